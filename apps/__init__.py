@@ -1,0 +1,1 @@
+"""The domain apps, found by folder name; `base` is their contract."""

@@ -1,0 +1,64 @@
+"""The contract that every app fulfils: what a model of its domain is trained on, scored by and used for."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, Self, TypeVar
+
+import numpy as np
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from data_adapters.base import Adapter, Case
+
+Sample = TypeVar("Sample")
+Prediction = TypeVar("Prediction")
+
+
+class App(ABC, Generic[Sample, Prediction]):
+    """One domain's task, built from its configuration, a dataclass that needs no torch.
+
+    Validation, the choice of a checkpoint and evaluation all go through `predict`, `measure` and `summary`: the
+    number that picks a model is the number that is reported.
+    """
+
+    adapter: Adapter[Sample, Prediction]
+    goal: str  # the key of `summary` that picks the checkpoint; larger is better
+
+    def __init__(self, config: Any) -> None:
+        self.config = config
+
+    @abstractmethod
+    def model(self) -> nn.Module:
+        """A freshly initialised model in training mode."""
+
+    @abstractmethod
+    def examples(self, cases: Sequence[Case]) -> Dataset[Any]:
+        """What one training step sees of `cases`: tiles, slices or windows, read lazily and without chance."""
+
+    @abstractmethod
+    def loss(self, model: nn.Module, batch: Any) -> Tensor:
+        """The scalar loss of a collated batch of examples; random augmentation happens here, from torch's generator."""
+
+    @abstractmethod
+    def predict(self, model: nn.Module, sample: Sample) -> Prediction:
+        """The prediction for a whole sample: windows, blending and thresholds included; may be lazy, to be drained once."""
+
+    @abstractmethod
+    def measure(self, prediction: Prediction, sample: Sample) -> dict[str, Any]:
+        """What one case adds to the score, as plain numbers or lists; drains a lazy `prediction`."""
+
+    @abstractmethod
+    def summary(self, measures: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """The field's metrics over many cases, with their units in the names where they have any."""
+
+    def calibrate(self, measures: Sequence[dict[str, Any]]) -> Self:
+        """This app with whatever is chosen on validation, such as a threshold, set to its best."""
+        return self
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Parameter groups for the optimiser, with their own `lr` or `weight_decay` where they differ."""
+        return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
+
+    def figures(self, prediction: Prediction, sample: Sample) -> dict[str, np.ndarray]:
+        """Pictures of a drained prediction by name, uint8 (height, width, 3), all of one size, the input first."""
+        return {}

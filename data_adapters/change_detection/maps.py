@@ -1,0 +1,63 @@
+"""What travels between the rasters of a pair and a change model: the grid, strips of rows, and the change map."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+
+LEVELS = 200
+"""Scores in [0, 1] travel as uint8 levels of 1/200, so every threshold with two decimals is exact."""
+
+NODATA = 255
+"""The level, class and label of a pixel about which nothing is known."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A raster's pixels on the ground; `transform` maps (column, row) of a pixel's upper left corner to `crs`."""
+
+    width: int
+    height: int
+    transform: Affine
+    crs: CRS | None
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Consecutive rows of an aligned pair, from `row` on.
+
+    `before` and `after` are (bands, rows, width) float32 or the files' own integer type, `valid` is (rows, width)
+    bool: False where either date has no data.
+    """
+
+    row: int
+    before: np.ndarray
+    after: np.ndarray
+    valid: np.ndarray
+
+
+@dataclass
+class ChangeMap:
+    """A change score over `grid`, as strips of rows from top to bottom, each produced when it is asked for.
+
+    `strips` yields (row, levels): levels are (rows, width) uint8, the score in steps of 1/LEVELS, NODATA where
+    nothing is known. A pixel is changed where its level is at least `threshold_level`. `dates` are ISO 8601 or None.
+    """
+
+    grid: Grid
+    strips: Iterable[tuple[int, np.ndarray]]
+    threshold: float
+    dates: tuple[str | None, str | None] = (None, None)
+    write_score: bool = False
+    tags: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def threshold_level(self) -> int:
+        return round(self.threshold * LEVELS)
+
+
+def to_levels(score: np.ndarray) -> np.ndarray:
+    """Scores in [0, 1] as uint8 levels, rounded to the nearest of LEVELS steps."""
+    return np.rint(np.clip(score, 0, 1) * LEVELS).astype(np.uint8)

@@ -1,0 +1,115 @@
+"""Pairs that a user names: two inputs on the command line, or the rows of a CSV."""
+
+import csv
+import os
+import re
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
+
+from data_adapters.base import BadInput
+from data_adapters.change_detection.bands import one_scene, scene_name
+from data_adapters.change_detection.dates import acquisition_date, file_name, iso_day
+from data_adapters.change_detection.pairs import Pair
+
+COLUMNS = ("before", "after", "label", "before_date", "after_date", "split", "id")
+SPLITS = ("train", "val", "test")
+
+
+def pair_of(before: str, after: str, base: Path | None = None) -> Pair:
+    """The pair of two inputs, each a raster, band files joined by commas, or a folder with one scene's band files.
+
+    Relative paths are taken from `base`; URLs and GDAL's own paths (`/vsi...`) are left as they are.
+
+    Raises:
+        BadInput: a folder does not hold exactly one Landsat or Sentinel-2 scene in natural colour.
+    """
+    sides = (_files(before, base), _files(after, base))
+    names = [_name(files) for files in sides]
+    name = names[0] if names[0] == names[1] else "__".join(filter(None, names))
+    dates = [acquisition_date(files[0]) if files else None for files in sides]
+    return Pair(id=name, group="", before=sides[0], after=sides[1], dates=(dates[0], dates[1]))
+
+
+def pairs_in_table(path: Path) -> list[Pair]:
+    """The pairs of a CSV with the columns before, after and, if wanted, label, before_date, after_date, split, id.
+
+    Paths are relative to the CSV. An empty `before` or `after` is a missing partner.
+
+    Raises:
+        BadInput: a column is missing or unknown, or a row has a wrong number of fields, date or split; the line is
+            named. The table is refused as a whole, before any work is done.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, skipinitialspace=True)
+            header = [(name or "").strip().lower() for name in rows.fieldnames or ()]
+            _check_header(path, header)
+            rows.fieldnames = header
+            pairs = [_row_pair(path, rows.line_num, row) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(path, "table", reason, "a CSV in UTF-8 that can be read") from error
+    if not pairs:
+        raise BadInput(path, "rows", "none", "a pair in each row")
+    repeated = Counter((pair.split, pair.id) for pair, _ in pairs)
+    return [pair if repeated[pair.split, pair.id] == 1 else replace(pair, id=long_name) for pair, long_name in pairs]
+
+
+def _check_header(path: Path, header: list[str]) -> None:
+    wrong = [name for name in header if name not in COLUMNS] or not {"before", "after"} <= set(header)
+    if wrong or len(set(header)) < len(header):
+        expected = f"before and after, and any of {', '.join(COLUMNS[2:])}"
+        raise BadInput(path, "columns", ", ".join(header) or "none", expected)
+
+
+def _row_pair(path: Path, line: int, row: dict[str, str]) -> tuple[Pair, str]:
+    """The pair of a row, and the longer name that it has where its short one is not its alone."""
+    if None in row or None in row.values():
+        raise BadInput(path, f"line {line}", "a wrong number of fields", f"{len(row.keys() - {None})} fields")
+    cells = {name: value.strip() for name, value in row.items()}
+    split = cells.get("split", "")
+    if split and split not in SPLITS:
+        raise BadInput(path, f"line {line}, split", split, f"{', '.join(SPLITS)} or nothing")
+    pair = pair_of(cells["before"], cells["after"], path.parent)
+    label = cells.get("label", "")
+    dates = (_day(path, line, "before", cells) or pair.dates[0], _day(path, line, "after", cells) or pair.dates[1])
+    name = cells.get("id", "")
+    pair = replace(pair, id=name or pair.id, split=split, dates=dates, label=_at(label, path.parent) if label else "")
+    return pair, name or f"{cells['before']}__{cells['after']}"
+
+
+def _day(path: Path, line: int, side: str, cells: dict[str, str]) -> str | None:
+    text = cells.get(f"{side}_date", "")
+    day = iso_day(text)
+    if text and day is None:
+        raise BadInput(path, f"line {line}, {side}_date", text, "a day such as 2010-12-18")
+    return day
+
+
+def _files(text: str, base: Path | None) -> tuple[str, ...]:
+    whole = _at(text, base)
+    if not text:
+        return ()
+    if os.path.isdir(whole):
+        return one_scene(Path(whole)).colour
+    if os.path.isfile(whole) or "," not in text:
+        return (whole,)
+    # A comma inside a URL belongs to it unless another URL follows.
+    separator = r",(?=\s*(?:\w+://|/vsi))" if _is_remote(text) else ","
+    return tuple(_at(part.strip(), base) for part in re.split(separator, text))
+
+
+def _at(text: str, base: Path | None) -> str:
+    return text if base is None or _is_remote(text) else str(base / text)
+
+
+def _is_remote(text: str) -> bool:
+    return "://" in text or text.startswith("/vsi")
+
+
+def _name(files: tuple[str, ...]) -> str:
+    """A raster's name without extension, or what several band files are bands of."""
+    if len(files) < 2:
+        return "".join(PurePosixPath(file_name(path)).stem for path in files)
+    return "_".join(dict.fromkeys(map(scene_name, files)))

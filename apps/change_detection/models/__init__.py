@@ -1,0 +1,24 @@
+"""The change detectors: each maps `(before, after)` to its training output, and `score` to a map in [0, 1]."""
+
+from torch import nn
+
+from apps.change_detection.config import ModelConfig
+
+
+def build(config: ModelConfig, channels: int = 3) -> nn.Module:
+    """A freshly initialised model in training mode, for images of `channels` bands.
+
+    Raises:
+        ValueError: the encoder is unknown to segmentation-models-pytorch.
+    """
+    if config.name == "cdmaskformer":
+        from apps.change_detection.models.cdmaskformer import CDMaskFormer
+
+        return CDMaskFormer(config.cdmaskformer, channels)
+    # Here, not above: this import takes seconds, and CDMaskFormer does not need it.
+    from apps.change_detection.models.unet import ChangeUNet
+
+    try:
+        return ChangeUNet(config.name, config.encoder, config.pretrained, channels)
+    except KeyError as error:
+        raise ValueError(f"model.encoder: found {config.encoder!r}, expected {error.args[0]}") from error

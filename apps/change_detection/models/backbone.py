@@ -1,0 +1,110 @@
+"""SeaFormer, the siamese backbone, up to the stage that is used."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from apps.change_detection.config import StageConfig
+from core.attention import SqueezeAxialAttention
+from core.conv import ConvBN
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2 block `(n, in, H, W)` to `(n, out, H / stride, W / stride)`.
+
+    Widen by a 1x1 convolution, depthwise `kernel x kernel`, narrow linearly; each with batch norm, ReLU between. The
+    input is added where it fits. An expansion of 1 has no widening.
+
+    Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (2018), table 1.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel: int, expansion: float, stride: int) -> None:
+        super().__init__()
+        hidden = round(in_channels * expansion)
+        self.widen = ConvBN(in_channels, hidden) if expansion != 1 else None
+        self.depthwise = ConvBN(hidden, hidden, kernel, stride=stride, groups=hidden)
+        self.narrow = ConvBN(hidden, out_channels)
+        self.residual = stride == 1 and in_channels == out_channels
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Transform the image."""
+        hidden = x if self.widen is None else F.relu(self.widen(x), inplace=True)
+        hidden = F.relu(self.depthwise(hidden), inplace=True)
+        out: Tensor = self.narrow(hidden)
+        return x + out if self.residual else out
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training, zero a branch for a sample with probability `rate` and rescale the others.
+
+    Source: Huang et al., "Deep Networks with Stochastic Depth" (2016), eq. 2.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Keep or drop each sample of the batch."""
+        if not self.training or self.rate == 0:
+            return x
+        keep = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.rate
+        return x * (keep / (1 - self.rate)).to(x.dtype)
+
+
+class SeaFormerBlock(nn.Module):
+    """Squeeze-axial attention and a convolutional MLP, each added to its input: `(n, dim, H, W)` to the same.
+
+    Source: Wan et al., "SeaFormer" (2023), section 3.2.
+    """
+
+    def __init__(self, dim: int, config: StageConfig, drop_path: float) -> None:
+        super().__init__()
+        hidden = round(dim * config.mlp_ratio)
+        self.attention = SqueezeAxialAttention(dim, config.key_dim, config.heads, config.value_ratio)
+        self.widen = ConvBN(dim, hidden)
+        self.depthwise = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.narrow = ConvBN(hidden, dim)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix along the axes, then per place."""
+        x = x + self.drop_path(self.attention(x))
+        mlp = self.narrow(F.relu6(self.depthwise(self.widen(x)), inplace=True))
+        out: Tensor = x + self.drop_path(mlp)
+        return out
+
+
+class SeaFormer(nn.Module):
+    """Features at 1/4, 1/8, 1/16 and 1/32 of an image `(n, 3, H, W)`, sizes rounded up.
+
+    The published classifier has a fifth stage that change detection never reads: it is not built here.
+
+    Source: Wan et al., "SeaFormer" (2023), table 1.
+    """
+
+    def __init__(self, stem: int, stages: Sequence[StageConfig], drop_path: float = 0.1, channels: int = 3) -> None:
+        super().__init__()
+        self.stem = ConvBN(channels, stem, 3, stride=2)
+        self.stages = nn.ModuleList()
+        width = stem
+        for level, stage in enumerate(stages):
+            blocks: list[nn.Module] = []
+            strided = 1 if level == 0 else 0
+            for i, (out, expansion) in enumerate(zip(stage.channels, stage.expansions, strict=True)):
+                blocks.append(InvertedResidual(width, out, stage.kernel, expansion, stride=2 if i == strided else 1))
+                width = out
+            last = max(stage.depth - 1, 1)
+            blocks += [SeaFormerBlock(width, stage, drop_path * i / last) for i in range(stage.depth)]
+            self.stages.append(nn.Sequential(*blocks))
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Features, finest first."""
+        x = F.relu(self.stem(image), inplace=True)
+        features = []
+        for stage in self.stages:
+            x = stage(x)
+            features.append(x)
+        return features

@@ -1,0 +1,188 @@
+"""How far CDMaskFormer and its parts are from recorded outputs of the reference implementation."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from apps.change_detection import losses, weights
+from apps.change_detection.config import CDMaskFormerConfig
+from apps.change_detection.models.cdmaskformer import CDMaskFormer, change_score
+from apps.change_detection.models.change_extractor import ChangeExtractor
+from apps.change_detection.models.mask_decoder import AxialCrossLayer, MaskPrediction
+from core.attention import MultiScaleDeformableAttention, SceneAxialCrossAttention, SqueezeAxialAttention
+
+# Of the largest magnitude of a quantity; rounding differs between orders of summation and grows with the depth.
+PART, FEATURES, OUTPUT = 1e-5, 2e-5, 1e-4
+
+
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
+
+
+class Comparison(NamedTuple):
+    """The largest absolute error of a quantity, and what it may be."""
+
+    quantity: str
+    error: float
+    tolerance: float
+
+
+def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
+    """Compare with a fixture: a whole model (it has a "state_dict") or a set of single modules.
+
+    Raises:
+        ValueError: the fixture has another form.
+    """
+    with torch.no_grad():
+        if "state_dict" in fixture:
+            return list(_model(fixture))
+        return [comparison for name, case in fixture.items() for comparison in _module(name, case)]
+
+
+def _compared(quantity: str, ours: Tensor, reference: Tensor, relative: float) -> Comparison:
+    if ours.shape != reference.shape:
+        raise ValueError(f"{quantity}: found shape {tuple(ours.shape)}, expected {tuple(reference.shape)}")
+    error = (ours.double() - reference.double()).abs().max().item()
+    tolerance = relative * reference.abs().max().item()
+    # A comparison with NaN on one side must fail, not vanish.
+    return Comparison(quantity, error if error == error else float("inf"), tolerance)
+
+
+def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
+    model = weights.from_reference(fixture["state_dict"])
+    with _recorded(model) as taps:
+        prediction: MaskPrediction = model(fixture["a"], fixture["b"])
+
+    for level, reference in enumerate(fixture.get("backbone_a", [])):
+        yield _compared(f"backbone_a[{level}]", taps[f"backbone_{level}"].chunk(2)[0], reference, FEATURES)
+    for name, reference in fixture.get("taps", {}).items():
+        yield _compared(name, taps[name], reference, FEATURES)
+    masks = prediction.masks[:-1].flatten(3)
+    yield _compared("aux_logits", prediction.class_logits[:-1], fixture["aux_logits"], OUTPUT)
+    yield _compared("aux_masks_mean", masks.mean(3), fixture["aux_masks_mean"], OUTPUT)
+    yield _compared("aux_masks_std", masks.std(3), fixture["aux_masks_std"], OUTPUT)
+    yield _compared("pred_logits", prediction.class_logits[-1], fixture["pred_logits"], OUTPUT)
+    yield _compared("pred_masks", prediction.masks[-1], fixture["pred_masks"], OUTPUT)
+    height, width = fixture["prob"].shape[2:]
+    score = change_score(prediction.class_logits[-1], prediction.masks[-1], (height, width), "image")
+    yield _compared("prob", score[:, None], fixture["prob"], OUTPUT)
+
+
+@contextmanager
+def _recorded(model: CDMaskFormer) -> Iterator[dict[str, Tensor]]:
+    """The inner features of the next forward pass, by the fixtures' names."""
+    taps: dict[str, Tensor] = {}
+
+    def keep(module: nn.Module, name: str) -> RemovableHandle:
+        return module.register_forward_hook(lambda _, __, output: taps.update({name: output}))
+
+    modules = {f"tff{i}": extractor for i, extractor in enumerate(model.extractors, 1)}
+    modules |= {f"backbone_{i}": stage for i, stage in enumerate(model.backbone.stages)}
+    modules |= {"mask_features": model.pixel_decoder.mask_features, "encoder_memory": model.pixel_decoder.layers[-1]}
+    handles = [keep(module, name) for name, module in modules.items()]
+    try:
+        yield taps
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _module(name: str, case: Mapping[str, Any]) -> Iterator[Comparison]:
+    """One module of the modules file, known by its name."""
+    if name == "loss":
+        yield from _loss(case)
+        return
+    for start, run in RUNNERS.items():
+        if name.startswith(start):
+            yield _compared(name, run(case), case["out"], PART)
+            return
+    raise ValueError(f"{name}: no such module, expected one of {', '.join([*RUNNERS, 'loss'])}")
+
+
+def _filled(module: ModuleT, case: Mapping[str, Any], ours: str, published: str) -> ModuleT:
+    """`module` with a case's tensors, which are those of the whole model's part `ours` without the `published` prefix."""
+
+    def names(name: str) -> list[str]:
+        whole = weights.published_names(ours + name, CDMaskFormerConfig())
+        return [other.removeprefix(published) for other in whole]
+
+    weights.fill(module, case["sd"], names, source="fixture")
+    return module.eval()
+
+
+def _extractor(case: Mapping[str, Any]) -> Tensor:
+    module = ChangeExtractor(case["args"]["in_channel"])
+    out: Tensor = _filled(module, case, "extractors.0.", "decoderhead.tff1.")(*case["inputs"])
+    return out
+
+
+def _squeeze_axial(case: Mapping[str, Any]) -> Tensor:
+    args = case["args"]
+    module = SqueezeAxialAttention(args["dim"], args["key_dim"], args["num_heads"], args["attn_ratio"])
+    published = "backbone.trans1.transformer_blocks.0.attn."
+    out: Tensor = _filled(module, case, "backbone.stages.2.2.attention.", published)(case["inputs"])
+    return out
+
+
+def _deformable(case: Mapping[str, Any]) -> Tensor:
+    args, inputs = case["args"], case["inputs"]
+    module = MultiScaleDeformableAttention(args["d_model"], args["n_levels"], args["n_heads"], args["n_points"])
+    part = "transformer.encoder.layers.0.self_attn."
+    module = _filled(module, case, "pixel_decoder.layers.0.attention.", weights.PIXEL + part)
+    shapes = [(int(height), int(width)) for height, width in case["shapes"]]
+    out: Tensor = module(inputs["query"], inputs["reference_points"], inputs["input_flatten"], shapes)
+    return out
+
+
+def _scene_axial(case: Mapping[str, Any]) -> Tensor:
+    module = SceneAxialCrossAttention(case["args"]["embed_dim"], case["args"]["num_heads"])
+    published = weights.PREDICTOR + "transformer_cross_attention_layers.3.multihead_attn."
+    module = _filled(module, case, "mask_decoder.cross.3.attention.", published)
+    query_x, query_y, key_x, key_y, value = case["inputs"]
+    out: Tensor = module(query_x, query_y, key_x.mean(1), key_y.mean(2), value)
+    return out.transpose(0, 1)
+
+
+def _scene_axial_layer(case: Mapping[str, Any]) -> Tensor:
+    module = AxialCrossLayer(case["args"]["d_model"], case["args"]["nhead"])
+    published = weights.PREDICTOR + "transformer_cross_attention_layers.3."
+    module = _filled(module, case, "mask_decoder.cross.3.", published)
+    inputs = case["inputs"]
+    # The reference has a place for each image of the batch, all alike in the model: one image at a time, then.
+    images = range(inputs["tgt"].shape[1])
+    outs = [
+        module(
+            inputs["tgt"][:, i][None],
+            inputs["query_pos"][:, i],
+            inputs["memory"][i : i + 1],
+            inputs["pos"][i : i + 1],
+        )
+        for i in images
+    ]
+    return torch.cat(outs).transpose(0, 1)
+
+
+def _loss(case: Mapping[str, Any]) -> Iterator[Comparison]:
+    outputs = [*case["preds"]["aux_outputs"], case["preds"]]
+    prediction = MaskPrediction(*(torch.stack([out[name] for out in outputs]) for name in ("pred_logits", "pred_masks")))
+    labels = case["target"]
+    yield _compared("loss", losses.change_loss(prediction, labels), torch.tensor(case["value"]), PART)
+    target = losses.Target(labels.flatten(1).float(), torch.ones_like(labels).flatten(1).float())
+    images = target.changed.any(1)
+    objects = losses.Target(target.changed[images], target.valid[images])
+    last = outputs[-1]
+    found = losses.match(last["pred_logits"][images], last["pred_masks"][images], objects, tuple(labels.shape[1:]))
+    expected = torch.cat([queries for queries, _ in case["match"]])
+    yield Comparison("loss.match", float((found != expected).sum()), 0.0)
+
+
+RUNNERS: dict[str, Callable[[Mapping[str, Any]], Tensor]] = {
+    "TFF": _extractor,
+    "sea_attention": _squeeze_axial,
+    "ms_deform_attn": _deformable,
+    "scene_axial_attn": _scene_axial,
+    "scene_axial_layer": _scene_axial_layer,
+}

@@ -1,0 +1,1 @@
+"""Measurements of models against references and named peers."""

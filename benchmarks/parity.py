@@ -1,0 +1,54 @@
+"""Compare an app's model with recorded outputs of its reference: `python -m benchmarks.parity APP FIXTURE`.
+
+Prints the largest absolute error of each quantity beside its tolerance. Exit status: 0 all within, 1 some past it, 2 the
+arguments or the fixture are of no use.
+"""
+
+import importlib
+import os
+import sys
+from pathlib import Path
+
+USAGE = "usage: python -m benchmarks.parity APP FIXTURE"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the comparison and return the exit status."""
+    if len(arguments) != 2:
+        print(USAGE, file=sys.stderr)
+        return 2
+    app, path = arguments
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    if not app.isidentifier():
+        print(f"{app}: no such app\n{USAGE}", file=sys.stderr)
+        return 2
+    try:
+        parity = importlib.import_module(f"apps.{app}.parity")
+    except ModuleNotFoundError as error:
+        print(f"{app}: {error}\n{USAGE}", file=sys.stderr)
+        return 2
+    import torch
+
+    try:
+        fixture = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a file may be damaged in any way
+        print(f"{path}: {type(error).__name__}: {error}\n{USAGE}", file=sys.stderr)
+        return 2
+    try:
+        comparisons = parity.compare(fixture)
+    except ValueError as error:  # a tensor is missing or has another shape: not the same model
+        print(f"{path}: {error}", file=sys.stderr)
+        return 1
+
+    print(f"{app} against {Path(path).name}")
+    print(f"{'quantity':<20} {'largest error':>14} {'tolerance':>14}")
+    failed = False
+    for quantity, error, tolerance in comparisons:
+        past = not error <= tolerance
+        failed = failed or past
+        print(f"{quantity:<20} {error:>14.3e} {tolerance:>14.3e} {'PAST' if past else 'ok'}")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,35 @@
+"""Convolutions with their batch norm."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ConvBN(nn.Module):
+    """Convolution without bias, then batch norm: `(batch, in, H, W)` to `(batch, out, H', W')`.
+
+    In evaluation the norm is a fixed scale and shift, so it is folded into the kernel on the fly: one pass over the
+    image less, and nothing to convert or to keep in step. Padding keeps the size (`kernel // 2`), up to the stride.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, gamma: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
+        )
+        self.norm = nn.BatchNorm2d(out_channels)
+        nn.init.constant_(self.norm.weight, gamma)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve and normalise."""
+        conv, norm = self.conv, self.norm
+        mean, variance = norm.running_mean, norm.running_var
+        if self.training or mean is None or variance is None:
+            out: Tensor = norm(conv(x))
+            return out
+        scale = norm.weight * torch.rsqrt(variance + norm.eps)
+        return F.conv2d(
+            x, conv.weight * scale[:, None, None, None], norm.bias - mean * scale, conv.stride, conv.padding, 1, conv.groups
+        )

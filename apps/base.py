@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from data_adapters.base import Adapter, Case
+from data_adapters.base import Adapter, BadInput, Case
 
 Sample = TypeVar("Sample")
 Prediction = TypeVar("Prediction")
@@ -62,3 +63,12 @@ class App(ABC, Generic[Sample, Prediction]):
     def figures(self, prediction: Prediction, sample: Sample) -> dict[str, np.ndarray]:
         """Pictures of a drained prediction by name, uint8 (height, width, 3), all of one size, the input first."""
         return {}
+
+    @classmethod
+    def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
+        """The app and model that a published checkpoint of this app's reference implementation holds.
+
+        Raises:
+            BadInput: no checkpoints are published for this app, or `file` is not one of them.
+        """
+        raise BadInput(file, "weights", "a checkpoint for an app without published weights", "a trained model")

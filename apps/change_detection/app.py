@@ -1,0 +1,178 @@
+"""Change detection as an app: tiles in, a blended change map out, scored by one confusion matrix over a split."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from apps.base import App
+from apps.change_detection import models
+from apps.change_detection.augment import augment
+from apps.change_detection.config import Config, ModelConfig
+from apps.change_detection.examples import TrainingTiles
+from apps.change_detection.figures import Preview
+from apps.change_detection.losses import change_loss
+from apps.change_detection.prepare import Range, normalise, to_unit, value_ranges
+from apps.change_detection.tiles import Tiling, score_rows
+from data_adapters.base import Case
+from data_adapters.change_detection.adapter import ChangeAdapter
+from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
+from data_adapters.change_detection.scene import Scene
+from data_adapters.prefetch import prefetch
+
+
+@dataclass
+class PreviewedMap(ChangeMap):
+    """A change map that gathers its own pictures while it is drained."""
+
+    preview: Preview = field(kw_only=True)
+
+
+class ChangeDetection(App[Scene, PreviewedMap]):
+    """Finds the pixels of a place that differ between two dates."""
+
+    goal = "f1"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.config: Config = config
+        self.adapter = ChangeAdapter(config.read)
+
+    @classmethod
+    def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
+        """The app and model of a published CDMaskFormer checkpoint, with the paper's settings."""
+        from apps.change_detection.weights import config_from_reference, from_reference, load_reference
+
+        state = load_reference(file)
+        config = Config(
+            model=ModelConfig(name="cdmaskformer", cdmaskformer=config_from_reference(state)), stretch="none"
+        )
+        return cls(config), from_reference(state)
+
+    def model(self) -> nn.Module:
+        return models.build(self.config.model, channels=len(self.config.read.bands))
+
+    def examples(self, cases: Sequence[Case]) -> TrainingTiles:
+        return TrainingTiles([case for case in cases if isinstance(case, Pair)], self.config.tile, self.config.stretch, self.adapter.read)
+
+    def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
+        before, after, label = batch["before"], batch["after"], batch["label"]
+        if model.training:
+            before, after, label = augment(before, after, label, self.config.augment)
+        return change_loss(model(normalise(before), normalise(after)), label)
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """CDMaskFormer's recipe: the backbone learns five times as fast with a fifth of the decay; biases never decay."""
+        groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                key = (name.startswith("backbone."), parameter.ndim < 2 or "bias" in name)
+                groups.setdefault(key, []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "learning_rate_scale": 5.0 if backbone else 1.0,
+                "weight_decay_scale": 0.0 if undecayed else 0.2 if backbone else 1.0,
+            }
+            for (backbone, undecayed), parameters in groups.items()
+        ]
+
+    def predict(self, model: nn.Module, sample: Scene) -> PreviewedMap:
+        preview = Preview(sample.grid)
+        ranges = value_ranges(sample, self.config.stretch)
+        tiling = Tiling(self.config.tile, self.config.overlap)
+
+        def score(before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> np.ndarray:
+            return self._score(model, before, after, valid, ranges)
+
+        def strips() -> Iterator[tuple[int, np.ndarray]]:
+            grid = sample.grid
+            pairs = prefetch(sample.strips())
+            for strip, levels in score_rows(
+                pairs, grid.height, grid.width, tiling, score, self.config.tiles_per_batch
+            ):
+                preview.add(strip, levels)
+                yield strip.row, levels
+
+        return PreviewedMap(
+            grid=sample.grid,
+            strips=strips(),
+            threshold=self.config.threshold,
+            dates=sample.dates,
+            write_score=self.config.write_score,
+            preview=preview,
+        )
+
+    def _score(
+        self, model: nn.Module, before: np.ndarray, after: np.ndarray, valid: np.ndarray, ranges: tuple[Range, Range]
+    ) -> np.ndarray:
+        device = next(model.parameters()).device
+        images = [
+            normalise(torch.from_numpy(to_unit(values, valid, limits)).to(device))
+            for values, limits in zip((before, after), ranges, strict=True)
+        ]
+        images = [image.contiguous(memory_format=torch.channels_last) for image in images]
+        with torch.inference_mode(), models.inference_precision(self.config.precision, device):
+            scores: Tensor = model.score(*images)
+        return scores.float().cpu().numpy()
+
+    def measure(self, prediction: PreviewedMap, sample: Scene) -> dict[str, Any]:
+        """Histograms of the levels of changed and of unchanged pixels; unlabelled and invalid pixels are left out."""
+        counts = {"changed": np.zeros(LEVELS + 1, np.int64), "unchanged": np.zeros(LEVELS + 1, np.int64)}
+        for row, levels in prediction.strips:
+            label = sample.labels(row, len(levels))
+            prediction.preview.add_label(row, label)
+            for name, value in (("changed", 1), ("unchanged", 0)):
+                counted = levels[(label == value) & (levels != NODATA)]
+                counts[name] += np.bincount(counted, minlength=LEVELS + 1)
+        return {name: histogram.tolist() for name, histogram in counts.items()}
+
+    def summary(self, measures: Sequence[dict[str, Any]]) -> dict[str, float]:
+        """Precision, recall, F1 and IoU of change, and overall accuracy, from one confusion matrix over all cases.
+
+        Written here because the matrix is read off histograms of scores, which also serve to choose the threshold.
+        A ratio of nothing to nothing is NaN: a case without change, rightly left unmarked, has no F1.
+        """
+        return _metrics(*_at_thresholds(measures), round(self.config.threshold * LEVELS))
+
+    def calibrate(self, measures: Sequence[dict[str, Any]]) -> Self:
+        """This app with the threshold of the best F1; of equals, the one nearest to 0.5."""
+        hits, false_alarms, changed, _ = _at_thresholds(measures)
+        if not changed:
+            return self
+        f1 = 2 * hits / np.maximum(hits + false_alarms + changed, 1)
+        best = max(range(1, LEVELS + 1), key=lambda level: (f1[level], -abs(level - LEVELS // 2)))
+        return type(self)(replace(self.config, threshold=best / LEVELS))
+
+    def figures(self, prediction: PreviewedMap, sample: Scene) -> dict[str, np.ndarray]:
+        return prediction.preview.pictures(prediction.threshold_level)
+
+
+def _at_thresholds(measures: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """True and false positives at every threshold level, and the numbers of changed and unchanged pixels."""
+    changed, unchanged = (
+        np.sum([measure[name] for measure in measures], axis=0) if measures else np.zeros(LEVELS + 1, np.int64)
+        for name in ("changed", "unchanged")
+    )
+    hits, false_alarms = (histogram[::-1].cumsum()[::-1] for histogram in (changed, unchanged))
+    return hits, false_alarms, int(changed.sum()), int(unchanged.sum())
+
+
+def _metrics(hits: np.ndarray, false_alarms: np.ndarray, changed: int, unchanged: int, level: int) -> dict[str, float]:
+    tp, fp = int(hits[level]), int(false_alarms[level])
+    fn = changed - tp
+    return {
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
+        "iou": _ratio(tp, tp + fp + fn),
+        "overall_accuracy": _ratio(tp + unchanged - fp, changed + unchanged),
+    }
+
+
+def _ratio(part: int, whole: int) -> float:
+    return part / whole if whole else float("nan")

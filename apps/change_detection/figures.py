@@ -1,0 +1,89 @@
+"""Pictures of a pair and its change map, gathered while the map is computed."""
+
+import numpy as np
+
+from data_adapters.change_detection.maps import LEVELS, NODATA, Grid, Strip
+
+LONGEST_SIDE = 1024
+
+# Magma's anchors, dark to bright: a score reads the same in grey print.
+_SCORE_COLOURS = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]], np.float32)
+_CHANGED, _MISSED, _FALSE, _UNKNOWN = ((230, 57, 70), (67, 148, 240), (255, 183, 3), (128, 128, 128))
+
+
+class Preview:
+    """A decimated copy of both dates, the levels and the label, filled row by row.
+
+    Every n-th row and column is kept, so that the longer side has at most LONGEST_SIDE pixels.
+    """
+
+    def __init__(self, grid: Grid) -> None:
+        self.step = -(-max(grid.width, grid.height) // LONGEST_SIDE)
+        self._parts: dict[str, list[np.ndarray]] = {"before": [], "after": [], "valid": [], "levels": [], "label": []}
+
+    def add(self, strip: Strip, levels: np.ndarray) -> None:
+        """Keep what the preview needs of `strip` and its levels."""
+        for name, values in (
+            ("before", strip.before),
+            ("after", strip.after),
+            ("valid", strip.valid),
+            ("levels", levels),
+        ):
+            self._keep(name, strip.row, values)
+
+    def add_label(self, row: int, label: np.ndarray) -> None:
+        """Keep what the preview needs of the label's rows from `row` on."""
+        self._keep("label", row, label)
+
+    def _keep(self, name: str, row: int, values: np.ndarray) -> None:
+        self._parts[name].append(values[..., -row % self.step :: self.step, :: self.step].copy())
+
+    def pictures(self, threshold_level: int) -> dict[str, np.ndarray]:
+        """The pictures by name: before, after, score, change and, where there is a label, label and errors."""
+        parts = {name: np.concatenate(pieces, axis=-2) for name, pieces in self._parts.items() if pieces}
+        levels, known = parts["levels"], parts["levels"] != NODATA
+        changed = known & (levels >= threshold_level)
+        after = _display(parts["after"], parts["valid"])
+        pictures = {
+            "before": _display(parts["before"], parts["valid"]),
+            "after": after,
+            "score": _paint(_score_colours(levels), ~known, _UNKNOWN),
+            "change": _paint(_dimmed(after), changed, _CHANGED),
+        }
+        if "label" in parts:
+            label = parts["label"]
+            labelled = label != NODATA
+            pictures["label"] = _paint(_paint(_dimmed(after), label == 1, _CHANGED), ~labelled, _UNKNOWN)
+            errors = _paint(_dimmed(after), changed & (label == 1), _CHANGED)
+            errors = _paint(errors, changed & (label == 0), _FALSE)
+            pictures["errors"] = _paint(errors, known & ~changed & (label == 1), _MISSED)
+        return pictures
+
+
+def _display(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """The first three bands (or the first one, grey), each stretched between its 1st and 99th percentile."""
+    bands = values[[0, 1, 2]] if len(values) >= 3 else values[[0, 0, 0]]
+    picture = np.full((*valid.shape, 3), 128, np.uint8)
+    if not valid.any():
+        return picture
+    for channel, band in enumerate(bands.astype(np.float32)):
+        low, high = np.percentile(band[valid], (1, 99))
+        unit = np.clip((np.where(valid, band, low) - low) / max(high - low, 1e-6), 0, 1)
+        picture[..., channel] = np.where(valid, unit * 255, 128).astype(np.uint8)
+    return picture
+
+
+def _score_colours(levels: np.ndarray) -> np.ndarray:
+    position = np.minimum(levels, LEVELS) / LEVELS * (len(_SCORE_COLOURS) - 1)
+    anchors = np.arange(len(_SCORE_COLOURS))
+    channels = [np.interp(position, anchors, colours) for colours in _SCORE_COLOURS.T]
+    return np.stack(channels, axis=-1).astype(np.uint8)
+
+
+def _dimmed(picture: np.ndarray) -> np.ndarray:
+    grey = picture.mean(axis=-1, keepdims=True)
+    return np.broadcast_to(60 + grey * 0.6, picture.shape).astype(np.uint8)
+
+
+def _paint(picture: np.ndarray, where: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+    return np.where(where[..., None], np.array(colour, np.uint8), picture)

@@ -1,0 +1,36 @@
+"""Change detection's adapter: pairs in every layout in, GeoTIFF and GeoPackage out."""
+
+from pathlib import Path
+
+from data_adapters.change_detection.config import ReadConfig
+from data_adapters.change_detection.layouts import find_pairs
+from data_adapters.change_detection.maps import ChangeMap
+from data_adapters.change_detection.pairs import Pair
+from data_adapters.change_detection.phantom import write_phantom
+from data_adapters.change_detection.scene import Scene
+from data_adapters.change_detection.write import write_change_map
+
+
+class ChangeAdapter:
+    """Reads pairs of rasters as aligned scenes and writes change maps; rasters are read as `config` says."""
+
+    columns = ("before", "after")
+
+    def __init__(self, config: ReadConfig) -> None:
+        self.config = config
+
+    def cases(self, *inputs: str) -> list[Pair]:
+        """The pairs that a folder, a CSV of pairs, or two rasters hold."""
+        return find_pairs(*inputs)
+
+    def read(self, case: Pair) -> Scene:
+        """The pair on the grid of its second date, read lazily."""
+        return Scene.open(case.before, case.after, self.config, label=case.label, dates=case.dates)
+
+    def write(self, case: Pair, prediction: ChangeMap, folder: Path) -> dict[str, float | str]:
+        """Write `mask.tif`, `changes.gpkg` and, if asked for, `score.tif`."""
+        return write_change_map(prediction, folder)
+
+    def phantom(self, root: Path, count: int, seed: int) -> None:
+        """Write `count` synthetic pairs in the layout of LEVIR-CD."""
+        write_phantom(root, count, seed)

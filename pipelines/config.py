@@ -1,0 +1,146 @@
+"""Configurations: an app's dataclass and the training's, from YAML files and dotted overrides."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from pipelines.find import UsageError, config_class
+
+
+@dataclass
+class TrainConfig:
+    """How a model is trained.
+
+    Args:
+        epochs: Passes over the training cases.
+        batch_size: Examples per step.
+        learning_rate: Peak learning rate of AdamW; an app may scale it for parts of its model.
+        weight_decay: Weight decay of AdamW; biases and normalisation get none.
+        decay_power: The learning rate falls as (1 - epoch / epochs) to this power.
+        gradient_clip: Largest norm of the gradient; 0 switches clipping off.
+        patience: Epochs without a better score on validation after which training stops.
+        precision: Number format of training; "auto" takes bf16 where the hardware computes in it.
+        seed: Seed of the initial weights, the order of examples and their augmentation.
+        workers: Processes that load examples.
+        validation_share: Share of the training groups held out when the data set names no validation split.
+    """
+
+    epochs: int = 50
+    batch_size: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    decay_power: float = 0.9
+    gradient_clip: float = 1.0
+    patience: int = 20
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: int = 0
+    workers: int = 0
+    validation_share: float = 0.15
+
+    def __post_init__(self) -> None:
+        for name, smallest in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("workers", 0)):
+            if getattr(self, name) < smallest:
+                raise ValueError(f"train.{name}: found {getattr(self, name)}, expected at least {smallest}")
+        if self.learning_rate <= 0:
+            raise ValueError(f"train.learning_rate: found {self.learning_rate}, expected more than 0")
+        if not 0 < self.validation_share < 1:
+            raise ValueError(f"train.validation_share: found {self.validation_share}, expected between 0 and 1")
+
+
+def _parser(app: str, train: bool) -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(prog=f"transect train {app}", exit_on_error=False, print_config=None, usage="")
+    parser.add_class_arguments(config_class(app))
+    if train:
+        parser.add_class_arguments(TrainConfig, "train")
+    return parser
+
+
+def load(app: str, file: Path | None, overrides: Sequence[str], base: dict[str, Any] | None = None) -> Any:
+    """The configuration of `app`: its defaults, then `base`, then the YAML `file`, then dotted `overrides`.
+
+    Raises:
+        UsageError: a key or a value is wrong; the message names the field, the value and what is allowed.
+    """
+    config, _ = _load(app, [base or {}, _read(file)], overrides, train=False)
+    return config
+
+
+def load_training(app: str, file: Path | None, overrides: Sequence[str]) -> tuple[Any, TrainConfig, str]:
+    """The configurations of `app` and of its training, and both as commented YAML."""
+    config, text = _load(app, [_read(file)], overrides, train=True)
+    return *config, text
+
+
+def _load(app: str, layers: list[dict[str, Any]], overrides: Sequence[str], train: bool) -> tuple[Any, str]:
+    from jsonargparse import ArgumentError
+
+    parser = _parser(app, train)
+    try:
+        values = parser.parse_object(asdict(config_class(app)()))
+        for layer in layers:
+            _refuse_unknown([key for key in _leaves(layer)], values)
+            values = parser.parse_object(layer, cfg_base=values)
+        _refuse_unknown([word[2:].partition("=")[0] for word in overrides if word.startswith("--")], values)
+        values = parser.parse_args(list(overrides), namespace=values)
+        text = parser.dump(values, yaml_comments=True, skip_none=False)
+        made = parser.instantiate_classes(values).as_dict()
+        training = made.pop("train", None)
+        config = config_class(app)(**made)
+    except (ArgumentError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(_plain(str(error))) from error
+    return ((config, training) if train else config), text
+
+
+def _refuse_unknown(keys: Sequence[str], values: Any) -> None:
+    known = sorted({name for key in values.keys() for name in _prefixes(key)})
+    for key in keys:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 3) or [name for name in known if "." not in name]
+            raise UsageError(f"{key}: found no such setting, expected one such as {', '.join(near)}")
+
+
+def _prefixes(key: str) -> list[str]:
+    parts = key.split(".")
+    return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
+
+
+def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
+    return [
+        leaf
+        for key, value in values.items()
+        for leaf in (_leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"])
+    ]
+
+
+def _plain(message: str) -> str:
+    """jsonargparse's complaint about a value, in the house's words."""
+    message = " ".join(message.split())
+    typed = re.match(r'Parser key "(?P<key>[^"]+)":.*?Expected an? (?P<type>.+?)\. Got value: (?P<value>.+)', message)
+    if typed is None:
+        return message
+    expected = re.sub(r"<class '(\w+)'>", r"\1", typed["type"]).replace("typing.Literal", "one of ")
+    return f"{typed['key']}: found {typed['value']}, expected {expected}"
+
+
+def _read(file: Path | None) -> dict[str, Any]:
+    if file is None:
+        return {}
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"{file}: found a {type(content).__name__}, expected settings as key: value")
+    return content
+
+
+def to_yaml(app: str, config: Any) -> str:
+    """A model's `config.yaml`: its app and settings."""
+    return yaml.safe_dump({"app": app, **asdict(config)}, sort_keys=False)

@@ -1,0 +1,124 @@
+"""Score a model on labelled cases: one summary over the split, a table of cases, and intervals."""
+
+import logging
+import math
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from apps.base import App
+from data_adapters.base import Case
+from data_adapters.files import whole_folder, write_json
+from pipelines import model_folder
+from pipelines.console import Progress
+from pipelines.find import UsageError
+from pipelines.predict import Outcome, claim, one_line, save_pictures, write_manifest, write_table
+from pipelines.report import write_report
+
+log = logging.getLogger("transect")
+
+PICTURED_CASES = 24
+RESAMPLES = 1000
+
+
+def evaluate(
+    model_name: str, data: str, split: str, out: Path, overrides: Sequence[str] = (), overwrite: bool = False
+) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
+    """Predict and measure the cases of `split`; returns the summary, 95 % intervals and one outcome a case.
+
+    Writes `metrics.json`, `cases.csv`, `manifest.csv` and `report.html` to `out`, and pictures of the first cases.
+
+    Raises:
+        UsageError: there is no such model or split, or `out` holds another run's results.
+        BadInput: the data set holds no case.
+    """
+    model = model_folder.load(model_name, list(overrides))
+    cases = _of_split(model.app.adapter.cases(data), split, data)
+    claim(out, model, "evaluate", overwrite)
+    clock, started = time.monotonic(), datetime.now(UTC)
+    measures: dict[str, dict[str, Any]] = {}
+    outcomes: list[Outcome] = []
+    progress = Progress("evaluating", len(cases), "cases")
+    try:
+        for index, case in enumerate(cases):
+            outcomes.append(_measure(model, case, out if index < PICTURED_CASES else None, measures))
+            progress.advance(case.id)
+    finally:
+        progress.close()
+    app = model.app
+    summary = app.summary(list(measures.values()))
+    intervals = bootstrap(app, [case for case in cases if case.id in measures], measures)
+    table = [{"case": case_id, **_finite(app.summary([measure]))} for case_id, measure in measures.items()]
+    write_table(out / "cases.csv", ["case", *summary], table)
+    write_manifest(out / "manifest.csv", outcomes)
+    metrics = {"summary": _finite(summary), "intervals": intervals, "cases": len(measures), "split": split, "data": data}
+    write_json(out / "metrics.json", metrics)
+    claim(out, model, "evaluate", True, started=started.isoformat(), seconds=time.monotonic() - clock)
+    write_report(out)
+    return summary, intervals, outcomes
+
+
+def bootstrap(
+    app: App[Any, Any], cases: Sequence[Case], measures: dict[str, dict[str, Any]], seed: int = 0
+) -> dict[str, tuple[float, float]]:
+    """95 % percentile intervals of every metric over RESAMPLES draws of groups with replacement.
+
+    Groups and not cases are drawn: tiles of one scene are not independent of each other. Empty with fewer than two
+    groups. Source: Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13.
+    """
+    groups: dict[str, list[dict[str, Any]]] = {}
+    for case in cases:
+        groups.setdefault(case.group, []).append(measures[case.id])
+    if len(groups) < 2:
+        return {}
+    members = list(groups.values())
+    generator = np.random.default_rng(seed)
+    draws = [
+        app.summary([measure for index in generator.integers(len(members), size=len(members)) for measure in members[index]])
+        for _ in range(RESAMPLES)
+    ]
+    intervals = {}
+    for name in draws[0]:
+        values = [draw[name] for draw in draws if math.isfinite(draw[name])]
+        if values:
+            low, high = np.percentile(values, (2.5, 97.5))
+            intervals[name] = (float(low), float(high))
+    return intervals
+
+
+def _of_split(cases: Sequence[Case], split: str, data: str) -> list[Case]:
+    named = sorted({case.split for case in cases if case.split})
+    chosen = [case for case in cases if case.split == split] if named else list(cases)
+    if not chosen:
+        raise UsageError(f"{data}: split: found {', '.join(named)}, expected {split!r} among them; choose one by --split")
+    return chosen
+
+
+def _measure(
+    model: model_folder.Model, case: Case, out: Path | None, measures: dict[str, dict[str, Any]]
+) -> Outcome:
+    clock = time.monotonic()
+    try:
+        sample = model.app.adapter.read(case)
+        prediction = model.app.predict(model.module, sample)
+        measure = model.app.measure(prediction, sample)
+        if out is not None:
+            facts = _finite(model.app.summary([measure]))
+            with whole_folder(out / case.id) as folder:
+                preview = save_pictures(model.app.figures(prediction, sample), folder / "preview")
+                done = {"case": case.id, "facts": facts, "outputs": {}, "preview": preview}
+                write_json(folder / "done.json", {**done, "seconds": time.monotonic() - clock})
+        measures[case.id] = measure
+        return Outcome(case.id, "done", time.monotonic() - clock)
+    except Exception as error:
+        message = one_line(error)
+        log.error("failed: %s: %s", case.id, message)
+        return Outcome(case.id, "failed", time.monotonic() - clock, message)
+
+
+def _finite(values: dict[str, float]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if math.isfinite(value)}

@@ -1,0 +1,52 @@
+"""The apps, found by their folders: adding one means adding a folder, and nothing else."""
+
+import ast
+import importlib
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import apps
+
+ROOT = Path(apps.__file__).parent
+
+
+class UsageError(ValueError):
+    """The command cannot be carried out as it was given; the message says what is allowed."""
+
+
+def app_names() -> list[str]:
+    """Names of all apps, sorted; imports none of them."""
+    return sorted(path.parent.name for path in ROOT.glob("*/app.py"))
+
+
+def app_summary(name: str) -> str:
+    """The first line of an app's docstring, read without importing it."""
+    return (ast.get_docstring(ast.parse((ROOT / name / "__init__.py").read_text())) or "").partition("\n")[0]
+
+
+def config_class(name: str) -> type:
+    """The configuration of an app, a dataclass; imports no torch."""
+    config: type = _module(name, "config").Config
+    return config
+
+
+def app_class(name: str) -> type[Any]:
+    """The one `App` that an app's `app` module defines."""
+    from apps.base import App
+
+    module = _module(name, "app")
+    found = [
+        value
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, App) and value.__module__ == module.__name__
+    ]
+    if len(found) != 1:
+        raise TypeError(f"apps/{name}/app.py: found {len(found)} subclasses of App, expected one")
+    return found[0]
+
+
+def _module(name: str, part: str) -> ModuleType:
+    if name not in app_names():
+        raise UsageError(f"app: found {name!r}, expected one of {', '.join(app_names())}")
+    return importlib.import_module(f"apps.{name}.{part}")

@@ -1,0 +1,122 @@
+"""A model as three files: `config.yaml`, `model.safetensors` and `card.md`; and where models are found."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from data_adapters.files import sha256, whole_folder
+from pipelines import config as configs
+from pipelines.find import UsageError, app_class
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from apps.base import App
+
+FILES = ("config.yaml", "model.safetensors", "card.md")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that is ready to predict: its name as the user gave it, the hash of its folder, its app and module."""
+
+    name: str
+    sha256: str
+    app: "App[Any, Any]"
+    module: "nn.Module"
+
+
+def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module", card: str) -> None:
+    """Write a model folder in one step; `card` is Markdown."""
+    from safetensors.torch import save_file
+
+    with whole_folder(folder) as partial:
+        (partial / "config.yaml").write_text(configs.to_yaml(app_name, app.config), encoding="utf-8")
+        tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
+        save_file(tensors, partial / "model.safetensors")
+        (partial / "card.md").write_text(card, encoding="utf-8")
+
+
+def app_of(folder: Path) -> str:
+    """The name of the app that a model folder belongs to."""
+    return str(_settings(folder)["app"])
+
+
+def load(name: str, overrides: list[str] | None = None) -> Model:
+    """The model called `name`, in evaluation mode, on a GPU if there is one; `overrides` change its settings.
+
+    Raises:
+        UsageError: there is no such model, its folder is incomplete, or an override is wrong.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    folder = find(name)
+    app = app_for(folder, overrides)
+    with torch.device("meta"):
+        module = app.model()
+    weights = folder / "model.safetensors"
+    try:
+        module.load_state_dict(load_file(weights), strict=True, assign=True)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise UsageError(f"{weights}: {' '.join(str(error).split())}") from error
+    return Model(name, sha256(folder), app, module.to("cuda" if torch.cuda.is_available() else "cpu").eval())
+
+
+def app_for(folder: Path, overrides: list[str] | None = None) -> "App[Any, Any]":
+    """The app that a model folder belongs to, with its settings."""
+    settings = _settings(folder)
+    app_name = settings.pop("app")
+    app: App[Any, Any] = app_class(app_name)(configs.load(app_name, None, overrides or [], base=settings))
+    return app
+
+
+def find(name: str) -> Path:
+    """The model folder behind a path, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `runs:/RUN/model` or a run's id.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if name.startswith(("models:/", "runs:/")):
+        from pipelines.track import download_model
+
+        return download_model(name)
+    folder = Path(name)
+    missing = [file for file in FILES[:2] if not (folder / file).is_file()]
+    if missing:
+        raise UsageError(
+            f"model {name}: {' and '.join(missing)} not found there; "
+            "expected a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"
+        )
+    return folder
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    if not isinstance(content, dict) or not isinstance(content.get("app"), str):
+        raise UsageError(f"{folder / 'config.yaml'}: app: found none, expected the name of the app it configures")
+    return content
+
+
+def code_sha256() -> str:
+    """The hash of the four packages that compute a prediction, to tell apart models of different code."""
+    import hashlib
+
+    root = Path(__file__).parent.parent
+    digest = hashlib.sha256()
+    for package in PACKAGES:
+        for file in sorted((root / package).rglob("*.py")):
+            digest.update(f"{file.relative_to(root)}\0{sha256(file)}\n".encode())
+    return digest.hexdigest()
+
+
+PACKAGES = ("core", "data_adapters", "apps", "pipelines")
+
+
+def code_paths() -> list[str]:
+    """The four packages as folders, for a registered model to carry along."""
+    return [os.fspath(Path(__file__).parent.parent / package) for package in PACKAGES]

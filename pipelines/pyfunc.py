@@ -1,0 +1,86 @@
+"""The MLflow model: rows of file paths in, where each row's results were written out.
+
+MLflow runs this file when a registered model is loaded, with the packages that were logged beside it.
+"""
+
+import os
+import warnings
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+
+from data_adapters.base import BadInput, Case
+from pipelines import model_folder
+from pipelines.predict import Outcome, one_line, predict_case
+
+ROOTS = "TRANSECT_ROOTS"
+_SERVER_MARK = "__pyfunc_model_path__"  # MLflow's scoring server sets it
+
+
+class CaseModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+    """Predicts cases that are named by their files.
+
+    Input: a table with one text column per file of a case, in the adapter's words (for change detection `before` and
+    `after`). A relative path that does not exist is looked for beside the model, where its example lies. Parameter
+    `out`: the folder that gets one folder of results a row. Output: a table with `case`, `status`, `folder` and
+    `message`. A row that fails is reported in its own `message`.
+
+    A server reads and writes below the folders in TRANSECT_ROOTS (separated like PATH), by default its working
+    folder, and nowhere else.
+    """
+
+    def load_context(self, context: Any) -> None:
+        """Load the weights from safetensors; warn when other code than the model's own is in use."""
+        self.example = Path(context.artifacts["example"])
+        self.model = model_folder.load(context.artifacts["model"])
+        expected = (self.example / "code.sha256").read_text(encoding="utf-8")
+        if model_folder.code_sha256() != expected:
+            warnings.warn(
+                "this process had already imported other code than the model was registered with; "
+                "load one model a process, outside a checkout, to run the model's own",
+                stacklevel=2,
+            )
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Predict every row; see the class."""
+        out = Path((params or {}).get("out", "predictions"))
+        columns = self.model.app.adapter.columns
+        missing = [column for column in columns if column not in model_input]
+        if missing:
+            raise ValueError(f"columns: found {', '.join(model_input.columns)}, expected {', '.join(columns)}")
+        _confine(out)
+        rows = [self._predict_row([str(row[column]) for column in columns], out) for _, row in model_input.iterrows()]
+        return pd.DataFrame(rows, columns=["case", "status", "folder", "message"])
+
+    def _predict_row(self, files: list[str], out: Path) -> tuple[str, str, str, str]:
+        try:
+            found = [self._found(file) for file in files]
+            (case,) = self.model.app.adapter.cases(*found)
+            outcome = self._predict_case(case, out)
+        except Exception as error:
+            outcome = Outcome(" ".join(files), "failed", 0.0, one_line(error))
+        folder = str((out / outcome.case).absolute()) if outcome.status == "done" else ""
+        return outcome.case, outcome.status, folder, outcome.message
+
+    def _predict_case(self, case: Case, out: Path) -> Outcome:
+        for file in case.files:
+            _confine(Path(file), self.example)
+        return predict_case(self.model, case, out)
+
+    def _found(self, file: str) -> str:
+        beside = self.example / file
+        return str(beside) if not Path(file).exists() and beside.resolve().is_relative_to(self.example.resolve()) and beside.exists() else file
+
+
+def _confine(path: Path, *also: Path) -> None:
+    """Refuse a path that a server must not touch."""
+    if _SERVER_MARK not in os.environ and ROOTS not in os.environ:
+        return
+    roots = [*map(Path, os.environ.get(ROOTS, os.getcwd()).split(os.pathsep)), *also]
+    if not any(path.resolve().is_relative_to(root.resolve()) for root in roots):
+        raise BadInput(path, "path", "a place outside the served folders", "a file below one of them", f"set {ROOTS}")
+
+
+mlflow.models.set_model(CaseModel())

@@ -1,0 +1,78 @@
+"""Make an MLflow model of a model folder, with everything it needs to run elsewhere."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import requires, version
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
+from packaging.requirements import Requirement
+
+from apps.base import App
+from pipelines import model_folder
+from pipelines.find import app_class
+from pipelines.model_folder import app_of, code_paths, code_sha256
+
+
+def log_model(folder: Path) -> str:
+    """Log a model folder to the active run as an MLflow model; returns its address."""
+    with _content(folder) as content:
+        return str(mlflow.pyfunc.log_model(name="model", **content).model_uri)
+
+
+def save_model(folder: Path, path: Path) -> None:
+    """Write a model folder as an MLflow model to `path`."""
+    with _content(folder) as content:
+        mlflow.pyfunc.save_model(path, **content)
+
+
+@contextmanager
+def _content(folder: Path) -> Iterator[dict[str, Any]]:
+    app_name = app_of(folder)
+    app = model_folder.app_for(folder)
+    with tempfile.TemporaryDirectory() as scratch:
+        example = Path(scratch, "example")
+        row = _write_example(app, Path(scratch, "phantom"), example)
+        (example / "code.sha256").write_text(code_sha256(), encoding="utf-8")
+        yield {
+            "python_model": str(Path(__file__).with_name("pyfunc.py")),
+            "artifacts": {"model": str(folder), "example": str(example)},
+            "code_paths": code_paths(),
+            "signature": _signature(app),
+            "input_example": (row, {"out": "predictions"}),
+            "pip_requirements": pinned_requirements(app_name),
+            "metadata": {"app": app_name, "code_sha256": code_sha256()},
+        }
+
+
+def _signature(app: App[Any, Any]) -> ModelSignature:
+    return ModelSignature(
+        inputs=Schema([ColSpec(DataType.string, column) for column in app.adapter.columns]),
+        outputs=Schema([ColSpec(DataType.string, column) for column in ("case", "status", "folder", "message")]),
+        params=ParamSchema([ParamSpec("out", DataType.string, "predictions")]),
+    )
+
+
+def _write_example(app: App[Any, Any], scratch: Path, example: Path) -> pd.DataFrame:
+    """Copy the files of one phantom case to `example`, named by their columns; returns them as a row of input."""
+    example.mkdir()
+    app.adapter.phantom(scratch, 3, 0)
+    case = app.adapter.cases(str(scratch))[0]
+    row = {}
+    for column, file in zip(app.adapter.columns, case.files, strict=False):
+        row[column] = f"{column}{Path(file).suffix}"
+        shutil.copyfile(file, example / row[column])
+    return pd.DataFrame([row])
+
+
+def pinned_requirements(app_name: str) -> list[str]:
+    """What the installed transect needs for an app, at the versions that are installed, without build tags."""
+    needed = [Requirement(text) for text in requires("transect") or []]
+    names = {item.name for item in needed if item.marker is None or item.marker.evaluate({"extra": app_name})}
+    return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(names - {"transect"})]

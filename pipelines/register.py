@@ -1,0 +1,44 @@
+"""Give a trained or imported model a name in the registry."""
+
+import re
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+
+from pipelines import model_folder
+from pipelines.find import UsageError
+from pipelines.pyfunc_model import log_model
+from pipelines.track import use_experiment, use_store
+
+
+def register(source: str, name: str, alias: str) -> str:
+    """Register the model of a run (its id or `runs:/ID/model`) or a model folder; returns its `models:/` address.
+
+    The model card becomes the version's description; `alias` moves to the new version.
+
+    Raises:
+        UsageError: there is no such run or model, or MLflow refuses the name or the alias.
+    """
+    use_store()
+    uri = f"runs:/{source}/model" if re.fullmatch("[0-9a-f]{32}", source) else source
+    folder = model_folder.find(uri)
+    try:
+        if not uri.startswith(("runs:/", "models:/")):
+            uri = _log_folder(folder)
+        registered = mlflow.register_model(uri, name)
+        client = MlflowClient()
+        card = (folder / "card.md").read_text(encoding="utf-8") if (folder / "card.md").is_file() else ""
+        client.update_model_version(name, registered.version, description=card)
+        client.set_registered_model_alias(name, alias, registered.version)
+    except MlflowException as error:
+        raise UsageError(f"register {source} as {name}@{alias}: {' '.join(str(error).split())}") from error
+    return f"models:/{name}@{alias}"
+
+
+def _log_folder(folder: Path) -> str:
+    app_name = model_folder.app_of(folder)
+    with mlflow.start_run(experiment_id=use_experiment(app_name), run_name=f"import {folder.name}"):
+        mlflow.set_tag("transect.app", app_name)
+        return log_model(folder)

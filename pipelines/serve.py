@@ -1,0 +1,35 @@
+"""MLflow's own server and pages, started the way Transect keeps its store."""
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from pipelines import model_folder
+from pipelines.track import use_store
+
+
+def serve(model: str, port: int, roots: list[str]) -> int:
+    """Serve `model` on the loopback address, confined to the folders `roots`; returns the server's exit status."""
+    use_store()
+    roots = [str(Path(root).absolute()) for root in roots or [os.getcwd()]]
+    environment = {**os.environ, "TRANSECT_ROOTS": os.pathsep.join(roots)}
+    with tempfile.TemporaryDirectory() as scratch:
+        if not model.startswith(("models:/", "runs:/")):
+            from pipelines.pyfunc_model import save_model
+
+            save_model(model_folder.find(model), Path(scratch, "model"))
+            model = str(Path(scratch, "model"))
+        where = ["--host", "127.0.0.1", "--port", str(port)]
+        return _mlflow("models", "serve", "--model-uri", model, "--env-manager", "local", *where, env=environment)
+
+
+def ui(port: int) -> int:
+    """Show the tracking store's pages on the loopback address; returns the server's exit status."""
+    store = use_store()
+    return _mlflow("ui", "--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port))
+
+
+def _mlflow(*arguments: str, env: dict[str, str] | None = None) -> int:
+    return subprocess.run([sys.executable, "-m", "mlflow", *arguments], env=env).returncode

@@ -1,0 +1,211 @@
+"""MLflow: where runs are kept and what is written down about them."""
+
+import hashlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+
+import mlflow
+import numpy as np
+import psutil
+from mlflow import MlflowClient
+from mlflow.data.dataset_source_registry import resolve_dataset_source
+from mlflow.data.meta_dataset import MetaDataset
+from mlflow.entities import Metric, Run
+from mlflow.exceptions import MlflowException
+
+from data_adapters.base import Case
+from pipelines.find import UsageError
+from pipelines.model_folder import FILES
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+
+
+def use_store() -> str:
+    """Point MLflow at MLFLOW_TRACKING_URI, else at `mlflow.db` in the working folder; returns the address."""
+    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_STORE)
+    mlflow.set_tracking_uri(uri)
+    return uri
+
+
+def use_experiment(name: str) -> str:
+    """The id of experiment `name`, made as one for models of one's own, with artifacts beside a local store."""
+    use_store()
+    found = MlflowClient().get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    local = mlflow.get_tracking_uri().startswith("sqlite:///")
+    folder = Path(mlflow.get_tracking_uri().removeprefix("sqlite:///")).absolute().parent / "mlartifacts" / name
+    return MlflowClient().create_experiment(
+        name,
+        artifact_location=folder.as_uri() if local else None,
+        tags={"mlflow.experimentKind": "custom_model_development"},
+    )
+
+
+class Tracker:
+    """What one training run writes to MLflow; a resumed run goes on in the same place and writes no point twice.
+
+    Raises:
+        UsageError: the run to resume does not exist or belongs to another app.
+    """
+
+    def __init__(self, app: str, resume: str | None = None) -> None:
+        experiment = use_experiment(app)
+        self.client = MlflowClient()
+        _close_stale_runs(self.client, experiment)
+        if resume is not None and get_run(resume).data.tags.get("transect.app") != app:
+            raise UsageError(f"run {resume}: found a run of another app, expected one of {app}")
+        mlflow.set_system_metrics_sampling_interval(5)
+        run = mlflow.start_run(
+            run_id=resume, experiment_id=None if resume else experiment, log_system_metrics=True
+        )
+        self.run_id: str = run.info.run_id
+        mlflow.set_tags(_process_tags(app))
+        self._done_steps = {name: self._last_step(name) for name in run.data.metrics}
+
+    def _last_step(self, name: str) -> int:
+        return max(metric.step for metric in self.client.get_metric_history(self.run_id, name))
+
+    def describe(self, config: Any, training: Any, cases: Sequence[Case], data: str) -> None:
+        """Write down every setting, and the data set: where it is, its splits and its fingerprint."""
+        mlflow.log_params({**_flat(asdict(config)), **_flat({"train": asdict(training)})})
+        splits = {split: sum(case.split == split for case in cases) for split in sorted({c.split for c in cases})}
+        source = resolve_dataset_source(str(Path(data).absolute()))
+        dataset = MetaDataset(source, name=Path(data).name, digest=fingerprint(cases)[:36])
+        mlflow.log_input(dataset, context="training")
+        mlflow.log_params({f"data.{split or 'all'}_cases": count for split, count in splits.items()})
+        mlflow.set_tag("mlflow.note.content", f"`{self._app()}` trained on `{data}`: {_listed(splits)} cases.")
+
+    def _app(self) -> str:
+        return str(self.client.get_run(self.run_id).data.tags["transect.app"])
+
+    def metrics(self, points: Iterable[tuple[str, float, int]]) -> None:
+        """Write (name, value, step) points; those that an earlier, killed process wrote are left as they are."""
+        now = int(time.time() * 1000)
+        new = [
+            Metric(name, value, now, step) for name, value, step in points if step > self._done_steps.get(name, -1)
+        ]
+        for start in range(0, len(new), 1000):
+            self.client.log_batch(self.run_id, metrics=new[start : start + 1000])
+
+    def pictures(self, name: str, pictures: dict[str, np.ndarray], step: int) -> None:
+        """Write pictures of one size side by side, as one image with a step."""
+        gap = np.full((next(iter(pictures.values())).shape[0], 8, 3), 255, np.uint8)
+        row = [part for picture in pictures.values() for part in (picture, gap)][:-1]
+        self.client.log_image(self.run_id, np.concatenate(row, axis=1), key=name, step=step, synchronous=True)
+
+    def finish(self, status: str) -> None:
+        """Close the run as FINISHED, FAILED or KILLED."""
+        mlflow.end_run(status)
+
+
+def get_run(run_id: str) -> Run:
+    """The run with this id.
+
+    Raises:
+        UsageError: there is none in the store.
+    """
+    use_store()
+    try:
+        return MlflowClient().get_run(run_id)
+    except MlflowException as error:
+        raise UsageError(f"run {run_id}: not found in {mlflow.get_tracking_uri()}") from error
+
+
+def download_model(name: str) -> Path:
+    """The model folder inside the MLflow model called `name`.
+
+    Raises:
+        UsageError: the store knows no such model, or it is not one of Transect's.
+    """
+    use_store()
+    try:
+        folder = Path(mlflow.artifacts.download_artifacts(name))
+    except (MlflowException, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"model {name}: not found in {mlflow.get_tracking_uri()}: {reason}") from error
+    for config in sorted(folder.rglob(FILES[0])):
+        if (config.parent / FILES[1]).is_file():
+            return config.parent
+    raise UsageError(f"model {name}: found no {FILES[0]} with {FILES[1]} in it, expected a model made by transect")
+
+
+def fingerprint(cases: Sequence[Case]) -> str:
+    """A hash of what the cases are made of: their ids, and each file's name, size, first and last 64 KiB."""
+    digest = hashlib.sha256()
+    for case in cases:
+        digest.update(f"{case.id}\0{case.split}\n".encode())
+        for file in map(Path, case.files):
+            if not file.is_file():
+                digest.update(f"{file}\n".encode())
+                continue
+            size = file.stat().st_size
+            digest.update(f"{file.name}\0{size}\n".encode())
+            with file.open("rb") as content:
+                digest.update(content.read(65536))
+                content.seek(max(size - 65536, 0))
+                digest.update(content.read(65536))
+    return digest.hexdigest()
+
+
+def _process_tags(app: str) -> dict[str, str]:
+    packages = ("torch", "lightning", "mlflow", "numpy", "transect")
+    return {
+        "transect.app": app,
+        "transect.host": socket.gethostname(),
+        "transect.process": _process_name(os.getpid()),
+        "transect.command": " ".join(sys.argv[1:]),
+        "transect.packages": ", ".join(f"{package} {version(package)}" for package in packages),
+        "transect.git": _git_state(),
+    }
+
+
+def _process_name(pid: int) -> str:
+    """A process's id with its start, since ids are used again."""
+    try:
+        return f"{pid}@{psutil.Process(pid).create_time():.0f}"
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _close_stale_runs(client: MlflowClient, experiment: str) -> None:
+    """Mark as KILLED the runs of this machine that stayed RUNNING because their process was killed."""
+    for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
+        tags = run.data.tags
+        process = tags.get("transect.process", "")
+        if tags.get("transect.host") == socket.gethostname() and process:
+            if process != _process_name(int(process.partition("@")[0])):
+                client.set_terminated(run.info.run_id, "KILLED")
+
+
+def _git_state() -> str:
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+    except OSError:
+        return ""
+    return found.stdout.strip()
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        flat |= _flat(value, f"{name}.") if isinstance(value, dict) else {name: str(value)}
+    return flat
+
+
+def _listed(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {name or 'unsplit'}" for name, count in counts.items())

@@ -1,14 +1,12 @@
-"""Folders of rasters, and the natural-colour band files of the Landsat and Sentinel-2 scenes in them."""
+"""The natural-colour band files of the Landsat and Sentinel-2 scenes in a folder."""
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from data_adapters.base import BadInput
 from data_adapters.change_detection.dates import acquisition_date, file_name
-
-RASTERS = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".img", ".vrt"})
+from data_adapters.change_detection.folders import rasters_by_stem
 
 NATURAL_COLOUR = {
     "Landsat 4, 5 or 7": (re.compile(r"L[A-Z]0?[457]"), ("3", "2", "1")),
@@ -32,39 +30,6 @@ class SceneBands:
     @property
     def complete(self) -> bool:
         return len(self.colour) == 3
-
-
-def listing(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """The sub-folders of `folder`, by case-folded name, and its files; hidden ones (macOS `._x`) are left out.
-
-    Raises:
-        BadInput: the folder is missing or may not be read.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-            folders = {entry.name.casefold(): Path(entry.path) for entry in shown if entry.is_dir()}
-            return folders, [Path(entry.path) for entry in shown if entry.is_file()]
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(folder, "folder", reason.lower(), "a folder that can be read") from error
-
-
-def rasters_by_stem(folder: Path) -> dict[str, str]:
-    """The rasters of `folder` by their names without extension.
-
-    Raises:
-        BadInput: two files of the folder differ in their extension alone, so neither can be chosen.
-    """
-    found: dict[str, str] = {}
-    for path in listing(folder)[1]:
-        if path.suffix.lower() not in RASTERS:
-            continue
-        if path.stem in found:
-            both = f"{Path(found[path.stem]).name} and {path.name}"
-            raise BadInput(folder, "names", both, "one raster of each name", "move one of the two away")
-        found[path.stem] = str(path)
-    return found
 
 
 def scenes_in(folder: Path) -> list[SceneBands]:

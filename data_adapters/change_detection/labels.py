@@ -17,7 +17,7 @@ from rasterio.windows import Window
 from data_adapters.base import BadInput
 from data_adapters.change_detection.maps import NODATA
 
-DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "BMP", "GIF", "HFA", "ENVI")
+DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "BMP", "GIF")
 """The formats a label may have. Formats that can point to other files, such as VRT, are not among them."""
 
 SCAN_PIXELS = 1 << 22

@@ -1,7 +1,7 @@
 """Every layout that change-detection data comes in, read as it is downloaded.
 
 Nearly all are the same three folders under other names, so one table holds the names; rasters are paired by name,
-never by order. What cannot be told as three folders has a function of its own: OSCD and the full rasters of WHU-CD.
+never by order. What cannot be told as three folders is in `special_layouts`.
 """
 
 import re
@@ -10,16 +10,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from data_adapters.base import BadInput
-from data_adapters.change_detection.bands import complete, listing, rasters_by_stem, scenes_in
-from data_adapters.change_detection.dates import oscd_dates
+from data_adapters.change_detection.bands import complete, scenes_in
+from data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
 from data_adapters.change_detection.labels import LabelCoding
-from data_adapters.change_detection.pairs import Pair, named
+from data_adapters.change_detection.pairs import SPLITS, Pair, named
+from data_adapters.change_detection.special_layouts import is_whu, oscd_region, whu_whole_images
 from data_adapters.change_detection.tables import pair_of, pairs_in_table
 
 DEEPEST = 3
 """How many folders below its root a data set may keep its images' folders."""
 
-SPLITS = {
+SPLIT_FOLDERS = {
     "train": "train",
     "training": "train",
     "val": "val",
@@ -66,7 +67,7 @@ LAYOUTS = (
 )
 
 LISTS = {
-    **{f"list/{split}.txt": split for split in ("train", "val", "test")},
+    **{f"list/{split}.txt": split for split in SPLITS},
     # BRIGHT: the hold-out is the labelled validation set, its folder `val` the test set without labels.
     "train_setlevel.txt": "train",
     "holdout_setlevel.txt": "val",
@@ -109,10 +110,10 @@ def _in_folder(root: Path) -> list[Pair]:
     by_base: dict[Path, list[Pair]] = {}
     known = False
     for folder, folders in _walk(root):
-        if _is_oscd_region(folders):
-            pairs.append(_oscd_region(folder, folders))
-        elif _is_whu(folders):
-            pairs.extend(_whu_whole_images(folders))
+        if is_oscd_region(folders):
+            pairs.append(oscd_region(folder, folders))
+        elif is_whu(folders):
+            pairs.extend(whu_whole_images(folders))
         elif sides := _sides_among(folders):
             split, base = _split_of(folder, root)
             by_base.setdefault(base, []).extend(_pair_up(folders, sides, split))
@@ -131,18 +132,10 @@ def _walk(root: Path, depth: int = 0) -> Iterator[tuple[Path, dict[str, Path]]]:
     """The folders from `root` down, with their sub-folders; stops where a layout's own folders begin."""
     folders = listing(root)[0]
     yield root, folders
-    here = _is_oscd_region(folders) or _is_whu(folders) or _sides_among(folders)
+    here = is_oscd_region(folders) or is_whu(folders) or _sides_among(folders)
     if depth < DEEPEST and not here:
         for folder in folders.values():
             yield from _walk(folder, depth + 1)
-
-
-def _is_oscd_region(folders: dict[str, Path]) -> bool:
-    return "imgs_1_rect" in folders or "imgs_2_rect" in folders
-
-
-def _is_whu(folders: dict[str, Path]) -> bool:
-    return {"2012", "2016"} <= folders.keys() and (folders["2012"] / "whole_image").is_dir()
 
 
 def _sides_among(folders: dict[str, Path]) -> Sides | None:
@@ -152,8 +145,8 @@ def _sides_among(folders: dict[str, Path]) -> Sides | None:
 def _split_of(folder: Path, root: Path) -> tuple[str, Path]:
     """The split that the path from `root` to `folder` names, and that path without it."""
     parts = folder.relative_to(root).parts
-    splits = [SPLITS[part.casefold()] for part in parts if part.casefold() in SPLITS]
-    base = root.joinpath(*(part for part in parts if part.casefold() not in SPLITS))
+    splits = [SPLIT_FOLDERS[part.casefold()] for part in parts if part.casefold() in SPLIT_FOLDERS]
+    base = root.joinpath(*(part for part in parts if part.casefold() not in SPLIT_FOLDERS))
     return (splits[-1] if splits else ""), base
 
 
@@ -177,7 +170,10 @@ def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
 
 def _by_name(folder: Path, sides: Sides, split: str) -> dict[tuple[str, str], str]:
     """The rasters of one side by split and name; the folder may itself be divided into split folders."""
-    places = [(split, folder), *((SPLITS[name], sub) for name, sub in listing(folder)[0].items() if name in SPLITS)]
+    places = [
+        (split, folder),
+        *((SPLIT_FOLDERS[name], sub) for name, sub in listing(folder)[0].items() if name in SPLIT_FOLDERS),
+    ]
     return {
         (place_split, _without(stem, sides.endings)): path
         for place_split, place in places
@@ -213,7 +209,7 @@ def _listed(base: Path) -> dict[str, str]:
         path = base / place
         if not path.is_file():
             continue
-        for line in filter(None, map(str.strip, _text(path).splitlines())):
+        for line in filter(None, map(str.strip, read_text(path).splitlines())):
             entry = PurePosixPath(line.replace("\\", "/"))
             if entry.is_absolute() or ".." in entry.parts:
                 raise BadInput(path, "name", line, "a name inside the data set's folder")
@@ -223,51 +219,6 @@ def _listed(base: Path) -> dict[str, str]:
     return listed
 
 
-def _oscd_region(region: Path, folders: dict[str, Path]) -> Pair:
-    """One region of OSCD, in natural colour; its split is that of the labels' folder that holds it."""
-    colours = []
-    for side in ("imgs_1_rect", "imgs_2_rect"):
-        scene = next(iter(scenes_in(folders[side])), None) if side in folders else None
-        colours.append(scene.colour if scene and scene.complete else ())
-    split, label = "", ""
-    for name, folder in listing(region.absolute().parent.parent)[0].items():
-        if (match := re.search(r"(train|test) labels$", name)) and (folder / region.name).is_dir():
-            split = match[1]
-            masks = rasters_by_stem(folder / region.name / "cm") if (folder / region.name / "cm").is_dir() else {}
-            label = masks.get("cm") or next(iter(masks.values()), "")
-    coding = LabelCoding.ONE_TWO if Path(label).suffix.lower() in (".tif", ".tiff") else LabelCoding.BINARY
-    told = region / "dates.txt"
-    dates = oscd_dates(_text(told)) if told.is_file() else (None, None)
-    return Pair(
-        id=region.name,
-        group="",
-        split=split,
-        before=colours[0],
-        after=colours[1],
-        label=label,
-        coding=coding,
-        dates=dates,
-    )
-
-
-def _whu_whole_images(folders: dict[str, Path]) -> list[Pair]:
-    """The full rasters of WHU-CD: 2012 and 2016, one pair for each split."""
-    above = folders["2012"].parent
-    wholes = {year: folders[year] / "whole_image" for year in ("2012", "2016")}
-    splits = {name for whole in wholes.values() if whole.is_dir() for name in listing(whole)[0] if name in SPLITS}
-
-    def raster(folder: Path) -> tuple[str, ...]:
-        return tuple(rasters_by_stem(folder).values())[:1] if folder.is_dir() else ()
-
-    pairs = []
-    for split in sorted(splits):
-        before, after = (raster(wholes[year] / split / "image") for year in ("2012", "2016"))
-        labels = [*raster(above / "change_label" / split), *raster(above.parent / "change_label" / split)]
-        label = labels[0] if labels else ""
-        pairs.append(Pair(id="whole_image", group="", split=SPLITS[split], before=before, after=after, label=label))
-    return pairs
-
-
 def _two_scenes(folder: Path) -> Pair:
     scenes = scenes_in(folder)
     if not scenes:
@@ -275,8 +226,8 @@ def _two_scenes(folder: Path) -> Pair:
         hdf5 = next((path for path in files if path.suffix.lower() in (".h5", ".hdf5")), None)
         if hdf5:
             raise _hdf5(hdf5)
-        found = [f"{name}/" for name in folders][:8] + [f"{len(files)} files"]
-        raise BadInput(folder, "layout", ", ".join(found), EXPECTED)
+        there = ", ".join([*[f"{name}/" for name in folders][:8], f"{len(files)} files"])
+        raise BadInput(folder, "layout", there, EXPECTED)
     dates = [scene.date for scene in scenes]
     if len(scenes) != 2 or None in dates or dates[0] == dates[1]:
         found = ", ".join(f"{scene.name} ({scene.date or 'no date'})" for scene in scenes)
@@ -294,10 +245,3 @@ def _two_scenes(folder: Path) -> Pair:
 def _hdf5(path: Path) -> BadInput:
     advice = "ChaBuD keeps its bands last, which GDAL cannot read: write the images as GeoTIFFs and list them in a CSV"
     return BadInput(path, "format", "HDF5", "rasters that GDAL reads", advice)
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(path, "text", getattr(error, "strerror", None) or error, "a text in UTF-8") from error

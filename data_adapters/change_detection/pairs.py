@@ -10,6 +10,8 @@ from data_adapters.base import BadInput, Case
 from data_adapters.change_detection.labels import LabelCoding
 from data_adapters.files import safe_name
 
+SPLITS = ("train", "val", "test")
+
 LONGEST_ID = 120
 """Identifiers become folder names, and file systems stop at 255 bytes with whatever is added around them."""
 

@@ -10,10 +10,9 @@ from pathlib import Path, PurePosixPath
 from data_adapters.base import BadInput
 from data_adapters.change_detection.bands import one_scene, scene_name
 from data_adapters.change_detection.dates import acquisition_date, file_name, iso_day
-from data_adapters.change_detection.pairs import Pair
+from data_adapters.change_detection.pairs import SPLITS, Pair
 
 COLUMNS = ("before", "after", "label", "before_date", "after_date", "split", "id")
-SPLITS = ("train", "val", "test")
 
 
 def pair_of(before: str, after: str, base: Path | None = None) -> Pair:

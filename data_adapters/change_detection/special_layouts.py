@@ -1,0 +1,65 @@
+"""The layouts that are not three folders of one name each: OSCD's regions and the full rasters of WHU-CD."""
+
+import re
+from pathlib import Path
+
+from data_adapters.change_detection.bands import scenes_in
+from data_adapters.change_detection.dates import oscd_dates
+from data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
+from data_adapters.change_detection.labels import LabelCoding
+from data_adapters.change_detection.pairs import SPLITS, Pair
+
+
+def is_oscd_region(folders: dict[str, Path]) -> bool:
+    """Whether a folder with these sub-folders is a region of OSCD: `imgs_1_rect` and `imgs_2_rect`."""
+    return "imgs_1_rect" in folders or "imgs_2_rect" in folders
+
+
+def is_whu(folders: dict[str, Path]) -> bool:
+    """Whether a folder with these sub-folders holds WHU-CD's full rasters: `2012` and `2016`."""
+    return {"2012", "2016"} <= folders.keys() and (folders["2012"] / "whole_image").is_dir()
+
+
+def oscd_region(region: Path, folders: dict[str, Path]) -> Pair:
+    """One region of OSCD, in natural colour; its split is that of the labels' folder that holds it."""
+    colours = []
+    for side in ("imgs_1_rect", "imgs_2_rect"):
+        scene = next(iter(scenes_in(folders[side])), None) if side in folders else None
+        colours.append(scene.colour if scene and scene.complete else ())
+    split, label = "", ""
+    for name, folder in listing(region.absolute().parent.parent)[0].items():
+        if (match := re.search(r"(train|test) labels$", name)) and (folder / region.name).is_dir():
+            split = match[1]
+            masks = rasters_by_stem(folder / region.name / "cm") if (folder / region.name / "cm").is_dir() else {}
+            label = masks.get("cm") or next(iter(masks.values()), "")
+    coding = LabelCoding.ONE_TWO if Path(label).suffix.lower() in (".tif", ".tiff") else LabelCoding.BINARY
+    told = region / "dates.txt"
+    dates = oscd_dates(read_text(told)) if told.is_file() else (None, None)
+    return Pair(
+        id=region.name,
+        group="",
+        split=split,
+        before=colours[0],
+        after=colours[1],
+        label=label,
+        coding=coding,
+        dates=dates,
+    )
+
+
+def whu_whole_images(folders: dict[str, Path]) -> list[Pair]:
+    """The full rasters of WHU-CD: 2012 and 2016, one pair for each split."""
+    above = folders["2012"].parent
+    wholes = {year: folders[year] / "whole_image" for year in ("2012", "2016")}
+    splits = {name for whole in wholes.values() if whole.is_dir() for name in listing(whole)[0] if name in SPLITS}
+
+    def raster(folder: Path) -> tuple[str, ...]:
+        return tuple(rasters_by_stem(folder).values())[:1] if folder.is_dir() else ()
+
+    pairs = []
+    for split in sorted(splits):
+        before, after = (raster(wholes[year] / split / "image") for year in ("2012", "2016"))
+        labels = [*raster(above / "change_label" / split), *raster(above.parent / "change_label" / split)]
+        label = labels[0] if labels else ""
+        pairs.append(Pair(id="whole_image", group="", split=split, before=before, after=after, label=label))
+    return pairs

@@ -14,7 +14,7 @@ from data_adapters.change_detection.bands import complete, scenes_in
 from data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
 from data_adapters.change_detection.labels import LabelCoding
 from data_adapters.change_detection.pairs import SPLITS, Pair, named
-from data_adapters.change_detection.special_layouts import is_whu, oscd_region, whu_whole_images
+from data_adapters.change_detection.special_layouts import is_oscd_region, is_whu, oscd_region, whu_whole_images
 from data_adapters.change_detection.tables import pair_of, pairs_in_table
 
 DEEPEST = 3
@@ -170,13 +170,10 @@ def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
 
 def _by_name(folder: Path, sides: Sides, split: str) -> dict[tuple[str, str], str]:
     """The rasters of one side by split and name; the folder may itself be divided into split folders."""
-    places = [
-        (split, folder),
-        *((SPLIT_FOLDERS[name], sub) for name, sub in listing(folder)[0].items() if name in SPLIT_FOLDERS),
-    ]
+    divided = [(SPLIT_FOLDERS[name], below) for name, below in listing(folder)[0].items() if name in SPLIT_FOLDERS]
     return {
         (place_split, _without(stem, sides.endings)): path
-        for place_split, place in places
+        for place_split, place in [(split, folder), *divided]
         for stem, path in rasters_by_stem(place).items()
     }
 

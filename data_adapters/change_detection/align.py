@@ -1,0 +1,223 @@
+"""Where the pixels of one grid lie in another, and how they are carried over."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.warp import reproject, transform
+
+from data_adapters.change_detection.maps import Grid
+
+Window = tuple[int, int, int, int]
+"""Row, column, height and width, in pixels."""
+
+Read = Callable[[int, int, int, int], tuple[np.ndarray, np.ndarray]]
+"""Reads a window as (bands, height, width) values and their (height, width) validity."""
+
+SAME_GRID = 1e-3
+"""Grids whose pixels differ by less than this share of a pixel are one grid."""
+
+AVERAGE_FROM = 2 - 1e-6
+"""From this many source pixels per target pixel (along a side) on, all of them are averaged."""
+
+EDGE = 1e-6
+TOLERANCE = 1e-3
+FULLY_VALID = 1 - 1e-5
+
+
+def georeferenced(grid: Grid) -> bool:
+    """Whether the grid says where its pixels are, if only in coordinates of its own."""
+    return grid.crs is not None or grid.transform != Affine.identity()
+
+
+def laid_over(grid: Grid, other: Grid) -> Grid:
+    """`grid` as if its pixels were those of `other`, counted from the upper left corner."""
+    return replace(grid, transform=other.transform, crs=other.crs)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Carries pixels of `source` over to `target`; both have a CRS or neither has.
+
+    Positions are (column, row), in pixels, with the upper left corner of the upper left pixel at (0, 0).
+    """
+
+    source: Grid
+    target: Grid
+
+    def positions(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Positions in `source` of positions in `target`; infinite where there is none."""
+        if self.source.crs == self.target.crs:
+            columns, rows = (~self.source.transform * self.target.transform) * (columns, rows)
+            return columns, rows
+        x, y = self.target.transform * (columns.ravel(), rows.ravel())
+        try:
+            x, y = map(np.array, transform(self.target.crs, self.source.crs, x, y))
+        except RasterioError:
+            x = y = np.full(x.shape, np.inf)
+        with np.errstate(invalid="ignore"):
+            columns_there, rows_there = ~self.source.transform * (x, y)
+        return columns_there.reshape(columns.shape), rows_there.reshape(columns.shape)
+
+    @cached_property
+    def shift(self) -> tuple[int, int] | None:
+        """Rows and columns to add to a target pixel's to get the source pixel that it is; None unless all coincide."""
+        columns, rows = _lattice(0, 0, self.target.height, self.target.width, 5)
+        there = np.array(self.positions(columns, rows)) - (columns, rows)
+        whole = np.rint(there[:, :1, :1])
+        if not np.abs(there - whole).max() < SAME_GRID:
+            return None
+        return int(whole[1, 0, 0]), int(whole[0, 0, 0])
+
+    @cached_property
+    def offset(self) -> tuple[float, float]:
+        """How far right and down of the nearest target pixel corner the source's corners lie, in target pixels.
+
+        Each is in [-0.5, 0.5], measured at the middle of the target.
+        """
+        middle = np.array([[self.target.width // 2], [self.target.height // 2]], dtype=float)
+        corner = np.rint(self.positions(*middle))
+        back = np.array(Alignment(self.target, self.source).positions(*corner))
+        columns, rows = (back - np.rint(back)).ravel()
+        return float(columns), float(rows)
+
+    @cached_property
+    def scale(self) -> float:
+        """Source pixels per target pixel along a side, at the middle of the target."""
+        middle = self.target.width / 2, self.target.height / 2
+        columns, rows = self.positions(middle[0] + np.array([0.0, 1, 0]), middle[1] + np.array([0.0, 0, 1]))
+        across, down = (columns[1:] - columns[0]), (rows[1:] - rows[0])
+        return float(np.sqrt(np.abs(across[0] * down[1] - across[1] * down[0])))
+
+    @property
+    def resampling(self) -> Resampling:
+        """Bilinear, or the average where bilinear would skip source pixels."""
+        return Resampling.average if self.scale >= AVERAGE_FROM else Resampling.bilinear
+
+    def common_window(self) -> Window | None:
+        """The window of `target` that holds the pixels whose centres lie in the bounding box of `source`."""
+        columns, rows = self.positions(*_outline(self.target))
+        inside = (columns >= 0) & (columns <= self.source.width) & (rows >= 0) & (rows <= self.source.height)
+        if inside.all():
+            return 0, 0, self.target.height, self.target.width
+        columns, rows = Alignment(self.target, self.source).positions(*_outline(self.source))
+        known = np.isfinite(columns) & np.isfinite(rows)
+        if not known.any():
+            return None
+        left, width = _pixels(columns[known], self.target.width)
+        top, height = _pixels(rows[known], self.target.height)
+        return (top, left, height, width) if height > 0 and width > 0 else None
+
+    def source_window(self, row: int, col: int, height: int, width: int) -> Window:
+        """The source pixels that a window of the target is made of, inside the source; may be empty."""
+        if self.shift is not None:
+            return row + self.shift[0], col + self.shift[1], height, width
+        return self._mapped_window(row, col, height, width)
+
+    def _mapped_window(self, row: int, col: int, height: int, width: int) -> Window:
+        columns, rows = self.positions(*_lattice(row, col, height, width, 33))
+        known = np.isfinite(columns) & np.isfinite(rows)
+        if not known.any():
+            return 0, 0, 0, 0
+        margin = 0 if self.shift is not None else int(np.ceil(self.scale)) + 2
+        left, right = _span(columns[known], margin, self.source.width)
+        top, bottom = _span(rows[known], margin, self.source.height)
+        return top, left, bottom - top, right - left
+
+    def read(self, read: Read, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """A window of the target, from `read`, which reads windows inside the source.
+
+        Where the grids coincide the pixels are handed over untouched. Otherwise they are resampled, and a pixel is
+        valid only if every source pixel that contributes to it is. (A WarpedVRT would leave invalid pixels out of the
+        mean instead, and knows neither masks that combine several bands nor NaN.)
+        """
+        window = self.source_window(row, col, height, width)
+        if self.shift is not None:
+            return read(*window)
+        if window[2] * window[3] > 4 * height * width * self.scale**2 + (1 << 20) and max(height, width) > 1:
+            return self._read_halves(read, row, col, height, width)
+        values, valid = read(*window)
+        if not valid.all():
+            values = np.where(valid, values, values.dtype.type(0))
+        placed = np.zeros((len(values), height, width), values.dtype)
+        share = np.zeros((1, height, width), np.float32)
+        if values.size:
+            self._warp(values, placed, window, (row, col), self.resampling)
+            self._warp(valid[None].astype(np.float32), share, window, (row, col), self.resampling)
+        return placed, share[0] > FULLY_VALID
+
+    def nearest(self, read: Callable[[int, int, int, int], np.ndarray], fill: int) -> np.ndarray:
+        """The whole target, (height, width), by the nearest pixel of what `read` gives; `fill` where there is none."""
+        window = self._mapped_window(0, 0, self.target.height, self.target.width)
+        placed = np.full((1, self.target.height, self.target.width), fill, np.uint8)
+        if window[2] and window[3]:
+            values = read(*window)
+            if self.shift == window[:2] and values.shape == placed.shape[1:]:
+                return values
+            covered = np.zeros_like(placed)
+            self._warp(values[None], placed, window, (0, 0), Resampling.nearest)
+            self._warp(np.ones_like(values)[None], covered, window, (0, 0), Resampling.nearest)
+            placed[covered == 0] = fill
+        return placed[0]
+
+    def _read_halves(self, read: Read, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Read the two halves by themselves: a slanted window's bounding box in the source is mostly other pixels."""
+        if width >= height:
+            half = width // 2
+            parts = self.read(read, row, col, height, half), self.read(read, row, col + half, height, width - half)
+        else:
+            half = height // 2
+            parts = self.read(read, row, col, half, width), self.read(read, row + half, col, height - half, width)
+        axis = -1 if width >= height else -2
+        return np.concatenate([part[0] for part in parts], axis), np.concatenate([part[1] for part in parts], axis)
+
+    def _warp(
+        self, values: np.ndarray, out: np.ndarray, window: Window, corner: tuple[int, int], resampling: Resampling
+    ) -> None:
+        # Without a CRS any will do, as it is the same on both sides.
+        crs = self.source.crs or CRS.from_epsg(3857), self.target.crs or CRS.from_epsg(3857)
+        # GDAL guesses the scale from each window, and pixels would differ from one window to the next.
+        scale = min(1.0, 1 / self.scale)
+        reproject(
+            np.ascontiguousarray(values),
+            out,
+            src_transform=self.source.transform * Affine.translation(window[1], window[0]),
+            src_crs=crs[0],
+            dst_transform=self.target.transform * Affine.translation(corner[1], corner[0]),
+            dst_crs=crs[1],
+            resampling=resampling,
+            tolerance=TOLERANCE,
+            XSCALE=scale,
+            YSCALE=scale,
+        )
+
+
+def _lattice(row: int, col: int, height: int, width: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    columns, rows = np.meshgrid(np.linspace(col, col + width, count), np.linspace(row, row + height, count))
+    return columns, rows
+
+
+def _outline(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
+    columns, rows = _lattice(0, 0, grid.height, grid.width, 65)
+    edge = np.ones(columns.shape, dtype=bool)
+    edge[1:-1, 1:-1] = False
+    return columns[edge], rows[edge]
+
+
+def _pixels(positions: np.ndarray, size: int) -> tuple[int, int]:
+    """First pixel and number of pixels whose centres lie between the least and the greatest of `positions`."""
+    first = max(0, int(np.ceil(np.clip(positions.min(), -1, size + 1) - 0.5 - EDGE)))
+    last = min(size - 1, int(np.floor(np.clip(positions.max(), -1, size + 1) - 0.5 + EDGE)))
+    return first, last - first + 1
+
+
+def _span(positions: np.ndarray, margin: int, size: int) -> tuple[int, int]:
+    first = int(np.floor(np.clip(positions.min(), -margin, size + margin) + SAME_GRID)) - margin
+    last = int(np.ceil(np.clip(positions.max(), -margin, size + margin) - SAME_GRID)) + margin
+    first = min(max(first, 0), size)
+    return first, max(first, min(last, size))

@@ -1,0 +1,266 @@
+"""One date of a pair: a raster, or single-band files stacked, with its grid, its pixels and which of them are valid."""
+
+import os
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import rasterio
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+from rasterio.windows import Window
+
+from data_adapters.base import BadInput
+from data_adapters.change_detection import vrt
+from data_adapters.change_detection.config import ReadConfig
+from data_adapters.change_detection.maps import Grid
+
+DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "BMP", "GIF")
+"""The formats that are opened. None takes arbitrary bytes for pixels or follows a file to the network; VRT is added
+for local files alone, once its sources are known to lie below it."""
+
+CACHE_BYTES, VRT_CACHE_BYTES = 8 << 20, 64 << 20
+"""GDAL's block cache while reading. Rows are read by whole blocks, so nothing is won by a larger one, except for a VRT,
+whose blocks are not those of its sources."""
+
+LARGEST_BLOCK = 512 << 20
+MOST_INFLATION = 10_000
+SMALL = 64 << 20
+"""A block is decoded whole, so one above LARGEST_BLOCK bytes is refused, and so is a file of which each byte would have
+to become more than MOST_INFLATION bytes (deflate reaches 1032), unless all of it is SMALL."""
+
+# A picture without georeferencing is an ordinary input here, and a warning per file would drown real ones.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
+
+
+class Raster:
+    """The selected bands of a raster, or of several single-band files of one grid stacked in their order.
+
+    Paths are anything that GDAL opens through DRIVERS: files, URLs, COGs, and VRTs whose sources lie below them. `grid`
+    is the pixels on the ground, `dtype` is float32 or the files' integer type, and `block_rows` how many rows are
+    decoded together. Use one in the thread that opened it, as a context manager.
+
+    Raises:
+        BadInput: a file is missing, unreadable, no raster, too large for `config.max_pixels`, a decompression bomb, has
+            too few bands, or does not share its date's grid.
+    """
+
+    def __init__(self, paths: Sequence[str], config: ReadConfig) -> None:
+        self.paths = tuple(paths)
+        self._nodata = config.nodata
+        with ExitStack() as opened:
+            if not self.paths:
+                raise BadInput("(no file)", "files", "none", "a raster")
+            if len(paths) == 1:
+                dataset = opened.enter_context(_open(paths[0], config))
+                _check_bands(paths[0], dataset.count, config.bands, "bands")
+                self._parts = [(paths[0], dataset, sorted(set(config.bands)))]
+            else:
+                _check_bands(paths[0], len(paths), config.bands, "single-band files")
+                chosen = [paths[band - 1] for band in sorted(set(config.bands))]
+                self._parts = [(path, opened.enter_context(_open(path, config)), [1]) for path in chosen]
+                _check_stack(self._parts)
+            dtypes = {dataset.dtypes[band - 1] for _, dataset, bands in self._parts for band in bands}
+            self.dtype = _sample_type(self.paths[0], dtypes)
+            self._close = opened.pop_all().close
+        self._order = [sorted(set(config.bands)).index(band) for band in config.bands]
+        self.grid = _grid(self._parts[0][1])
+        self.block_rows = max(dataset.block_shapes[0][0] for _, dataset, _ in self._parts)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one row of the selected bands, decoded."""
+        return self.grid.width * len(self._order) * self.dtype.itemsize
+
+    def read(self, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """The pixels of a window inside the raster as (bands, height, width), and their validity (height, width).
+
+        A pixel is valid unless in any selected band it is the nodata value (`config.nodata` where the raster declares
+        none), NaN or infinite, or the raster's mask (in the file or beside it as .msk) or alpha band is zero there.
+
+        Raises:
+            BadInput: the rows cannot be decoded.
+        """
+        window = Window(col, row, width, height)
+        parts = [self._read_part(part, window) for part in self._parts]
+        values = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
+        valid = np.logical_and.reduce([part for _, part in parts]) if len(parts) > 1 else parts[0][1]
+        return values if self._order == list(range(len(values))) else values[self._order], valid
+
+    def _read_part(
+        self, part: tuple[str, DatasetReader, list[int]], window: Window
+    ) -> tuple[np.ndarray, np.ndarray]:
+        path, dataset, bands = part
+        alpha = [i for i, colour in enumerate(dataset.colorinterp, 1) if colour == ColorInterp.alpha]
+        # Alpha is read along with the colours: they are often interleaved, and would be decoded twice.
+        indexes = bands + [band for band in alpha if band not in bands]
+        with _decoding(path, dataset, window):
+            values = dataset.read(indexes, window=window, out_dtype=self.dtype)
+            valid = np.ones(values.shape[1:], dtype=bool)
+            for band, pixels in zip(bands, values, strict=False):
+                _drop_nodata(valid, pixels, dataset.nodatavals[band - 1], self._nodata)
+            for band in alpha:
+                valid &= values[indexes.index(band)] > 0
+            for band in _masked_bands(dataset, bands):
+                valid &= dataset.read_masks(band, window=window) > 0
+        return values[: len(bands)], valid
+
+
+class RowReader:
+    """Reads windows of a raster's columns `col` to `col + width` from top to bottom, decoding each block once.
+
+    Whole block rows are read, down to row `end`, and what was not asked for yet is kept: windows need not fit the
+    blocks, and GDAL's process-wide cache, which other threads share, does not matter. Windows may overlap; one that
+    starts above the last one's start is read anew. At most one window and one block row are held.
+    """
+
+    def __init__(self, raster: Raster, col: int, width: int, end: int) -> None:
+        self.raster, self.col, self.width, self.end = raster, col, width, end
+        self._start = self._stop = 0
+        self._held: tuple[np.ndarray, np.ndarray] | None = None
+
+    def read(self, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """The window as `Raster.read` gives it, as views that must not be written to."""
+        self._advance(row, row + height)
+        rows = slice(row - self._start, row + height - self._start)
+        columns = slice(col - self.col, col + width - self.col)
+        values, valid = self._held  # type: ignore[misc]
+        return values[:, rows, columns], valid[rows, columns]
+
+    def _advance(self, start: int, stop: int) -> None:
+        if self._held is None or not self._start <= start < self._stop:
+            self._held, self._start, self._stop = None, start, start
+        if stop <= self._stop:
+            return
+        block = self.raster.block_rows
+        end = max(stop, min(-(-stop // block) * block, self.end))
+        # A copy, not a view: the rows above are let go while the next ones are read.
+        kept = self._held and tuple(array[..., start - self._start :, :].copy() for array in self._held)
+        self._held = None
+        values, valid = self.raster.read(self._stop, self.col, end - self._stop, self.width)
+        if kept:
+            values, valid = np.concatenate([kept[0], values], axis=1), np.concatenate([kept[1], valid])
+        self._held, self._start, self._stop = (values, valid), start, end
+
+
+def _open(path: str, config: ReadConfig) -> DatasetReader:
+    local = "://" not in path and not path.startswith("/vsi")
+    drivers, size = _local_file(path) if local else (DRIVERS, None)
+    if "VRT" in drivers:
+        for source in vrt.sources(Path(path)):
+            _open(str(source), config).close()
+    try:
+        # rasterio.open takes a single driver's name.
+        with rasterio.Env():
+            dataset = DatasetReader(path, driver=list(drivers))
+    except (RasterioError, OSError) as error:
+        raise BadInput(path, "file", _reason(path, error), f"a raster ({', '.join(drivers)})") from error
+    try:
+        _check_size(path, dataset, size if "VRT" not in drivers else None, config)
+    except BadInput:
+        dataset.close()
+        raise
+    return dataset
+
+
+def _local_file(path: str) -> tuple[tuple[str, ...], int]:
+    try:
+        with open(path, "rb") as file:
+            head, size = file.read(4096), os.fstat(file.fileno()).st_size
+    except (OSError, ValueError) as error:
+        found = getattr(error, "strerror", None) or error
+        raise BadInput(path or "(no path)", "file", str(found).lower(), "a readable raster") from error
+    return (("VRT",) if vrt.is_vrt(head) else DRIVERS), size
+
+
+def _check_size(path: str, dataset: DatasetReader, size: int | None, config: ReadConfig) -> None:
+    pixels = dataset.width * dataset.height
+    if pixels > config.max_pixels:
+        shape = f"{dataset.width} x {dataset.height} pixels"
+        raise BadInput(path, "size", shape, f"at most {config.max_pixels} pixels", "raise read.max_pixels")
+    if dataset.count == 0:
+        raise BadInput(path, "bands", 0, "at least 1", "name one of its subdatasets")
+    pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes if name != "complex_int16")
+    if size is not None and pixels * pixel_bytes > max(SMALL, MOST_INFLATION * size):
+        claim = f"{pixels * pixel_bytes} bytes of pixels in a file of {size} bytes"
+        expected = f"at most {MOST_INFLATION} times the file"
+        raise BadInput(path, "size", claim, expected, "the file is damaged or hostile")
+    block = dataset.block_shapes[0]
+    if block[0] * block[1] * pixel_bytes > LARGEST_BLOCK:
+        advice = "rewrite it in tiles: gdal_translate -co TILED=YES"
+        raise BadInput(path, "block", f"{block[1]} x {block[0]} pixels", f"at most {LARGEST_BLOCK >> 20} MB", advice)
+
+
+def _check_bands(path: str, count: int, bands: list[int], what: str) -> None:
+    if count < max(bands):
+        ones = ",".join("1" * len(bands))
+        advice = f"set read.bands [{ones}]" if count == 1 else "choose others with read.bands"
+        raise BadInput(path, what, count, f"at least {max(bands)}", advice)
+
+
+def _check_stack(parts: list[tuple[str, DatasetReader, list[int]]]) -> None:
+    path, first, _ = parts[0]
+    for other_path, other, _ in parts:
+        if other.count != 1:
+            raise BadInput(other_path, "bands", other.count, "1, as it is one of several files of a date")
+        if (other.shape, other.transform, other.crs) != (first.shape, first.transform, first.crs):
+            found = f"{other.width} x {other.height} pixels, {tuple(other.transform)[:6]}"
+            raise BadInput(other_path, "grid", found, f"the grid of {path}", "resample the bands to one grid first")
+
+
+def _grid(dataset: DatasetReader) -> Grid:
+    return Grid(dataset.width, dataset.height, dataset.transform, dataset.crs or None)
+
+
+def _sample_type(path: str, names: set[str]) -> np.dtype:
+    if any(name.startswith("complex") for name in names):
+        raise BadInput(path, "data type", ", ".join(sorted(names)), "real numbers")
+    dtype = np.result_type(*names)
+    return np.dtype(np.float32) if dtype.kind == "f" else dtype
+
+
+def _masked_bands(dataset: DatasetReader, bands: list[int]) -> list[int]:
+    """The bands whose mask is neither their nodata value nor an alpha band; one stands for all where they share it."""
+    flags = {band: dataset.mask_flag_enums[band - 1] for band in bands}
+    shared = [band for band in bands if MaskFlags.per_dataset in flags[band] and MaskFlags.alpha not in flags[band]]
+    return shared[:1] + [band for band in bands if not flags[band]]
+
+
+def _drop_nodata(valid: np.ndarray, pixels: np.ndarray, declared: float | None, default: float | None) -> None:
+    if pixels.dtype.kind == "f":
+        valid &= np.isfinite(pixels)
+    nodata = default if declared is None else declared
+    if nodata is None:
+        return
+    with np.errstate(over="ignore", invalid="ignore"):
+        value = np.array(nodata).astype(pixels.dtype)
+    if pixels.dtype.kind == "f" or value == nodata:
+        valid &= pixels != value
+
+
+@contextmanager
+def _decoding(path: str, dataset: DatasetReader, window: Window) -> Iterator[None]:
+    cache = VRT_CACHE_BYTES if dataset.driver == "VRT" else CACHE_BYTES
+    try:
+        # GDAL_CACHEMAX is in bytes here. libjpeg only warns of a truncated file, and fills the rest with grey.
+        with rasterio.Env(GDAL_CACHEMAX=cache, GDAL_ERROR_ON_LIBJPEG_WARNING=True):
+            yield
+    except (RasterioError, OSError, MemoryError) as error:
+        rows = f"rows {window.row_off} to {window.row_off + window.height - 1}"
+        advice = "the file is truncated or damaged"
+        raise BadInput(path, rows, _reason(path, error), "pixels that can be decoded", advice) from error
+
+
+def _reason(path: str, error: BaseException) -> str:
+    deepest = error.__cause__ or error
+    return str(deepest).removeprefix(f"{path}: ").removeprefix(f"'{path}' ") or type(deepest).__name__

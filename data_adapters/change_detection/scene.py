@@ -1,0 +1,227 @@
+"""An aligned pair: two dates on one grid, read in strips from top to bottom or in windows anywhere."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+from typing import Self
+
+import numpy as np
+from affine import Affine
+
+from data_adapters.base import BadInput
+from data_adapters.change_detection.align import Alignment, Read, georeferenced, laid_over
+from data_adapters.change_detection.config import ReadConfig
+from data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
+from data_adapters.change_detection.maps import NODATA, Grid, Strip
+from data_adapters.change_detection.raster import Raster, RowReader
+
+STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
+"""Size of a strip of both dates: the same memory whatever the scene's width, unless a single row takes more."""
+
+SAMPLES, SAMPLE_SIDE = 8, 256
+"""`stretch` looks at SAMPLES x SAMPLES windows of at most SAMPLE_SIDE pixels a side, at every other pixel."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Two dates of one place on the second date's grid, cropped to the intersection of their extents.
+
+    Where the grids coincide to 1/1000 pixel both dates are read as they are, also if their extents differ. Otherwise
+    the first date is resampled: bilinearly, or by averaging where it has at least two pixels for one. `offset` is how
+    far right and down the first date's pixel corners lie from the second's, in pixels of `grid`. `dtype` is float32
+    or the files' integer type of each date, `dates` are ISO 8601 or None. A scene holds no open file, can be pickled,
+    and can be read from several threads.
+    """
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    config: ReadConfig
+    grid: Grid
+    dtype: tuple[np.dtype, np.dtype]
+    alignments: tuple[Alignment, Alignment]
+    label: str = ""
+    dates: tuple[str | None, str | None] = (None, None)
+    coding: LabelCoding = LabelCoding.BINARY
+
+    @classmethod
+    def open(
+        cls,
+        before: Sequence[str],
+        after: Sequence[str],
+        config: ReadConfig,
+        label: str = "",
+        dates: tuple[str | None, str | None] = (None, None),
+        coding: LabelCoding = LabelCoding.BINARY,
+    ) -> Self:
+        """Open each date's raster, or its single-band files, and find their common grid; reads no pixels.
+
+        Raises:
+            BadInput: a raster cannot be used, one lacks what places it on the ground, or they do not overlap.
+        """
+        for paths, field in ((before, "before"), (after, "after")):
+            if not paths:
+                other = next(iter((*before, *after)), "(no pair)")
+                raise BadInput(other, field, "no raster", "both dates", "give its partner or leave the pair out")
+        with Raster(before, config) as first, Raster(after, config) as second:
+            dtype = first.dtype, second.dtype
+            placed = Alignment(_placed(before[0], first.grid, after[0], second.grid), second.grid)
+        window = placed.common_window()
+        if window is None:
+            found = f"no overlap with {after[0]}"
+            raise BadInput(before[0], "extent", found, "two rasters of one place", "check both CRSs and extents")
+        row, col, height, width = window
+        grid = Grid(width, height, placed.target.transform * Affine.translation(col, row), placed.target.crs)
+        alignments = Alignment(placed.source, grid), Alignment(placed.target, grid)
+        return cls(tuple(before), tuple(after), config, grid, dtype, alignments, label, dates, coding)
+
+    @property
+    def offset(self) -> tuple[float, float]:
+        """Columns and rows, each in [-0.5, 0.5], by which the first date's pixels are off the second's."""
+        return self.alignments[0].offset
+
+    def strips(self) -> Iterator[Strip]:
+        """Full-width strips of consecutive rows from top to bottom, which together are the whole grid.
+
+        Each block of a file is decoded once, except where the first date is so rotated against the second that its
+        rows cannot be read in order. The arrays must not be written to.
+
+        Raises:
+            BadInput: a block cannot be decoded, or, at the end, no pixel was valid in both dates.
+        """
+        found = False
+        with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
+            portions = self._portions(before, after)
+            readers = [
+                _in_order(raster, alignment, portions)
+                for raster, alignment in zip((before, after), self.alignments, strict=True)
+            ]
+            for row, rows in portions:
+                strip = self._strip(readers, row, 0, rows, self.grid.width)
+                found = found or bool(strip.valid.any())
+                yield strip
+                del strip
+        if not found:
+            raise self.nothing_valid()
+
+    def window(self, row: int, col: int, height: int, width: int) -> Strip:
+        """A window inside the grid; the strip's `row` is the window's first row."""
+        if min(row, col) < 0 or row + height > self.grid.height or col + width > self.grid.width:
+            raise ValueError(f"window {row, col, height, width} is not inside {self.grid.height} x {self.grid.width}")
+        with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
+            return self._strip([before.read, after.read], row, col, height, width)
+
+    def labels(self, row: int, rows: int, col: int = 0, width: int | None = None) -> np.ndarray:
+        """The label of a window of the grid as (rows, width) uint8: 0 no change, 1 change, 255 unknown.
+
+        A label that is not georeferenced lies on the second date's pixels. One on another grid is carried over by the
+        nearest pixel, and is unknown where it does not reach.
+
+        Raises:
+            BadInput: the label cannot be read, holds other values, or its size cannot be matched with the scene's.
+        """
+        width = self.grid.width - col if width is None else width
+        rule = self._label_rule
+        with Raster([self.label], ReadConfig(bands=list(range(1, rule.bands + 1)))) as raster:
+            after = self.alignments[1].source
+            grid = raster.grid
+            if grid.crs is None or after.crs is None:
+                if (grid.width, grid.height) != (after.width, after.height):
+                    found, expected = f"{grid.width} x {grid.height} pixels", f"{after.width} x {after.height}"
+                    raise BadInput(self.label, "size", found, expected, f"as it has to lie on {self.after[0]}")
+                grid = laid_over(grid, after)
+            corner = self.grid.transform * Affine.translation(col, row)
+            aligned = Alignment(grid, Grid(width, rows, corner, self.grid.crs))
+            return aligned.nearest(lambda *window: rule.apply(raster.read(*window)[0]), NODATA)
+
+    def stretch(self) -> np.ndarray:
+        """The (low, high) of each date and band that are to become 0 and 1, as (2, bands, 2) float32.
+
+        They are the 2nd and 98th percentile of the valid pixels of at most 64 windows spread evenly over the scene, so
+        that a large scene is not decoded twice. `high` is above `low` always.
+        """
+        with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
+            readers: list[Read] = [before.read, after.read]
+            strips = [self._strip(readers, *window) for window in self._samples(after)]
+        limits = np.empty((2, len(self.config.bands), 2), np.float32)
+        valid = np.concatenate([strip.valid[::2, ::2].ravel() for strip in strips])
+        for date, name in enumerate(("before", "after")):
+            for band in range(limits.shape[1]):
+                pixels = np.concatenate([getattr(strip, name)[band, ::2, ::2].ravel() for strip in strips])[valid]
+                limits[date, band] = np.percentile(pixels, (2, 98)) if pixels.size else (0, 1)
+        low, high = limits[..., 0], limits[..., 1]
+        limits[..., 1] = np.where(high > low, high, np.maximum(low + 1, np.nextafter(low, np.float32(np.inf))))
+        return limits
+
+    def nothing_valid(self) -> BadInput:
+        """The error that no pixel has data at both dates."""
+        found = f"no valid pixel in both this and {self.before[0]}"
+        return BadInput(self.after[0], "pixels", found, "some with data at both dates", "check nodata and masks")
+
+    @cached_property
+    def _label_rule(self) -> LabelRule:
+        return label_rule(self.label, self.coding)
+
+    def _strip(self, readers: Sequence[Read], row: int, col: int, height: int, width: int) -> Strip:
+        dates = [
+            alignment.read(reader, row, col, height, width)
+            for reader, alignment in zip(readers, self.alignments, strict=True)
+        ]
+        (before, valid_before), (after, valid_after) = dates
+        return Strip(row, _blank(before, valid_before), _blank(after, valid_after), valid_before & valid_after)
+
+    def _portions(self, before: Raster, after: Raster) -> list[tuple[int, int]]:
+        """First row and number of rows of each strip: whole block rows of the second date, or whole parts of one."""
+        height, width = self.grid.height, self.grid.width
+        source = self.alignments[0].source_window(0, 0, height, width)
+        first = source[2] / height * source[3] / before.grid.width * before.row_bytes
+        second = width / after.grid.width * after.row_bytes
+        rows = min(MOST_ROWS, max(1, int(STRIP_BYTES / (first + second))))
+        block = min(after.block_rows, after.grid.height)
+        rows = rows - rows % block if rows >= block else -(-block // -(-block // rows))
+        top = self.alignments[1].shift[0]  # type: ignore[index]
+        edges = [0, *range(rows - top % rows, height, rows), height]
+        return [(row, end - row) for row, end in pairwise(edges)]
+
+    def _samples(self, after: Raster) -> list[tuple[int, int, int, int]]:
+        height, width = min(SAMPLE_SIDE, self.grid.height), min(SAMPLE_SIDE, self.grid.width)
+        tops, lefts = _spread(self.grid.height, height), _spread(self.grid.width, width)
+        return [(top, left, height, width) for top in tops for left in lefts]
+
+
+def _placed(before: str, first: Grid, after: str, second: Grid) -> Grid:
+    """The first date's grid in the second's terms: as it is, or pixel by pixel where neither says where it is."""
+    if (first.crs is None) != (second.crs is None):
+        lacking, other = (before, after) if first.crs is None else (after, before)
+        raise BadInput(lacking, "CRS", "none", f"one, as {other} has", "assign it with gdal_edit.py -a_srs")
+    if first.crs is not None or (georeferenced(first) and georeferenced(second)):
+        return first
+    if (first.width, first.height) != (second.width, second.height):
+        found, expected = f"{first.width} x {first.height} pixels", f"{second.width} x {second.height} as {after}"
+        raise BadInput(before, "size", found, expected, "rasters of different sizes have to be georeferenced")
+    return laid_over(first, second)
+
+
+def _in_order(raster: Raster, alignment: Alignment, portions: list[tuple[int, int]]) -> Read:
+    """How to read the source windows of `portions` one after the other: in order if they come in order."""
+    width = alignment.target.width
+    windows = [alignment.source_window(row, 0, rows, width) for row, rows in portions]
+    tops = [top for top, _, height, _ in windows if height]
+    tallest = max(height for _, _, height, _ in windows)
+    if tops != sorted(tops) or tallest * raster.row_bytes > 4 * STRIP_BYTES:
+        return raster.read
+    left = min(left for _, left, _, _ in windows)
+    right = max(left + across for _, left, _, across in windows)
+    end = max(top + height for top, _, height, _ in windows)
+    return RowReader(raster, left, right - left, end).read
+
+
+def _blank(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Zero where there is no data, so that no NaN or filler gets into a model."""
+    return values if valid.all() else np.where(valid, values, values.dtype.type(0))
+
+
+def _spread(size: int, side: int) -> list[int]:
+    """Where at most SAMPLES windows of `side` start, evenly spaced, or side by side where these cover `size`."""
+    count = min(SAMPLES, -(-size // side))
+    return sorted({round(start) for start in np.linspace(0, size - side, count)})

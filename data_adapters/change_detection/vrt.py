@@ -1,0 +1,54 @@
+"""What a virtual raster may point to: rasters below its own folder, and nothing else.
+
+A VRT is a text file that makes GDAL open whatever it names: any file of the machine, any address of its network. One
+that arrives with somebody's data is therefore read before it is opened. Computed and raw bands, which run expressions
+or read any file's bytes as pixels, are refused.
+"""
+
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+from data_adapters.base import BadInput
+
+LARGEST = 64 << 20
+REFUSED_BANDS = ("VRTDerivedRasterBand", "VRTRawRasterBand", "VRTProcessedDataset")
+
+
+def is_vrt(head: bytes) -> bool:
+    """Whether a file that begins with `head` would be taken for a VRT."""
+    return b"<VRTDataset" in head
+
+
+def sources(path: Path) -> list[Path]:
+    """The files that the VRT at `path` names, each of them below the folder that holds it.
+
+    Raises:
+        BadInput: the VRT is too large or not well-formed, holds computed or raw bands, or names a URL, a missing
+            file, or a file elsewhere.
+    """
+    root = path.resolve().parent
+    found = []
+    for element in _elements(path):
+        if element.get("subClass") in REFUSED_BANDS:
+            raise BadInput(path, "VRT", element.get("subClass"), "plain bands", "convert it to a GeoTIFF")
+        if element.tag in ("SourceFilename", "SourceDataset"):
+            name = (element.text or "").strip()
+            relative = element.get("relativeToVRT", "0") == "1"
+            source = ((path.parent if relative else Path.cwd()) / name).resolve()
+            if not source.is_relative_to(root) or not source.is_file():
+                advice = "put the VRT above its sources, or convert it to a GeoTIFF"
+                raise BadInput(path, "VRT source", name, f"a file below {root}", advice)
+            found.append(source)
+    return found
+
+
+def _elements(path: Path) -> list[ElementTree.Element]:
+    content = path.read_bytes()[: LARGEST + 1]
+    if len(content) > LARGEST:
+        raise BadInput(path, "VRT", "a larger file", f"at most {LARGEST >> 20} MB")
+    if b"<!DOCTYPE" in content or b"<!ENTITY" in content:
+        raise BadInput(path, "VRT", "a document type or entities", "plain XML")
+    try:
+        return list(ElementTree.fromstring(content).iter())
+    except (ElementTree.ParseError, ValueError, LookupError) as error:
+        raise BadInput(path, "VRT", error, "well-formed XML") from error

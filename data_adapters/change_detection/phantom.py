@@ -1,0 +1,227 @@
+"""Synthetic image pairs with known change, in the layout of LEVIR-CD, for tests and the demo.
+
+A pair is drawn in two steps. `draw_scene` paints the ground twice without any noise, and the label is where the two
+paintings differ. `observe` then looks at each as a sensor would on its day: sun and shadows, season, haze, gains,
+blur, misregistration and noise, none of which is change. A model that learns the pairs has to tell the one from the
+other.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data_adapters.change_detection.terrain import SIZE, Ground, draw_ground, smooth_field
+
+ROOFS = ((0.86, 0.86, 0.84), (0.62, 0.62, 0.64), (0.30, 0.30, 0.33), (0.64, 0.38, 0.30), (0.38, 0.50, 0.68))
+PATCHES = ((0.66, 0.56, 0.44), (0.13, 0.11, 0.10), (0.15, 0.22, 0.29), (0.72, 0.70, 0.67), (0.27, 0.40, 0.20))
+"""Cleared soil, burnt, flooded, paved, and grown over."""
+
+SMALLEST, LARGEST = 4, 60
+CONTRAST = 0.14
+"""How much brighter or darker than what it replaces an object is at least, on average."""
+
+LUMINANCE = np.array([0.30, 0.59, 0.11], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The ground at two dates, without noise: (SIZE, SIZE, 3) float32, buildings' heights (SIZE, SIZE) in pixels.
+
+    `label` is (SIZE, SIZE) bool, True exactly where `before` and `after` differ.
+    """
+
+    ground: Ground
+    before: np.ndarray
+    after: np.ndarray
+    heights: tuple[np.ndarray, np.ndarray]
+
+    @property
+    def label(self) -> np.ndarray:
+        return (self.before != self.after).any(axis=-1)
+
+
+def write_phantom(root: Path, count: int, seed: int) -> None:
+    """Write `count` pairs as root/{train,val,test}/{A,B,label}/NAME.png: 256 x 256, RGB uint8, labels 0 and 255.
+
+    70 % are for training, and three or more pairs leave at least one for each split. Every fourth pair shows no
+    change, every sixteenth is the same image twice. Equal `seed` gives equal pixels.
+    """
+    for index, split in enumerate(_splits(count)):
+        before, after, label = draw_pair(np.random.default_rng((seed, index)), index)
+        for side, pixels in (("A", before), ("B", after), ("label", label)):
+            path = root / split / side / f"{split}_{index + 1}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path, compress_level=1)
+
+
+def draw_pair(rng: np.random.Generator, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two (SIZE, SIZE, 3) uint8 images and their (SIZE, SIZE) uint8 label of 0 and 255."""
+    scene = draw_scene(rng, changes=index % 4 != 3)
+    grey = rng.random() < 0.2
+    stretch = rng.random() < 0.5
+    low_contrast = rng.random() < 0.12
+    looks = [
+        observe(rng, scene, date, grey=grey, stretch=stretch, low_contrast=low_contrast, shift=date == 0)
+        for date in (0, 1)
+    ]
+    if index % 16 == 7:
+        looks[1] = looks[0]
+    return looks[0], looks[1], scene.label.astype(np.uint8) * 255
+
+
+def draw_scene(rng: np.random.Generator, changes: bool) -> Scene:
+    """A ground with buildings and patches on it; with `changes`, some of them on one date only."""
+    ground = draw_ground(rng)
+    images = (ground.colour.copy(), ground.colour.copy())
+    heights = (np.zeros((SIZE, SIZE), np.int8), np.zeros((SIZE, SIZE), np.int8))
+    standing = rng.integers(0, 45) if rng.random() < 0.7 else 0
+    changing = rng.integers(2, 25) if changes else 0
+    for changed in rng.permutation([True] * changing + [False] * standing):
+        dates = ((0,), (1,))[rng.integers(2)] if changed else (0, 1)
+        _place(rng, ground, images, heights, dates, building=rng.random() < (0.3 if ground.coarse else 0.8))
+    return Scene(ground, *images, heights)
+
+
+def _place(
+    rng: np.random.Generator,
+    ground: Ground,
+    images: tuple[np.ndarray, np.ndarray],
+    heights: tuple[np.ndarray, np.ndarray],
+    dates: tuple[int, ...],
+    building: bool,
+) -> None:
+    """Paint one building or patch on the images of `dates`."""
+    length = SMALLEST * (LARGEST / SMALLEST) ** rng.beta(1.5, 1.5)
+    width = max(length * rng.uniform(0.35, 1), SMALLEST)
+    angle = ground.angle + rng.choice([0, np.pi / 2]) + (rng.normal(0, 0.1) if building else rng.uniform(0, np.pi))
+    row, column = rng.uniform(0, SIZE, 2)
+    reach = int(np.hypot(length, width) / 2) + 2
+    rows = slice(max(0, int(row) - reach), min(SIZE, int(row) + reach + 1))
+    columns = slice(max(0, int(column) - reach), min(SIZE, int(column) + reach + 1))
+    y, x = np.ogrid[rows, columns]
+    along = ((x - column) * np.cos(angle) + (y - row) * np.sin(angle)) / (length / 2)
+    across = ((y - row) * np.cos(angle) - (x - column) * np.sin(angle)) / (width / 2)
+    inside = _block(rng, along, across) if building else _patch(rng, along, across)
+    if not inside.any():
+        return
+    under = images[dates[0]][rows, columns][inside]
+    colour = _distinct(rng, (ROOFS if building else PATCHES)[rng.integers(5)], under.mean(axis=0))
+    # A pitched roof is lit on one side; open ground is as rough as its surroundings.
+    relief = 0.06 * np.sign(across) * (rng.random() < 0.5) if building else 0.05 * ground.roughness[rows, columns]
+    painted = colour + (relief + 0.015 * ground.roughness[rows, columns])[inside][:, None]
+    for date in dates:
+        images[date][rows, columns][inside] = painted
+        heights[date][rows, columns][inside] = rng.integers(1, 6) if building else 0
+
+
+def _block(rng: np.random.Generator, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """A rectangle, or an L where a corner is left out; coordinates are in half lengths and half widths."""
+    inside = (abs(along) <= 1) & (abs(across) <= 1)
+    return inside & ~((along > 0.1) & (across > 0.1)) if rng.random() < 0.25 else inside
+
+
+def _patch(rng: np.random.Generator, along: np.ndarray, across: np.ndarray) -> np.ndarray:
+    """A field, or a blob whose outline is a circle with a few waves on it."""
+    if rng.random() < 0.4:
+        return (abs(along) <= 1) & (abs(across) <= 1)
+    direction = np.arctan2(across, along)
+    outline = 0.75 + sum(rng.normal(0, 0.12) * np.cos(waves * direction + rng.uniform(0, 6.3)) for waves in (2, 3, 5))
+    return np.hypot(along, across) <= outline
+
+
+def _distinct(rng: np.random.Generator, colour: tuple[float, ...], under: np.ndarray) -> np.ndarray:
+    """`colour`, varied, and moved away in brightness from what lies under it if need be."""
+    varied = np.array(colour, np.float32) + rng.normal(0, 0.03, 3).astype(np.float32)
+    difference = float((varied - under) @ LUMINANCE)
+    away = 1 if (difference > 0 and under @ LUMINANCE < 0.6) or under @ LUMINANCE < CONTRAST + 0.05 else -1
+    return varied + np.float32(max(0.0, CONTRAST - away * difference) * away if abs(difference) < CONTRAST else 0)
+
+
+def observe(
+    rng: np.random.Generator,
+    scene: Scene,
+    date: int,
+    grey: bool = False,
+    stretch: bool = False,
+    low_contrast: bool = False,
+    shift: bool = False,
+) -> np.ndarray:
+    """What a sensor sees of `scene` on one day, (SIZE, SIZE, 3) uint8.
+
+    `grey` gives three equal bands; `stretch` spreads the 2nd to 98th percentile over the range, as a viewer does;
+    `low_contrast` squeezes it; `shift` moves the image by up to a pixel.
+    """
+    bands = np.ascontiguousarray(np.moveaxis((scene.before, scene.after)[date], -1, 0))
+    bands += _season(rng, scene.ground)
+    light = 1 + 0.05 * smooth_field(rng, 3) - 0.45 * _shadows(rng, scene.heights[date])
+    bands = bands * light * _each_band(rng, rng.normal(1, 0.12), 0.04) + _each_band(rng, 0, 0.015)
+    if rng.random() < 0.25:
+        haze = np.float32(rng.uniform(0.03, 0.15)) * np.clip(smooth_field(rng, 3), 0, 2)
+        bands = bands * (1 - haze) + 0.8 * haze
+    if grey:
+        bands = np.tensordot(rng.dirichlet([2, 2, 2]).astype(np.float32), bands, 1)[None]
+    rows, columns = _optics(rng, shift)
+    bands = rows @ bands @ columns.T
+    bands += np.float32(rng.uniform(0.001, 0.02)) * rng.standard_normal(bands.shape, np.float32)
+    if stretch:
+        low, high = np.percentile(bands[:, ::4, ::4], (2, 98), axis=(1, 2), keepdims=True).astype(np.float32)
+        bands = (bands - low) / np.maximum(high - low, 0.2)
+    bands = np.clip(bands, 0, 1) ** np.float32(rng.uniform(0.8, 1.25))
+    if low_contrast:
+        bands = np.float32(rng.uniform(0.15, 0.45)) + np.float32(rng.uniform(0.2, 0.4)) * bands
+    levels = np.rint(np.clip(bands, 0, 1) * 255).astype(np.uint8)
+    return np.ascontiguousarray(np.broadcast_to(np.moveaxis(levels, 0, -1), (SIZE, SIZE, 3)))
+
+
+def _each_band(rng: np.random.Generator, mean: float, spread: float) -> np.ndarray:
+    return rng.normal(mean, spread, (3, 1, 1)).astype(np.float32)
+
+
+def _season(rng: np.random.Generator, ground: Ground) -> np.ndarray:
+    """Greener or drier vegetation, and fields that differ a little from one another: less than any change does."""
+    tint = rng.normal(0, 0.03) * np.array([1, 0.4, 0.5], np.float32) + rng.normal(0, 0.01, 3).astype(np.float32)
+    by_field = rng.normal(0, 0.015, len(ground.fields)).astype(np.float32)
+    return ground.vegetation * tint[:, None, None] + by_field[ground.parcel]
+
+
+def _shadows(rng: np.random.Generator, heights: np.ndarray) -> np.ndarray:
+    """Where buildings cast their shadows on this day, 0 to 1: as long as they are high, away from the sun."""
+    azimuth, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.5)
+    shaded = np.zeros(heights.shape, bool)
+    for height in range(1, 6):
+        steps = np.rint(height * length * np.array([np.sin(azimuth), np.cos(azimuth)])).astype(int)
+        shaded |= np.roll(heights, steps, axis=(0, 1)) >= height
+    return (shaded & (heights == 0)) * np.float32(rng.uniform(0.4, 1))
+
+
+def _optics(rng: np.random.Generator, shift: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Resampling of rows and of columns as (SIZE, SIZE) matrices: blur, a shift, and for some a coarser sensor."""
+    blur = rng.uniform(0.4, 0.9)
+    moves = rng.uniform(-1, 1, 2) if shift else (0.0, 0.0)
+    coarse = rng.random() < 0.2
+    at = np.arange(SIZE, dtype=np.float32)
+    matrices = []
+    for move in moves:
+        weights = np.exp(-0.5 * ((at[None, :] - at[:, None] - move) / blur) ** 2).astype(np.float32)
+        weights[weights < 1e-6] = 0  # numbers this small are slow to multiply
+        weights /= weights.sum(axis=1, keepdims=True)
+        matrices.append(_halved() @ weights if coarse else weights)
+    return matrices[0], matrices[1]
+
+
+@cache
+def _halved() -> np.ndarray:
+    """Averages of two pixels, interpolated back to all: what a sensor of half the resolution would have seen."""
+    coarse = np.kron(np.eye(SIZE // 2), [[0.5, 0.5]])
+    at = np.clip((np.arange(SIZE) - 0.5) / 2, 0, SIZE // 2 - 1)
+    back = np.maximum(0, 1 - abs(at[:, None] - np.arange(SIZE // 2)))
+    return (back @ coarse).astype(np.float32)
+
+
+def _splits(count: int) -> list[str]:
+    held_out = max(round(0.15 * count), 1)
+    validation, test = held_out if count > 1 else 0, held_out if count > 2 else 0
+    return ["train"] * (count - validation - test) + ["val"] * validation + ["test"] * test

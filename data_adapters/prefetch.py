@@ -2,13 +2,13 @@
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 
-def prefetch(items: Iterable[Item], ahead: int = 1) -> Iterator[Item]:
+def prefetch(items: Iterable[Item], ahead: int = 1) -> Generator[Item, None, None]:
     """Yield `items`, produced in a thread that stays at most `ahead` items in front of the reader.
 
     An exception of the producer is raised here, at the place of the item that failed. When the reader stops early,
@@ -32,7 +32,7 @@ def prefetch(items: Iterable[Item], ahead: int = 1) -> Iterator[Item]:
                 if stopped.is_set():
                     return
             put(None, None, False)
-        except BaseException as error:  # noqa: BLE001 - it is raised again in the reader's thread
+        except BaseException as error:  # it is raised again in the reader's thread
             put(None, error, False)
         finally:
             if close := getattr(iterator, "close", None):

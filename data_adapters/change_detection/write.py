@@ -1,0 +1,169 @@
+"""A change map as the files that a GIS opens: GeoTIFFs of the classes and the score, and a GeoPackage of polygons."""
+
+import math
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rasterio
+from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning
+from rasterio.io import DatasetWriter
+from rasterio.windows import Window
+
+from data_adapters.change_detection.disk import writing
+from data_adapters.change_detection.geopackage import write_geopackage
+from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
+from data_adapters.change_detection.polygons import is_changed, patches
+from data_adapters.prefetch import prefetch
+
+BLOCK = 512
+"""Side of a tile of the GeoTIFFs, in pixels."""
+
+COLOURS = {0: (224, 224, 224, 255), 1: (215, 48, 39, 255), NODATA: (0, 0, 0, 0)}
+"""Red, green, blue and opacity of the classes: unchanged is grey, changed red, unknown transparent."""
+
+
+@dataclass
+class _Counts:
+    changed: int = 0
+    valid: int = 0
+
+
+def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | str]:
+    """Write `mask.tif`, `changes.gpkg` and, where the map asks for it, `score.tif` into `folder`.
+
+    `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 no data, `score.tif` uint8 levels of 1/200 (its scale says
+    so) with the same no data. Both are tiled, deflated and carry overviews; the same map makes the same bytes however
+    its strips are cut. The strips are drained once, computed ahead of the writing; memory holds a row of tiles and
+    the polygons that are not complete. `changes.gpkg` is told in `write_geopackage`.
+
+    Returns `changed_pixels`, `valid_pixels`, `changed_percent` (of the valid ones), `polygons`, and
+    `changed_area_m2` where the CRS lies on an ellipsoid.
+
+    Raises:
+        OSError: a file could not be written whole; what is in `folder` then is worth nothing.
+        ValueError: the strips are not the rows of the grid from top to bottom.
+    """
+    counts, names = _Counts(), ["mask", *(["score"] if change_map.write_score else [])]
+    with ExitStack() as stack:
+        rasters = {name: stack.enter_context(_geotiff(folder / f"{name}.tif", name, change_map)) for name in names}
+        strips = stack.enter_context(closing(prefetch(change_map.strips)))
+        rows = _written(_tile_rows(strips, change_map.grid), rasters, change_map.threshold_level, counts)
+        polygons, area = write_geopackage(
+            folder / "changes.gpkg", patches(rows, change_map.threshold_level), change_map
+        )
+    facts: dict[str, float | str] = {
+        "changed_pixels": counts.changed,
+        "valid_pixels": counts.valid,
+        "changed_percent": 100 * counts.changed / max(counts.valid, 1),
+        "polygons": polygons,
+    }
+    if change_map.grid.crs and math.isfinite(area):
+        facts["changed_area_m2"] = area
+    return facts
+
+
+def _tile_rows(strips: Iterable[tuple[int, np.ndarray]], grid: Grid) -> Iterator[tuple[int, np.ndarray]]:
+    """The strips cut anew, so that each but the last is one row of tiles high and every tile is compressed once."""
+    buffer, done = np.empty((BLOCK, grid.width), np.uint8), 0
+    for row, levels in strips:
+        if row != done or levels.shape[1] != grid.width or row + len(levels) > grid.height:
+            found = f"rows {row} to {row + len(levels)}, {levels.shape[1]} wide"
+            raise ValueError(f"strips of a change map: found {found}, expected row {done} of {grid}")
+        while len(levels):
+            start = done % BLOCK
+            taken = min(BLOCK - start, len(levels))
+            buffer[start : start + taken] = levels[:taken]
+            levels, done = levels[taken:], done + taken
+            if start + taken == BLOCK or done == grid.height:
+                yield done - start - taken, buffer[: start + taken]
+    if done != grid.height:
+        raise ValueError(f"strips of a change map: found {done} rows, expected {grid.height}")
+
+
+def _written(
+    rows: Iterable[tuple[int, np.ndarray]], rasters: dict[str, DatasetWriter], threshold_level: int, counts: _Counts
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Pass `rows` on after they are written to `rasters` and counted."""
+    for row, levels in rows:
+        changed, valid = is_changed(levels, threshold_level), levels != NODATA
+        counts.changed += int(changed.sum())
+        counts.valid += int(valid.sum())
+        images = {"mask": np.where(valid, changed, np.uint8(NODATA)).astype(np.uint8), "score": levels}
+        for name, raster in rasters.items():
+            with writing(Path(raster.name)):
+                raster.write(images[name], 1, window=Window(0, row, levels.shape[1], len(levels)))
+        yield row, levels
+
+
+@contextmanager
+def _geotiff(path: Path, name: str, change_map: ChangeMap) -> Iterator[DatasetWriter]:
+    """A raster to be written row by row of tiles; when the block ends it gets overviews and is read through once."""
+    grid = change_map.grid
+    special: dict[str, Any] = {"photometric": "palette"} if name == "mask" else {"predictor": 2}
+    with writing(path):
+        raster = _opened(
+            path, "w", driver="GTiff", width=grid.width, height=grid.height, count=1, dtype="uint8", nodata=NODATA,
+            crs=grid.crs, transform=grid.transform, tiled=True, blockxsize=BLOCK, blockysize=BLOCK,
+            compress="deflate", BIGTIFF="IF_SAFER", **special,
+        )  # fmt: skip
+    try:
+        with writing(path):
+            _describe(raster, name, change_map)
+        yield raster
+    finally:
+        with writing(path):
+            raster.close()
+    factors = _factors(grid)
+    with writing(path), rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK):
+        if factors:
+            with _opened(path, "r+") as raster:
+                raster.build_overviews(factors, Resampling.mode if name == "mask" else Resampling.average)
+        _check(path, factors)
+
+
+def _describe(raster: DatasetWriter, name: str, change_map: ChangeMap) -> None:
+    before, after = change_map.dates
+    tags = {"threshold": f"{change_map.threshold:g}", "date_before": before, "date_after": after, **change_map.tags}
+    if after:
+        tags["TIFFTAG_DATETIME"] = datetime.fromisoformat(after).strftime("%Y:%m:%d %H:%M:%S")
+    raster.update_tags(**{key: value for key, value in tags.items() if value is not None})
+    if name == "mask":
+        raster.set_band_description(1, "change")
+        raster.write_colormap(1, COLOURS)
+    else:
+        raster.set_band_description(1, "score")
+        raster.scales = (1 / LEVELS,)
+
+
+def _factors(grid: Grid) -> list[int]:
+    """Powers of two, until the smallest overview fits into one tile."""
+    return [2**power for power in range(1, math.ceil(math.log2(max(grid.width, grid.height) / BLOCK)) + 1)]
+
+
+def _check(path: Path, factors: list[int]) -> None:
+    """Raise unless every tile of every level is stored and can be read.
+
+    A full disk may show only when GDAL closes a file, where it is logged and not raised. The checksum inside each
+    deflated tile then tells stored from damaged.
+    """
+    for level in range(-1, len(factors)):
+        with _opened(path, "r", **({"overview_level": level} if level >= 0 else {})) as raster:
+            if level < 0 and raster.overviews(1) != factors:
+                raise OSError(f"found overviews {raster.overviews(1)}, expected {factors}")
+            for (row, column), window in raster.block_windows(1):
+                if not raster.block_size(1, row, column):
+                    raise OSError(f"level {level}: tile {row}, {column} is missing")
+                raster.read(1, window=window)
+
+
+def _opened(path: Path, mode: str, **options: Any) -> Any:
+    with warnings.catch_warnings():  # pictures without coordinates are welcome
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        return rasterio.open(path, mode, **options)

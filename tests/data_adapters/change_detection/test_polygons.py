@@ -15,7 +15,10 @@ from data_adapters.change_detection.polygons import Patches, is_changed, patches
 
 THRESHOLD = 100
 RASTERS = arrays(
-    np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.sampled_from([0, 99, 100, 200, 255])
+    np.uint8,
+    array_shapes(min_dims=2, max_dims=2, max_side=12),
+    elements=st.sampled_from([0, 99, 100, 200, 255]),
+    fill=st.nothing(),
 )
 
 

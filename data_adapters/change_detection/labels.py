@@ -15,10 +15,9 @@ from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
 from data_adapters.base import BadInput
+from data_adapters.change_detection.config import ReadConfig
 from data_adapters.change_detection.maps import NODATA
-
-DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "BMP", "GIF")
-"""The formats a label may have. Formats that can point to other files, such as VRT, are not among them."""
+from data_adapters.change_detection.raster import DRIVERS, Raster
 
 SCAN_PIXELS = 1 << 22
 WHITE, HALF = 255, 128
@@ -68,8 +67,11 @@ def label_rule(path: str, coding: LabelCoding = LabelCoding.BINARY) -> LabelRule
     Raises:
         BadInput: `path` is no raster, or holds values that `coding` does not allow; the values are named.
     """
+    with Raster([path], ReadConfig(bands=[1])):
+        pass  # refuses what is no raster, or claims more pixels than its bytes can hold
     try:
-        with rasterio.open(path, driver=DRIVERS) as dataset:
+        # rasterio.open takes a single driver's name.
+        with rasterio.Env(), DatasetReader(path, driver=list(DRIVERS)) as dataset:
             return _rule(path, dataset, coding)
     except (RasterioError, OSError) as error:
         reason = str(error).removeprefix(f"{path}: ")

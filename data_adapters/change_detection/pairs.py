@@ -60,9 +60,9 @@ def named(pairs: Iterable[Pair]) -> list[Pair]:
     ordered = sorted(pairs, key=lambda pair: (pair.split, _natural(pair.id)))
     names = [_with_split(pair) for pair in ordered]
     crowded = Counter(map(_identifier, names))
-    ids = [_identifier(name, told_apart=crowded[_identifier(name)] > 1) for name in names]
-    if twice := [name for name, count in Counter(ids).items() if count > 1]:
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise BadInput("pairs", "name", f"{', '.join(twice[:8])} more than once", "each pair under a name of its own")
+    ids = [_identifier(name, told_apart=crowded[_identifier(name)] > 1) for name in names]
     return [replace(pair, id=new, group=scene_of(new)) for pair, new in zip(ordered, ids, strict=True)]
 
 

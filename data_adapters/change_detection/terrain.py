@@ -27,8 +27,8 @@ class Ground:
 
     `colour` is (SIZE, SIZE, 3) float32 in [0, 1] before any object stands on it; `vegetation` (SIZE, SIZE) is its
     share; `parcel` (SIZE, SIZE) is each pixel's index into `fields`; `roughness` is noise of unit variance at the
-    finest scales; `angle` (radians) is the direction in which fields, and so buildings, run. `coarse` tells a satellite's view from an
-    aircraft's.
+    finest scales; `angle` (radians) is the direction in which fields, and so buildings, run. `coarse` tells a
+    satellite's view from an aircraft's.
     """
 
     colour: np.ndarray

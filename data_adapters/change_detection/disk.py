@@ -1,7 +1,6 @@
-"""What GDAL and SQLite say when a file cannot be written, told as one OSError."""
+"""What GDAL says when a file cannot be written, told as one OSError."""
 
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,6 @@ from rasterio.errors import RasterioError
 _FAILURES = (
     OSError,
     RasterioError,
-    sqlite3.Error,
     pyogrio.errors.DataSourceError,
     pyogrio.errors.DataLayerError,
     pyogrio.errors.GeometryError,
@@ -26,7 +24,7 @@ def writing(path: Path) -> Iterator[None]:
     """Turn whatever goes wrong while `path` is written into one line that names it and the room on its disk.
 
     Raises:
-        OSError: in place of every error of GDAL, OGR, SQLite or the operating system.
+        OSError: in place of every error of GDAL, OGR or the operating system.
     """
     try:
         yield

@@ -1,9 +1,7 @@
 """Changed patches as the features of a GeoPackage, with their areas on the ellipsoid."""
 
-import sqlite3
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -47,8 +45,6 @@ def write_geopackage(path: Path, patches: Iterable[Patches], change_map: ChangeM
             _append(path, features, change_map.grid)
         count += len(chunk.pixels)
         area += float(features.columns["area_m2"].sum())
-    with writing(path):
-        _check(path, count)
     return count, area
 
 
@@ -125,13 +121,3 @@ def _chunks(patches: Iterable[Patches]) -> Iterator[Patches]:
 def _joined(parts: list[Patches]) -> Patches:
     columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("polygons", "pixels", "level_sums"))
     return Patches(*columns)
-
-
-def _check(path: Path, count: int) -> None:
-    """Raise OSError unless SQLite finds the file sound, and `count` features both in the table and in its index."""
-    tables = LAYER, f"rtree_{LAYER}_geom_rowid"
-    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        state = database.execute("PRAGMA quick_check").fetchone()[0]
-        counts = [database.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in tables]
-    if state != "ok" or counts != [count, count]:
-        raise OSError(f"{counts} of {count} features are there and indexed, integrity: {state}")

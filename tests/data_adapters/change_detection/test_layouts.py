@@ -7,13 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from data_adapters.base import BadInput
 from data_adapters.change_detection.labels import LabelCoding
 from data_adapters.change_detection.layouts import LAYOUTS, find_pairs
-from data_adapters.change_detection.pairs import Pair, missing_partners, named, scene_of
+from data_adapters.change_detection.pairs import missing_partners
 from data_adapters.files import safe_name
 
 OSCD_IMAGES = "Onera Satellite Change Detection dataset - Images"
@@ -226,93 +224,6 @@ def test_tiles_of_one_scene_share_a_group(tmp_path: Path) -> None:
     assert [pair.group for pair in find_pairs(str(tmp_path))] == ["test_7", "train_1", "train_1"]
 
 
-@pytest.mark.parametrize(
-    ("name", "scene"),
-    [
-        ("train_1_0_256", "train_1"),
-        ("train_1", "train_1"),
-        ("test_2_0000_0512", "test_2"),
-        ("paris-r3-c14", "paris"),
-        ("paris_y0_x256", "paris"),
-        ("whucd_01125", "whucd_01125"),
-        ("0_256", "0_256"),
-        ("bata-explosion_00000049", "bata-explosion_00000049"),
-        ("LT05_L1TP_167055_20000309_20161214_01_T1", "LT05_L1TP_167055_20000309_20161214_01_T1"),
-    ],
-)
-def test_scene_of_a_tile(name: str, scene: str) -> None:
-    assert scene_of(name) == scene
-
-
-@given(st.lists(st.tuples(st.sampled_from(["", "train", "test"]), st.text(min_size=1, max_size=200)), unique=True))
-def test_identifiers_are_unique_and_safe(names: list[tuple[str, str]]) -> None:
-    unnamed = [Pair(id=name, group="", split=split) for split, name in names if not split or not name.startswith(split)]
-    ids = [pair.id for pair in named(unnamed)]
-    assert len(set(ids)) == len(ids) == len(unnamed)
-    assert all(safe_name(name) == name and len(name) < 140 for name in ids)
-    assert [pair.id for pair in named(reversed(unnamed))] == ids
-
-
-def test_two_pairs_of_one_name_are_refused() -> None:
-    with pytest.raises(BadInput, match="found a more than once"):
-        named([Pair(id="a", group="", before=("x.tif",)), Pair(id="a", group="", before=("y.tif",))])
-
-
-# Scenes of single-band files
-
-
-def test_landsat_scenes_in_one_folder_are_a_pair_by_date(shared_data: Path) -> None:
-    (pair,) = find_pairs(str(shared_data / "change_detection/landsat5_2000_2010"))
-    assert pair.id == "LT05_L1TP_167055_20000309_20161214_01_T1__LT51670552010352MLK00"
-    assert [Path(path).name for path in pair.before] == [
-        f"LT05_L1TP_167055_20000309_20161214_01_T1_B{band}.TIF" for band in (3, 2, 1)
-    ]
-    assert [Path(path).name for path in pair.after] == [f"LT51670552010352MLK00_B{band}.tif" for band in (3, 2, 1)]
-    assert pair.dates == ("2000-03-09", "2010-12-18")
-
-
-def test_natural_colour_goes_by_sensor(shared_data: Path) -> None:
-    (pair,) = find_pairs(str(shared_data / "change_detection/landsat7_2001_landsat8_2013"))
-    assert [path[-6:-4] for path in pair.before + pair.after] == ["B3", "B2", "B1", "B4", "B3", "B2"]
-    assert pair.dates == ("2001-07-30", "2013-07-07")
-
-
-def test_sentinel_2_folders_keep_the_finest_band(tmp_path: Path) -> None:
-    scenes = ("T33UUP_20160101T101021", "T33UUP_20170829T101021")
-    build(tmp_path, [f"{s[7:11]}/{s}_{b}_{m}m.jp2" for s in scenes for b in ("B02", "B03", "B04") for m in (20, 10)])
-    (pair,) = find_pairs(str(tmp_path / "2016"), str(tmp_path / "2017"))
-    assert [Path(path).name for path in pair.before] == [
-        f"{scenes[0]}_{band}_10m.jp2" for band in ("B04", "B03", "B02")
-    ]
-    assert (pair.id, pair.dates) == ("__".join(scenes), ("2016-01-01", "2017-08-29"))
-
-
-def test_two_folders_of_one_scene_each(shared_data: Path, tmp_path: Path) -> None:
-    source = shared_data / "change_detection/landsat5_2000_2010"
-    for path in source.iterdir():
-        folder = tmp_path / ("old" if path.name.startswith("LT05") else "new")
-        folder.mkdir(exist_ok=True)
-        (folder / path.name).symlink_to(path)
-    (pair,) = find_pairs(str(tmp_path / "old"), str(tmp_path / "new"))
-    (together,) = find_pairs(str(source))
-    assert (pair.id, pair.dates) == (together.id, together.dates)
-    assert [Path(path).name for path in pair.files] == [Path(path).name for path in together.files]
-
-
-def test_scenes_that_make_no_pair_are_named(shared_data: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        BadInput, match=r"224077.+\(2020-05-18\), LC08.+224078.+\(2020-05-18\), expected two scenes of dif"
-    ):
-        find_pairs(str(shared_data / "change_detection/landsat8_adjacent"))
-    build(tmp_path, [f"LT5167055{day}MLK00_B{band}.tif" for day in (2000001, 2010001) for band in (1, 3)])
-    with pytest.raises(
-        BadInput, match=r"bands of Landsat 4, 5 or 7: found LT5.+_B3.tif, .+_B1.tif, expected B3, B2, B1"
-    ):
-        find_pairs(str(tmp_path))
-    with pytest.raises(BadInput, match="expected the band files of one Landsat or Sentinel-2 scene"):
-        find_pairs(str(tmp_path), "after.tif")
-
-
 # Real samples of the published layouts
 
 
@@ -435,87 +346,3 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
             find_pairs(str(tmp_path))
     finally:
         folder.chmod(0o755)
-
-
-# Tables
-
-
-def table(root: Path, text: str) -> str:
-    path = root / "pairs.csv"
-    path.write_text(text, encoding="utf-8")
-    return str(path)
-
-
-def test_a_table_in_full(tmp_path: Path) -> None:
-    path = table(
-        tmp_path,
-        "\ufeffBefore, after,label,before_date,after_date,split,id\n"
-        "old/n_20000309.tif,new/n.tif,masks/n.png,,2010-12-18,train,north\n"
-        '"b3.tif,b2.tif",/data/south.tif,,,,test,\n'
-        "https://host/a.tif?x=1,/vsicurl/https://host/b.tif,,,,,\n",
-    )
-    plain, south, north = find_pairs(path)
-    assert (north.id, north.split, north.dates) == ("train_north", "train", ("2000-03-09", "2010-12-18"))
-    assert north.files == tuple(str(tmp_path / name) for name in ("old/n_20000309.tif", "new/n.tif", "masks/n.png"))
-    assert south.before == (str(tmp_path / "b3.tif"), str(tmp_path / "b2.tif"))
-    assert south.after == ("/data/south.tif",)
-    assert plain.files == ("https://host/a.tif?x=1", "/vsicurl/https://host/b.tif")
-    assert (plain.id, plain.split) == ("a__b", "")
-
-
-def test_rows_of_one_short_name_are_told_apart_by_their_paths(tmp_path: Path) -> None:
-    rows = "".join(f"{site}/before.tif,{site}/after.tif\n" for site in ("south", "north"))
-    ids = [pair.id for pair in find_pairs(table(tmp_path, "before,after\n" + rows))]
-    assert ids == ["north_before.tif__north_after.tif", "south_before.tif__south_after.tif"]
-    with pytest.raises(BadInput, match="more than once"):
-        find_pairs(table(tmp_path, "before,after\na.tif,b.tif\na.tif,b.tif\n"))
-
-
-def test_an_empty_cell_is_a_missing_partner(tmp_path: Path) -> None:
-    pairs = find_pairs(table(tmp_path, "before,after,label\na.tif,,m.png\nb.tif,c.tif,m.png\n"))
-    assert missing_partners(pairs) == ["a: no after"]
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("", "columns: found none, expected before and after"),
-        ("old,new\na,b\n", "columns: found old, new, expected before and after, and any of label"),
-        ("before,after,lable\na,b,c\n", "columns: found before, after, lable"),
-        ("before,before,after\na,b,c\n", "columns: found before, before, after"),
-        ("before,after\n", "rows: found none"),
-        ("before,after\na,b,c\n", "line 2: found a wrong number of fields, expected 2 fields"),
-        ("before,after\na,b\nc\n", "line 3: found a wrong number of fields"),
-        ("before,after,split\na,b,holdout\n", "line 2, split: found holdout, expected train, val, test or nothing"),
-        ("before,after,after_date\na,b,18.12.2010\n", "line 2, after_date: found 18.12.2010, expected a day such as"),
-    ],
-)
-def test_a_table_that_cannot_be_used(tmp_path: Path, text: str, message: str) -> None:
-    with pytest.raises(BadInput, match=rf"pairs\.csv: {message}"):
-        find_pairs(table(tmp_path, text))
-
-
-@given(st.binary(max_size=60))
-def test_no_table_is_too_strange(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    path = tmp_path_factory.mktemp("table") / "pairs.csv"
-    path.write_bytes(b"before,after\n" + content)
-    try:
-        pairs = find_pairs(str(path))
-    except BadInput:
-        return
-    assert pairs
-
-
-# Two inputs
-
-
-def test_two_inputs(tmp_path: Path) -> None:
-    (pair,) = find_pairs("a/x_20000101.tif", "b/x_20100101.tif")
-    assert pair.files == ("a/x_20000101.tif", "b/x_20100101.tif")
-    assert (pair.id, pair.split, pair.dates) == ("x_20000101__x_20100101", "", ("2000-01-01", "2010-01-01"))
-    assert find_pairs("a/x.tif", "b/x.tif")[0].id == "x"
-    (bands,) = find_pairs("r.tif, g.tif,b.tif", "https://host/r.tif?a=1,2,https://host/g.tif")
-    assert bands.before == ("r.tif", "g.tif", "b.tif")
-    assert bands.after == ("https://host/r.tif?a=1,2", "https://host/g.tif")
-    build(tmp_path, ["a,b.tif"])
-    assert find_pairs(str(tmp_path / "a,b.tif"), "c.tif")[0].before == (str(tmp_path / "a,b.tif"),)

@@ -96,12 +96,15 @@ def _place(
     """Paint one building or patch on the images of `dates`."""
     length = SMALLEST * (LARGEST / SMALLEST) ** rng.beta(1.5, 1.5)
     width = max(length * rng.uniform(0.35, 1), SMALLEST)
-    angle = ground.angle + rng.choice([0, np.pi / 2]) + (rng.normal(0, 0.1) if building else rng.uniform(0, np.pi))
+    angle = ground.angle + rng.integers(2) * np.pi / 2 + (rng.normal(0, 0.1) if building else rng.uniform(0, np.pi))
     row, column = rng.uniform(0, SIZE, 2)
     reach = int(np.hypot(length, width) / 2) + 2
     rows = slice(max(0, int(row) - reach), min(SIZE, int(row) + reach + 1))
     columns = slice(max(0, int(column) - reach), min(SIZE, int(column) + reach + 1))
-    y, x = np.ogrid[rows, columns]
+    y, x = (
+        np.arange(rows.start, rows.stop, dtype=np.float32)[:, None],
+        np.arange(columns.start, columns.stop, dtype=np.float32),
+    )
     along = ((x - column) * np.cos(angle) + (y - row) * np.sin(angle)) / (length / 2)
     across = ((y - row) * np.cos(angle) - (x - column) * np.sin(angle)) / (width / 2)
     inside = _block(rng, along, across) if building else _patch(rng, along, across)

@@ -181,8 +181,8 @@ class Alignment:
     ) -> None:
         # Without a CRS any will do, as it is the same on both sides.
         crs = self.source.crs or CRS.from_epsg(3857), self.target.crs or CRS.from_epsg(3857)
-        # GDAL guesses the scale from each window, and pixels would differ from one window to the next.
-        scale = min(1.0, 1 / self.scale)
+        # GDAL would guess the scale, and with it the reach of the bilinear kernel, from each window's shape: pixels
+        # would differ from one window to the next.
         reproject(
             np.ascontiguousarray(values),
             out,
@@ -192,8 +192,8 @@ class Alignment:
             dst_crs=crs[1],
             resampling=resampling,
             tolerance=TOLERANCE,
-            XSCALE=scale,
-            YSCALE=scale,
+            XSCALE=1,
+            YSCALE=1,
         )
 
 

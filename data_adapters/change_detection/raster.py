@@ -9,6 +9,7 @@ from typing import Self
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError  # some of GDAL's errors are raised as they are
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -23,9 +24,12 @@ DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "BMP", "GIF")
 """The formats that are opened. None takes arbitrary bytes for pixels or follows a file to the network; VRT is added
 for local files alone, once its sources are known to lie below it."""
 
+STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
+"""By default GDAL fills the rest of a truncated JPEG with grey, and of a truncated PNG with noise, and says nothing."""
+
 CACHE_BYTES, VRT_CACHE_BYTES = 8 << 20, 64 << 20
-"""GDAL's block cache while reading. Rows are read by whole blocks, so nothing is won by a larger one, except for a VRT,
-whose blocks are not those of its sources."""
+"""GDAL's block cache, in bytes, while reading. Rows are read by whole blocks, so nothing is won by a larger one, except
+for a VRT, whose blocks are not those of its sources."""
 
 LARGEST_BLOCK = 512 << 20
 MOST_INFLATION = 10_000
@@ -97,9 +101,7 @@ class Raster:
         valid = np.logical_and.reduce([part for _, part in parts]) if len(parts) > 1 else parts[0][1]
         return values if self._order == list(range(len(values))) else values[self._order], valid
 
-    def _read_part(
-        self, part: tuple[str, DatasetReader, list[int]], window: Window
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def _read_part(self, part: tuple[str, DatasetReader, list[int]], window: Window) -> tuple[np.ndarray, np.ndarray]:
         path, dataset, bands = part
         alpha = [i for i, colour in enumerate(dataset.colorinterp, 1) if colour == ColorInterp.alpha]
         # Alpha is read along with the colours: they are often interleaved, and would be decoded twice.
@@ -153,17 +155,19 @@ class RowReader:
         self._held, self._start, self._stop = (values, valid), start, end
 
 
-def _open(path: str, config: ReadConfig) -> DatasetReader:
+def _open(path: str, config: ReadConfig, depth: int = 0) -> DatasetReader:
     local = "://" not in path and not path.startswith("/vsi")
     drivers, size = _local_file(path) if local else (DRIVERS, None)
     if "VRT" in drivers:
         for source in vrt.sources(Path(path)):
-            _open(str(source), config).close()
+            if depth == vrt.DEEPEST:
+                raise BadInput(path, "VRT", f"more than {vrt.DEEPEST} VRTs inside each other", "fewer")
+            _open(str(source), config, depth + 1).close()
     try:
         # rasterio.open takes a single driver's name.
-        with rasterio.Env():
+        with rasterio.Env(**STRICT):
             dataset = DatasetReader(path, driver=list(drivers))
-    except (RasterioError, OSError) as error:
+    except (RasterioError, CPLE_BaseError, OSError) as error:
         raise BadInput(path, "file", _reason(path, error), f"a raster ({', '.join(drivers)})") from error
     try:
         _check_size(path, dataset, size if "VRT" not in drivers else None, config)
@@ -252,10 +256,9 @@ def _drop_nodata(valid: np.ndarray, pixels: np.ndarray, declared: float | None, 
 def _decoding(path: str, dataset: DatasetReader, window: Window) -> Iterator[None]:
     cache = VRT_CACHE_BYTES if dataset.driver == "VRT" else CACHE_BYTES
     try:
-        # GDAL_CACHEMAX is in bytes here. libjpeg only warns of a truncated file, and fills the rest with grey.
-        with rasterio.Env(GDAL_CACHEMAX=cache, GDAL_ERROR_ON_LIBJPEG_WARNING=True):
+        with rasterio.Env(GDAL_CACHEMAX=cache, **STRICT):
             yield
-    except (RasterioError, OSError, MemoryError) as error:
+    except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
         rows = f"rows {window.row_off} to {window.row_off + window.height - 1}"
         advice = "the file is truncated or damaged"
         raise BadInput(path, rows, _reason(path, error), "pixels that can be decoded", advice) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from data_adapters.base import BadInput
 
-LARGEST = 64 << 20
+LARGEST, DEEPEST = 64 << 20, 4
 REFUSED_BANDS = ("VRTDerivedRasterBand", "VRTRawRasterBand", "VRTProcessedDataset")
 
 

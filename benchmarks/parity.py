@@ -1,7 +1,7 @@
 """Compare an app's model with recorded outputs of its reference: `python -m benchmarks.parity APP FIXTURE`.
 
-Prints the largest absolute error of each quantity beside its tolerance. Exit status: 0 all within, 1 some past it, 2 the
-arguments or the fixture are of no use.
+Prints the largest absolute error of each quantity beside its tolerance. Exit status: 0 all within, 1 some past it,
+2 the arguments or the fixture are of no use.
 """
 
 import importlib
@@ -39,14 +39,17 @@ def main(arguments: list[str]) -> int:
     except ValueError as error:  # a tensor is missing or has another shape: not the same model
         print(f"{path}: {error}", file=sys.stderr)
         return 1
+    except (KeyError, TypeError, AttributeError) as error:
+        print(f"{path}: not a fixture of {app}: {type(error).__name__}: {error}\n{USAGE}", file=sys.stderr)
+        return 2
 
     print(f"{app} against {Path(path).name}")
     print(f"{'quantity':<20} {'largest error':>14} {'tolerance':>14}")
     failed = False
-    for quantity, error, tolerance in comparisons:
-        past = not error <= tolerance
+    for quantity, largest, tolerance in comparisons:
+        past = not largest <= tolerance
         failed = failed or past
-        print(f"{quantity:<20} {error:>14.3e} {tolerance:>14.3e} {'PAST' if past else 'ok'}")
+        print(f"{quantity:<20} {largest:>14.3e} {tolerance:>14.3e} {'PAST' if past else 'ok'}")
     return 1 if failed else 0
 
 

@@ -13,7 +13,14 @@ class ConvBN(nn.Module):
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel: int = 1, *, stride: int = 1, groups: int = 1, gamma: float = 1.0
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        gamma: float = 1.0,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
@@ -31,5 +38,11 @@ class ConvBN(nn.Module):
             return out
         scale = norm.weight * torch.rsqrt(variance + norm.eps)
         return F.conv2d(
-            x, conv.weight * scale[:, None, None, None], norm.bias - mean * scale, conv.stride, conv.padding, 1, conv.groups
+            x,
+            conv.weight * scale[:, None, None, None],
+            norm.bias - mean * scale,
+            conv.stride,
+            conv.padding,
+            1,
+            conv.groups,
         )

@@ -52,8 +52,8 @@ def mask_loss(output: MaskPrediction, target: Target, size: tuple[int, int]) -> 
     An image that changed everywhere keeps its object, ignored pixels count nowhere, and an image that is ignored
     everywhere says nothing about the classes either.
 
-    Source: Cheng et al., "Masked-attention Mask Transformer" (2022), section 3.3, with the weights of "Rethinking Remote
-    Sensing Change Detection With A Mask View" (2024).
+    Source: Cheng et al., "Masked-attention Mask Transformer" (2022), section 3.3, with the weights of "Rethinking
+    Remote Sensing Change Detection With A Mask View" (2024).
     """
     images = target.changed.any(1).nonzero()[:, 0]
     objects = Target(target.changed[images], target.valid[images])
@@ -69,7 +69,9 @@ def mask_loss(output: MaskPrediction, target: Target, size: tuple[int, int]) -> 
 
         matched = _resized(masks[images, queries, None], size)[:, 0]
         pixels = objects.valid.sum(1)
-        mask_entropy = F.binary_cross_entropy_with_logits(matched, objects.changed, objects.valid, reduction="none").sum(1)
+        mask_entropy = F.binary_cross_entropy_with_logits(
+            matched, objects.changed, objects.valid, reduction="none"
+        ).sum(1)
         dice = _dice(matched.sigmoid()[:, None] * objects.valid[:, None], objects.changed)
         mask_terms = MASK_WEIGHT * (mask_entropy / pixels).sum() + DICE_WEIGHT * dice.sum()
         total = total + CLASS_WEIGHT * entropy + mask_terms / max(len(images), 1)

@@ -55,7 +55,10 @@ DECODER_NAMES = (
     (r"mask_decoder\.query_position", PREDICTOR + "query_embed.weight"),
     (r"mask_decoder\.query_place", PREDICTOR + "query_pos_embed.weight"),
     (r"mask_decoder\.level_embedding", PREDICTOR + "level_embed.weight"),
-    (r"mask_decoder\.cross\.(\d+)\.attention\.scene\.", PREDICTOR + r"transformer_cross_attention_layers.\1.multihead_attn.lin."),
+    (
+        r"mask_decoder\.cross\.(\d+)\.attention\.scene\.",
+        PREDICTOR + r"transformer_cross_attention_layers.\1.multihead_attn.lin.",
+    ),
     (r"mask_decoder\.cross\.(\d+)\.attention\.", PREDICTOR + r"transformer_cross_attention_layers.\1.multihead_attn."),
     (r"mask_decoder\.cross\.(\d+)\.place\.", PREDICTOR + r"transformer_cross_attention_layers.\1.adapt_pos1d."),
     (r"mask_decoder\.cross\.", PREDICTOR + "transformer_cross_attention_layers."),

@@ -95,7 +95,11 @@ def _checked_axes(query: Tensor, key: Tensor, value: Tensor, axes: Sequence[int]
 def _fold(tensor: Tensor, first: int, last: int) -> Tensor:
     """`(batch, *grid, heads, dim)` to `(batch * before, after * heads, length, dim)`: 4-D, as every kernel wants it."""
     # Inductor of torch 2.14 miscompiles this kernel on permuted inputs of rank 5 and above; rank 4 is right.
-    before, length, after = _product(tensor, 0, first + 1), _product(tensor, first + 1, last + 2), tensor.shape[last + 2 : -1]
+    before, length, after = (
+        _product(tensor, 0, first + 1),
+        _product(tensor, first + 1, last + 2),
+        tensor.shape[last + 2 : -1],
+    )
     folded = tensor.reshape(before, length, _size(after), tensor.shape[-1])
     return folded.transpose(1, 2)
 

@@ -48,14 +48,20 @@ class FewQueryAttention(nn.Module):
         heads, count = self.heads, query.shape[1]
         query_weight, key_weight, value_weight = self.in_proj_weight.chunk(3)
         query_bias, _, value_bias = self.in_proj_bias.chunk(3)
-        projected = F.linear(query, query_weight, query_bias).unflatten(-1, (heads, -1)).transpose(1, 2)
-        absorbed = (projected @ key_weight.unflatten(0, (heads, -1))).flatten(1, 2)
+        projected = torch.unflatten(F.linear(query, query_weight, query_bias), -1, (heads, -1)).transpose(1, 2)
+        absorbed = (projected @ torch.unflatten(key_weight, 0, (heads, -1))).flatten(1, 2)
         if mask is not None:
             mask = mask[:, None].expand(-1, heads, -1, -1).flatten(1, 2)[:, None]
+        # One head of all the heads' queries: their keys and values are the same tokens now.
         read = F.scaled_dot_product_attention(
-            absorbed[:, None], key[:, None].to(absorbed.dtype), value[:, None].to(absorbed.dtype), attn_mask=mask,
+            absorbed[:, None],
+            key[:, None].to(absorbed.dtype),
+            value[:, None].to(absorbed.dtype),
+            attn_mask=mask,
             scale=projected.shape[-1] ** -0.5,
-        )[:, 0].unflatten(1, (heads, count))
-        values = read @ value_weight.unflatten(0, (heads, -1)).transpose(1, 2) + value_bias.unflatten(0, (heads, 1, -1))
+        )
+        read = torch.unflatten(read[:, 0], 1, (heads, count))
+        values = read @ torch.unflatten(value_weight, 0, (heads, -1)).transpose(1, 2)
+        values = values + torch.unflatten(value_bias, 0, (heads, 1, -1))
         out: Tensor = self.out_proj(values.transpose(1, 2).flatten(2))
         return out

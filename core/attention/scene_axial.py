@@ -50,14 +50,18 @@ class SceneAxialCrossAttention(nn.Module):
         weights = self.in_proj_weight.chunk(5)
         biases = self.in_proj_bias.chunk(5)
         scene = self.scene(value.mean((1, 2))).sigmoid()[:, None]
-        attention_x = self._map(F.linear(query_x, weights[0], biases[0]), F.linear(key_x, weights[2], biases[2]) * scene)
-        attention_y = self._map(F.linear(query_y, weights[1], biases[1]), F.linear(key_y, weights[3], biases[3]) * scene)
+        attention_x = self._map(
+            F.linear(query_x, weights[0], biases[0]), F.linear(key_x, weights[2], biases[2]) * scene
+        )
+        attention_y = self._map(
+            F.linear(query_y, weights[1], biases[1]), F.linear(key_y, weights[3], biases[3]) * scene
+        )
         # (batch, 1, heads * queries, W) @ (batch, H, W, dim): along x first, then along y.
         attention_x, attention_y = attention_x.to(value.dtype).flatten(1, 2), attention_y.to(value.dtype).flatten(1, 2)
         along_x = attention_x[:, None] @ value
-        read = (attention_y.transpose(1, 2)[..., None] * along_x).sum(1).unflatten(1, (self.heads, -1))
-        value_weight = weights[4].unflatten(0, (self.heads, -1)).transpose(1, 2)
-        value_bias = biases[4].unflatten(0, (self.heads, 1, -1))
+        read = torch.unflatten((attention_y.transpose(1, 2)[..., None] * along_x).sum(1), 1, (self.heads, -1))
+        value_weight = torch.unflatten(weights[4], 0, (self.heads, -1)).transpose(1, 2)
+        value_bias = torch.unflatten(biases[4], 0, (self.heads, 1, -1))
         # Either map sums to one, so the bias passes through them unchanged.
         projected = (read @ value_weight + value_bias).transpose(1, 2).flatten(2)
         out: Tensor = self.out_proj(projected)
@@ -65,6 +69,7 @@ class SceneAxialCrossAttention(nn.Module):
 
     def _map(self, query: Tensor, key: Tensor) -> Tensor:
         """Softmax maps `(batch, heads, queries, length)`."""
-        query = query.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        key = key.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        return (query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5).softmax(-1)
+        query = torch.unflatten(query, -1, (self.heads, -1)).transpose(1, 2)
+        key = torch.unflatten(key, -1, (self.heads, -1)).transpose(1, 2)
+        logits: Tensor = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
+        return logits.softmax(-1)

@@ -16,18 +16,20 @@ class SqueezedAxis(nn.Module):
 
     def __init__(self, heads: int, key_dim: int, value_dim: int, positions: int = 16) -> None:
         super().__init__()
-        self.heads, self.splits = heads, (heads * key_dim, heads * key_dim, value_dim)
+        self.heads, self.splits = heads, [heads * key_dim, heads * key_dim, value_dim]
         self.query_position = nn.Parameter(torch.randn(1, heads * key_dim, positions))
         self.key_position = nn.Parameter(torch.randn(1, heads * key_dim, positions))
         self.encode = ConvBN(value_dim, value_dim, gamma=0.0)
 
     def forward(self, lines: Tensor) -> Tensor:
         """Attend between the squeezed lines."""
-        query, key, value = lines.split(self.splits, dim=-1)
+        query, key, value = torch.split(lines, self.splits, dim=-1)
         query = query + _resized(self.query_position, lines.shape[1])
         key = key + _resized(self.key_position, lines.shape[1])
-        heads = (tensor.unflatten(-1, (self.heads, -1)) for tensor in (query, key, value.to(query.dtype)))
-        mixed = attend(*heads, (0,)).flatten(-2).transpose(1, 2)
+        query, key, value = (
+            torch.unflatten(tensor, -1, (self.heads, -1)) for tensor in (query, key, value.to(query.dtype))
+        )
+        mixed = attend(query, key, value, (0,)).flatten(-2).transpose(1, 2)
         encoded: Tensor = self.encode(F.relu6(mixed)[..., None])
         return encoded[..., 0]
 
@@ -70,8 +72,8 @@ class SqueezeAxialAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Mix `x` `(batch, dim, H, W)`."""
         qkv: Tensor = self.qkv(x)
-        rows = self.row(qkv.mean(3).transpose(1, 2))
-        columns = self.column(qkv.mean(2).transpose(1, 2))
+        grid = qkv.permute(0, 2, 3, 1)
+        rows, columns = self.row(grid.mean(2)), self.column(grid.mean(1))
         value = qkv[:, -self.value_dim :]
         gate: Tensor = self.project(F.relu6(value + rows[..., None] + columns[..., None, :]))
         detail: Tensor = self.detail_pointwise(F.relu6(self.detail_depthwise(qkv)))

@@ -1,11 +1,10 @@
 """The change detectors: each maps `(before, after)` to its training output, and `score` to a map in [0, 1]."""
 
-from torch import nn
-
 from apps.change_detection.config import ModelConfig
+from apps.change_detection.models.detector import ChangeDetector
 
 
-def build(config: ModelConfig, channels: int = 3) -> nn.Module:
+def build(config: ModelConfig, channels: int = 3) -> ChangeDetector:
     """A freshly initialised model in training mode, for images of `channels` bands.
 
     Raises:

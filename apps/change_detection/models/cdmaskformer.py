@@ -7,12 +7,12 @@ from torch import Tensor, nn
 from apps.change_detection.config import CDMaskFormerConfig, Normalize
 from apps.change_detection.models.backbone import SeaFormer
 from apps.change_detection.models.change_extractor import ChangeExtractor
+from apps.change_detection.models.detector import ChangeDetector, padded
 from apps.change_detection.models.mask_decoder import MaskDecoder, MaskPrediction
-from apps.change_detection.models.padding import padded
 from apps.change_detection.models.pixel_decoder import DecodedPixels, PixelDecoder
 
 
-class CDMaskFormer(nn.Module):
+class CDMaskFormer(ChangeDetector):
     """Two images of one place, `(n, channels, H, W)` each and ImageNet-normalised, to masks of change.
 
     A shared backbone, a change extractor at each of its four scales, a pixel decoder and a mask decoder.
@@ -47,9 +47,7 @@ class CDMaskFormer(nn.Module):
 
     def _decode(self, before: Tensor, after: Tensor) -> DecodedPixels:
         features = self.backbone(torch.cat([before, after]))  # both dates in one batch
-        changes = [
-            extractor(*feature.chunk(2)) for extractor, feature in zip(self.extractors, features, strict=True)
-        ]
+        changes = [extractor(*feature.chunk(2)) for extractor, feature in zip(self.extractors, features, strict=True)]
         pixels: DecodedPixels = self.pixel_decoder(changes)
         return pixels
 

@@ -66,20 +66,21 @@ class AxialCrossLayer(nn.Module):
         self.norm = nn.LayerNorm(dim)
         self.place = nn.Sequential(nn.Linear(dim, dim), nn.ReLU(), nn.Linear(dim, dim))
 
-    def forward(self, queries: Tensor, places: Tensor, level: Tensor, position: Tensor) -> Tensor:
-        """Read `level` and `position` `(n, dim, h, w)`; `places` `(queries, 2)` are x and y as fractions."""
+    def forward(self, queries: Tensor, places: Tensor, key_x: Tensor, key_y: Tensor, value: Tensor) -> Tensor:
+        """Read `value` `(n, h, w, dim)` by `key_x` `(n, w, dim)` and `key_y` `(n, h, dim)`.
+
+        `places` `(queries, 2)` are x and y as fractions of the image.
+        """
         embedded = self.place(sine_embedding(places, queries.shape[-1]))
-        squeezed_x, squeezed_y = position.mean(2).transpose(1, 2), position.mean(3).transpose(1, 2)
-        value = level.permute(0, 2, 3, 1)
-        read = self.attention(
-            queries + embedded[:, 0],
-            queries + embedded[:, 1],
-            value.mean(1) + squeezed_x,
-            value.mean(2) + squeezed_y,
-            value,
-        )
+        read = self.attention(queries + embedded[:, 0], queries + embedded[:, 1], key_x, key_y, value)
         out: Tensor = self.norm(queries + read)
         return out
+
+
+def axial_keys(level: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the axial layers read of `level` and `position` `(n, dim, h, w)`: key_x, key_y and value."""
+    value, position = level.permute(0, 2, 3, 1), position.permute(0, 2, 3, 1)
+    return value.mean(1) + position.mean(1), value.mean(2) + position.mean(2), value
 
 
 class SelfLayer(nn.Module):
@@ -117,7 +118,8 @@ class MaskDecoder(nn.Module):
         self.query_place = nn.Parameter(torch.rand(queries, 2))
         self.level_embedding = nn.Parameter(torch.randn(LEVELS, dim))
         self.cross = nn.ModuleList(
-            AxialCrossLayer(dim, heads) if i % LEVELS == LEVELS - 1 else MaskedCrossLayer(dim, heads) for i in range(layers)
+            AxialCrossLayer(dim, heads) if i % LEVELS == LEVELS - 1 else MaskedCrossLayer(dim, heads)
+            for i in range(layers)
         )
         self.mix = nn.ModuleList(SelfLayer(dim, heads, feedforward) for _ in range(layers))
         self.norm = nn.LayerNorm(dim)
@@ -135,12 +137,13 @@ class MaskDecoder(nn.Module):
             F.interpolate(pixels.mask_features, size=level.shape[2:], mode="bilinear", align_corners=False).detach()
             for level in levels[:-1]
         ]
+        axial = axial_keys(levels[-1], pixels.positions[-1])  # the same for all axial layers
         queries = self.query_feature.expand(len(levels[0]), -1, -1)
         states = [queries]
         for i, (cross, mix) in enumerate(zip(self.cross, self.mix, strict=True)):
             level = i % LEVELS
             if isinstance(cross, AxialCrossLayer):
-                queries = cross(queries, self.query_place, levels[level], pixels.positions[level])
+                queries = cross(queries, self.query_place, *axial)
             else:
                 visible = self._visible(queries, resized[level])
                 queries = cross(queries, self.query_position, levels[level], pixels.positions[level], visible)
@@ -153,6 +156,7 @@ class MaskDecoder(nn.Module):
     @torch.no_grad()
     def _visible(self, queries: Tensor, features: Tensor) -> Tensor:
         """Where each query may look, `(n, queries, h w)`: its own mask, or everywhere if that is empty."""
-        logits = self.mask_embedding(self.norm(queries)) @ features.flatten(2)
+        logits: Tensor = self.mask_embedding(self.norm(queries)) @ features.flatten(2)
         visible = logits.sigmoid() >= MASK_THRESHOLD
-        return visible | ~visible.any(-1, keepdim=True)
+        nowhere = ~visible.any(-1, keepdim=True)
+        return visible | nowhere

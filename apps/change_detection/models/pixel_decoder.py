@@ -52,7 +52,7 @@ def projection(in_channels: int, dim: int, kernel: int = 1) -> nn.Sequential:
 
 
 def centres(shapes: Sequence[tuple[int, int]], like: Tensor) -> Tensor:
-    """Pixel centres of all levels one after the other, `(1, sum_l H_l W_l, 1, 2)`, x then y in fractions, float32 up."""
+    """Pixel centres of all levels one after the other, x then y in fractions: `(1, sum_l H_l W_l, 1, 2)`, float32."""
     dtype = torch.promote_types(like.dtype, torch.float32)
     grids = []
     for height, width in shapes:
@@ -69,8 +69,8 @@ class PixelDecoder(nn.Module):
     Positions are learned from the content, a depthwise 3x3 convolution of each projected level (a conditional
     position encoding).
 
-    Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 4.1, with the
-    positions of "Rethinking Remote Sensing Change Detection With A Mask View" (2024).
+    Source: Cheng et al., "Masked-attention Mask Transformer for Universal Image Segmentation" (2022), section 4.1, with
+    the positions of "Rethinking Remote Sensing Change Detection With A Mask View" (2024).
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class PixelDecoder(nn.Module):
             tokens = layer(tokens, position, reference, shapes)
         levels = [
             _image(part, shape)
-            for part, shape in zip(tokens.split([h * w for h, w in shapes], 1), shapes, strict=True)
+            for part, shape in zip(torch.split(tokens, [h * w for h, w in shapes], 1), shapes, strict=True)
         ]
 
         lateral = F.relu(self.lateral(features[0]), inplace=True)
@@ -118,4 +118,4 @@ def _tokens(image: Tensor) -> Tensor:
 
 def _image(tokens: Tensor, shape: tuple[int, int]) -> Tensor:
     """`(n, h w, dim)` to `(n, dim, h, w)`, a view that is channels-last in memory."""
-    return tokens.unflatten(1, shape).permute(0, 3, 1, 2)
+    return tokens.view(len(tokens), *shape, -1).permute(0, 3, 1, 2)

@@ -6,19 +6,19 @@ import torch
 from segmentation_models_pytorch.base import SegmentationHead, initialization
 from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from segmentation_models_pytorch.encoders import get_encoder
-from torch import Tensor, nn
+from torch import Tensor
 
-from apps.change_detection.models.padding import padded
+from apps.change_detection.models.detector import ChangeDetector, padded
 
 Fusion = Literal["unet", "siamese_concat", "siamese_difference"]
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
 
 
-class ChangeUNet(nn.Module):
+class ChangeUNet(ChangeDetector):
     """A U-Net on two dates: `(n, channels, H, W)` twice and ImageNet-normalised, to logits `(n, H, W)`.
 
-    "unet" stacks the dates as channels. The siamese forms run one encoder on both and give the decoder, at every scale, the
-    two features concatenated or their absolute difference.
+    "unet" stacks the dates as channels. The siamese forms run one encoder on both and give the decoder, at every
+    scale, the two features concatenated or their absolute difference.
 
     Source: Daudt et al., "Fully Convolutional Siamese Networks for Change Detection" (2018): FC-EF, FC-Siam-conc and
     FC-Siam-diff, with a modern encoder.

@@ -1,0 +1,225 @@
+"""A static page for a run of predictions or an evaluation: pictures to compare, facts, metrics and links to the files."""
+
+import csv
+import json
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from data_adapters.files import write_whole
+
+TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+OPEN_CASES = 20
+"""Cases whose pictures are shown at once; the others unfold when they are asked for."""
+
+UNITS = {
+    "percent": "%", "m": "m", "km": "km", "mm": "mm", "m2": "m²", "km2": "km²", "mm2": "mm²", "m3": "m³", "mm3": "mm³",
+    "ml": "ml", "ms": "ms", "s": "s", "seconds": "s", "days": "d", "deg": "°", "hz": "Hz", "da": "Da", "ppm": "ppm",
+}  # fmt: skip
+"""The last part of a name, where it is a unit, and how the unit is written."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A picture of a case; `href` is relative to the page, `width` and `height` are in pixels."""
+
+    name: str
+    href: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class CaseView:
+    """What the page says about a case that was done."""
+
+    id: str
+    seconds: float
+    facts: list[tuple[str, str]]
+    files: list[tuple[str, str, str]]
+    layers: list[Layer]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A metric of the evaluation; `low` and `high` bound its 95 % interval."""
+
+    name: str
+    value: float
+    low: float | None
+    high: float | None
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric can be drawn on a scale from 0 to 1."""
+        return all(0 <= bound <= 1 for bound in (self.value, self.low, self.high) if bound is not None)
+
+    def text(self, value: float) -> str:
+        """The value or one of its bounds; a share has three decimals, so that columns align."""
+        return f"{value:.3f}" if self.is_share else number(value, self.name)
+
+
+def write_report(folder: Path) -> Path:
+    """Write `folder / "report.html"` from what a prediction or an evaluation left in `folder`; returns its path.
+
+    Read are `run.json`, `manifest*.csv` (one a shard), each case's `done.json` and `preview/NAME.png`, and for an
+    evaluation `metrics.json` and `cases.csv`. Whatever of this is missing or damaged is left out, so that a run that
+    was stopped can be looked at. The page needs no network and holds no absolute path.
+    """
+    manifest = [row for path in sorted(folder.glob("manifest*.csv")) for row in _rows(path)]
+    done = [row for row in manifest if row.get("status") == "done"]
+    metrics = _json(folder / "metrics.json")
+    run = _json(folder / "run.json")
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATE.parent), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    environment.filters.update(number=number, label=label, duration=duration)
+    html = environment.get_template(TEMPLATE.name).render(
+        run={"kind": "predict", "app": "", "model": "", "model_sha256": "", "settings": {}, "seconds": None, **run},
+        started=_day(run.get("started")),
+        failed=[row for row in manifest if row.get("status") != "done"],
+        done=len(done),
+        cases=[view for row in done if (view := _case(folder, row.get("case") or "")) is not None],
+        metrics=_metrics(metrics),
+        measured=metrics.get("cases"),
+        scope={name: metrics[name] for name in ("split", "data") if metrics.get(name)},
+        table=_rows(folder / "cases.csv"),
+        settings=sorted(_flat(run.get("settings") or {}).items()),
+        open_cases=OPEN_CASES,
+    )
+    write_whole(folder / "report.html", html)
+    return folder / "report.html"
+
+
+def label(name: str) -> str:
+    """A name of the results for people: without its unit, acronyms of up to three letters in capitals."""
+    words = name.split("_")
+    if len(words) > 1 and words[-1] in UNITS:
+        words.pop()
+    if len(words) == 1 and len(name) <= 3:
+        return {"iou": "IoU"}.get(name, name.upper())
+    return " ".join(words).capitalize()
+
+
+def number(value: object, name: str = "") -> str:
+    """A value for people: four digits, or all of a whole number, in groups of three, and the unit in its name."""
+    unit = UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
+    try:
+        figure = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return str(value)
+    if not math.isfinite(figure):
+        return "–"
+    if isinstance(value, int) or abs(figure) >= 1000:
+        text = f"{figure:,.0f}".replace(",", "\u202f")
+    elif 0 < abs(figure) < 1e-4:
+        text = f"{figure:.2e}"
+    else:
+        text = f"{figure:.4g}"
+    return f"{text}\u202f{unit}" if unit else text
+
+
+def duration(seconds: object) -> str:
+    """Seconds as the two largest units that matter."""
+    try:
+        total = float(seconds)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return "–"
+    if total < 60:
+        return f"{total:.1f}\u202fs"
+    minutes, rest = divmod(round(total), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}\u202fh {minutes}\u202fmin" if hours else f"{minutes}\u202fmin {rest}\u202fs"
+
+
+def _case(folder: Path, case: str) -> CaseView | None:
+    """The case's own folder under `folder`; None where there is nothing to show."""
+    done = _json(folder / case / "done.json") if _is_part(case) else {}
+    if not done:
+        return None
+    pictures = [name for name in done.get("preview") or [] if _is_part(name)]
+    sizes = {name: _png_size(folder / case / "preview" / f"{name}.png") for name in pictures}
+    return CaseView(
+        id=case,
+        seconds=done.get("seconds", math.nan),
+        facts=[(label(name), number(value, name)) for name, value in (done.get("facts") or {}).items()],
+        files=[
+            (name, _href(case, name), _bytes((folder / case / name).stat().st_size))
+            for name in done.get("outputs") or {}
+            if _is_part(name) and (folder / case / name).is_file()
+        ],
+        layers=[Layer(name, _href(case, "preview", f"{name}.png"), *size) for name, size in sizes.items() if size],
+    )
+
+
+def _metrics(metrics: Mapping[str, Any]) -> list[Metric]:
+    intervals = metrics.get("intervals") or {}
+    return [
+        Metric(name, float(value), *intervals.get(name, (None, None)))
+        for name, value in (metrics.get("summary") or {}).items()
+    ]
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return flat
+
+
+def _is_part(name: str) -> bool:
+    """Whether `name` is one part of a path, so that nothing outside the run's folder is linked or read."""
+    return bool(name) and name not in (".", "..") and not any(letter in name for letter in "/\\\0")
+
+
+def _href(*parts: str) -> str:
+    return "/".join(quote(part, safe="") for part in parts)
+
+
+def _png_size(path: Path) -> tuple[int, int] | None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(24)
+    except OSError:
+        return None
+    return struct.unpack(">II", head[16:]) if len(head) == 24 and head[:4] == b"\x89PNG" else None  # type: ignore[return-value]
+
+
+def _bytes(size: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000 or unit == "GB":
+            break
+        size /= 1000
+    return f"{size:.3g}\u202f{unit}"
+
+
+def _day(started: object) -> str:
+    try:
+        return f"{datetime.fromisoformat(str(started)).astimezone(UTC):%d %B %Y, %H:%M} UTC"
+    except ValueError:
+        return ""
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return []

@@ -241,3 +241,7 @@ def _report(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     print(write_report(arguments.folder))
     return DONE
+
+
+if __name__ == "__main__":
+    main()

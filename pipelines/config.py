@@ -99,7 +99,7 @@ def _load(app: str, layers: list[dict[str, Any]], overrides: Sequence[str], trai
 
 
 def _refuse_unknown(keys: Sequence[str], values: Any) -> None:
-    known = sorted({name for key in values.keys() for name in _prefixes(key)})
+    known = sorted({name for key, _ in values.items() for name in _prefixes(key)})
     for key in keys:
         if key not in known:
             near = difflib.get_close_matches(key, known, 3) or [name for name in known if "." not in name]
@@ -120,7 +120,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
 
 
 def _plain(message: str) -> str:
-    """jsonargparse's complaint about a value, in the house's words."""
+    """Jsonargparse's complaint about a value, in the house's words."""
     message = " ".join(message.split())
     typed = re.match(r'Parser key "(?P<key>[^"]+)":.*?Expected an? (?P<type>.+?)\. Got value: (?P<value>.+)', message)
     if typed is None:

@@ -16,7 +16,8 @@ from data_adapters.files import whole_folder, write_json
 from pipelines import model_folder
 from pipelines.console import Progress
 from pipelines.find import UsageError
-from pipelines.predict import Outcome, claim, one_line, save_pictures, write_manifest, write_table
+from pipelines.predict import claim, write_manifest, write_table
+from pipelines.predict_case import Outcome, one_line, save_pictures
 from pipelines.report import write_report
 
 log = logging.getLogger("transect")
@@ -55,7 +56,13 @@ def evaluate(
     table = [{"case": case_id, **_finite(app.summary([measure]))} for case_id, measure in measures.items()]
     write_table(out / "cases.csv", ["case", *summary], table)
     write_manifest(out / "manifest.csv", outcomes)
-    metrics = {"summary": _finite(summary), "intervals": intervals, "cases": len(measures), "split": split, "data": data}
+    metrics = {
+        "summary": _finite(summary),
+        "intervals": intervals,
+        "cases": len(measures),
+        "split": split,
+        "data": data,
+    }
     write_json(out / "metrics.json", metrics)
     claim(out, model, "evaluate", True, started=started.isoformat(), seconds=time.monotonic() - clock)
     write_report(out)
@@ -78,7 +85,9 @@ def bootstrap(
     members = list(groups.values())
     generator = np.random.default_rng(seed)
     draws = [
-        app.summary([measure for index in generator.integers(len(members), size=len(members)) for measure in members[index]])
+        app.summary(
+            [measure for index in generator.integers(len(members), size=len(members)) for measure in members[index]]
+        )
         for _ in range(RESAMPLES)
     ]
     intervals = {}
@@ -94,13 +103,13 @@ def _of_split(cases: Sequence[Case], split: str, data: str) -> list[Case]:
     named = sorted({case.split for case in cases if case.split})
     chosen = [case for case in cases if case.split == split] if named else list(cases)
     if not chosen:
-        raise UsageError(f"{data}: split: found {', '.join(named)}, expected {split!r} among them; choose one by --split")
+        raise UsageError(
+            f"{data}: split: found {', '.join(named)}, expected {split!r} among them; choose one by --split"
+        )
     return chosen
 
 
-def _measure(
-    model: model_folder.Model, case: Case, out: Path | None, measures: dict[str, dict[str, Any]]
-) -> Outcome:
+def _measure(model: model_folder.Model, case: Case, out: Path | None, measures: dict[str, dict[str, Any]]) -> Outcome:
     clock = time.monotonic()
     try:
         sample = model.app.adapter.read(case)

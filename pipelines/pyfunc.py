@@ -13,7 +13,7 @@ import pandas as pd
 
 from data_adapters.base import BadInput, Case
 from pipelines import model_folder
-from pipelines.predict import Outcome, one_line, predict_case
+from pipelines.predict_case import Outcome, one_line, predict_case
 
 ROOTS = "TRANSECT_ROOTS"
 _SERVER_MARK = "__pyfunc_model_path__"  # MLflow's scoring server sets it
@@ -70,8 +70,9 @@ class CaseModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return predict_case(self.model, case, out)
 
     def _found(self, file: str) -> str:
-        beside = self.example / file
-        return str(beside) if not Path(file).exists() and beside.resolve().is_relative_to(self.example.resolve()) and beside.exists() else file
+        beside = (self.example / file).resolve()
+        packed = beside.exists() and beside.is_relative_to(self.example.resolve())
+        return str(beside) if packed and not Path(file).exists() else file
 
 
 def _confine(path: Path, *also: Path) -> None:

@@ -16,7 +16,6 @@ from packaging.requirements import Requirement
 
 from apps.base import App
 from pipelines import model_folder
-from pipelines.find import app_class
 from pipelines.model_folder import app_of, code_paths, code_sha256
 
 

@@ -1,4 +1,4 @@
-"""A static page for a run of predictions or an evaluation: pictures to compare, facts, metrics and links to the files."""
+"""A static page for a run of predictions or an evaluation: pictures to compare, facts, metrics and links to files."""
 
 import csv
 import json
@@ -16,6 +16,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from data_adapters.files import write_whole
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
+
+UNKNOWN = "\N{EN DASH}"
 
 OPEN_CASES = 20
 """Cases whose pictures are shown at once; the others unfold when they are asked for."""
@@ -118,7 +120,7 @@ def number(value: object, name: str = "") -> str:
     except (TypeError, ValueError):
         return str(value)
     if not math.isfinite(figure):
-        return "–"
+        return UNKNOWN
     if isinstance(value, int) or abs(figure) >= 1000:
         text = f"{figure:,.0f}".replace(",", "\u202f")
     elif 0 < abs(figure) < 1e-4:
@@ -133,7 +135,7 @@ def duration(seconds: object) -> str:
     try:
         total = float(seconds)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return "–"
+        return UNKNOWN
     if total < 60:
         return f"{total:.1f}\u202fs"
     minutes, rest = divmod(round(total), 60)
@@ -191,7 +193,7 @@ def _png_size(path: Path) -> tuple[int, int] | None:
             head = file.read(24)
     except OSError:
         return None
-    return struct.unpack(">II", head[16:]) if len(head) == 24 and head[:4] == b"\x89PNG" else None  # type: ignore[return-value]
+    return struct.unpack(">II", head[16:]) if len(head) == 24 and head[:4] == b"\x89PNG" else None
 
 
 def _bytes(size: float) -> str:

@@ -19,9 +19,7 @@ def with_splits(cases: Sequence[Case], validation_share: float, seed: int) -> li
         return cases
     groups = sorted({case.group for case in cases if case.split == "train"}, key=lambda name: _draw(name, seed))
     held_out = set(groups[: max(round(len(groups) * validation_share), 1)]) if len(groups) > 1 else set()
-    return [
-        replace(case, split="val") if case.split == "train" and case.group in held_out else case for case in cases
-    ]
+    return [replace(case, split="val") if case.split == "train" and case.group in held_out else case for case in cases]
 
 
 def _draw(name: str, seed: int) -> bytes:

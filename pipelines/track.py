@@ -1,11 +1,13 @@
 """MLflow: where runs are kept and what is written down about them."""
 
 import hashlib
+import logging
 import os
 import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
@@ -15,6 +17,7 @@ from typing import Any
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import numpy as np
@@ -28,6 +31,10 @@ from mlflow.exceptions import MlflowException
 from data_adapters.base import Case
 from pipelines.find import UsageError
 from pipelines.model_folder import FILES
+
+logging.getLogger("mlflow").setLevel(logging.ERROR)
+warnings.filterwarnings("ignore", module="mlflow")
+warnings.filterwarnings("ignore", "The specified dataset source can be interpreted in multiple ways")
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 
@@ -68,9 +75,7 @@ class Tracker:
         if resume is not None and get_run(resume).data.tags.get("transect.app") != app:
             raise UsageError(f"run {resume}: found a run of another app, expected one of {app}")
         mlflow.set_system_metrics_sampling_interval(5)
-        run = mlflow.start_run(
-            run_id=resume, experiment_id=None if resume else experiment, log_system_metrics=True
-        )
+        run = mlflow.start_run(run_id=resume, experiment_id=None if resume else experiment, log_system_metrics=True)
         self.run_id: str = run.info.run_id
         mlflow.set_tags(_process_tags(app))
         self._done_steps = {name: self._last_step(name) for name in run.data.metrics}
@@ -94,9 +99,7 @@ class Tracker:
     def metrics(self, points: Iterable[tuple[str, float, int]]) -> None:
         """Write (name, value, step) points; those that an earlier, killed process wrote are left as they are."""
         now = int(time.time() * 1000)
-        new = [
-            Metric(name, value, now, step) for name, value, step in points if step > self._done_steps.get(name, -1)
-        ]
+        new = [Metric(name, value, now, step) for name, value, step in points if step > self._done_steps.get(name, -1)]
         for start in range(0, len(new), 1000):
             self.client.log_batch(self.run_id, metrics=new[start : start + 1000])
 
@@ -185,9 +188,9 @@ def _close_stale_runs(client: MlflowClient, experiment: str) -> None:
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         tags = run.data.tags
         process = tags.get("transect.process", "")
-        if tags.get("transect.host") == socket.gethostname() and process:
-            if process != _process_name(int(process.partition("@")[0])):
-                client.set_terminated(run.info.run_id, "KILLED")
+        here = process and tags.get("transect.host") == socket.gethostname()
+        if here and process != _process_name(int(process.partition("@")[0])):
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def _git_state() -> str:

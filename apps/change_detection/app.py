@@ -16,11 +16,13 @@ from apps.change_detection.config import Config, ModelConfig
 from apps.change_detection.examples import TrainingTiles
 from apps.change_detection.figures import Preview
 from apps.change_detection.losses import change_loss
-from apps.change_detection.prepare import Range, normalise, to_unit, value_ranges
+from apps.change_detection.prepare import normalise, to_unit, value_limits
 from apps.change_detection.tiles import Tiling, score_rows
+from core.precision import autocast
 from data_adapters.base import Case
 from data_adapters.change_detection.adapter import ChangeAdapter
 from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
+from data_adapters.change_detection.pairs import Pair
 from data_adapters.change_detection.scene import Scene
 from data_adapters.prefetch import prefetch
 
@@ -57,7 +59,9 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         return models.build(self.config.model, channels=len(self.config.read.bands))
 
     def examples(self, cases: Sequence[Case]) -> TrainingTiles:
-        return TrainingTiles([case for case in cases if isinstance(case, Pair)], self.config.tile, self.config.stretch, self.adapter.read)
+        return TrainingTiles(
+            [case for case in cases if isinstance(case, Pair)], self.config.tile, self.config.stretch, self.adapter.read
+        )
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         before, after, label = batch["before"], batch["after"], batch["label"]
@@ -83,18 +87,16 @@ class ChangeDetection(App[Scene, PreviewedMap]):
 
     def predict(self, model: nn.Module, sample: Scene) -> PreviewedMap:
         preview = Preview(sample.grid)
-        ranges = value_ranges(sample, self.config.stretch)
+        limits = value_limits(sample, self.config.stretch)
         tiling = Tiling(self.config.tile, self.config.overlap)
 
         def score(before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> np.ndarray:
-            return self._score(model, before, after, valid, ranges)
+            return self._score(model, before, after, valid, limits)
 
         def strips() -> Iterator[tuple[int, np.ndarray]]:
             grid = sample.grid
             pairs = prefetch(sample.strips())
-            for strip, levels in score_rows(
-                pairs, grid.height, grid.width, tiling, score, self.config.tiles_per_batch
-            ):
+            for strip, levels in score_rows(pairs, grid.height, grid.width, tiling, score, self.config.tiles_per_batch):
                 preview.add(strip, levels)
                 yield strip.row, levels
 
@@ -108,15 +110,15 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         )
 
     def _score(
-        self, model: nn.Module, before: np.ndarray, after: np.ndarray, valid: np.ndarray, ranges: tuple[Range, Range]
+        self, model: nn.Module, before: np.ndarray, after: np.ndarray, valid: np.ndarray, limits: np.ndarray
     ) -> np.ndarray:
         device = next(model.parameters()).device
         images = [
-            normalise(torch.from_numpy(to_unit(values, valid, limits)).to(device))
-            for values, limits in zip((before, after), ranges, strict=True)
+            normalise(torch.from_numpy(to_unit(values, valid, of_date)).to(device))
+            for values, of_date in zip((before, after), limits, strict=True)
         ]
         images = [image.contiguous(memory_format=torch.channels_last) for image in images]
-        with torch.inference_mode(), models.inference_precision(self.config.precision, device):
+        with torch.inference_mode(), autocast(self.config.precision, device):
             scores: Tensor = model.score(*images)
         return scores.float().cpu().numpy()
 

@@ -2,7 +2,6 @@
 
 import torch
 from torch import Tensor
-from torchvision.transforms.v2 import functional as transforms
 
 from apps.change_detection.config import AugmentConfig
 
@@ -25,8 +24,11 @@ def augment(before: Tensor, after: Tensor, label: Tensor, config: AugmentConfig)
         swapped = (torch.rand(len(before), device=before.device) < 0.5)[:, None, None, None]
         before, after = torch.where(swapped, after, before), torch.where(swapped, before, after)
     if config.blur:
+        # Here, not above: torchvision takes seconds to import, and prediction does without it.
+        from torchvision.transforms.v2.functional import gaussian_blur
+
         sigma = float(torch.empty(()).uniform_(0.15, 1.30))
-        before, after = (transforms.gaussian_blur(images, [5, 5], [sigma, sigma]) for images in (before, after))
+        before, after = (gaussian_blur(images, [5, 5], [sigma, sigma]) for images in (before, after))
     if config.light > 0:
         before, after = _relit(before, config.light), _relit(after, config.light)
     return before, after, label

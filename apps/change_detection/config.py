@@ -42,11 +42,17 @@ class StageConfig:
 
     def __post_init__(self) -> None:
         _require(
-            0 < len(self.channels) == len(self.expansions), "stages.expansions", self.expansions, "one for each of channels"
+            0 < len(self.channels) == len(self.expansions),
+            "stages.expansions",
+            self.expansions,
+            "one for each of channels",
         )
         _require(min(self.channels) > 0, "stages.channels", self.channels, "positive numbers")
         _require(
-            self.channels[-1] % 32 == 0, "stages.channels", self.channels, "a multiple of 32 at the end (the change gate)"
+            self.channels[-1] % 32 == 0,
+            "stages.channels",
+            self.channels,
+            "a multiple of 32 at the end (the change gate)",
         )
         _require(min(self.expansions) > 0, "stages.expansions", self.expansions, "positive numbers")
         _require(self.kernel % 2 == 1, "stages.kernel", self.kernel, "an odd number")
@@ -96,14 +102,19 @@ class CDMaskFormerConfig:
 
     def __post_init__(self) -> None:
         _require(len(self.stages) == 4, "cdmaskformer.stages", len(self.stages), "4 stages")
-        _require(len(self.stages[0].channels) >= 2, "cdmaskformer.stages", self.stages[0], "2 blocks or more in the first")
+        _require(
+            len(self.stages[0].channels) >= 2, "cdmaskformer.stages", self.stages[0], "2 blocks or more in the first"
+        )
         _require(self.dim > 0 and self.dim % 32 == 0, "cdmaskformer.dim", self.dim, "a multiple of 32 (group norm)")
         _require(self.heads > 0 and self.dim % self.heads == 0, "cdmaskformer.heads", self.heads, "a divisor of dim")
         _require(0 <= self.drop_path < 1, "cdmaskformer.drop_path", self.drop_path, "a rate in [0, 1)")
         for name in ("stem", "points", "encoder_layers", "decoder_layers", "feedforward", "queries"):
             _require(getattr(self, name) > 0, f"cdmaskformer.{name}", getattr(self, name), "a positive number")
         _require(
-            self.normalize in get_args(Normalize), "cdmaskformer.normalize", self.normalize, f"one of {get_args(Normalize)}"
+            self.normalize in get_args(Normalize),
+            "cdmaskformer.normalize",
+            self.normalize,
+            f"one of {get_args(Normalize)}",
         )
 
 
@@ -179,6 +190,8 @@ class Config:
 
     def __post_init__(self) -> None:
         _require(self.tile >= 32 and self.tile % 32 == 0, "tile", self.tile, "a multiple of 32")
-        _require(0 <= self.overlap <= min(self.tile // 2, 128), "overlap", self.overlap, "0 to half a tile, at most 128")
+        _require(
+            0 <= self.overlap <= min(self.tile // 2, 128), "overlap", self.overlap, "0 to half a tile, at most 128"
+        )
         _require(self.tiles_per_batch > 0, "tiles_per_batch", self.tiles_per_batch, "a positive number")
         _require(0.005 <= self.threshold <= 1, "threshold", self.threshold, "0.005 to 1")

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from torch.utils.data import Dataset
 
-from apps.change_detection.prepare import Range, to_unit, value_ranges
+from apps.change_detection.prepare import to_unit, value_limits
 from data_adapters.base import BadInput
 from data_adapters.change_detection.maps import NODATA
 from data_adapters.change_detection.pairs import Pair
@@ -16,7 +16,7 @@ from data_adapters.change_detection.scene import Scene
 
 @dataclass(frozen=True)
 class _Tile:
-    pair: Pair
+    pair: str
     row: int
     column: int
     height: int
@@ -37,33 +37,35 @@ class TrainingTiles(Dataset[dict[str, np.ndarray]]):
     def __init__(
         self, pairs: Sequence[Pair], size: int, stretch: Literal["percentile", "none"], read: Callable[[Pair], Scene]
     ) -> None:
-        self.size, self.stretch, self.read = size, stretch, read
+        self.size, self.stretch = size, stretch
+        self.scenes: dict[str, Scene] = {}
+        self.limits: dict[str, np.ndarray] = {}
         self.tiles: list[_Tile] = []
         for pair in pairs:
             if not pair.label:
                 raise BadInput(pair.id, "label", "none", "a label raster for every pair to train on")
-            grid = read(pair).grid
+            self.scenes[pair.id] = read(pair)
+            grid = self.scenes[pair.id].grid
             height, width = min(size, grid.height), min(size, grid.width)
             self.tiles += [
-                _Tile(pair, row, column, height, width)
+                _Tile(pair.id, row, column, height, width)
                 for row in _starts(grid.height, height)
                 for column in _starts(grid.width, width)
             ]
-        self._ranges: dict[str, tuple[Range, Range]] = {}
 
     def __len__(self) -> int:
         return len(self.tiles)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
         tile = self.tiles[index]
-        scene = self.read(tile.pair)
-        if tile.pair.id not in self._ranges:
-            self._ranges[tile.pair.id] = value_ranges(scene, self.stretch)
+        scene = self.scenes[tile.pair]
+        if tile.pair not in self.limits:
+            self.limits[tile.pair] = value_limits(scene, self.stretch)
         strip = scene.window(tile.row, tile.column, tile.height, tile.width)
         label = scene.labels(tile.row, tile.height, tile.column, tile.width)
         before, after = (
             to_unit(values, strip.valid, limits)
-            for values, limits in zip((strip.before, strip.after), self._ranges[tile.pair.id], strict=True)
+            for values, limits in zip((strip.before, strip.after), self.limits[tile.pair], strict=True)
         )
         return {
             "before": _pad(before, self.size, 0.5),

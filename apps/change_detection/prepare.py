@@ -11,31 +11,31 @@ from data_adapters.change_detection.scene import Scene
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-Range = tuple[np.ndarray, np.ndarray]
-"""Lowest and highest value of each band, float32 (bands,), that become 0 and 1."""
 
+def value_limits(scene: Scene, stretch: Literal["percentile", "none"]) -> np.ndarray:
+    """The values of each date and band that become 0 and 1, float32 (2, bands, 2).
 
-def value_ranges(scene: Scene, stretch: Literal["percentile", "none"]) -> tuple[Range, Range]:
-    """The value ranges of both dates: of the scene's own percentiles, or of the data type."""
+    They are the scene's own percentiles, or the range of its data types.
+    """
     if stretch == "percentile":
         return scene.stretch()
-    before, after = (_full_range(np.dtype(dtype), scene.bands) for dtype in scene.dtype)
-    return before, after
+    limits = np.zeros((2, len(scene.config.bands), 2), np.float32)
+    for date, dtype in enumerate(scene.dtype):
+        limits[date, :, 1] = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
+    return limits
 
 
-def _full_range(dtype: np.dtype, bands: int) -> Range:
-    highest = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
-    return np.zeros(bands, np.float32), np.full(bands, highest, np.float32)
-
-
-def to_unit(values: np.ndarray, valid: np.ndarray, limits: Range) -> np.ndarray:
-    """Scale (..., bands, height, width) so that `limits` become 0 and 1, float32.
+def to_unit(values: np.ndarray, valid: np.ndarray, limits: np.ndarray) -> np.ndarray:
+    """Scale (..., bands, height, width) so that `limits`, (bands, 2), become 0 and 1, float32.
 
     Values far outside are cut at -0.5 and 1.5; pixels that are not `valid`, (..., height, width) bool, become 0.5.
     """
-    low, high = (limit[:, None, None] for limit in limits)
-    unit = (values.astype(np.float32) - low) * (1 / (high - low))
-    return np.where(valid[..., None, :, :], np.clip(unit, -0.5, 1.5), np.float32(0.5))
+    low, high = limits[:, 0, None, None], limits[:, 1, None, None]
+    unit = values * (1 / (high - low)) - low / (high - low)
+    np.clip(unit, -0.5, 1.5, out=unit)
+    if not valid.all():
+        unit[~np.broadcast_to(valid[..., None, :, :], unit.shape)] = 0.5
+    return unit
 
 
 def normalise(images: Tensor) -> Tensor:

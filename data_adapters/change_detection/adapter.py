@@ -25,7 +25,7 @@ class ChangeAdapter:
 
     def read(self, case: Pair) -> Scene:
         """The pair on the grid of its second date, read lazily."""
-        return Scene.open(case.before, case.after, self.config, label=case.label, dates=case.dates)
+        return Scene.open(case.before, case.after, self.config, case.label, case.dates, case.coding)
 
     def write(self, case: Pair, prediction: ChangeMap, folder: Path) -> dict[str, float | str]:
         """Write `mask.tif`, `changes.gpkg` and, if asked for, `score.tif`."""

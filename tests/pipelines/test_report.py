@@ -20,10 +20,10 @@ HOSTILE = '"><img src=x onerror=hacked()><script>hacked()<'
 LAYERS = ("before", "after", "score", "change")
 FACTS = {"changed_pixels": 1101, "changed_percent": 0.6117, "changed_area_m2": 12345.4, "sensor": "<b>TM</b>"}
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --enable-logging=stderr --virtual-time-budget=20000 --dump-dom"
-).split()
+FLAGS = """
+--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
+--disable-component-update --disable-sync --enable-logging=stderr --virtual-time-budget=20000 --dump-dom
+"""
 
 VISITOR = """
 <script>
@@ -126,7 +126,13 @@ def visit(folder: Path, tmp_path: Path, width: int = 1280) -> tuple[dict[str, An
         pytest.skip("needs the browser chromium, which is not on the PATH")
     page = folder / "visited.html"
     page.write_text((folder / "report.html").read_text().replace("</body>", VISITOR + "</body>"))
-    command = [chromium, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", f"--window-size={width},900", page.as_uri()]
+    command = [
+        chromium,
+        *FLAGS.split(),
+        f"--user-data-dir={tmp_path / 'profile'}",
+        f"--window-size={width},900",
+        page.as_uri(),
+    ]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     console = "\n".join(line for line in ended.stderr.splitlines() if "CONSOLE" in line)
     seen = Page(ended.stdout).elements[0][1].get("data-seen")
@@ -211,7 +217,7 @@ def test_an_evaluation_shows_metrics_with_their_intervals_and_every_case(tmp_pat
     (folder / "metrics.json").write_text(json.dumps(content))
     (folder / "cases.csv").write_text("case,f1,depth_error_mm\na,0.9,1.5\nb,0.8,3\n")
     text = " ".join(Page(write_report(folder).read_text()).text.split())
-    assert "F1 0.875 0.841 – 0.900 IoU 0.777 – Depth error 2.25 mm –" in text
+    assert "F1 0.875 0.841 \N{EN DASH} 0.900 IoU 0.777 \N{EN DASH} Depth error 2.25 mm \N{EN DASH}" in text
     assert "Over 2 cases" in text
     assert "Case F1 Depth error a 0.9 1.5 mm b 0.8 3 mm" in text
 
@@ -248,7 +254,7 @@ def test_what_is_missing_damaged_or_outside_the_folder_is_left_out(tmp_path: Pat
     ("value", "name", "text"),
     [
         (12345.4, "changed_area_m2", "12 345 m²"), (7, "polygons", "7"), (1234567, "valid_pixels", "1 234 567"),
-        (0.00001234, "rate", "1.23e-05"), (0.0, "rate", "0"), (float("nan"), "f1", "–"), ("SAR", "sensor", "SAR"),
+        (0.00001234, "rate", "1.23e-05"), (0.0, "rate", "0"), (float("nan"), "f1", "\N{EN DASH}"), ("SAR", "sensor", "SAR"),
         (3, "s", "3"), (98.54321, "duration_ms", "98.54 ms"),
     ],
 )  # fmt: skip
@@ -261,5 +267,5 @@ def test_names_and_durations_read_as_people_write_them() -> None:
         "Changed area", "F1", "IoU", "Overall accuracy", "M2",
     ]  # fmt: skip
     assert [duration(value).replace("\u202f", " ") for value in (0.04, 59.94, 187.2, 7265, None)] == [
-        "0.0 s", "59.9 s", "3 min 7 s", "2 h 1 min", "–",
+        "0.0 s", "59.9 s", "3 min 7 s", "2 h 1 min", "\N{EN DASH}",
     ]  # fmt: skip

@@ -1,0 +1,79 @@
+"""One case from its files to its folder: predicted, written, pictured and recorded, or a line that says why not."""
+
+import logging
+import time
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from data_adapters.base import BadInput, Case
+from data_adapters.files import safe_name, sha256, whole_folder, write_json
+from pipelines.model_folder import Model
+
+log = logging.getLogger("transect")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row of the manifest: `status` is "done" or "failed", `message` says why it failed."""
+
+    case: str
+    status: str
+    seconds: float
+    message: str = ""
+
+
+def predict_case(model: Model, case: Case, out: Path) -> Outcome:
+    """Predict one case into `out / case.id`, whole or not at all; whatever goes wrong becomes a failed outcome."""
+    clock = time.monotonic()
+    try:
+        sample = model.app.adapter.read(case)
+        prediction = model.app.predict(model.module, sample)
+        with whole_folder(out / case.id) as folder:
+            facts = model.app.adapter.write(case, prediction, folder)
+            outputs = {path.name: sha256(path) for path in sorted(folder.iterdir())}
+            preview = save_pictures(model.app.figures(prediction, sample), folder / "preview")
+            seconds = time.monotonic() - clock
+            done = {
+                "case": case.id,
+                "model_sha256": model.sha256,
+                "inputs": stamps(case),
+                "outputs": outputs,
+                "facts": facts,
+                "preview": preview,
+                "seconds": seconds,
+            }
+            write_json(folder / "done.json", done)
+        return Outcome(case.id, "done", seconds)
+    except Exception as error:
+        return Outcome(case.id, "failed", time.monotonic() - clock, one_line(error))
+
+
+def one_line(error: Exception) -> str:
+    """What went wrong, for a row of a table; an error that nobody foresaw also leaves its trace in the log."""
+    if not isinstance(error, BadInput | OSError):
+        log.error("%s", traceback.format_exc())
+    kind = "" if isinstance(error, BadInput) else f"{type(error).__name__}: "
+    return kind + " ".join(str(error).split())
+
+
+def save_pictures(pictures: dict[str, np.ndarray], folder: Path) -> list[str]:
+    """Write pictures as PNG files named after them; returns the names in their order."""
+    if pictures:
+        folder.mkdir(parents=True, exist_ok=True)
+    for name, picture in pictures.items():
+        Image.fromarray(picture).save(folder / f"{safe_name(name)}.png")
+    return [safe_name(name) for name in pictures]
+
+
+def stamps(case: Case) -> dict[str, dict[str, int]]:
+    """Size and time of change of each input file: enough to see that one was replaced, at no cost for large scenes."""
+    files = [Path(file) for file in case.files]
+    return {
+        str(file): {"bytes": file.stat().st_size, "modified_ns": file.stat().st_mtime_ns}
+        for file in files
+        if file.is_file()
+    }

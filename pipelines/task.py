@@ -1,0 +1,135 @@
+"""An app's model, loss and validation as Lightning sees them."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import lightning.pytorch as lightning
+import torch
+from lightning.pytorch.callbacks import Callback
+from torch import Tensor, nn
+
+from apps.base import App
+from data_adapters.base import Case
+from pipelines.config import TrainConfig
+from pipelines.console import Progress
+from pipelines.find import UsageError
+from pipelines.track import Tracker
+
+log = logging.getLogger("transect")
+
+PICTURED_CASES = 4
+
+
+class Task(lightning.LightningModule):
+    """An app's model, loss and validation as Lightning sees them."""
+
+    def __init__(self, app: App[Any, Any], settings: TrainConfig, validation: Sequence[Case], tracker: Tracker) -> None:
+        super().__init__()
+        self.app, self.settings, self.validation, self.tracker = app, settings, validation, tracker
+        self.model: nn.Module = app.model().to(memory_format=torch.channels_last)
+        self.losses: list[Tensor] = []
+        self.measures: list[dict[str, Any]] = []
+        self.summary: dict[str, float] = {}
+        self.pending: list[tuple[str, float, int]] = []
+
+    def configure_optimizers(self) -> Any:
+        """AdamW whose learning rate falls to zero over the epochs as a power."""
+        groups = []
+        for group in self.app.parameter_groups(self.model):
+            group = dict(group)
+            group["lr"] = self.settings.learning_rate * group.pop("learning_rate_scale", 1.0)
+            group["weight_decay"] = self.settings.weight_decay * group.pop("weight_decay_scale", 1.0)
+            groups.append(group)
+        optimizer = torch.optim.AdamW(groups, lr=self.settings.learning_rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda epoch: max(1 - epoch / self.settings.epochs, 0) ** self.settings.decay_power
+        )
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_train_epoch_start(self) -> None:
+        """Write the finished epoch's metrics, now that its checkpoint is safe, and draw this epoch's own chance."""
+        self._flush()
+        torch.manual_seed(self.settings.seed * 100_003 + self.current_epoch + 1)
+
+    def training_step(self, batch: Any, batch_index: int) -> Tensor:
+        """The loss of one batch."""
+        loss = self.app.loss(self.model, batch)
+        if not torch.isfinite(loss):
+            raise UsageError(
+                f"training: found a loss of {float(loss)} in step {self.global_step}, expected a finite one; "
+                "lower train.learning_rate or set train.precision fp32"
+            )
+        self.losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, index: int, batch_index: int) -> None:
+        """Predict and measure one whole case; the first few are pictured."""
+        case = self.validation[index]
+        sample = self.app.adapter.read(case)
+        prediction = self.app.predict(self.model, sample)
+        self.measures.append(self.app.measure(prediction, sample))
+        if index < PICTURED_CASES and (pictures := self.app.figures(prediction, sample)):
+            self.tracker.pictures(f"validation/{case.id}", pictures, self.current_epoch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Calibrate the app on the validation split and score it: this number picks the checkpoint."""
+        self.app = self.app.calibrate(self.measures)
+        self.summary = self.app.summary(self.measures)
+        self.measures = []
+        goal = self.summary[self.app.goal]
+        self.log("goal", goal if goal == goal else 0.0)
+
+    def on_train_epoch_end(self) -> None:
+        """Gather the epoch's metrics; they are written once the checkpoint is."""
+        losses = torch.stack(self.losses).tolist()
+        self.losses = []
+        first = self.global_step - len(losses)
+        self.pending += [("train/loss", loss, first + step) for step, loss in enumerate(losses)]
+        self.pending += [(f"val/{name}", value, self.current_epoch) for name, value in self.summary.items()]
+        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
+        mean = sum(losses) / len(losses)
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in self.summary.items())
+        log.info("epoch %d of %d: loss %.4f, %s", self.current_epoch + 1, self.settings.epochs, mean, scores)
+        self.pending += [
+            ("train/epoch_loss", mean, self.current_epoch),
+            ("train/learning_rate", rate, self.current_epoch),
+        ]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep beside the weights what a model folder and a resumed run need."""
+        checkpoint["app_config"] = asdict(self.app.config)
+        checkpoint["validation"] = dict(self.summary)
+        checkpoint["pending"] = [list(point) for point in self.pending]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the metrics that a killed process may not have written."""
+        self.pending = [tuple(point) for point in checkpoint["pending"]]
+
+    def on_fit_end(self) -> None:
+        """Write the last epoch's metrics."""
+        self._flush()
+
+    def _flush(self) -> None:
+        self.tracker.metrics((name, value, step) for name, value, step in self.pending if value == value)
+        self.pending = []
+
+
+class ConsoleProgress(Callback):
+    """Steps as a bar with rate and time left."""
+
+    def __init__(self, epochs: int, steps: int) -> None:
+        self.epochs, self.steps = epochs, steps
+        self.progress: Progress | None = None
+
+    def on_train_start(self, trainer: lightning.Trainer, task: lightning.LightningModule) -> None:
+        self.progress = Progress("training", self.epochs * self.steps, "steps", done=trainer.global_step)
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        assert self.progress is not None
+        self.progress.advance(f"epoch {trainer.current_epoch + 1}/{self.epochs}")
+
+    def teardown(self, trainer: lightning.Trainer, task: lightning.LightningModule, stage: str) -> None:
+        if self.progress is not None:
+            self.progress.close()

@@ -1,0 +1,161 @@
+"""Training: interrupted or not, the same result; what a run leaves behind; nothing chosen on the test split."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import mlflow
+import pytest
+import torch
+import yaml
+from mlflow import MlflowClient
+from safetensors.torch import load_file
+
+from pipelines.splits import with_splits
+from data_adapters.base import Case
+
+LONGER = ["--train.epochs", "3"]
+
+
+@pytest.fixture
+def client(workplace: Path) -> MlflowClient:
+    mlflow.set_tracking_uri(os.environ["MLFLOW_TRACKING_URI"])
+    return MlflowClient()
+
+
+def history(client: MlflowClient, run: str, name: str) -> list[tuple[int, float]]:
+    return [(point.step, point.value) for point in client.get_metric_history(run, name)]
+
+
+def test_a_run_tells_what_was_trained_on_what(trained, pairs, client):
+    run = client.get_run(trained[0])
+    assert run.info.status == "FINISHED"
+    assert run.data.params["model.encoder"] == "timm-mobilenetv3_small_minimal_100"
+    assert run.data.params["train.epochs"] == "2"
+    assert run.data.params["data.train_cases"] == str(len(list((pairs / "train" / "A").iterdir())))
+    assert run.inputs.dataset_inputs[0].dataset.name == "pairs"
+    assert len(run.inputs.dataset_inputs[0].dataset.digest) == 36
+    assert "torch 2" in run.data.tags["transect.packages"]
+    assert len(history(client, trained[0], "val/f1")) == 2
+    steps = [step for step, _ in history(client, trained[0], "train/loss")]
+    assert steps == list(range(len(steps)))
+    images = [artifact.path for artifact in client.list_artifacts(trained[0], "images")]
+    assert any("validation" in path for path in images)
+    experiment = client.get_experiment(run.info.experiment_id)
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+
+
+def test_a_model_folder_is_settings_weights_and_a_card(trained):
+    folder = trained[1]
+    assert sorted(path.name for path in folder.iterdir()) == ["card.md", "config.yaml", "model.safetensors"]
+    settings = yaml.safe_load((folder / "config.yaml").read_text())
+    assert settings["app"] == "change_detection"
+    best = torch.load(folder.parent / "best.ckpt", weights_only=True)
+    assert settings["threshold"] == best["app_config"]["threshold"]
+    weights = load_file(folder / "model.safetensors")
+    for name, tensor in weights.items():
+        assert torch.equal(tensor, best["state_dict"][f"model.{name}"])
+
+
+def test_a_killed_run_resumes_to_the_result_of_the_unbroken_one(pairs, workplace, transect, client, tiny):
+    whole = transect("train", "change_detection", "--data", pairs, *tiny, *LONGER)
+    assert whole.returncode == 0, whole.stderr
+    whole_run = whole.stdout.split()[1]
+
+    known = set(os.listdir(workplace / "checkpoints"))
+    command = [sys.executable, "-m", "pipelines.cli", "train", "change_detection", "--data", str(pairs), *tiny, *LONGER]
+    process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    broken_run = ""
+    deadline = time.monotonic() + 300
+    while time.monotonic() < deadline:
+        new = set(os.listdir(workplace / "checkpoints")) - known
+        if new:
+            broken_run = new.pop()
+            if (workplace / "checkpoints" / broken_run / "last.ckpt").is_file():
+                break
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert client.get_run(broken_run).info.status == "RUNNING"
+
+    resumed = transect("train", "change_detection", "--resume", broken_run)
+    assert resumed.returncode == 0, resumed.stderr
+    expected, found = (
+        load_file(workplace / "checkpoints" / run / "model" / "model.safetensors") for run in (whole_run, broken_run)
+    )
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    for name in ("train/loss", "val/f1", "train/epoch_loss"):
+        assert history(client, broken_run, name) == history(client, whole_run, name)
+
+
+def test_a_terminated_run_says_how_to_go_on(pairs, workplace, client, tiny):
+    known = set(os.listdir(workplace / "checkpoints"))
+    command = [sys.executable, "-m", "pipelines.cli", "train", "change_detection", "--data", str(pairs), *tiny]
+    process = subprocess.Popen(
+        [*command, "--train.epochs", "500"], cwd=workplace, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    while not (new := set(os.listdir(workplace / "checkpoints")) - known) or not list(
+        (workplace / "checkpoints" / next(iter(new))).glob("last.ckpt")
+    ):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.terminate()
+    _, log = process.communicate(timeout=60)
+    run = new.pop()
+    assert process.returncode == 143
+    assert f"--resume {run}" in log
+    assert client.get_run(run).info.status == "KILLED"
+
+
+def test_the_test_split_is_never_opened(pairs, tmp_path, transect, tiny):
+    blind = tmp_path / "pairs"
+    shutil.copytree(pairs, blind)
+    for image in (blind / "test").rglob("*.png"):
+        image.write_bytes(b"not an image")
+    done = transect("train", "change_detection", "--data", blind, *tiny, "--train.epochs", "1")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--resume", "0" * 32], "run 00000000000000000000000000000000: not found"),
+        (["--data", "nowhere"], "nowhere"),
+        ([], "--data"),
+    ],
+)
+def test_what_cannot_be_trained_is_said_in_one_line(transect, arguments, said):
+    done = transect("train", "change_detection", *arguments)
+    assert done.returncode in (1, 2)
+    assert said in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+
+
+def case(name: str, split: str = "") -> Case:
+    return Case(name, name.partition("-")[0], (), split)
+
+
+def test_splits_never_cut_a_group():
+    cases = with_splits([case(f"{group}-{tile}") for group in "abcdefghij" for tile in range(4)], 0.2, 0)
+    sides = {group: {c.split for c in cases if c.group == group} for group in "abcdefghij"}
+    assert all(len(side) == 1 for side in sides.values())
+    assert sum(side == {"val"} for side in sides.values()) == 2
+
+
+def test_splits_of_the_data_set_stand():
+    given = [case("a", "train"), case("b", "val"), case("c", "test")]
+    assert with_splits(given, 0.5, 0) == given
+
+
+def test_a_missing_validation_split_is_taken_from_training_alone():
+    given = [case(name, "train") for name in "abcdef"] + [case("t", "test")]
+    cases = with_splits(given, 0.34, 1)
+    assert [c.split for c in cases if c.id == "t"] == ["test"]
+    assert sum(c.split == "val" for c in cases) == 2
+    more = with_splits([*given, case("z", "train")], 0.34, 1)
+    assert {c.id for c in more if c.split == "val"} & {c.id for c in cases if c.split == "val"}

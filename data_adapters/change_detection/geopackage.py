@@ -58,12 +58,17 @@ def geodesic_areas(polygons: np.ndarray, grid: Grid) -> np.ndarray:
     geod = crs.get_geod() if crs else None
     if geod is None:
         return np.full(len(polygons), np.nan)
-    degrees = pyproj.CRS.from_dict({"proj": "longlat", "a": geod.a, "b": geod.b, "no_defs": True})
-    to_degrees = pyproj.Transformer.from_crs(crs, degrees, always_xy=True)
-    corners = shapely.transform(shapely.segmentize(polygons, SEGMENT), lambda points: _to_ground(points, grid))
-    corners = shapely.transform(corners, lambda points: np.column_stack(to_degrees.transform(*points.T)))
+    unprojected = pyproj.CRS.from_dict({"proj": "longlat", "a": geod.a, "b": geod.b, "no_defs": True})
+    to_degrees = pyproj.Transformer.from_crs(crs, unprojected, always_xy=True)
+    rings, owners = shapely.get_rings(shapely.segmentize(polygons, SEGMENT), return_index=True)
+    corners = to_degrees.transform(*_to_ground(shapely.get_coordinates(rings), grid).T)
+    ends = np.cumsum(shapely.get_num_coordinates(rings))
     # A normalised polygon's holes turn against its shell, so that they are subtracted.
-    return np.array([abs(geod.geometry_area_perimeter(polygon)[0]) for polygon in corners], float)
+    areas = [
+        geod.polygon_area_perimeter(*(degrees[start:end] for degrees in corners))[0]
+        for start, end in zip(ends - shapely.get_num_coordinates(rings), ends, strict=True)
+    ]
+    return np.abs(np.bincount(owners, weights=areas, minlength=len(polygons)).astype(float))
 
 
 @dataclass(frozen=True)

@@ -139,8 +139,8 @@ def our_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:
     scene = Scene.open(pair[:1], pair[1:], ReadConfig(bands=BANDS))
     width, height, stride = scene.grid.width, scene.grid.height, TILE - overlap
     tile = np.empty((2, len(BANDS), TILE, TILE), np.uint8)
-    held = np.empty((2, len(BANDS), 0, width), np.uint8)
-    row = 0
+    held = np.empty((2, len(BANDS), TILE, width), np.uint8)
+    row = holding = 0
     for strip in prefetch(scene.strips()):
         end = strip.row + strip.after.shape[1]
         while row + TILE <= end or (end == height and row + overlap < end):
@@ -150,14 +150,19 @@ def our_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:
                 columns = slice(col, min(col + TILE, width))
                 part = tile[:, :, :rows, : columns.stop - col]
                 for date, pixels in enumerate((strip.before, strip.after)):
-                    first = held.shape[2] - above
+                    first = holding - above
                     part[date, :, :above] = held[date, :, first : first + above, columns]
                     part[date, :, above:] = pixels[:, row + above - strip.row : row + rows - strip.row, columns]
                 yield part.nbytes
             row += stride
-        kept = end - row
-        held = np.stack([strip.before[:, -kept:], strip.after[:, -kept:]]) if kept > 0 else held[:, :, :0]
-        del strip
+        fresh = min(max(0, end - row), len(strip.valid))
+        kept = max(0, end - row - fresh)
+        for date, pixels in enumerate((strip.before, strip.after)):
+            for band, rows_held in zip(pixels, held[date], strict=True):
+                rows_held[:kept] = rows_held[holding - kept : holding]
+                rows_held[kept : kept + fresh] = band[len(band) - fresh :]
+        holding = kept + fresh
+        del strip, pixels, band
 
 
 def plain_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:

@@ -178,7 +178,8 @@ class Scene:
         second = width / after.grid.width * after.row_bytes
         rows = min(MOST_ROWS, max(1, int(STRIP_BYTES / (first + second))))
         block = min(after.block_rows, after.grid.height)
-        rows = rows - rows % block if rows >= block else -(-block // -(-block // rows))
+        # A block row too large to have two in a strip is handed out in parts, so that fewer are in flight at once.
+        rows = rows - rows % block if rows >= 2 * block else -(-block // -(-2 * block // rows))
         top = self.alignments[1].shift[0]  # type: ignore[index]
         edges = [0, *range(rows - top % rows, height, rows), height]
         return [(row, end - row) for row, end in pairwise(edges)]

@@ -224,6 +224,15 @@ class TestResampling:
         lost = (np.argwhere(~whole(scene).valid[5:35, 5:35]) + 5).tolist()
         assert lost == [[10, 20], [10, 21], [11, 20], [11, 21]]
 
+    def test_keeps_a_huge_nodata_out_of_pixels_that_hardly_touch_it(self, tmp_path: Path) -> None:
+        grid = moved(5e-6, 0.5)
+        plane = self.ramp(grid, 40, 40)
+        plane[0, 19] = -3e38
+        before = write(tmp_path / "a.tif", plane, grid, nodata=-3e38)
+        strip = whole(Scene.open([before], [write(tmp_path / "b.tif", self.ramp(PLAIN, 40, 40))], GREY))
+        assert strip.valid[20:, 1:].all()
+        assert np.abs(strip.before - strip.after)[0, :, 1:][strip.valid[:, 1:]].max() < 0.1
+
     def test_keeps_zero_and_constant_pixels(self, tmp_path: Path) -> None:
         for value in (0, 1, 255):
             flat = np.full((1, 50, 50), value, np.uint8)

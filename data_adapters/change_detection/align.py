@@ -53,9 +53,9 @@ class Alignment:
     def positions(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Positions in `source` of positions in `target`; infinite where there is none."""
         if self.source.crs == self.target.crs:
-            columns, rows = (~self.source.transform * self.target.transform) * (columns, rows)
-            return columns, rows
-        x, y = self.target.transform * (columns.ravel(), rows.ravel())
+            there = ~self.source.transform * self.target.transform
+            return there * (columns, rows)
+        x, y = self.target.transform * (columns.ravel(), rows.ravel())  # type: ignore[operator]
         try:
             x, y = map(np.array, transform(self.target.crs, self.source.crs, x, y))
         except RasterioError:

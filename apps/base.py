@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
@@ -22,7 +23,7 @@ class App(ABC, Generic[Sample, Prediction]):
     number that picks a model is the number that is reported.
     """
 
-    adapter: Adapter[Sample, Prediction]
+    adapter: Adapter[Any, Sample, Prediction]
     goal: str  # the key of `summary` that picks the checkpoint; larger is better
 
     def __init__(self, config: Any) -> None:
@@ -60,7 +61,7 @@ class App(ABC, Generic[Sample, Prediction]):
         """Parameter groups for the optimiser, with their own `lr` or `weight_decay` where they differ."""
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
-    def figures(self, prediction: Prediction, sample: Sample) -> dict[str, np.ndarray]:
+    def figures(self, prediction: Prediction, sample: Sample) -> dict[str, NDArray[np.uint8]]:
         """Pictures of a drained prediction by name, uint8 (height, width, 3), all of one size, the input first."""
         return {}
 

@@ -11,7 +11,7 @@ Precision = Literal["auto", "fp32", "bf16"]
 def computes_in_bf16(device: torch.device) -> bool:
     """Whether `device` has instructions for bf16; without them bf16 is many times slower than fp32."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
 
 

@@ -3,10 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Protocol, TypeVar
 
-Sample = TypeVar("Sample")
-Prediction = TypeVar("Prediction")
 
 
 class BadInput(ValueError):
@@ -40,13 +38,17 @@ class Case:
     split: str = ""
 
 
-@runtime_checkable
-class Adapter(Protocol[Sample, Prediction]):
+CaseT = TypeVar("CaseT", bound=Case)
+Sample = TypeVar("Sample", covariant=True)
+Prediction = TypeVar("Prediction", contravariant=True)
+
+
+class Adapter(Protocol[CaseT, Sample, Prediction]):
     """One domain's formats. `columns` names the files of one case, as a table or a served request gives them."""
 
     columns: tuple[str, ...]
 
-    def cases(self, *inputs: str) -> Sequence[Case]:
+    def cases(self, *inputs: str) -> Sequence[CaseT]:
         """The cases that `inputs` hold, in a stable order; opens nothing large.
 
         Inputs are one folder, one table, or the files of one case in the order of `columns`. A case that is
@@ -57,7 +59,7 @@ class Adapter(Protocol[Sample, Prediction]):
         """
         ...
 
-    def read(self, case: Case) -> Sample:
+    def read(self, case: CaseT) -> Sample:
         """Open `case`; the sample may be a handle that reads lazily.
 
         Raises:
@@ -65,7 +67,7 @@ class Adapter(Protocol[Sample, Prediction]):
         """
         ...
 
-    def write(self, case: Case, prediction: Prediction, folder: Path) -> dict[str, float | str]:
+    def write(self, case: CaseT, prediction: Prediction, folder: Path) -> dict[str, float | str]:
         """Write `prediction` into the empty `folder` in the domain's own formats.
 
         Returns what a report says about the case in a line: short facts, with their units in the names.

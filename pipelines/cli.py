@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 # Before torch is imported: threads that spin make two cores slower than one, and huge pages speed up large products.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -59,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    apps = {"choices": app_names(), "metavar": "APP", "help": f"one of: {', '.join(app_names())}"}
-    model = {"metavar": "MODEL", "help": "a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"}
+    apps: dict[str, Any] = {"choices": app_names(), "metavar": "APP", "help": f"one of: {', '.join(app_names())}"}
+    model: dict[str, Any] = {"metavar": "MODEL", "help": "a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"}
 
     def verb(name: str, run: Callable[..., int], text: str, settings: str = "") -> argparse.ArgumentParser:
         added = verbs.add_parser(

@@ -64,7 +64,9 @@ def load(name: str, overrides: list[str] | None = None) -> Model:
         module.load_state_dict(load_file(weights), strict=True, assign=True)
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UsageError(f"{weights}: {' '.join(str(error).split())}") from error
-    return Model(name, sha256(folder), app, module.to("cuda" if torch.cuda.is_available() else "cpu").eval())
+    # Channels last is the layout that convolutions are fastest in, on CPUs and GPUs alike.
+    module.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last).eval()
+    return Model(name, sha256(folder), app, module)
 
 
 def app_for(folder: Path, overrides: list[str] | None = None) -> "App[Any, Any]":

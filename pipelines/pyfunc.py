@@ -10,6 +10,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.pyfunc import PythonModel
 
 from data_adapters.base import BadInput, Case
 from pipelines import model_folder
@@ -19,7 +20,7 @@ ROOTS = "TRANSECT_ROOTS"
 _SERVER_MARK = "__pyfunc_model_path__"  # MLflow's scoring server sets it
 
 
-class CaseModel(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class CaseModel(PythonModel):
     """Predicts cases that are named by their files.
 
     Input: a table with one text column per file of a case, in the adapter's words (for change detection `before` and

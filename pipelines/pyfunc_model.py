@@ -3,7 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir, contextmanager
 from importlib.metadata import requires, version
 from pathlib import Path
 from typing import Any
@@ -39,15 +39,17 @@ def _content(folder: Path) -> Iterator[dict[str, Any]]:
         example = Path(scratch, "example")
         row = _write_example(app, Path(scratch, "phantom"), example)
         (example / "code.sha256").write_text(code_sha256(), encoding="utf-8")
-        yield {
-            "python_model": str(Path(__file__).with_name("pyfunc.py")),
-            "artifacts": {"model": str(folder), "example": str(example)},
-            "code_paths": code_paths(),
-            "signature": _signature(app),
-            "input_example": (row, {"out": "predictions"}),
-            "pip_requirements": pinned_requirements(app_name),
-            "metadata": {"app": app_name, "code_sha256": code_sha256()},
-        }
+        # MLflow predicts the example once to check it, and the results must not land where the user works.
+        with chdir(scratch):
+            yield {
+                "python_model": str(Path(__file__).with_name("pyfunc.py")),
+                "artifacts": {"model": str(folder.absolute()), "example": str(example)},
+                "code_paths": code_paths(),
+                "signature": _signature(app),
+                "input_example": (row, {"out": "predictions"}),
+                "pip_requirements": pinned_requirements(app_name),
+                "metadata": {"app": app_name, "code_sha256": code_sha256()},
+            }
 
 
 def _signature(app: App[Any, Any]) -> ModelSignature:

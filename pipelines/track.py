@@ -36,24 +36,28 @@ logging.getLogger("mlflow").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="mlflow")
 warnings.filterwarnings("ignore", "The specified dataset source can be interpreted in multiple ways")
 
-DEFAULT_STORE = "sqlite:///mlflow.db"
+_SQLITE = "sqlite:///"
+DEFAULT_STORE = _SQLITE + "mlflow.db"
 
 
 def use_store() -> str:
     """Point MLflow at MLFLOW_TRACKING_URI, else at `mlflow.db` in the working folder; returns the address."""
-    uri = os.environ.setdefault("MLFLOW_TRACKING_URI", DEFAULT_STORE)
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
+    if uri.startswith(_SQLITE):
+        uri = _SQLITE + os.path.abspath(uri.removeprefix(_SQLITE))
+    os.environ["MLFLOW_TRACKING_URI"] = uri
     mlflow.set_tracking_uri(uri)
     return uri
 
 
 def use_experiment(name: str) -> str:
     """The id of experiment `name`, made as one for models of one's own, with artifacts beside a local store."""
-    use_store()
+    store = use_store()
     found = MlflowClient().get_experiment_by_name(name)
     if found is not None:
         return str(found.experiment_id)
-    local = mlflow.get_tracking_uri().startswith("sqlite:///")
-    folder = Path(mlflow.get_tracking_uri().removeprefix("sqlite:///")).absolute().parent / "mlartifacts" / name
+    local = store.startswith(_SQLITE)
+    folder = Path(store.removeprefix(_SQLITE)).parent / "mlartifacts" / name
     return MlflowClient().create_experiment(
         name,
         artifact_location=folder.as_uri() if local else None,
@@ -88,7 +92,7 @@ class Tracker:
         mlflow.log_params({**_flat(asdict(config)), **_flat({"train": asdict(training)})})
         splits = {split: sum(case.split == split for case in cases) for split in sorted({c.split for c in cases})}
         source = resolve_dataset_source(str(Path(data).absolute()))
-        dataset = MetaDataset(source, name=Path(data).name, digest=fingerprint(cases)[:36])
+        dataset = MetaDataset(source, name=Path(data).name, digest=fingerprint(cases)[:36])  # type: ignore[abstract]
         mlflow.log_input(dataset, context="training")
         mlflow.log_params({f"data.{split or 'all'}_cases": count for split, count in splits.items()})
         mlflow.set_tag("mlflow.note.content", f"`{self._app()}` trained on `{data}`: {_listed(splits)} cases.")

@@ -23,7 +23,8 @@ def outcomes_of(
     if workers <= 1:
         yield from (predict_case(model, case, out) for case in cases)
         return
-    waiting, suspects = list(cases), []
+    waiting: list[Case] = list(cases)
+    suspects: list[Case] = []
     while waiting or suspects:
         # After a worker died, the cases that were under way go one at a time, so that the guilty one fails alone.
         batch, together = (suspects[:1], 1) if suspects else (waiting, workers)

@@ -42,7 +42,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.config: Config = config
-        self.adapter = ChangeAdapter(config.read)
+        self.adapter: ChangeAdapter = ChangeAdapter(config.read)
 
     @classmethod
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
@@ -119,7 +119,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         ]
         images = [image.contiguous(memory_format=torch.channels_last) for image in images]
         with torch.inference_mode(), autocast(self.config.precision, device):
-            scores: Tensor = model.score(*images)
+            scores = cast(ChangeModel, model).score(*images)
         return scores.float().cpu().numpy()
 
     def measure(self, prediction: PreviewedMap, sample: Scene) -> dict[str, Any]:

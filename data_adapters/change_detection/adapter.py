@@ -14,7 +14,7 @@ from data_adapters.change_detection.write import write_change_map
 class ChangeAdapter:
     """Reads pairs of rasters as aligned scenes and writes change maps; rasters are read as `config` says."""
 
-    columns = ("before", "after")
+    columns: tuple[str, ...] = ("before", "after")
 
     def __init__(self, config: ReadConfig) -> None:
         self.config = config

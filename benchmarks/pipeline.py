@@ -1,0 +1,107 @@
+"""What batch inference costs beyond the model: `python -m benchmarks.pipeline [model name] [scene side]`.
+
+Prints CPU seconds of the bare model over the tiles of a scene, and of `transect predict` on the same scene with reading,
+blending, writing, polygons, pictures and hashes, one thread each, in one run; and the overhead as their ratio.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import get_args
+
+os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import numpy as np
+import rasterio
+import torch
+from rasterio.transform import from_origin
+
+from apps.change_detection.app import ChangeDetection
+from apps.change_detection.config import Config, ModelConfig, ModelName
+from apps.change_detection.models import build
+from apps.change_detection.tiles import Tiling
+from core.precision import autocast
+from data_adapters.change_detection.phantom import draw_pair
+from pipelines.model_folder import Model
+from pipelines.predict_case import predict_case
+
+TILE, OVERLAP = 512, 64
+CPU = torch.device("cpu")
+
+
+def write_scene(folder: Path, side: int) -> tuple[str, str]:
+    """A georeferenced pair of `side` x `side` pixels of synthetic ground, tiled and compressed."""
+    pieces = [draw_pair(np.random.default_rng(seed), seed)[:2] for seed in range(16)]
+    profile = {
+        **dict(driver="GTiff", dtype="uint8", count=3, width=side, height=side, crs="EPSG:32637"),
+        **dict(tiled=True, blockxsize=512, blockysize=512, compress="deflate", predictor=2, interleave="pixel"),
+        "transform": from_origin(589035, 756165, 0.5, 0.5),
+    }
+    paths = []
+    for date, name in enumerate(("before", "after")):
+        across = -(-side // pieces[0][0].shape[1])
+        rows = [
+            np.concatenate([pieces[(row + column) % 16][date] for column in range(across)], 1) for row in range(across)
+        ]
+        image = np.concatenate(rows)[:side, :side]
+        paths.append(str(folder / f"{name}.tif"))
+        with rasterio.open(paths[-1], "w", **profile) as raster:
+            raster.write(image.transpose(2, 0, 1))
+    return paths[0], paths[1]
+
+
+def main(name: str = "unet", side: int = 2048) -> int:
+    """Measure and print; returns 1 if the overhead is above 10 %."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    model_name: ModelName = next(known for known in get_args(ModelName) if known == name)
+    config = replace(Config(), model=ModelConfig(name=model_name), tile=TILE, overlap=OVERLAP, threshold=1.0)
+    app = ChangeDetection(config)
+    module = build(config.model).to(memory_format=torch.channels_last).eval()
+    starts = Tiling(TILE, OVERLAP).starts(side)
+    tiles = len(starts) ** 2
+    batch = [torch.rand(config.tiles_per_batch, 3, TILE, TILE).to(memory_format=torch.channels_last) for _ in range(2)]
+    sizes = [
+        len(starts[first : first + config.tiles_per_batch]) for first in range(0, len(starts), config.tiles_per_batch)
+    ]
+
+    def bare() -> None:
+        with torch.inference_mode(), autocast(config.precision, CPU):
+            for size in sizes * len(starts):
+                module.score(batch[0][:size], batch[1][:size])
+
+    with tempfile.TemporaryDirectory() as scratch:
+        paths = write_scene(Path(scratch), side)
+        (case,) = app.adapter.cases(*paths)
+        model = Model("benchmark", "", app, module)
+
+        def whole() -> None:
+            outcome = predict_case(model, case, Path(scratch, "out"))
+            assert outcome.status == "done", outcome.message
+
+        bare_seconds, whole_seconds = [], []
+        with torch.inference_mode(), autocast(config.precision, CPU):
+            module.score(batch[0][:1], batch[1][:1])
+        for _ in range(2):  # taking turns, so that a busy machine slows both alike
+            bare_seconds.append(_cpu_seconds(bare))
+            whole_seconds.append(_cpu_seconds(whole))
+    overhead = min(whole_seconds) / min(bare_seconds) - 1
+    print(f"{name}, {side} x {side} pixels, {tiles} tiles of {TILE} with {OVERLAP} overlap, 1 thread")
+    print(f"bare model     {min(bare_seconds):8.2f} CPU s")
+    print(f"whole pipeline {min(whole_seconds):8.2f} CPU s   {side * side / 1e6 / min(whole_seconds):.3f} Mpx/core-s")
+    print(f"overhead       {overhead:8.1%}           at most 10 %")
+    return int(overhead > 0.10)
+
+
+def _cpu_seconds(run: "object") -> float:
+    start = time.process_time()
+    run()  # type: ignore[operator]
+    return time.process_time() - start
+
+
+if __name__ == "__main__":
+    sys.exit(main(*(sys.argv[1:2] or ["unet"]), *map(int, sys.argv[2:3])))

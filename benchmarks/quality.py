@@ -1,0 +1,89 @@
+"""False change where nothing changed: `python -m benchmarks.quality MODEL [folder of a no-change pair]`.
+
+For a model trained on the synthetic set: identical rasters must show no change at all, and a real pair of one pass at
+most 0.5 % of its pixels. The folder holds two overlapping frames of one Landsat pass and a coarser copy of the first;
+the pair is compared as it is, across the coarser copy, and across a copy in another coordinate system.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.warp import Resampling, calculate_default_transform, reproject
+
+from apps.change_detection.app import ChangeDetection
+from data_adapters.change_detection.maps import NODATA
+from data_adapters.change_detection.phantom import draw_pair
+from pipelines import model_folder
+
+LIMIT = 0.005
+SINGLE_BAND = ["--read.bands", "[1,1,1]"]
+
+
+def changed_share(model: model_folder.Model, before: str, after: str) -> float:
+    """The share of valid pixels that the model marks as changed."""
+    assert isinstance(model.app, ChangeDetection)
+    (case,) = model.app.adapter.cases(before, after)
+    prediction = model.app.predict(model.module, model.app.adapter.read(case))
+    changed = valid = 0
+    for _, levels in prediction.strips:
+        known = levels != NODATA
+        changed += int((known & (levels >= prediction.threshold_level)).sum())
+        valid += int(known.sum())
+    return changed / valid
+
+
+def identical(folder: Path) -> Iterator[tuple[str, str]]:
+    """Synthetic scenes as they are, to be compared with themselves."""
+    for seed in range(8):
+        image = draw_pair(np.random.default_rng(1000 + seed), seed)[0]
+        path = folder / f"identical_{seed}.tif"
+        profile = dict(driver="GTiff", dtype="uint8", count=3, width=image.shape[1], height=image.shape[0])
+        with rasterio.open(path, "w", **profile) as raster:
+            raster.write(image.transpose(2, 0, 1))
+        yield f"identical synthetic scene {seed}", str(path)
+
+
+def reprojected(source: str, path: Path, crs: str) -> str:
+    """A bilinear copy of a raster in another coordinate system."""
+    with rasterio.open(source) as raster:
+        transform, width, height = calculate_default_transform(
+            raster.crs, crs, raster.width, raster.height, *raster.bounds
+        )
+        profile = {**raster.profile, "crs": crs, "transform": transform, "width": width, "height": height, "nodata": 0}
+        with rasterio.open(path, "w", **profile) as copy:
+            reproject(rasterio.band(raster, 1), rasterio.band(copy, 1), resampling=Resampling.bilinear, dst_nodata=0)
+    return str(path)
+
+
+def main(name: str, folder: str = "") -> int:
+    """Measure and print; returns 1 if a limit is passed."""
+    shares = []
+    with tempfile.TemporaryDirectory() as scratch:
+        colour = model_folder.load(name)
+        for title, path in identical(Path(scratch)):
+            shares.append((title, changed_share(colour, path, path), 0.0))
+        if folder:
+            grey = model_folder.load(name, SINGLE_BAND)
+            first, coarse, second = (
+                next(map(str, Path(folder).glob(p))) for p in ("*7_*B2.TIF", "*60m.TIF", "*8_*B2.TIF")
+            )
+            geographic = reprojected(first, Path(scratch, "geographic.tif"), "EPSG:4326")
+            shares.append(("one frame and itself", changed_share(grey, first, first), 0.0))
+            for title, before, after in (
+                ("two frames of one pass", first, second),
+                ("the other way round", second, first),
+                ("across a 60 m copy", coarse, second),
+                ("across a copy in degrees", geographic, second),
+            ):
+                shares.append((title, changed_share(grey, before, after), LIMIT))
+    for title, share, limit in shares:
+        print(f"{title:30} {share:9.4%} changed   at most {limit:.1%}   {'' if share <= limit else 'TOO MUCH'}")
+    return int(any(share > limit for _, share, limit in shares))
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:3]))

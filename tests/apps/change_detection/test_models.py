@@ -254,7 +254,8 @@ def test_bf16_moves_the_score_of_a_unet_little(name):
     with torch.autocast("cpu", torch.bfloat16):
         found = detector.score(*images)
     assert found.dtype == torch.float32
-    assert 0 < (found - expected).square().mean().sqrt() < 0.005
+    step = 2**-8  # of bf16 between 1 and 2
+    assert 0 < (found - expected).square().mean().sqrt() < 4 * step
 
 
 def test_bf16_moves_cdmaskformer_no_more_than_weights_kept_in_bf16_would(small):

@@ -43,7 +43,10 @@ class App(ABC, Generic[Sample, Prediction]):
 
     @abstractmethod
     def predict(self, model: nn.Module, sample: Sample) -> Prediction:
-        """The prediction for a whole sample: windows, blending and thresholds included; may be lazy, to be drained once."""
+        """The prediction for a whole sample: windows, blending and thresholds included.
+
+        It may be lazy, to be drained once, and have `progress`, the finished share, for display.
+        """
 
     @abstractmethod
     def measure(self, prediction: Prediction, sample: Sample) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 
-
 class BadInput(ValueError):
     """An input that cannot be used, told in one line that a user can act on.
 

@@ -2,12 +2,15 @@
 
 import logging
 import sys
+import threading
 import time
 
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn
 from rich.progress import Progress as Bar
+
+log = logging.getLogger("transect")
 
 LOG_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
 
@@ -22,51 +25,65 @@ def set_up_logging() -> None:
     else:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("transect")
-    logger.handlers, logger.propagate = [handler], False
-    logger.setLevel(logging.INFO)
+    log.handlers, log.propagate = [handler], False
+    log.setLevel(logging.INFO)
 
 
 class Progress:
-    """A count of finished units, with rate and time left: a bar on a terminal, a line now and then in a log."""
+    """A count of finished units, with rate and time left: a bar on a terminal, a line now and then in a log.
+
+    A unit that takes long may tell how far it is: `watch` takes something whose `progress` is the finished share.
+    """
 
     def __init__(self, task: str, total: int, unit: str, done: int = 0) -> None:
-        self.task, self.total, self.unit, self.done, self.first = task, total, unit, done, done
+        self.task, self.total, self.unit, self.done, self.first, self.note = task, total, unit, done, done, ""
         self.started = self.shown = time.monotonic()
+        self.watched: object = None
         self.bar: Bar | None = None
         if _stderr.is_terminal:
             self.bar = Bar(
                 TextColumn("{task.description}"),
                 BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[rate]}"),
-                TimeRemainingColumn(),
-                TextColumn("{task.fields[note]}"),
+                TextColumn("{task.fields[count]} {task.fields[rate]}"),
+                TextColumn("{task.fields[left]} {task.fields[note]}"),
                 console=_stderr,
                 transient=True,
             )
-            self.bar.add_task(task, total=total, completed=done, rate="", note="")
+            self.bar.add_task(task, total=total, count="", rate="", left="", note="")
             self.bar.start()
+        self.closed = threading.Event()
+        threading.Thread(target=self._keep_showing, daemon=True).start()
+
+    def watch(self, unit: object) -> None:
+        """Show how far `unit`, the one under way, has come by its `progress` between 0 and 1, if it has one."""
+        self.watched = unit
 
     def advance(self, note: str = "") -> None:
         """Count one more unit as finished."""
-        self.done += 1
-        now = time.monotonic()
-        rate = (self.done - self.first) / max(now - self.started, 1e-9)
-        if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=self.done, rate=f"{rate:.3g} {self.unit}/s", note=note)
-        elif now - self.shown >= LOG_INTERVAL:
-            self.shown = now
-            left = _duration((self.total - self.done) / rate)
-            logging.getLogger("transect").info(
-                "%s: %d of %d %s, %.3g %s/s, %s left %s",
-                *(self.task, self.done, self.total, self.unit, rate, self.unit, left, note),
-            )
+        self.watched = None
+        self.done, self.note = self.done + 1, note
 
     def close(self) -> None:
         """Take the bar away."""
+        self.closed.set()
         if self.bar is not None:
             self.bar.stop()
+
+    def _keep_showing(self) -> None:
+        while not self.closed.wait(1.0):
+            self._show()
+
+    def _show(self) -> None:
+        now = time.monotonic()
+        done = self.done + float(getattr(self.watched, "progress", 0.0))
+        rate = (done - self.first) / max(now - self.started, 1e-9)
+        count, speed = f"{done:.4g} of {self.total} {self.unit}", f"{rate:.3g} {self.unit}/s"
+        left = f"{_duration((self.total - done) / rate)} left" if rate > 0 else ""
+        if self.bar is not None:
+            self.bar.update(self.bar.task_ids[0], completed=done, count=count, rate=speed, left=left, note=self.note)
+        elif now - self.shown >= LOG_INTERVAL:
+            self.shown = now
+            log.info("%s: %s, %s, %s %s", self.task, count, speed, left, self.note)
 
 
 def _duration(seconds: float) -> str:

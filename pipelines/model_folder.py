@@ -65,8 +65,8 @@ def load(name: str, overrides: list[str] | None = None) -> Model:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise UsageError(f"{weights}: {' '.join(str(error).split())}") from error
     # Channels last is the layout that convolutions are fastest in, on CPUs and GPUs alike.
-    module.to("cuda" if torch.cuda.is_available() else "cpu", memory_format=torch.channels_last).eval()
-    return Model(name, sha256(folder), app, module)
+    module = module.to(memory_format=torch.channels_last).to("cuda" if torch.cuda.is_available() else "cpu")
+    return Model(name, sha256(folder), app, module.eval())
 
 
 def app_for(folder: Path, overrides: list[str] | None = None) -> "App[Any, Any]":

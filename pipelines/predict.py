@@ -56,7 +56,7 @@ def predict(
     manifest = out / ("manifest.csv" if shard[1] == 1 else f"manifest-{shard[0]}-of-{shard[1]}.csv")
     progress = Progress("predicting", len(missing), "cases")
     try:
-        for outcome in outcomes_of(missing, model, out, workers, list(overrides)):
+        for outcome in outcomes_of(missing, model, out, workers, list(overrides), progress.watch):
             outcomes[outcome.case] = outcome
             if outcome.status == "failed":
                 log.error("failed: %s: %s", outcome.case, outcome.message)

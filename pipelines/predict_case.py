@@ -3,6 +3,7 @@
 import logging
 import time
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,12 +27,18 @@ class Outcome:
     message: str = ""
 
 
-def predict_case(model: Model, case: Case, out: Path) -> Outcome:
-    """Predict one case into `out / case.id`, whole or not at all; whatever goes wrong becomes a failed outcome."""
+def predict_case(
+    model: Model, case: Case, out: Path, watch: Callable[[object], None] = lambda prediction: None
+) -> Outcome:
+    """Predict one case into `out / case.id`, whole or not at all; whatever goes wrong becomes a failed outcome.
+
+    `watch` is given the prediction before it is computed, to show how far it has come.
+    """
     clock = time.monotonic()
     try:
         sample = model.app.adapter.read(case)
         prediction = model.app.predict(model.module, sample)
+        watch(prediction)
         with whole_folder(out / case.id) as folder:
             facts = model.app.adapter.write(case, prediction, folder)
             outputs = {path.name: sha256(path) for path in sorted(folder.iterdir())}

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -13,7 +13,12 @@ from pipelines.predict_case import Outcome, predict_case
 
 
 def outcomes_of(
-    cases: Sequence[Case], model: model_folder.Model, out: Path, workers: int, overrides: list[str]
+    cases: Sequence[Case],
+    model: model_folder.Model,
+    out: Path,
+    workers: int,
+    overrides: list[str],
+    watch: Callable[[object], None],
 ) -> Iterator[Outcome]:
     """Predict `cases` into `out`, in the order in which they finish.
 
@@ -21,7 +26,7 @@ def outcomes_of(
     cases that were under way are tried again one by one, and the one that kills its process again fails alone.
     """
     if workers <= 1:
-        yield from (predict_case(model, case, out) for case in cases)
+        yield from (predict_case(model, case, out, watch) for case in cases)
         return
     waiting: list[Case] = list(cases)
     suspects: list[Case] = []

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from apps.change_detection.config import Config, ModelConfig
 from apps.change_detection.examples import TrainingTiles
 from apps.change_detection.figures import Preview
 from apps.change_detection.losses import change_loss
+from apps.change_detection.models.detector import ChangeDetector
 from apps.change_detection.prepare import normalise, to_unit, value_limits
 from apps.change_detection.tiles import Tiling, score_rows
 from core.precision import autocast
@@ -32,6 +33,7 @@ class PreviewedMap(ChangeMap):
     """A change map that gathers its own pictures while it is drained."""
 
     preview: Preview = field(kw_only=True)
+    progress: float = 0.0
 
 
 class ChangeDetection(App[Scene, PreviewedMap]):
@@ -70,7 +72,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         return change_loss(model(normalise(before), normalise(after)), label)
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """CDMaskFormer's recipe: the backbone learns five times as fast with a fifth of the decay; biases never decay."""
+        """CDMaskFormer's recipe: its backbone learns 5 times as fast with a fifth of the decay; biases never decay."""
         groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
         for name, parameter in model.named_parameters():
             if parameter.requires_grad:
@@ -98,9 +100,10 @@ class ChangeDetection(App[Scene, PreviewedMap]):
             pairs = prefetch(sample.strips())
             for strip, levels in score_rows(pairs, grid.height, grid.width, tiling, score, self.config.tiles_per_batch):
                 preview.add(strip, levels)
+                prediction.progress = (strip.row + len(levels)) / grid.height
                 yield strip.row, levels
 
-        return PreviewedMap(
+        prediction = PreviewedMap(
             grid=sample.grid,
             strips=strips(),
             threshold=self.config.threshold,
@@ -108,6 +111,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
             write_score=self.config.write_score,
             preview=preview,
         )
+        return prediction
 
     def _score(
         self, model: nn.Module, before: np.ndarray, after: np.ndarray, valid: np.ndarray, limits: np.ndarray
@@ -119,7 +123,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         ]
         images = [image.contiguous(memory_format=torch.channels_last) for image in images]
         with torch.inference_mode(), autocast(self.config.precision, device):
-            scores = cast(ChangeModel, model).score(*images)
+            scores = cast(ChangeDetector, model).score(*images)
         return scores.float().cpu().numpy()
 
     def measure(self, prediction: PreviewedMap, sample: Scene) -> dict[str, Any]:

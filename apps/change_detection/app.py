@@ -20,10 +20,10 @@ from apps.change_detection.models.detector import ChangeDetector
 from apps.change_detection.prepare import normalise, to_unit, value_limits
 from apps.change_detection.tiles import Tiling, score_rows
 from core.precision import autocast
-from data_adapters.base import Case
+from data_adapters.base import BadInput, Case
 from data_adapters.change_detection.adapter import ChangeAdapter
 from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
-from data_adapters.change_detection.pairs import Pair
+from data_adapters.change_detection.pairs import Pair, missing_partners
 from data_adapters.change_detection.scene import Scene
 from data_adapters.prefetch import prefetch
 
@@ -61,9 +61,10 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         return models.build(self.config.model, channels=len(self.config.read.bands))
 
     def examples(self, cases: Sequence[Case]) -> TrainingTiles:
-        return TrainingTiles(
-            [case for case in cases if isinstance(case, Pair)], self.config.tile, self.config.stretch, self.adapter.read
-        )
+        pairs = [case for case in cases if isinstance(case, Pair)]
+        if missing := missing_partners(pairs):
+            raise BadInput("training pairs", "partners", '; '.join(missing), "both dates and the label of every pair")
+        return TrainingTiles(pairs, self.config.tile, self.config.stretch, self.adapter.read)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         before, after, label = batch["before"], batch["after"], batch["label"]

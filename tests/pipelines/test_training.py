@@ -15,8 +15,8 @@ import yaml
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
-from pipelines.splits import with_splits
 from data_adapters.base import Case
+from pipelines.splits import with_splits
 
 LONGER = ["--train.epochs", "3"]
 

@@ -1,5 +1,7 @@
 """Tiling and blending: exact for what does not look beyond a pixel, smooth for what does."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,7 +22,7 @@ def cut(whole: Strip, heights: list[int]) -> list[Strip]:
     edges = [*edges[edges < whole.valid.shape[0]], whole.valid.shape[0]]
     return [
         Strip(int(a), whole.before[:, a:b], whole.after[:, a:b], whole.valid[a:b])
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in pairwise(edges)
     ]
 
 

@@ -28,7 +28,9 @@ def serve(model: str, port: int, roots: list[str]) -> int:
 def ui(port: int) -> int:
     """Show the tracking store's pages on the loopback address; returns the server's exit status."""
     store = use_store()
-    return _mlflow("ui", "--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port))
+    # MLflow's jobs serve its GenAI pages alone and start eight more processes.
+    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+    return _mlflow("ui", "--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port), env=environment)
 
 
 def _mlflow(*arguments: str, env: dict[str, str] | None = None) -> int:

@@ -10,7 +10,7 @@ export MLFLOW_TRACKING_URI=sqlite:///mlflow.db
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 
 say "1. Write synthetic pairs in the layout of LEVIR-CD"
-"$transect" phantom change_detection --out pairs --count 140 --seed 1
+"$transect" phantom change_detection --out pairs --count 120 --seed 1
 
 say "2. Train a small model"
 "$transect" train change_detection --data pairs --config "$settings" | tee trained.txt

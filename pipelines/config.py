@@ -1,6 +1,7 @@
 """Configurations: an app's dataclass and the training's, from YAML files and dotted overrides."""
 
 import difflib
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -46,8 +47,11 @@ class TrainConfig:
         for name, smallest in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("workers", 0)):
             if getattr(self, name) < smallest:
                 raise ValueError(f"train.{name}: found {getattr(self, name)}, expected at least {smallest}")
-        if self.learning_rate <= 0:
-            raise ValueError(f"train.learning_rate: found {self.learning_rate}, expected more than 0")
+        if not 0 < self.learning_rate < math.inf:
+            raise ValueError(f"train.learning_rate: found {self.learning_rate}, expected a finite number above 0")
+        for name in ("weight_decay", "decay_power", "gradient_clip"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"train.{name}: found {getattr(self, name)}, expected a finite number from 0 on")
         if not 0 < self.validation_share < 1:
             raise ValueError(f"train.validation_share: found {self.validation_share}, expected between 0 and 1")
 
@@ -86,6 +90,7 @@ def _load(app: str, layers: list[dict[str, Any]], overrides: Sequence[str], trai
         values = parser.parse_object(asdict(config_class(app)()))
         for layer in layers:
             _refuse_unknown([key for key in _leaves(layer)], values)
+            _refuse_misfits(layer, values.as_dict())
             values = parser.parse_object(layer, cfg_base=values)
         _refuse_unknown([word[2:].partition("=")[0] for word in overrides if word.startswith("--")], values)
         values = parser.parse_args(list(overrides), namespace=values)
@@ -106,6 +111,21 @@ def _refuse_unknown(keys: Sequence[str], values: Any) -> None:
             raise UsageError(f"{key}: found no such setting, expected one such as {', '.join(near)}")
 
 
+def _refuse_misfits(layer: dict[str, Any], defaults: dict[str, Any], prefix: str = "") -> None:
+    """Refuse what jsonargparse lets pass: nothing in place of a value, and a value in place of a section."""
+    for key, value in layer.items():
+        default = defaults[key]
+        if isinstance(default, dict):
+            if not isinstance(value, dict):
+                raise UsageError(f"{prefix}{key}: found {value or 'nothing'}, {_SECTION}")
+            _refuse_misfits(value, default, f"{prefix}{key}.")
+        elif value is None and default is not None:
+            raise UsageError(f"{prefix}{key}: found nothing, expected a value such as {default}")
+
+
+_SECTION = "expected settings below it"
+
+
 def _prefixes(key: str) -> list[str]:
     parts = key.split(".")
     return [".".join(parts[:length]) for length in range(1, len(parts) + 1)]
@@ -122,6 +142,8 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
 def _plain(message: str) -> str:
     """Jsonargparse's complaint about a value, in the house's words."""
     message = " ".join(message.split())
+    if section := re.match(r"""Parser key "(?P<key>[^"]+)": Unable to load config '(?P<value>.*?)' -""", message):
+        return f"{section['key']}: found {section['value']}, {_SECTION}"
     typed = re.match(r'Parser key "(?P<key>[^"]+)":.*?Expected an? (?P<type>.+?)\. Got value: (?P<value>.+)', message)
     if typed is None:
         return message

@@ -44,10 +44,10 @@ def predict(
     """
     model = model_folder.load(model_name, list(overrides))
     cases = list(model.app.adapter.cases(*inputs))[shard[0] - 1 :: shard[1]]
-    claim(out, model, "predict", overwrite)
-    if overwrite:
+    if overwrite:  # Before the claim: if this is killed in between, nothing of the old run passes for the new one's.
         for done in out.glob("*/done.json"):
             done.unlink()
+    claim(out, model, "predict", overwrite)
     started, clock = datetime.now(UTC), time.monotonic()
     outcomes = {case.id: outcome for case in cases if (outcome := _finished(out, case)) is not None}
     missing = [case for case in cases if case.id not in outcomes]
@@ -111,7 +111,7 @@ def _finished(out: Path, case: Case) -> Outcome | None:
         if done["inputs"] != stamps(case):
             return None
         return Outcome(case.id, "done", float(done["seconds"]))
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
 
 

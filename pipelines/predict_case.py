@@ -36,6 +36,7 @@ def predict_case(
     """
     clock = time.monotonic()
     try:
+        inputs = stamps(case)
         sample = model.app.adapter.read(case)
         prediction = model.app.predict(model.module, sample)
         watch(prediction)
@@ -47,7 +48,7 @@ def predict_case(
             done = {
                 "case": case.id,
                 "model_sha256": model.sha256,
-                "inputs": stamps(case),
+                "inputs": inputs,
                 "outputs": outputs,
                 "facts": facts,
                 "preview": preview,

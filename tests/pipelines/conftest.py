@@ -1,10 +1,16 @@
 """A tiny data set and a model trained on it, shared by the tests of the road."""
 
+import io
+import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,3 +75,59 @@ def champion(trained: tuple[str, Path], transect: Callable[..., subprocess.Compl
 def tiny() -> list[str]:
     """Settings of a model that trains in seconds."""
     return TINY
+
+
+@pytest.fixture
+def command(workplace: Path) -> Iterator[Callable[..., tuple[int, str, str]]]:
+    """The command line in this process: exit status, stdout and stderr."""
+    logger, on_terminate = logging.getLogger("transect"), signal.getsignal(signal.SIGTERM)
+    handlers, propagate = logger.handlers, logger.propagate
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        from pipelines.cli import main
+
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main([str(argument) for argument in arguments])
+        return ended.value.code, out.getvalue(), err.getvalue()
+
+    yield run
+    signal.signal(signal.SIGTERM, on_terminate)
+    logger.handlers, logger.propagate = handlers, propagate
+
+
+@pytest.fixture(scope="session")
+def small_config() -> Any:
+    """Change detection with a CDMaskFormer that loads in no time: nothing here asks how well it finds change."""
+    from apps.change_detection.config import CDMaskFormerConfig, Config, ModelConfig, StageConfig
+
+    stages = (
+        StageConfig((16, 32), (1, 2)),
+        *(StageConfig((32,), (2,), depth=depth, heads=2, key_dim=4) for depth in (0, 1, 1)),
+    )
+    sizes = CDMaskFormerConfig(
+        stem=8, stages=stages, dim=32, heads=4, points=2, encoder_layers=1, decoder_layers=5, feedforward=32, queries=3
+    )
+    model = ModelConfig(name="cdmaskformer", cdmaskformer=sizes)
+    return Config(model=model, tile=64, overlap=8, precision="fp32")
+
+
+@pytest.fixture(scope="session")
+def untrained(pairs: Path, small_config: Any) -> Path:
+    """A model folder whose weights are random and whose threshold lies amid its scores, so that maps are not empty."""
+    import numpy as np
+    import torch
+
+    from apps.change_detection.app import ChangeDetection
+    from data_adapters.change_detection.maps import LEVELS
+    from pipelines import model_folder
+
+    torch.manual_seed(0)
+    app = ChangeDetection(small_config)
+    module = app.model().eval()
+    case = app.adapter.cases(str(pairs / "test"))[0]
+    levels = np.concatenate([levels for _, levels in app.predict(module, app.adapter.read(case)).strips])
+    app = ChangeDetection(replace(small_config, threshold=float(np.percentile(levels, 70)) // 1 / LEVELS))
+    folder = pairs.parent / "untrained"
+    model_folder.save(folder, "change_detection", app, module, "# untrained\n\nRandom weights.\n")
+    return folder

@@ -92,7 +92,7 @@ def claim(out: Path, model: model_folder.Model, kind: str, overwrite: bool, **ab
         out.mkdir(parents=True, exist_ok=True)
         if record.is_file() and not overwrite:
             found = json.loads(record.read_text(encoding="utf-8"))
-            differing = [key for key in ("kind", "model_sha256", "settings") if found.get(key) != identity[key]]
+            differing = [key for key in ("kind", "model_sha256", "settings") if _text(found.get(key)) != _text(identity[key])]
             if differing:
                 raise UsageError(
                     f"{out}: found results of another run ({', '.join(differing)} differ), expected an empty folder "
@@ -102,6 +102,11 @@ def claim(out: Path, model: model_folder.Model, kind: str, overwrite: bool, **ab
         write_json(record, {**identity, **about})
     except OSError as error:
         raise UsageError(f"{out}: {error.strerror or error}; choose an --out that can be written") from error
+
+
+def _text(value: object) -> str:
+    """As JSON has it, where tuples are lists and NaN is itself."""
+    return json.dumps(value, sort_keys=True)
 
 
 def _finished(out: Path, case: Case) -> Outcome | None:

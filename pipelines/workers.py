@@ -55,7 +55,8 @@ def _run_pool(
         while queue or running:
             try:
                 while queue and len(running) < workers:
-                    running[pool.submit(_work, queue[0], out)] = queue.pop(0)
+                    future = pool.submit(_work, queue[0], out)
+                    running[future] = queue.pop(0)
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     yield future.result()

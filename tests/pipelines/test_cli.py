@@ -1,0 +1,122 @@
+"""The command line: quick to answer, nothing said twice, and an exit status that scripts can rely on."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from pipelines.find import app_names
+
+HEAVY = {"torch", "mlflow", "lightning", "jsonargparse", "numpy", "rasterio", "pandas", "yaml", "rich"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["predict", "--help"], ["phantom"]])
+def test_help_imports_nothing_heavy(words):
+    code = f"""
+import sys
+from pipelines.cli import main
+try:
+    main({words!r})
+finally:
+    print("imported", *sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stderr.splitlines()[-1].split() == ["imported"]
+    assert done.returncode == (2 if words == ["phantom"] else 0)
+    assert ("usage: transect" in done.stdout) == (words != ["phantom"])
+
+
+def test_threads_do_not_spin_unless_the_user_says_so():
+    code = "import os, pipelines.cli; print(os.environ['OMP_WAIT_POLICY'], os.environ['THP_MEM_ALLOC_ENABLE'])"
+    bare = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")}
+    for given, expected in (({}, "passive 1"), ({"OMP_WAIT_POLICY": "active"}, "active 1")):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**bare, **given})
+        assert done.stdout.strip() == expected, done.stderr
+
+
+def test_list_names_every_app_and_its_task(command):
+    status, out, _ = command("list")
+    assert status == 0
+    for name in app_names():
+        (line,) = [line for line in out.splitlines() if line.startswith(name)]
+        assert len(line.removeprefix(name).split()) > 3
+    assert "torch 2" in out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["fly"],
+        ["train"],
+        ["train", "no_such_app"],
+        ["list", "--loud"],
+        ["predict", "m", "in", "--out", "out", "--shard", "3/2"],
+        ["predict", "m", "in", "--out", "out", "--shard", "0/2"],
+        ["predict", "m", "in", "--out", "out", "--workers", "two"],
+        ["predict", "m", "in"],
+    ],
+)
+def test_arguments_that_make_no_command_exit_with_2(command, words):
+    status, out, err = command(*words)
+    assert (status, out) == (2, "")
+    assert "error: " in err.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["train", "change_detection"], "--data"),
+        (["train", "change_detection", "--tile", "100"], "tile: found 100, expected a multiple of 32"),
+        (["train", "change_detection", "--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["train", "change_detection", "--print-config", "--model.nam", "unet"], "model.nam: found no such setting"),
+        (["evaluate", "nowhere", "--data", "pairs", "--out", "scores"], "model nowhere: config.yaml and model.safe"),
+    ],
+)
+def test_wrong_use_is_one_line_and_exits_with_2(command, pairs, words, said):
+    status, out, err = command(*words)
+    assert (status, out) == (2, "")
+    assert err.startswith("transect: ")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_inputs_that_hold_nothing_are_one_line_and_exit_with_1(command, untrained, tmp_path):
+    status, out, err = command("predict", untrained, tmp_path, "--out", tmp_path / "out")
+    assert (status, out) == (1, "")
+    assert err.startswith(f"transect: {tmp_path}: layout: found")
+    assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_print_config_prints_settings_and_nothing_else(command, tmp_path):
+    status, out, err = command("train", "change_detection", "--print-config", "--tile", "96")
+    assert (status, err) == (0, "")
+    assert "\ntile: 96\n" in out
+    (tmp_path / "settings.yaml").write_text(out)
+    assert command("train", "change_detection", "--print-config", "--config", tmp_path / "settings.yaml")[1] == out
+
+
+def test_phantom_writes_a_data_set_and_says_where(command, tmp_path):
+    status, out, _ = command("phantom", "change_detection", "--out", tmp_path / "pairs", "--count", "3")
+    assert (status, out.strip()) == (0, str(tmp_path / "pairs"))
+    assert {path.name for path in (tmp_path / "pairs").iterdir()} == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(("number", "expected"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_a_command_with_their_own_status(command, tmp_path, number, expected):
+    def interrupt() -> None:
+        while not list(tmp_path.rglob("*.png")):
+            time.sleep(0.01)
+        os.kill(os.getpid(), number)
+
+    sender = threading.Thread(target=interrupt)
+    sender.start()
+    status, out, err = command("phantom", "change_detection", "--out", tmp_path / "pairs", "--count", "100000")
+    sender.join()
+    assert (status, out) == (expected, "")
+    assert len(err.splitlines()) <= 1

@@ -87,7 +87,7 @@ class Scene:
         rows cannot be read in order. The arrays must not be written to.
 
         Raises:
-            BadInput: a block cannot be decoded, or, at the end, no pixel was valid in both dates.
+            BadInput: a block cannot be decoded, or, at the last strip, no pixel was valid in both dates.
         """
         found = False
         with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
@@ -99,10 +99,10 @@ class Scene:
             for row, rows in portions:
                 strip = self._strip(readers, row, 0, rows, self.grid.width)
                 found = found or bool(strip.valid.any())
+                if not found and row + rows == self.grid.height:  # a reader stops at the last strip and asks no more
+                    raise self.nothing_valid()
                 yield strip
                 del strip
-        if not found:
-            raise self.nothing_valid()
 
     def window(self, row: int, col: int, height: int, width: int) -> Strip:
         """A window inside the grid; the strip's `row` is the window's first row."""

@@ -110,6 +110,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
             threshold=self.config.threshold,
             dates=sample.dates,
             write_score=self.config.write_score,
+            tags={"subpixel_offset": "{:.3f} {:.3f}".format(*sample.offset)},
             preview=preview,
         )
         return prediction

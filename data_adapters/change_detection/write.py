@@ -43,8 +43,8 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
     its strips are cut. The strips are drained once, computed ahead of the writing; memory holds a row of tiles and
     the polygons that are not complete. `changes.gpkg` is told in `write_geopackage`.
 
-    Returns `changed_pixels`, `valid_pixels`, `changed_percent` (of the valid ones), `polygons`, and
-    `changed_area_m2` where the CRS lies on an ellipsoid.
+    Returns `changed_area_m2` where the CRS lies on an ellipsoid, `changed_percent` (of the valid pixels), `polygons`,
+    `changed_pixels`, `valid_pixels`, and the dates `before` and `after` where they are known.
 
     Raises:
         OSError: a file could not be written whole; what is in `folder` then is worth nothing.
@@ -58,15 +58,16 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
         polygons, area = write_geopackage(
             folder / "changes.gpkg", patches(rows, change_map.threshold_level), change_map
         )
-    facts: dict[str, float | str] = {
-        "changed_pixels": counts.changed,
-        "valid_pixels": counts.valid,
-        "changed_percent": 100 * counts.changed / max(counts.valid, 1),
-        "polygons": polygons,
-    }
+    facts: dict[str, float | str] = {}
     if change_map.grid.crs and math.isfinite(area):
         facts["changed_area_m2"] = area
-    return facts
+    facts |= {
+        "changed_percent": 100 * counts.changed / max(counts.valid, 1),
+        "polygons": polygons,
+        "changed_pixels": counts.changed,
+        "valid_pixels": counts.valid,
+    }
+    return facts | {name: day for name, day in zip(("before", "after"), change_map.dates, strict=True) if day}
 
 
 def _tile_rows(strips: Iterable[tuple[int, np.ndarray]], grid: Grid) -> Iterator[tuple[int, np.ndarray]]:

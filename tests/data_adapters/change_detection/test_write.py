@@ -144,6 +144,7 @@ def test_polygons_carry_ground_area_score_and_dates(tmp_path: Path) -> None:
     assert facts == {
         "changed_pixels": 1101, "valid_pixels": 180_000, "changed_percent": pytest.approx(100 * 1101 / 180_000),
         "polygons": 2, "changed_area_m2": pytest.approx(layer["area_m2"].sum(), rel=1e-12),
+        "before": "2000-03-09", "after": "2010-12-18",
     }  # fmt: skip
 
 

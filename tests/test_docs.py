@@ -1,0 +1,46 @@
+"""What the documents say can be done: their commands parse, their settings exist, their links lead somewhere."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from pipelines import cli, config
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMANDS = [
+    line.partition("#")[0].strip()
+    for document in DOCUMENTS
+    for line in document.read_text(encoding="utf-8").splitlines()
+    if line.startswith("transect ")
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_are_understood(command):
+    arguments, overrides = cli._parse(shlex.split(command)[1:])
+    app = getattr(arguments, "app", "change_detection")
+    overrides = overrides if "overrides" in arguments else []
+    if arguments.verb == "train":
+        config.load_training(app, arguments.config and ROOT / arguments.config, overrides)
+    else:
+        config.load(app, None, overrides)
+
+
+def test_there_are_commands_to_try():
+    verbs = {command.split()[1] for command in COMMANDS}
+    assert {"phantom", "train", "evaluate", "register", "predict", "import-weights", "serve", "ui"} <= verbs
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    links = re.findall(r"\]\(([^)#]+)\)", document.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "apps").glob("*/*.yaml")), ids=lambda path: path.name)
+def test_every_settings_file_is_valid(file):
+    config.load_training(file.parent.name, file, [])

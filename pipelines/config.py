@@ -72,13 +72,13 @@ def load(app: str, file: Path | None, overrides: Sequence[str], base: dict[str, 
     Raises:
         UsageError: a key or a value is wrong; the message names the field, the value and what is allowed.
     """
-    config, _ = _load(app, [base or {}, _read(file)], overrides, train=False)
+    config, _ = _load(app, [base or {}, read_yaml(file) if file else {}], overrides, train=False)
     return config
 
 
 def load_training(app: str, file: Path | None, overrides: Sequence[str]) -> tuple[Any, TrainConfig, str]:
     """The configurations of `app` and of its training, and both as commented YAML."""
-    config, text = _load(app, [_read(file)], overrides, train=True)
+    config, text = _load(app, [read_yaml(file) if file else {}], overrides, train=True)
     return *config, text
 
 
@@ -151,9 +151,12 @@ def _plain(message: str) -> str:
     return f"{typed['key']}: found {typed['value']}, expected {expected}"
 
 
-def _read(file: Path | None) -> dict[str, Any]:
-    if file is None:
-        return {}
+def read_yaml(file: Path) -> dict[str, Any]:
+    """The settings in a YAML file, which cannot run code.
+
+    Raises:
+        UsageError: it cannot be read, is no YAML, or holds something other than settings.
+    """
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from data_adapters.files import sha256, whole_folder
 from pipelines import config as configs
 from pipelines.find import UsageError, app_class
@@ -98,8 +96,8 @@ def find(name: str) -> Path:
 
 
 def _settings(folder: Path) -> dict[str, Any]:
-    content = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
-    if not isinstance(content, dict) or not isinstance(content.get("app"), str):
+    content = configs.read_yaml(folder / "config.yaml")
+    if not isinstance(content.get("app"), str):
         raise UsageError(f"{folder / 'config.yaml'}: app: found none, expected the name of the app it configures")
     return content
 

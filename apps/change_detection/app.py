@@ -53,7 +53,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
 
         state = load_reference(file)
         config = Config(
-            model=ModelConfig(name="cdmaskformer", cdmaskformer=config_from_reference(state)), stretch="none"
+            model=ModelConfig(name="cdmaskformer", cdmaskformer=config_from_reference(state, source=file)), stretch="none"
         )
         return cls(config), from_reference(state)
 

@@ -160,6 +160,8 @@ class Scene:
 
     @cached_property
     def _label_rule(self) -> LabelRule:
+        if not self.label:
+            raise BadInput(self.after[0], "label", "none", "a raster that says what changed")
         return label_rule(self.label, self.coding)
 
     def _strip(self, readers: Sequence[Read], row: int, col: int, height: int, width: int) -> Strip:

@@ -1,0 +1,208 @@
+"""Evaluation: the numbers are torchmetrics' on the same pixels, and the intervals are about scenes, not about tiles."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+import torch
+from PIL import Image
+from rasterio.transform import Affine
+from torchmetrics.classification import (
+    BinaryAccuracy,
+    BinaryF1Score,
+    BinaryJaccardIndex,
+    BinaryPrecision,
+    BinaryRecall,
+)
+
+from apps.change_detection.app import ChangeDetection
+from apps.change_detection.config import Config
+from data_adapters.base import Case
+from data_adapters.change_detection.maps import LEVELS
+from pipelines.evaluate import bootstrap, evaluate
+from pipelines.find import UsageError
+from pipelines.predict import predict
+
+METRICS = {
+    "precision": BinaryPrecision,
+    "recall": BinaryRecall,
+    "f1": BinaryF1Score,
+    "iou": BinaryJaccardIndex,
+    "overall_accuracy": BinaryAccuracy,
+}
+
+
+def torchmetrics_of(masks: list[np.ndarray], labels: list[np.ndarray]) -> dict[str, float]:
+    """Each metric over all pixels at once; what is 255 in the label counts for nothing."""
+    found, expected = (torch.from_numpy(np.concatenate([part.ravel() for part in parts])) for parts in (masks, labels))
+    return {name: float(metric(ignore_index=255)(found, expected.long())) for name, metric in METRICS.items()}
+
+
+def mask_of(folder: Path) -> np.ndarray:
+    with rasterio.open(folder / "mask.tif") as raster:
+        return raster.read(1)
+
+
+def table_of(path: Path) -> dict[str, dict[str, str]]:
+    with path.open(newline="") as file:
+        return {row["case"]: row for row in csv.DictReader(file)}
+
+
+@pytest.fixture(scope="module")
+def evaluated(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The training split, scored: enough groups for intervals."""
+    out = tmp_path_factory.mktemp("evaluated") / "out"
+    evaluate(str(untrained), str(pairs), "train", out)
+    return out
+
+
+@pytest.fixture(scope="module")
+def masks(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `predict` writes for the same cases."""
+    out = tmp_path_factory.mktemp("masks") / "out"
+    predict(str(untrained), [str(pairs)], out)
+    return out
+
+
+def test_the_scores_are_those_of_the_written_masks(evaluated, masks, pairs):
+    names = sorted(table_of(evaluated / "cases.csv"))
+    assert names == sorted(path.stem for path in (pairs / "train" / "A").iterdir())
+    found = [mask_of(masks / name) for name in names]
+    labels = [np.array(Image.open(pairs / "train" / "label" / f"{name}.png")) // 255 for name in names]
+    summary = json.loads((evaluated / "metrics.json").read_text())["summary"]
+    assert summary == pytest.approx(torchmetrics_of(found, labels), abs=1e-6)
+    assert 0.05 < summary["f1"] < 0.95
+    for name, mask, label in zip(names, found, labels, strict=True):
+        if label.any():  # without change torchmetrics calls F1 zero, and the table leaves it empty
+            row = {metric: float(table_of(evaluated / "cases.csv")[name][metric]) for metric in METRICS}
+            assert row == pytest.approx(torchmetrics_of([mask], [label]), abs=1e-6)
+        else:
+            assert table_of(evaluated / "cases.csv")[name]["recall"] == ""
+
+
+def test_an_evaluation_leaves_numbers_tables_pictures_and_a_page(evaluated):
+    content = json.loads((evaluated / "metrics.json").read_text())
+    assert (content["cases"], content["split"]) == (8, "train")
+    assert set(content["intervals"]) == set(content["summary"]) == set(METRICS)
+    for name, (low, high) in content["intervals"].items():
+        assert low < content["summary"][name] < high
+    assert {row["status"] for row in table_of(evaluated / "manifest.csv").values()} == {"done"}
+    page = (evaluated / "report.html").read_text()
+    for name in table_of(evaluated / "cases.csv"):
+        assert {path.stem for path in (evaluated / name / "preview").iterdir()} >= {"before", "after", "score", "label"}
+        assert f"{name}/preview/before.png" in page
+    assert f"{content['summary']['f1']:.3f}" in page
+
+
+def test_unknown_and_invalid_pixels_count_for_nothing(untrained, tmp_path):
+    generator = np.random.default_rng(3)
+    label = generator.choice([0, 1, 255], (96, 128), p=[0.5, 0.3, 0.2]).astype(np.uint8)
+    for side in ("before", "after", "label"):
+        (tmp_path / "data" / side).mkdir(parents=True)
+        pixels = label[None] if side == "label" else generator.integers(1, 4000, (3, 96, 128), dtype=np.uint16)
+        if side == "before":
+            pixels[:, 10:30, 20:50] = 0
+        profile = {"driver": "GTiff", "width": 128, "height": 96, "count": len(pixels), "dtype": str(pixels.dtype)}
+        nodata = None if side == "label" else 0
+        place = Affine(10, 0, 500_000, 0, -10, 5_000_000)
+        path = tmp_path / "data" / side / "s.tif"
+        with rasterio.open(path, "w", crs="EPSG:32633", transform=place, nodata=nodata, **profile) as raster:
+            raster.write(pixels)
+    predict(str(untrained), [str(tmp_path / "data")], tmp_path / "maps")
+    mask = mask_of(tmp_path / "maps" / "s")
+    counted = np.where(mask == 255, 255, label).astype(np.uint8)
+    assert 0 < (mask == 1).sum() < (mask == 0).sum() * 10
+    summary, intervals, _ = evaluate(str(untrained), str(tmp_path / "data"), "test", tmp_path / "out")
+    assert summary == pytest.approx(torchmetrics_of([mask % 255], [counted]), abs=1e-6)
+    assert intervals == {}, "one scene says nothing about others"
+
+
+def test_a_label_that_cannot_be_read_fails_its_case_alone(untrained, pairs, command, tmp_path):
+    data, out = tmp_path / "pairs", tmp_path / "out"
+    shutil.copytree(pairs / "test", data / "test")
+    (data / "test" / "label" / "test_12.png").write_bytes(b"no image")
+    Image.fromarray(np.full((256, 256), 7, np.uint8)).save(data / "test" / "label" / "test_11.png")
+    shutil.copytree(pairs / "train" / "A", data / "test" / "A", dirs_exist_ok=True)
+    shutil.copytree(pairs / "train" / "B", data / "test" / "B", dirs_exist_ok=True)
+    shutil.copy(pairs / "train" / "label" / "train_1.png", data / "test" / "label")
+    status, said, _ = command("evaluate", untrained, "--data", data, "--out", out)
+    table = {case.removeprefix("test_"): row for case, row in table_of(out / "manifest.csv").items()}
+    assert status == 1
+    assert "1 done, 9 failed" in said
+    assert "label" in table["12"]["message"]
+    assert "7" in table["11"]["message"]
+    assert "label" in table["train_2"]["message"]
+    assert json.loads((out / "metrics.json").read_text())["cases"] == 1
+
+
+def test_a_split_that_is_not_there_names_those_that_are(untrained, pairs, tmp_path):
+    with pytest.raises(UsageError, match=r"found test, train, val, expected 'holdout'"):
+        evaluate(str(untrained), str(pairs), "holdout", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_command_prints_each_metric_with_its_interval(command, untrained, pairs, tmp_path):
+    status, said, _ = command("evaluate", untrained, "--data", pairs, "--split", "train", "--out", tmp_path / "out")
+    content = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert status == 0
+    for line, name in zip(said.splitlines(), METRICS, strict=False):
+        low, high = content["intervals"][name]
+        assert line.split() == [name, f"{content['summary'][name]:.4f}", f"[{low:.4f},", f"{high:.4f}]"]
+
+
+def histograms(generator: np.random.Generator, size: int = 400) -> dict[str, list[int]]:
+    """What a case adds to the score, with changed pixels tending to higher levels by a different amount each time."""
+    skill = generator.uniform(0, 60)
+    changed = np.clip(generator.normal(100 + skill, 40, size), 0, LEVELS).astype(int)
+    unchanged = np.clip(generator.normal(80, 40, 4 * size), 0, LEVELS).astype(int)
+    parts = {"changed": changed, "unchanged": unchanged}
+    return {name: np.bincount(levels, minlength=LEVELS + 1).tolist() for name, levels in parts.items()}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_calibration_picks_the_threshold_of_the_best_f1(seed):
+    generator = np.random.default_rng(seed)
+    measures = [histograms(generator, 50) for _ in range(4)]
+    app = ChangeDetection(Config())
+    scores = {
+        level: ChangeDetection(Config(threshold=level / LEVELS)).summary(measures)["f1"]
+        for level in range(1, LEVELS + 1)
+    }
+    chosen = app.calibrate(measures).config.threshold
+    assert scores[round(chosen * LEVELS)] == max(scores.values())
+    assert app.config.threshold == 0.5, "the app itself stays as it is"
+
+
+def test_calibration_without_change_leaves_the_threshold():
+    still = {"changed": [0] * (LEVELS + 1), "unchanged": [9] * (LEVELS + 1)}
+    app = ChangeDetection(replace(Config(), threshold=0.3))
+    assert app.calibrate([still]).config.threshold == 0.3
+
+
+def test_intervals_hold_the_value_and_shrink_with_more_scenes():
+    app, generator = ChangeDetection(Config()), np.random.default_rng(0)
+    widths = {8: 0.0, 72: 0.0}
+    for count in [*widths] * 4:
+        measures = {str(index): histograms(generator) for index in range(count)}
+        low, high = bootstrap(app, [Case(name, name, ()) for name in measures], measures)["f1"]
+        assert low < app.summary(list(measures.values()))["f1"] < high
+        widths[count] += high - low
+    # Nine times the scenes make intervals about a third as wide.
+    assert 0.25 < widths[72] / widths[8] < 0.45
+
+
+def test_scenes_are_drawn_and_not_their_tiles():
+    app, generator = ChangeDetection(Config()), np.random.default_rng(1)
+    scenes = {str(index): histograms(generator) for index in range(8)}
+    alone = bootstrap(app, [Case(name, name, ()) for name in scenes], scenes)
+    tiles = {f"{name}-{tile}": measure for name, measure in scenes.items() for tile in range(25)}
+    grouped = bootstrap(app, [Case(name, name.partition("-")[0], ()) for name in tiles], tiles)
+    # The same eight scenes, each cut in 25 equal tiles, say no more than they did: the very same draws, 25 times over.
+    for name, bounds in alone.items():
+        assert grouped[name] == pytest.approx(bounds, abs=1e-12)
+    assert bootstrap(app, [Case("a", "g", ()), Case("b", "g", ())], {"a": scenes["0"], "b": scenes["1"]}) == {}

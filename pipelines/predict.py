@@ -92,7 +92,9 @@ def claim(out: Path, model: model_folder.Model, kind: str, overwrite: bool, **ab
         out.mkdir(parents=True, exist_ok=True)
         if record.is_file() and not overwrite:
             found = json.loads(record.read_text(encoding="utf-8"))
-            differing = [key for key in ("kind", "model_sha256", "settings") if _text(found.get(key)) != _text(identity[key])]
+            differing = [
+                key for key in ("kind", "model_sha256", "settings") if _text(found.get(key)) != _text(identity[key])
+            ]
             if differing:
                 raise UsageError(
                     f"{out}: found results of another run ({', '.join(differing)} differ), expected an empty folder "

@@ -73,7 +73,8 @@ def save_pictures(pictures: dict[str, np.ndarray], folder: Path) -> list[str]:
     if pictures:
         folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
-        Image.fromarray(picture).save(folder / f"{safe_name(name)}.png")
+        # Level 1: the best compression would take longer than the rest of a small case.
+        Image.fromarray(picture).save(folder / f"{safe_name(name)}.png", compress_level=1)
     return [safe_name(name) for name in pictures]
 
 

@@ -21,6 +21,9 @@ def register(source: str, name: str, alias: str) -> str:
     Raises:
         UsageError: there is no such run or model, or MLflow refuses the name or the alias.
     """
+    if not re.fullmatch(r"[\w-]+", alias) or re.fullmatch(r"v\d+|latest", alias, re.IGNORECASE):
+        # MLflow refuses these too, but only after it has made the version.
+        raise UsageError(f"alias: found {alias!r}, expected letters, digits, _ or -, and neither latest nor as v1")
     use_store()
     uri = f"runs:/{source}/model" if re.fullmatch("[0-9a-f]{32}", source) else source
     folder = model_folder.find(uri)

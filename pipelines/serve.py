@@ -1,9 +1,11 @@
 """MLflow's own server and pages, started the way Transect keeps its store."""
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from pipelines import model_folder
@@ -33,5 +35,14 @@ def ui(port: int) -> int:
     return _mlflow("ui", "--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port), env=environment)
 
 
-def _mlflow(*arguments: str, env: dict[str, str] | None = None) -> int:
-    return subprocess.run([sys.executable, "-m", "mlflow", *arguments], env=env).returncode
+def _mlflow(*arguments: str, env: dict[str, str]) -> int:
+    """Run MLflow's command; it starts programs by name and as processes of their own, which end with this one."""
+    beside = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    command = [sys.executable, "-m", "mlflow", *arguments]
+    server = subprocess.Popen(command, env={**env, "PATH": beside}, start_new_session=True)
+    try:
+        return server.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(server.pid, signal.SIGTERM)
+        server.wait()

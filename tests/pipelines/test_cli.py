@@ -32,7 +32,9 @@ finally:
 
 def test_threads_do_not_spin_unless_the_user_says_so():
     code = "import os, pipelines.cli; print(os.environ['OMP_WAIT_POLICY'], os.environ['THP_MEM_ALLOC_ENABLE'])"
-    bare = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")}
+    bare = {
+        name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")
+    }
     for given, expected in (({}, "passive 1"), ({"OMP_WAIT_POLICY": "active"}, "active 1")):
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**bare, **given})
         assert done.stdout.strip() == expected, done.stderr

@@ -1,0 +1,197 @@
+"""The contract that every app keeps, tried on each app that is found: a new app is tested by being there."""
+
+import ast
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import default_collate
+
+from apps.base import App
+from data_adapters.base import Case
+from pipelines import model_folder
+from pipelines.config import TrainConfig
+from pipelines.find import ROOT, app_class, app_names, app_summary, config_class
+from pipelines.predict import predict
+from pipelines.splits import with_splits
+
+
+@pytest.fixture(scope="module", params=app_names())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def app(name: str) -> App[Any, Any]:
+    """The app with its own defaults: what a user gets who says nothing."""
+    return app_class(name)(config_class(name)())
+
+
+@pytest.fixture(scope="module")
+def data(name: str, app: App[Any, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp(name) / "phantom"
+    app.adapter.phantom(root, 6, 1)
+    return root
+
+
+@pytest.fixture(scope="module")
+def cases(app: App[Any, Any], data: Path) -> Sequence[Case]:
+    return app.adapter.cases(str(data))
+
+
+@pytest.fixture(scope="module")
+def saved(name: str, app: App[Any, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("saved") / "model"
+    model_folder.save(folder, name, app, app.model(), "# card\n")
+    return folder
+
+
+def test_an_app_is_one_class_with_a_line_for_the_command_line(name, app):
+    assert isinstance(app, App)
+    assert 10 < len(app_summary(name)) < 120
+    assert app.adapter.columns
+    assert len(set(app.adapter.columns)) == len(app.adapter.columns)
+
+
+def test_settings_load_without_torch(name):
+    code = f"import sys, apps.{name}.config; print(sorted({{'torch', 'numpy', 'rasterio'}} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
+def test_settings_are_plain_enough_for_a_file(app):
+    assert json.loads(json.dumps(asdict(app.config)))
+
+
+def test_an_app_imports_its_own_folder_its_adapter_the_core_and_the_base(name):
+    allowed = (f"apps.{name}", "apps.base", "core", "data_adapters")
+    other_apps = tuple(f"data_adapters.{other}" for other in app_names() if other != name)
+    for file in (ROOT / name).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            modules += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            for module in modules:
+                assert not module.startswith(("pipelines", "mlflow", "lightning", *other_apps)), (file, node.lineno)
+                inside = module.split(".")[0] in ("apps", "core", "data_adapters")
+                of_apps = module == "apps"  # `from apps import NAME` hides what it takes
+                assert not of_apps and (not inside or module.startswith(allowed)), (file, node.lineno)
+
+
+def test_cases_are_stable_unique_and_safe_as_folders(app, data, cases):
+    assert app.adapter.cases(str(data)) == cases
+    ids = [case.id for case in cases]
+    assert len(ids) == len(set(ids)) == 6
+    assert all(Path(case_id).name == case_id and not case_id.startswith(".") for case_id in ids)
+    for case in cases:
+        assert case.files
+        assert all(Path(file).is_file() for file in case.files)
+
+
+def test_phantoms_repeat_for_a_seed_and_differ_for_another(app, data, tmp_path):
+    for seed, expected in ((1, True), (2, False)):
+        app.adapter.phantom(tmp_path / str(seed), 6, seed)
+        files = sorted(path.relative_to(data) for path in data.rglob("*") if path.is_file())
+        equal = [(tmp_path / str(seed) / file).read_bytes() == (data / file).read_bytes() for file in files]
+        assert all(equal) if expected else not all(equal)
+
+
+def test_no_split_goes_through_a_group(cases):
+    dealt = with_splits(cases, TrainConfig().validation_share, 0)
+    sides: dict[str, set[str]] = {}
+    for case in dealt:
+        sides.setdefault(case.group, set()).add(case.split)
+    assert all(len(splits) == 1 for splits in sides.values())
+    assert {"train", "val"} <= {case.split for case in dealt}
+
+
+def test_one_step_changes_every_weight(app, cases):
+    torch.manual_seed(0)
+    model = app.model()
+    examples = app.examples([case for case in cases if case.split in ("train", "")])
+    optimizer = torch.optim.AdamW(app.parameter_groups(model), lr=1e-3, weight_decay=0)
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    loss = app.loss(model, default_collate([examples[index] for index in range(2)]))
+    loss.backward()
+    optimizer.step()
+    assert torch.isfinite(loss)
+    assert loss.ndim == 0
+    held = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
+    assert held == []
+    grouped = [parameter for group in app.parameter_groups(model) for parameter in group["params"]]
+    assert len(grouped) == len({id(parameter) for parameter in grouped}) == len(before)
+
+
+def test_examples_are_read_without_chance(app, cases):
+    examples = app.examples(cases[:1])
+    first, again = default_collate([examples[0]]), default_collate([examples[0]])
+    for key in first:
+        assert torch.equal(first[key], again[key])
+
+
+def test_measures_are_plain_and_the_goal_is_among_the_summary(app, cases):
+    model = app.model().eval()
+    sample = app.adapter.read(cases[0])
+    measure = app.measure(app.predict(model, sample), sample)
+    assert json.loads(json.dumps(measure)) == measure
+    assert app.goal in app.summary([measure])
+    assert app.goal in app.summary([])
+    assert type(app.calibrate([measure])) is type(app)
+
+
+def test_a_prediction_is_whole_readable_and_not_made_twice(app, saved, data, tmp_path):
+    first = predict(str(saved), [str(data)], tmp_path / "out", shard=(1, 3))
+    assert [outcome.status for outcome in first] == ["done"] * 2, first
+    written = {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*") if path.is_file()}
+    for outcome in first:
+        folder = tmp_path / "out" / outcome.case
+        done = json.loads((folder / "done.json").read_text())
+        assert set(done["outputs"]) == {p.name for p in folder.iterdir() if p.is_file()} - {"done.json"}
+        assert all(isinstance(value, int | float | str) for value in done["facts"].values())
+        assert done["preview"]
+    predict(str(saved), [str(data)], tmp_path / "out", shard=(1, 3))
+    assert written == {path: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*/*") if path.is_file()}
+
+
+def test_a_saved_model_predicts_what_it_did_before(app, saved, cases, tmp_path):
+    torch.manual_seed(0)
+    model, loaded = app.model().eval(), model_folder.load(str(saved))
+    assert loaded.app.config == app.config
+    assert not loaded.module.training
+    for folder, made, module in (("before", app, model), ("after", loaded.app, loaded.module)):
+        (tmp_path / folder).mkdir()
+        sample = made.adapter.read(cases[0])
+        made.adapter.write(cases[0], made.predict(module, sample), tmp_path / folder)
+    files = sorted(path.name for path in (tmp_path / "before").iterdir())
+    assert files
+    for file in files:
+        if not file.endswith(".gpkg"):  # a GeoPackage carries the time at which it was written
+            assert (tmp_path / "before" / file).read_bytes() == (tmp_path / "after" / file).read_bytes()
+
+
+@pytest.mark.parametrize("damage", ["empty", "half", "text", "gone"])
+def test_a_broken_file_fails_by_name_and_leaves_nothing(app, saved, data, tmp_path, damage):
+    mine, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(data, mine)
+    broken, *_ = app.adapter.cases(str(mine))
+    file = Path(broken.files[0])
+    content = file.read_bytes()
+    if damage == "gone":
+        file.unlink()
+    else:
+        file.write_bytes({"empty": b"", "half": content[: len(content) // 2], "text": b"words\n" * 99}[damage])
+    outcomes = {outcome.case: outcome for outcome in predict(str(saved), [str(mine)], out, shard=(1, 5))}
+    failed = outcomes.pop(broken.id)
+    assert failed.status == "failed"
+    assert file.stem in failed.message
+    assert "\n" not in failed.message
+    assert not (out / broken.id).exists()
+    assert {outcome.status for outcome in outcomes.values()} == {"done"}
+    assert {path.name for path in out.iterdir() if path.is_dir()} == set(outcomes)

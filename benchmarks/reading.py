@@ -25,7 +25,7 @@ from scipy.ndimage import gaussian_filter
 
 from data_adapters.change_detection.config import ReadConfig
 from data_adapters.change_detection.scene import Scene
-from data_adapters.prefetch import prefetch
+from data_adapters.overlap import prefetch
 
 BLOCK = TILE = 512
 SMALL, LARGE = 10_000, 20_000

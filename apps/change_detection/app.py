@@ -25,7 +25,7 @@ from data_adapters.change_detection.adapter import ChangeAdapter
 from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
 from data_adapters.change_detection.pairs import Pair, missing_partners
 from data_adapters.change_detection.scene import Scene
-from data_adapters.prefetch import prefetch
+from data_adapters.overlap import prefetch
 
 
 @dataclass

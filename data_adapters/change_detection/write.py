@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -20,7 +20,7 @@ from data_adapters.change_detection.disk import writing
 from data_adapters.change_detection.geopackage import write_geopackage
 from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
 from data_adapters.change_detection.polygons import is_changed, patches
-from data_adapters.prefetch import prefetch
+from data_adapters.overlap import consume_aside
 
 BLOCK = 512
 """Side of a tile of the GeoTIFFs, in pixels."""
@@ -40,8 +40,8 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
 
     `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 no data, `score.tif` uint8 levels of 1/200 (its scale says
     so) with the same no data. Both are tiled, deflated and carry overviews; the same map makes the same bytes however
-    its strips are cut. The strips are drained once, computed ahead of the writing; memory holds a row of tiles and
-    the polygons that are not complete. `changes.gpkg` is told in `write_geopackage`.
+    its strips are cut. The strips are drained once, in this thread, and written in another; memory holds a row of
+    tiles and the polygons that are not complete. `changes.gpkg` is told in `write_geopackage`.
 
     Returns `changed_area_m2` where the CRS lies on an ellipsoid, `changed_percent` (of the valid pixels), `polygons`,
     `changed_pixels`, `valid_pixels`, and the dates `before` and `after` where they are known.
@@ -51,13 +51,15 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
         ValueError: the strips are not the rows of the grid from top to bottom.
     """
     counts, names = _Counts(), ["mask", *(["score"] if change_map.write_score else [])]
-    with ExitStack() as stack:
-        rasters = {name: stack.enter_context(_geotiff(folder / f"{name}.tif", name, change_map)) for name in names}
-        strips = stack.enter_context(closing(prefetch(change_map.strips)))
-        rows = _written(_tile_rows(strips, change_map.grid), rasters, change_map.threshold_level, counts)
-        polygons, area = write_geopackage(
-            folder / "changes.gpkg", patches(rows, change_map.threshold_level), change_map
-        )
+
+    def write(strips: Iterator[tuple[int, np.ndarray]]) -> tuple[int, float]:
+        with ExitStack() as stack:
+            rasters = {name: stack.enter_context(_geotiff(folder / f"{name}.tif", name, change_map)) for name in names}
+            rows = _written(_tile_rows(strips, change_map.grid), rasters, change_map.threshold_level, counts)
+            found = patches(rows, change_map.threshold_level)
+            return write_geopackage(folder / "changes.gpkg", found, change_map)
+
+    polygons, area = consume_aside(change_map.strips, write)
     facts: dict[str, float | str] = {}
     if change_map.grid.crs and math.isfinite(area):
         facts["changed_area_m2"] = area

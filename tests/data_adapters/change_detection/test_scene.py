@@ -19,7 +19,7 @@ from data_adapters.change_detection import scene as scene_module
 from data_adapters.change_detection.config import ReadConfig
 from data_adapters.change_detection.maps import Strip
 from data_adapters.change_detection.scene import Scene
-from data_adapters.prefetch import prefetch
+from data_adapters.overlap import prefetch
 
 GREY = ReadConfig(bands=[1])
 CHANCE = np.random.default_rng(0)

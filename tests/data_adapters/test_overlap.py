@@ -1,11 +1,12 @@
 """One step ahead: the order, the errors and the end of what is iterated stay as they were."""
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from data_adapters.prefetch import prefetch
+from data_adapters.overlap import consume_aside, prefetch
 
 
 def test_items_arrive_once_and_in_order() -> None:
@@ -76,3 +77,74 @@ def test_an_early_end_stops_the_producer_and_closes_its_generator() -> None:
     assert closed.is_set()
     assert len(made) < 10
     assert threading.active_count() == threads
+
+
+def test_aside_items_are_produced_here_and_consumed_elsewhere_in_order():
+    here, seen = threading.get_ident(), []
+
+    def produce():
+        for number in range(20):
+            seen.append(threading.get_ident())
+            yield number
+
+    result = consume_aside(produce(), lambda items: (list(items), threading.get_ident()))
+    assert result[0] == list(range(20))
+    assert set(seen) == {here}
+    assert result[1] != here
+
+
+def test_aside_the_producer_stays_close():
+    produced, taken = [], threading.Event()
+
+    def produce():
+        for number in range(10):
+            produced.append(number)
+            yield number
+
+    def consume(items):
+        next(items)
+        time.sleep(0.3)
+        taken.count = len(produced)
+        return sum(1 for _ in items)
+
+    assert consume_aside(produce(), consume) == 9
+    assert taken.count <= 3  # one taken, one waiting, one in hand
+
+
+def test_aside_an_error_of_the_producer_ends_the_consumer_and_comes_out():
+    ended = []
+
+    def produce():
+        yield 1
+        raise LookupError("no more")
+
+    def consume(items):
+        try:
+            return list(items)
+        finally:
+            ended.append(True)
+
+    with pytest.raises(LookupError, match="no more"):
+        consume_aside(produce(), consume)
+    assert ended == [True]
+
+
+def test_aside_an_error_of_the_consumer_stops_the_producer_and_comes_out():
+    produced, closed = [], []
+
+    def produce():
+        try:
+            for number in range(1000):
+                produced.append(number)
+                yield number
+        finally:
+            closed.append(True)
+
+    def consume(items):
+        next(items)
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        consume_aside(produce(), consume)
+    assert len(produced) < 10
+    assert closed == [True]

@@ -80,9 +80,9 @@ def test_an_app_imports_its_own_folder_its_adapter_the_core_and_the_base(name):
             modules += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             for module in modules:
                 assert not module.startswith(("pipelines", "mlflow", "lightning", *other_apps)), (file, node.lineno)
-                inside = module.split(".")[0] in ("apps", "core", "data_adapters")
-                of_apps = module == "apps"  # `from apps import NAME` hides what it takes
-                assert not of_apps and (not inside or module.startswith(allowed)), (file, node.lineno)
+                assert module != "apps", (file, node.lineno)  # `from apps import NAME` hides what it takes
+                if module.split(".")[0] in ("apps", "core", "data_adapters"):
+                    assert module.startswith(allowed), (file, node.lineno)
 
 
 def test_cases_are_stable_unique_and_safe_as_folders(app, data, cases):

@@ -105,7 +105,7 @@ def test_truncated_weights_are_one_line(copy, kept):
 def test_weights_of_other_sizes_are_one_line_that_names_a_tensor(copy):
     settings = (copy / "config.yaml").read_text()
     (copy / "config.yaml").write_text(settings.replace("queries: 3", "queries: 4"))
-    with pytest.raises(UsageError, match="model.safetensors.*query_feature") as refused:
+    with pytest.raises(UsageError, match=r"model\.safetensors.*query_feature") as refused:
         model_folder.load(str(copy))
     assert "\n" not in str(refused.value)
 

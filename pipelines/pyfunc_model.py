@@ -33,6 +33,7 @@ def save_model(folder: Path, path: Path) -> None:
 
 @contextmanager
 def _content(folder: Path) -> Iterator[dict[str, Any]]:
+    folder = folder.absolute()
     app_name = app_of(folder)
     app = model_folder.app_for(folder)
     with tempfile.TemporaryDirectory() as scratch:
@@ -43,7 +44,7 @@ def _content(folder: Path) -> Iterator[dict[str, Any]]:
         with chdir(scratch):
             yield {
                 "python_model": str(Path(__file__).with_name("pyfunc.py")),
-                "artifacts": {"model": str(folder.absolute()), "example": str(example)},
+                "artifacts": {"model": str(folder), "example": str(example)},
                 "code_paths": code_paths(),
                 "signature": _signature(app),
                 "input_example": (row, {"out": "predictions"}),

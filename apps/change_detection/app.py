@@ -53,7 +53,8 @@ class ChangeDetection(App[Scene, PreviewedMap]):
 
         state = load_reference(file)
         config = Config(
-            model=ModelConfig(name="cdmaskformer", cdmaskformer=config_from_reference(state, source=file)), stretch="none"
+            model=ModelConfig(name="cdmaskformer", cdmaskformer=config_from_reference(state, source=file)),
+            stretch="none",
         )
         return cls(config), from_reference(state)
 
@@ -63,7 +64,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
     def examples(self, cases: Sequence[Case]) -> TrainingTiles:
         pairs = [case for case in cases if isinstance(case, Pair)]
         if missing := missing_partners(pairs):
-            raise BadInput("training pairs", "partners", '; '.join(missing), "both dates and the label of every pair")
+            raise BadInput("training pairs", "partners", "; ".join(missing), "both dates and the label of every pair")
         return TrainingTiles(pairs, self.config.tile, self.config.stretch, self.adapter.read)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:

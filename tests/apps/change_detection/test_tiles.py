@@ -20,10 +20,7 @@ def scene(height: int, width: int, seed: int = 0) -> Strip:
 def cut(whole: Strip, heights: list[int]) -> list[Strip]:
     edges = np.cumsum([0, *heights])
     edges = [*edges[edges < whole.valid.shape[0]], whole.valid.shape[0]]
-    return [
-        Strip(int(a), whole.before[:, a:b], whole.after[:, a:b], whole.valid[a:b])
-        for a, b in pairwise(edges)
-    ]
+    return [Strip(int(a), whole.before[:, a:b], whole.after[:, a:b], whole.valid[a:b]) for a, b in pairwise(edges)]
 
 
 def pointwise(before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> np.ndarray:

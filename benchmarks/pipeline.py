@@ -79,7 +79,7 @@ def main(name: str = "unet", side_length: str = "2048") -> int:
     with tempfile.TemporaryDirectory() as scratch:
         paths = write_scene(Path(scratch), side)
         (case,) = app.adapter.cases(*paths)
-        model = Model("benchmark", "", app, module)
+        model = Model("benchmark", Path(scratch), "", app, module)
 
         def whole() -> None:
             outcome = predict_case(model, case, Path(scratch, "out"))

@@ -19,9 +19,10 @@ FILES = ("config.yaml", "model.safetensors", "card.md")
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is ready to predict: its name as the user gave it, the hash of its folder, its app and module."""
+    """A model that is ready to predict: its name as the user gave it, its folder and the hash of it, app and module."""
 
     name: str
+    folder: Path
     sha256: str
     app: "App[Any, Any]"
     module: "nn.Module"
@@ -64,7 +65,7 @@ def load(name: str, overrides: list[str] | None = None) -> Model:
         raise UsageError(f"{weights}: {' '.join(str(error).split())}") from error
     # Channels last is the layout that convolutions are fastest in, on CPUs and GPUs alike.
     module = module.to(memory_format=torch.channels_last).to("cuda" if torch.cuda.is_available() else "cpu")
-    return Model(name, sha256(folder), app, module.eval())
+    return Model(name, folder, sha256(folder), app, module.eval())
 
 
 def app_for(folder: Path, overrides: list[str] | None = None) -> "App[Any, Any]":

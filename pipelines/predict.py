@@ -22,6 +22,8 @@ from pipelines.workers import outcomes_of
 
 log = logging.getLogger("transect")
 
+MANIFEST_INTERVAL = 5.0  # seconds; what is done stands in the cases' own folders, so a kill loses nothing
+
 
 def predict(
     model_name: str,
@@ -54,6 +56,7 @@ def predict(
     if outcomes:
         log.info("%d of %d cases are done already", len(outcomes), len(cases))
     manifest = out / ("manifest.csv" if shard[1] == 1 else f"manifest-{shard[0]}-of-{shard[1]}.csv")
+    written = time.monotonic()
     progress = Progress("predicting", len(missing), "cases")
     try:
         for outcome in outcomes_of(missing, model, out, workers, list(overrides), progress.watch):
@@ -61,7 +64,9 @@ def predict(
             if outcome.status == "failed":
                 log.error("failed: %s: %s", outcome.case, outcome.message)
             progress.advance(outcome.case)
-            write_manifest(manifest, outcomes.values())
+            if time.monotonic() - written > MANIFEST_INTERVAL:
+                write_manifest(manifest, outcomes.values())
+                written = time.monotonic()
     finally:
         progress.close()
         write_manifest(manifest, outcomes.values())

@@ -33,7 +33,9 @@ def outcomes_of(
     while waiting or suspects:
         # After a worker died, the cases that were under way go one at a time, so that the guilty one fails alone.
         batch, together = (suspects[:1], 1) if suspects else (waiting, workers)
-        left = yield from _run_pool(batch, out, together, model.name, overrides, max(os.cpu_count() or 1, 1) // workers)
+        # By folder, not by name: an alias may move to another version meanwhile.
+        name, threads = str(model.folder), (os.cpu_count() or 1) // workers
+        left = yield from _run_pool(batch, out, together, name, overrides, threads)
         if batch is waiting:
             waiting, suspects = left[together:], left[:together]
         else:

@@ -157,6 +157,9 @@ class AugmentConfig:
     blur: bool = True
     light: float = 0.1
 
+    def __post_init__(self) -> None:
+        _require(0 <= self.light < 1, "augment.light", self.light, "a share in [0, 1)")
+
 
 @dataclass(frozen=True)
 class Config:

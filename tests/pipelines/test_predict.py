@@ -391,7 +391,7 @@ def test_streamed_tiles_give_the_bytes_of_the_whole_scene_at_once(scene, small_c
     written: dict[tuple[int, int, int], Path] = {}
     for tile, overlap, batch in ((64, 8, 4), (64, 0, 1), (96, 48, 7), (512, 8, 1)):
         config = replace(small_config, tile=tile, overlap=overlap, tiles_per_batch=batch, write_score=True)
-        model = Model("pointwise", "0" * 64, ChangeDetection(config), module)
+        model = Model("pointwise", Path(), "0" * 64, ChangeDetection(config), module)
         (case,) = model.app.adapter.cases(str(scene))
         out = tmp_path / f"{tile}-{overlap}-{batch}"
         out.mkdir()

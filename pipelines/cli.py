@@ -6,7 +6,7 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # Before torch is imported: threads that spin make two cores slower than one, and huge pages speed up large products.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -14,6 +14,9 @@ os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
 from pipelines.find import UsageError, app_names, app_summary
+
+if TYPE_CHECKING:
+    from pipelines.predict_case import Outcome
 
 DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 
@@ -211,8 +214,8 @@ def _predict(arguments: argparse.Namespace, overrides: list[str]) -> int:
     return _tell(outcomes, arguments.out)
 
 
-def _tell(outcomes: Sequence[object], out: Path) -> int:
-    failed = [outcome for outcome in outcomes if outcome.status == "failed"]  # type: ignore[attr-defined]
+def _tell(outcomes: Sequence["Outcome"], out: Path) -> int:
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     print(f"{len(outcomes) - len(failed)} done, {len(failed)} failed\nreport {out / 'report.html'}")
     return FAILED if failed else DONE
 

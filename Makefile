@@ -24,7 +24,7 @@ lint: $(VENV)/ready
 	$(VENV)/bin/lint-imports
 
 test: lint
-	$(PY) -m pytest --cov --cov-report=term --cov-report=html
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile --cov --cov-report=term --cov-report=html
 
 clean:
 	rm -rf $(VENV) $(DEMO) htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -50,7 +50,7 @@ class App(ABC, Generic[Sample, Prediction]):
 
     @abstractmethod
     def measure(self, prediction: Prediction, sample: Sample) -> dict[str, Any]:
-        """What one case adds to the score, as numbers or arrays; drains a lazy `prediction`."""
+        """What one case adds to the score, as plain numbers or lists; drains a lazy `prediction`."""
 
     @abstractmethod
     def summary(self, measures: Sequence[dict[str, Any]]) -> dict[str, float]:

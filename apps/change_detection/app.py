@@ -138,7 +138,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
             for name, value in (("changed", 1), ("unchanged", 0)):
                 counted = levels[(label == value) & (levels != NODATA)]
                 counts[name] += np.bincount(counted, minlength=LEVELS + 1)
-        return counts
+        return {name: histogram.tolist() for name, histogram in counts.items()}
 
     def summary(self, measures: Sequence[dict[str, Any]]) -> dict[str, float]:
         """Precision, recall, F1 and IoU of change, and overall accuracy, from one confusion matrix over all cases.

@@ -71,7 +71,7 @@ def store(workplace: Path) -> MlflowClient:
 @pytest.fixture(scope="module")
 def light(untrained: Path, store: MlflowClient) -> str:
     """A registered model folder, which loads faster than a trained U-Net."""
-    return register(str(untrained), "light", "champion")
+    return register(os.path.relpath(untrained), "light", "champion")  # from wherever its path starts
 
 
 @pytest.fixture(scope="module")

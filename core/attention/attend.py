@@ -1,10 +1,11 @@
 """The one primitive: softmax attention along chosen axes of a channel-last grid of any rank."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from core.attention.kernel import softmax_attention
 
 
 def attend(
@@ -13,8 +14,10 @@ def attend(
     value: Tensor,
     axes: Sequence[int],
     *,
+    tied: Sequence[int] = (),
     bias: Tensor | None = None,
     mask: Tensor | None = None,
+    pair_mask: Tensor | None = None,
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
@@ -22,20 +25,26 @@ def attend(
 
     `y_i = sum_j softmax_j(scale q_i . k_j + bias_ij) v_j`, with i and j running over the attended axes in row-major
     order. Cost `4 N L D` floating-point operations per head for N tokens that attend over L = the product of the
-    attended lengths; memory stays linear in N.
+    attended lengths; memory linear in N.
+
+    The `tied` axes share one map: `y_ri = sum_j softmax_j(scale sum_r q_ri . k_rj) v_rj`.
 
     Axes before the attended run fold into the batch and axes after it into the heads, both as views, so adjacent
-    axes cost no copy. Attended axes that are not adjacent are first brought together, which costs one.
+    axes cost no copy. Attended axes that are not adjacent are first brought together, and tied ones laid beside the
+    features, which costs one.
 
     Args:
         query: `(batch, *query_grid, heads, dim)`.
         key: `(batch, *key_grid, heads, dim)`; its grid may differ from the query's along `axes` only.
         value: `(batch, *key_grid, heads, value_dim)`.
         axes: grid axes to attend over, counted from 0 after the batch; negative ones count from the grid's end.
+        tied: grid axes along which all tokens share one map.
         bias: `(heads | 1, queries, keys)`, added to the logits.
-        mask: `(batch | 1, *key_grid)`, True where a key may be attended. A query without any key gives zeros.
+        mask: `(batch | 1, *key_grid)`, True where a key may be attended, for tied axes anywhere along them. A query
+            without any key gives zeros.
+        pair_mask: `(batch | 1, queries, keys)`, True where that query may attend that key, on every line alike.
         causal: a query sees the keys up to its own place; for one attended axis of equal lengths.
-        scale: of the logits, `dim ** -0.5` by default.
+        scale: of the logits, by default `dim ** -0.5`, with tied axes `(dim * their lengths) ** -0.5`.
 
     Returns:
         `(batch, *query_grid, heads, value_dim)`.
@@ -44,43 +53,110 @@ def attend(
         ValueError: axes are repeated or out of range, or the shapes disagree.
 
     Source: Vaswani et al., "Attention Is All You Need" (2017), eq. 1; axial use: Ho et al., "Axial Attention in
-    Multidimensional Transformers" (2019).
+    Multidimensional Transformers" (2019); tied: Rao et al., "MSA Transformer" (2021), eq. 1.
     """
     rank = query.ndim - 3
-    attended = _checked_axes(query, key, value, axes, causal)
-    first, last = attended[0], attended[-1]
-    adjacent = last - first + 1 == len(attended)
-    if bias is not None or not adjacent:
-        # A bias belongs to the heads alone: the batch axes that would join them must go in front instead.
-        order = [axis for axis in range(rank) if axis not in attended] + attended
-        permutation = [0, *(axis + 1 for axis in order), rank + 1, rank + 2]
-        query, key, value = (tensor.permute(permutation) for tensor in (query, key, value))
-        mask = mask.permute(permutation[:-2]) if mask is not None else None
-        first, last = rank - len(attended), rank - 1
+    attended, shared = _checked(query, key, value, axes, tied, causal)
+    others = [axis for axis in range(rank) if axis not in attended and axis not in shared]
+    between = any(attended[0] < axis < attended[-1] for axis in others)
+    if bias is not None or between:
+        # A bias belongs to the heads alone, so no axis may join them.
+        before, after = others, []
     else:
-        permutation = None
+        before = [axis for axis in others if axis < attended[0]]
+        after = others[len(before) :]
+    order = [0, *(axis + 1 for axis in before + attended + after), rank + 1, *(axis + 1 for axis in shared), rank + 2]
+    layout = _Layout(order, len(before), len(attended), len(after))
 
-    folded = F.scaled_dot_product_attention(
-        _fold(query, first, last),
-        _fold(key, first, last),
-        _fold(value, first, last),
-        attn_mask=_logit_mask(query, key, first, last, bias, mask, causal),
-        is_causal=causal and bias is None and mask is None,
+    if scale is None:
+        scale = (query.shape[-1] * _size([query.shape[axis + 1] for axis in shared])) ** -0.5
+    folded = softmax_attention(
+        layout.fold(query),
+        layout.fold(key),
+        layout.fold(value),
+        bias,
+        layout.visible(key, mask, pair_mask, shared),
+        causal=causal,
         scale=scale,
     )
-    out = folded.transpose(1, 2).reshape(*query.shape[:-1], value.shape[-1])
-    if permutation is None:
+    out = layout.unfold(folded, query, value.shape[-1])
+    if observer is None:
         return out
-    inverse = [permutation.index(axis) for axis in range(len(permutation))]
-    return out.permute(inverse)
+    return observer(AttendCall(query, key, value, attended, shared, bias, mask, pair_mask, causal, scale), out)
 
 
-def _checked_axes(query: Tensor, key: Tensor, value: Tensor, axes: Sequence[int], causal: bool) -> list[int]:
-    """The attended axes in order, from 0."""
+@dataclass(frozen=True)
+class AttendCall:
+    """What one call of `attend` was given, axes in order and counted from 0, the scale as it was used."""
+
+    query: Tensor
+    key: Tensor
+    value: Tensor
+    axes: list[int]
+    tied: list[int]
+    bias: Tensor | None
+    mask: Tensor | None
+    pair_mask: Tensor | None
+    causal: bool
+    scale: float
+
+
+#: Shown every call and its output while somebody inspects; what it returns is returned in the output's place. A plain
+#: global, since a context variable would break compiled graphs.
+observer: Callable[[AttendCall, Tensor], Tensor] | None = None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """How `(batch, *grid, heads, dim)` lies in the kernel's `(batch before, after heads, attended, tied dim)`."""
+
+    order: list[int]
+    before: int
+    attended: int
+    after: int
+
+    def fold(self, tensor: Tensor) -> Tensor:
+        moved = tensor.permute(self.order)
+        first, last = 1 + self.before, 1 + self.before + self.attended
+        heads = last + self.after + 1
+        batch, length, lines, features = (
+            _size(moved.shape[start:stop])
+            for start, stop in ((0, first), (first, last), (last, heads), (heads, moved.ndim))
+        )
+        return moved.reshape(batch, length, lines, features).transpose(1, 2)
+
+    def unfold(self, folded: Tensor, query: Tensor, value_dim: int) -> Tensor:
+        sizes = [query.shape[axis] for axis in self.order[:-1]]
+        inverse = [self.order.index(axis) for axis in range(len(self.order))]
+        return folded.transpose(1, 2).reshape(*sizes, value_dim).permute(inverse)
+
+    def visible(self, key: Tensor, mask: Tensor | None, pair_mask: Tensor | None, tied: list[int]) -> Tensor | None:
+        """Both masks as one that is broadcastable to `(batch before, after heads, queries, keys)`."""
+        seen = None
+        if mask is not None:
+            shown = mask.expand(key.shape[0], *key.shape[1:-2])[..., None, None]
+            for axis in tied:
+                shown = shown.any(axis + 1, keepdim=True)
+            seen = self.fold(shown)[..., 0][:, :, None]
+            if self.after:
+                seen = seen.repeat_interleave(key.shape[-2], 1)
+        if pair_mask is not None:
+            lines = _size([key.shape[axis] for axis in self.order[1 : 1 + self.before]])
+            pairs = pair_mask if len(pair_mask) == 1 else pair_mask.repeat_interleave(lines, 0)
+            seen = pairs[:, None] if seen is None else pairs[:, None] & seen
+        return seen
+
+
+def _checked(
+    query: Tensor, key: Tensor, value: Tensor, axes: Sequence[int], tied: Sequence[int], causal: bool
+) -> tuple[list[int], list[int]]:
+    """The attended and the tied axes in order, from 0."""
     rank = query.ndim - 3
-    attended = sorted(axis + rank if axis < 0 else axis for axis in axes)
-    if not attended or attended[0] < 0 or attended[-1] >= rank or len(set(attended)) < len(attended):
-        raise ValueError(f"axes: found {tuple(axes)}, expected distinct axes of a grid of rank {rank}")
+    attended, shared = (sorted(axis + rank if axis < 0 else axis for axis in group) for group in (axes, tied))
+    every = attended + shared
+    if not attended or min(every) < 0 or max(every) >= rank or len(set(every)) < len(every):
+        beside = f" and tied {tuple(tied)}" if tied else ""
+        raise ValueError(f"axes: found {tuple(axes)}{beside}, expected distinct axes of a grid of rank {rank}")
     if key.shape[:-1] != value.shape[:-1]:
         raise ValueError(f"value: found shape {tuple(value.shape)}, expected the grid and heads of {tuple(key.shape)}")
     for axis in range(-1, rank + 1):  # the batch, the grid, the heads
@@ -89,44 +165,7 @@ def _checked_axes(query: Tensor, key: Tensor, value: Tensor, axes: Sequence[int]
             raise ValueError(f"key: found shape {tuple(key.shape)}, expected {tuple(query.shape)} but for axes {axes}")
     if causal and len(attended) > 1:
         raise ValueError(f"causal: found {len(attended)} attended axes, expected one")
-    return attended
-
-
-def _fold(tensor: Tensor, first: int, last: int) -> Tensor:
-    """`(batch, *grid, heads, dim)` to `(batch * before, after * heads, length, dim)`: 4-D, as every kernel wants it."""
-    # Inductor of torch 2.14 miscompiles this kernel on permuted inputs of rank 5 and above; rank 4 is right.
-    before, length, after = (
-        _product(tensor, 0, first + 1),
-        _product(tensor, first + 1, last + 2),
-        tensor.shape[last + 2 : -1],
-    )
-    folded = tensor.reshape(before, length, _size(after), tensor.shape[-1])
-    return folded.transpose(1, 2)
-
-
-def _logit_mask(
-    query: Tensor, key: Tensor, first: int, last: int, bias: Tensor | None, mask: Tensor | None, causal: bool
-) -> Tensor | None:
-    """What the kernel adds to or hides from the logits: broadcastable to `(batch, heads, queries, keys)` as folded."""
-    visible = None
-    if mask is not None:
-        heads = key.shape[-2]
-        shown = mask.expand(key.shape[0], *key.shape[1:-2])[..., None].expand(*key.shape[:-1])
-        visible = _fold(shown[..., None], first, last).transpose(-1, -2)
-        if last + 2 == key.ndim - 2:  # no grid axis went into the heads: one row serves them all
-            visible = visible[:, :1] if heads > 1 else visible
-    if causal and (bias is not None or visible is not None):
-        length = key.shape[first + 1]
-        lower = torch.ones(length, length, dtype=torch.bool, device=key.device).tril()
-        visible = lower if visible is None else visible & lower
-    if bias is None:
-        return visible
-    logits = bias.to(query.dtype)[None]
-    return logits if visible is None else logits.masked_fill(~visible, float("-inf"))
-
-
-def _product(tensor: Tensor, start: int, stop: int) -> int:
-    return _size(tensor.shape[start:stop])
+    return attended, shared
 
 
 def _size(lengths: Sequence[int]) -> int:

@@ -1,0 +1,151 @@
+"""Which kernel computes a softmax attention: the one place where the path is chosen, and the only caller of SDPA."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.precision import computes_in_bf16
+
+# Up to these many keys plain batched products beat the fused kernel on a CPU, whose blocks are larger than that.
+EXPLICIT_KEYS = 16
+EXPLICIT_KEYS_IN_TRAINING = 32
+# CUDA kernels put the batch and the heads on grid axes that end here.
+CUDA_GRID_LIMIT = 65535
+
+
+def softmax_attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None = None,
+    visible: Tensor | None = None,
+    *,
+    causal: bool = False,
+    scale: float,
+) -> Tensor:
+    r"""`softmax(scale q k^T + bias) v` by the cheapest path for its lengths, dtype, device and need of gradients.
+
+    ==================================  ==========================================================================
+    on a GPU                            the fused kernel (scaled_dot_product_attention)
+    on a CPU, few keys                  explicit products: the fused kernel is made for long rows
+    on a CPU, a bias that is trained    explicit products: with it the fused kernel falls back to slow ones
+    on a CPU, otherwise                 the fused kernel; its memory is linear in the tokens
+    on a CPU, 16-bit numbers            computed in fp32, unless there are instructions for bf16 and no gradients
+    ==================================  ==========================================================================
+
+    All four-dimensional: the fused kernel on permuted inputs of rank 5 and above is miscompiled by the Inductor of
+    torch 2.14, and slow without it.
+
+    Args:
+        query: `(batch, heads, queries, dim)`, of any strides, as the other two.
+        key: `(batch, heads, keys, dim)`.
+        value: `(batch, heads, keys, value_dim)`.
+        bias: `(heads | 1, queries, keys)`.
+        visible: bool, broadcastable to `(batch, heads, queries, keys)`; a query that sees no key gives zeros.
+        causal: a query sees the keys up to its own place.
+        scale: of the products.
+
+    Returns:
+        `(batch, heads, queries, value_dim)`.
+    """
+    if query.device.type == "cuda" and max(query.shape[0], query.shape[1]) > CUDA_GRID_LIMIT:
+        return _in_parts(query, key, value, bias, visible, causal, scale)
+    dtype = query.dtype
+    trains = torch.is_grad_enabled() and any(
+        tensor is not None and tensor.requires_grad for tensor in (query, key, value, bias)
+    )
+    if query.device.type == "cpu":
+        if dtype.itemsize == 2 and (trains or dtype == torch.float16 or not computes_in_bf16(query.device)):
+            query, key, value = query.float(), key.float(), value.float()
+        biased = trains and bias is not None and bias.requires_grad
+        if biased or key.shape[2] <= (EXPLICIT_KEYS_IN_TRAINING if trains else EXPLICIT_KEYS):
+            return _explicit(query, key, value, bias, visible, causal, scale).to(dtype)
+    plainly_causal = causal and bias is None and visible is None
+    if causal and not plainly_causal:
+        visible = _lower(query, key) if visible is None else visible & _lower(query, key)
+    mask = visible
+    if bias is not None:
+        logits = bias.to(query.dtype)[None]
+        mask = logits if visible is None else logits.masked_fill(~visible, float("-inf"))
+    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=plainly_causal, scale=scale)
+    return mixed.to(dtype)
+
+
+def attention_weights(
+    query: Tensor,
+    key: Tensor,
+    bias: Tensor | None = None,
+    visible: Tensor | None = None,
+    *,
+    causal: bool = False,
+    scale: float,
+) -> Tensor:
+    """The softmax map `(batch, heads, queries, keys)` of `softmax_attention`; rows of zeros where no key is seen."""
+    batch, heads, queries, dim = query.shape
+    keys = key.shape[2]
+    rows = query.reshape(batch * heads, queries, dim)
+    columns = key.reshape(batch * heads, keys, dim).transpose(1, 2)
+    if bias is None:
+        products = torch.baddbmm(rows.new_empty(()), rows, columns, beta=0, alpha=scale)
+    else:
+        added = bias.to(rows.dtype).expand(batch, heads, queries, keys).reshape(batch * heads, queries, keys)
+        products = torch.baddbmm(added, rows, columns, alpha=scale)
+    logits = products.view(batch, heads, queries, keys)
+    if causal:
+        visible = _lower(query, key) if visible is None else visible & _lower(query, key)
+    if visible is None:
+        return logits.softmax(-1)
+    # Not -inf: a row of nothing else would be NaN, and so would its gradient.
+    weights = logits.masked_fill(~visible, torch.finfo(logits.dtype).min).softmax(-1)
+    return weights.masked_fill(~visible.any(-1, keepdim=True), 0.0)
+
+
+def _explicit(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    causal: bool,
+    scale: float,
+) -> Tensor:
+    weights = attention_weights(query, key, bias, visible, causal=causal, scale=scale)
+    batch, heads, queries, keys = weights.shape
+    mixed = weights.view(-1, queries, keys) @ value.reshape(batch * heads, keys, -1)
+    return mixed.view(batch, heads, queries, -1)
+
+
+def _lower(query: Tensor, key: Tensor) -> Tensor:
+    return torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=key.device).tril()
+
+
+def _in_parts(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    bias: Tensor | None,
+    visible: Tensor | None,
+    causal: bool,
+    scale: float,
+) -> Tensor:
+    """The same by parts of the longer of the batch and the heads, none longer than a CUDA grid."""
+    axis = 0 if query.shape[0] >= query.shape[1] else 1
+
+    def part(tensor: Tensor | None, along: int, start: int) -> Tensor | None:
+        if tensor is None or tensor.ndim <= along or along < 0 or tensor.shape[along] == 1:
+            return tensor
+        return tensor.narrow(along, start, min(CUDA_GRID_LIMIT, tensor.shape[along] - start))
+
+    parts = []
+    for start in range(0, query.shape[axis], CUDA_GRID_LIMIT):
+        q, k, v = (
+            tensor.narrow(axis, start, min(CUDA_GRID_LIMIT, tensor.shape[axis] - start))
+            for tensor in (query, key, value)
+        )
+        # The bias has no batch axis.
+        parts.append(
+            softmax_attention(
+                q, k, v, part(bias, axis - 1, start), part(visible, axis, start), causal=causal, scale=scale
+            )
+        )
+    return torch.cat(parts, axis)

@@ -3,25 +3,49 @@
 from collections.abc import Sequence
 from typing import Literal
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.attention.attend import attend
 
+#: Where "auto" changes from full to axial attention: up to about here the one long product is the cheaper one.
+FULL_ATTENTION_TOKENS = 1000
+
 
 class AxialAttention(nn.Module):
-    r"""Multi-head self-attention along each axis of a channel-last grid in turn, for any rank.
+    r"""Multi-head self-attention along each axis of a channel-last grid, for any rank.
 
-    With `A_i(x) = W_o,i attend(q_i, k_i, v_i, axis i)` and `q_i, k_i, v_i = W_qkv,i x`, each axis has its own weights::
+    With `A_i(x) = attend(q, k, v, axis i)` and `q, k, v = W_qkv,i x` for each axis i of the d attended ones::
 
-        order "sum":         y = sum_i A_i(x)
-        order "sequential":  y = A_d(... A_2(A_1(x)))
+        order "sum":          y = sum_i (W_o,i A_i(x) + b_i)
+        order "sequential":   x_0 = x,  x_i = W_o,i A_i(x_{i-1}) + b_i,  y = x_d
+        order "concatenate":  y = W_o [A_1(x); ...; A_d(x)] + b,  each A_i with heads / d heads of its own
 
     No residual and no norm: those belong to the block around it. Cost `4 N dim sum_i S_i` floating-point operations
-    for N tokens on a grid `S_1 x ... x S_d` beside the projections, instead of `4 N^2 dim` for full attention.
+    for N tokens on a grid `S_1 x ... x S_d` beside the projections (`8 N dim^2` each), instead of `4 N^2 dim` for full
+    attention; memory linear in N.
+
+    Args:
+        dim: channels of a token.
+        heads: of each axis; of all of them together in the order "concatenate".
+        ndim: rank of the grid.
+        axes: the axes that attend, all by default; the others are batch.
+        order: how the axes follow each other.
+        share: one set of projections for all axes: a d-th of the parameters and, in the order "sum", of their time.
+        causal: a token sees those before it and itself.
+        qkv_bias: whether queries, keys and values have a bias.
+        attention: "full" attends over all `axes` jointly with one set of projections, "auto" does so up to about
+            1000 tokens, where that is the cheaper one, and is axial with shared projections above. A model with
+            "auto" is another function on either side: train it on the side where it will be used.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 
-    Source: Ho et al., "Axial Attention in Multidimensional Transformers" (2019), section 3.
+    Raises:
+        ValueError: dim is no multiple of heads, or the options contradict each other.
+
+    Source: Ho et al., "Axial Attention in Multidimensional Transformers" (2019), section 3; heads shared out between
+    the axes: Dong et al., "CSWin Transformer" (2022), section 3.2.
     """
 
     def __init__(
@@ -31,31 +55,87 @@ class AxialAttention(nn.Module):
         *,
         ndim: int = 2,
         axes: Sequence[int] | None = None,
-        order: Literal["sum", "sequential"] = "sum",
+        order: Literal["sum", "sequential", "concatenate"] = "sum",
+        share: bool = False,
         causal: bool = False,
+        qkv_bias: bool = False,
+        attention: Literal["axial", "full", "auto"] = "axial",
     ) -> None:
         super().__init__()
+        self.axes = tuple(range(ndim)) if axes is None else tuple(axes)
         if dim % heads:
             raise ValueError(f"dim: found {dim}, expected a multiple of heads = {heads}")
-        if order not in ("sum", "sequential"):
-            raise ValueError(f"order: found {order!r}, expected 'sum' or 'sequential'")
-        self.heads, self.ndim, self.order, self.causal = heads, ndim, order, causal
-        self.axes = tuple(range(ndim)) if axes is None else tuple(axes)
-        self.qkv = nn.ModuleList(nn.Linear(dim, 3 * dim, bias=False) for _ in self.axes)
-        self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in self.axes)
+        if order not in ("sum", "sequential", "concatenate"):
+            raise ValueError(f"order: found {order!r}, expected 'sum', 'sequential' or 'concatenate'")
+        if order == "concatenate" and heads % len(self.axes):
+            raise ValueError(f"heads: found {heads}, expected a multiple of the {len(self.axes)} axes that share them")
+        if attention not in ("axial", "full", "auto"):
+            raise ValueError(f"attention: found {attention!r}, expected 'axial', 'full' or 'auto'")
+        if attention != "axial" and (causal or not (share or order == "concatenate")):
+            raise ValueError(f"attention: found {attention!r}, expected share=True and not causal, or 'axial'")
+        self.heads, self.ndim, self.order, self.causal, self.attention = heads, ndim, order, causal, attention
+        sets = 1 if share or order == "concatenate" else len(self.axes)
+        self.qkv = nn.ModuleList(nn.Linear(dim, 3 * dim, bias=qkv_bias) for _ in range(sets))
+        self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in range(sets))
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         """Mix `x` `(batch, *grid, dim)`; `mask` `(batch | 1, *grid)` is True where a token may be attended to."""
         if x.ndim != self.ndim + 2:
             raise ValueError(f"x: found rank {x.ndim}, expected (batch, {self.ndim} grid axes, dim)")
-        total: Tensor | None = None
-        for axis, qkv, out in zip(self.axes, self.qkv, self.out, strict=True):
-            # Per token and head q, k and v lie side by side, so folding any axis is a view.
-            query, key, value = qkv(x).unflatten(-1, (self.heads, 3, -1)).unbind(-2)
-            mixed: Tensor = out(attend(query, key, value, (axis,), mask=mask, causal=self.causal).flatten(-2))
-            if self.order == "sequential":
-                x = total = mixed
-            else:
-                total = mixed if total is None else total + mixed
-        assert total is not None
+        if self.attention == "full" or (self.attention == "auto" and self._tokens(x) <= FULL_ATTENTION_TOKENS):
+            return self._project(0, attend(*self._read(0, x), self.axes, mask=mask))
+        if self.order == "concatenate":
+            queries, keys, values = (tensor.chunk(len(self.axes), -2) for tensor in self._read(0, x))
+            mixed = [
+                attend(query, key, value, (axis,), mask=mask, causal=self.causal)
+                for axis, query, key, value in zip(self.axes, queries, keys, values, strict=True)
+            ]
+            return self._project(0, torch.cat(mixed, -2))
+        if self.order == "sequential":
+            for index, axis in enumerate(self.axes):
+                x = self._project(index, self._along(index, axis, x, mask))
+            return x
+        if len(self.qkv) == 1:
+            query, key, value = self._read(0, x)
+            total = attend(query, key, value, self.axes[:1], mask=mask, causal=self.causal)
+            for axis in self.axes[1:]:
+                total = total + attend(query, key, value, (axis,), mask=mask, causal=self.causal)
+            # The projection is linear: once, for the sum.
+            return self._project(0, total)
+        total = self._project(0, self._along(0, self.axes[0], x, mask))
+        for index, axis in enumerate(self.axes[1:], start=1):
+            total = total + self._project(index, self._along(index, axis, x, mask))
         return total
+
+    def _along(self, index: int, axis: int, x: Tensor, mask: Tensor | None) -> Tensor:
+        """`A_i(x)` as `(batch, *grid, heads, head_dim)`."""
+        if x.shape[1:-1][axis] == 1 and mask is None:
+            # A token alone attends to itself: neither query nor key changes anything.
+            qkv = self._set(self.qkv, index)
+            weight = torch.unflatten(qkv.weight, 0, (self.heads, 3, -1))[:, 2].flatten(0, 1)
+            bias = None if qkv.bias is None else torch.unflatten(qkv.bias, 0, (self.heads, 3, -1))[:, 2].flatten()
+            return torch.unflatten(F.linear(x, weight, bias), -1, (self.heads, -1))
+        return attend(*self._read(index, x), (axis,), mask=mask, causal=self.causal)
+
+    def _read(self, index: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Query, key and value `(batch, *grid, heads, head_dim)`."""
+        # Per token and head they lie side by side, so folding any axis is a view.
+        query, key, value = torch.unflatten(self._set(self.qkv, index)(x), -1, (self.heads, 3, -1)).unbind(-2)
+        return query, key, value
+
+    def _project(self, index: int, mixed: Tensor) -> Tensor:
+        out: Tensor = self._set(self.out, index)(mixed.flatten(-2))
+        return out
+
+    def _set(self, projections: nn.ModuleList, index: int) -> nn.Linear:
+        """The projection of the axis `index`, which may serve them all."""
+        projection = projections[min(index, len(projections) - 1)]
+        assert isinstance(projection, nn.Linear)
+        return projection
+
+    def _tokens(self, x: Tensor) -> int:
+        """How many tokens attend to each other jointly."""
+        tokens = 1
+        for axis in self.axes:
+            tokens *= x.shape[1:-1][axis]
+        return tokens

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor, nn
 
 from core.attention.attend import attend
@@ -36,7 +37,7 @@ class TrajectoryAttention(nn.Module):
         query, key, value = self.qkv(x).unflatten(-1, (self.heads, 3, -1)).unbind(-2)
         # The tokens of all frames t ask each frame s: the grid of the queries is (s, t * length), of the keys (s, j).
         asked = query.flatten(1, 2)[:, None].expand(-1, frames, -1, -1, -1)
-        points = attend(asked, key, value, (1,), mask=mask).flatten(-2).unflatten(2, (frames, length))
+        points = torch.unflatten(attend(asked, key, value, (1,), mask=mask).flatten(-2), 2, (frames, length))
 
         own = points.diagonal(dim1=1, dim2=2).movedim(-1, 1)
         query = self.trajectory_query(own).unflatten(-1, (self.heads, -1))[:, None]

@@ -1,0 +1,113 @@
+"""A grid of any rank cut into equal windows, and put together again."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Partition = Literal["block", "grid"]
+
+
+def fit(window: Sequence[int | None], grid: Sequence[int]) -> list[int]:
+    """The window on this grid: an axis of `None`, or one shorter than its window, is taken whole.
+
+    Raises:
+        ValueError: the window has another rank than the grid.
+    """
+    if len(window) != len(grid):
+        raise ValueError(f"grid: found the axes {tuple(grid)}, expected one for each of the window {tuple(window)}")
+    return [size if length is None else min(length, size) for length, size in zip(window, grid, strict=True)]
+
+
+def counts(window: Sequence[int], grid: Sequence[int]) -> list[int]:
+    """How many windows lie along each axis, the last of which may reach over the end."""
+    return [(size + length - 1) // length for length, size in zip(window, grid, strict=True)]
+
+
+def pad(x: Tensor, window: Sequence[int], mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    """Zeros at the end of each axis up to whole windows, and the mask of what is real.
+
+    Args:
+        x: `(batch, *grid, dim)`.
+        window: length along each grid axis.
+        mask: `(batch | 1, *grid)`, True where a cell counts; every cell when absent.
+
+    Returns:
+        Both padded alike, the mask with False. The mask stays `None` where nothing is masked and nothing is padded.
+
+    Raises:
+        ValueError: the mask is not boolean or does not fit `x`.
+    """
+    grid = x.shape[1:-1]
+    if mask is not None and (mask.dtype != torch.bool or mask.shape[1:] != grid or mask.shape[0] not in (1, len(x))):
+        raise ValueError(
+            f"mask: found {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of {(len(x), *grid)} or {(1, *grid)}"
+        )
+    missing = [count * length - size for count, length, size in zip(counts(window, grid), window, grid, strict=True)]
+    if not any(missing):
+        return x, mask
+    if mask is None:
+        mask = torch.ones(1, *grid, dtype=torch.bool, device=x.device)
+    widths = [width for amount in reversed(missing) for width in (0, amount)]
+    return F.pad(x, [0, 0, *widths]), F.pad(mask, widths, value=False)
+
+
+def split(x: Tensor, window: Sequence[int], partition: Partition = "block") -> Tensor:
+    r"""The windows of a grid, as a view.
+
+    An axis of length `S` with windows of `p` cells becomes `(S / p, p)`::
+
+        "block": window i holds the cells i p, i p + 1, ..., i p + p - 1            (neighbours)
+        "grid":  window i holds the cells i, i + S / p, ..., i + (p - 1) S / p      (spread over the whole axis)
+
+    `(batch, *grid, *rest)` in, `(batch, *counts, *window, *rest)` out.
+
+    Source: Tu et al., "MaxViT: Multi-Axis Vision Transformer" (2022), section 3.2.
+    """
+    rank = len(window)
+    for axis in reversed(range(rank)):
+        x = x.unflatten(axis + 1, (-1, window[axis]) if partition == "block" else (window[axis], -1))
+    return x.permute(_order(rank, x.ndim, partition))
+
+
+def merge(windows: Tensor, rank: int, partition: Partition = "block") -> Tensor:
+    """The inverse of `split`: `(batch, *counts, *window, *rest)` to `(batch, *grid, *rest)`, with one copy."""
+    order = _order(rank, windows.ndim, partition)
+    x = windows.permute([order.index(axis) for axis in range(windows.ndim)])
+    for axis in range(rank):
+        x = x.flatten(axis + 1, axis + 2)
+    return x
+
+
+def _order(rank: int, ndim: int, partition: Partition) -> list[int]:
+    """Where `split` takes each of its axes from, once every grid axis has become two that lie side by side."""
+    first, second = range(1, 2 * rank, 2), range(2, 2 * rank + 1, 2)
+    outer, inner = (first, second) if partition == "block" else (second, first)
+    return [0, *outer, *inner, *range(2 * rank + 1, ndim)]
+
+
+def to_windows(
+    x: Tensor, window: Sequence[int], partition: Partition = "block", mask: Tensor | None = None
+) -> tuple[Tensor, Tensor | None]:
+    """The cells of each window as one sequence, the grid padded to whole windows.
+
+    `(batch, *grid, dim)` to `(batch, windows, tokens, dim)`, with `(batch | 1, windows, tokens)`, True where a token
+    is real and may be attended; that mask is `None` where every token is.
+    """
+    rank = len(window)
+    x, mask = pad(x, window, mask)
+    tokens = split(x, window, partition).flatten(rank + 1, 2 * rank).flatten(1, rank)
+    if mask is not None:
+        mask = split(mask, window, partition).flatten(rank + 1, 2 * rank).flatten(1, rank)
+    return tokens, mask
+
+
+def from_windows(tokens: Tensor, window: Sequence[int], grid: Sequence[int], partition: Partition = "block") -> Tensor:
+    """The inverse of `to_windows`, without the padding: `(batch, windows, tokens, dim)` to `(batch, *grid, dim)`."""
+    x = tokens.unflatten(2, list(window)).unflatten(1, counts(window, grid))
+    x = merge(x, len(window), partition)
+    for axis, size in enumerate(grid):
+        x = x.narrow(axis + 1, 0, size)
+    return x

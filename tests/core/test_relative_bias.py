@@ -1,0 +1,77 @@
+"""The relative bias against its definition, read cell by cell, and against other libraries' tables."""
+
+import itertools
+
+import pytest
+import torch
+
+from core.attention.relative_bias import RelativeBias
+
+WINDOWS = [(5,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
+
+
+def numbered(window: tuple[int, ...], heads: int = 2) -> RelativeBias:
+    """A table whose every entry differs."""
+    module = RelativeBias(window, heads).double()
+    torch.nn.init.normal_(module.table)
+    return module
+
+
+def by_definition(module: RelativeBias, window: tuple[int, ...]) -> torch.Tensor:
+    cells = list(itertools.product(*map(range, window)))
+    bias = torch.empty(module.table.shape[-1], len(cells), len(cells), dtype=torch.float64)
+    for (i, query), (j, key) in itertools.product(enumerate(cells), enumerate(cells)):
+        offset = tuple(q - k + w - 1 for q, k, w in zip(query, key, module.window, strict=True))
+        bias[:, i, j] = module.table[offset].detach()
+    return bias
+
+
+@pytest.mark.parametrize("window", WINDOWS)
+def test_reads_the_offset_of_query_and_key(window):
+    module = numbered(window)
+    assert torch.equal(module(), by_definition(module, window))
+
+
+@pytest.mark.parametrize(("window", "smaller"), [((5,), (2,)), ((3, 4), (2, 4)), ((2, 3, 2), (1, 2, 2))])
+def test_smaller_window_reads_the_same_offsets(window, smaller):
+    module = numbered(window)
+    assert torch.equal(module(smaller), by_definition(module, smaller))
+
+
+def test_every_entry_of_the_table_is_used_as_often_as_its_offset_occurs():
+    module = RelativeBias((3, 2), 1).double()
+    module().sum().backward()
+    times = torch.tensor([1.0, 2, 3, 2, 1])[:, None] * torch.tensor([1.0, 2, 1])
+    assert torch.equal(module.table.grad[..., 0], times.double())
+
+
+def test_loads_the_table_of_timm_by_a_reshape():
+    layers = pytest.importorskip("timm.layers", reason="needs timm")
+    for window in ((3, 4), (7, 7)):
+        peer = layers.RelPosBias(window, 3)
+        module = RelativeBias(window, 3)
+        module.table.data = peer.relative_position_bias_table.data.view_as(module.table)
+        assert torch.equal(module(), peer.get_bias()[0])
+
+
+def test_loads_the_tables_of_cobevt_by_a_reshape(shared_parity):
+    flat = torch.load(shared_parity / "bev/fax_modules_nuscenes.pt", weights_only=True)["Attention2D_relpos"]
+    joint = torch.load(shared_parity / "bev/fax_modules_opv2v.pt", weights_only=True)["Attention3D"]
+    tables = (
+        ((8, 8), flat["state_dict"]["rel_pos_bias.weight"], flat["rel_pos_indices"]),
+        (
+            (3, 4, 4),
+            joint["state_dict"]["relative_position_bias_table.weight"],
+            joint["state_dict"]["relative_position_index"],
+        ),
+    )
+    for window, table, index in tables:
+        module = RelativeBias(window, 4)
+        module.table.data = table.view_as(module.table)
+        assert torch.equal(module(), table[index].permute(2, 0, 1))
+
+
+@pytest.mark.parametrize("window", [(3,), (3, 5), (4, 4)])
+def test_refuses_a_window_beyond_its_own(window):
+    with pytest.raises(ValueError, match="window: found"):
+        RelativeBias((3, 4), 1)(window)

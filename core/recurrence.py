@@ -52,6 +52,14 @@ def linear_recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], *, rev
     return states
 
 
+def previous(tensor: Tensor, axes: Sequence[int], *, reverse: bool = False) -> Tensor:
+    """At each place of the grid what `tensor` holds at the place before in raster order; zero at the first place.
+
+    Shapes, `axes` and `reverse` as for `linear_recurrence`. Cost: one copy.
+    """
+    return _shift(tensor, [axis + 1 for axis in axes], reverse)
+
+
 # An operator of its own: compilers and export see one node of any size instead of a loop over its lengths.
 @torch.library.custom_op("transect::linear_recurrence", mutates_args=())
 def _recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
@@ -72,8 +80,8 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
     decay, states = ctx.saved_tensors
     # The gradient of h_t is grad_t plus what h_{t+1} hands back, decay_{t+1} times its own gradient.
     handed_back = _recurrence(decay, decay * grad, ctx.axes, not ctx.reverse)
-    total = grad + _previous(handed_back, ctx.axes, not ctx.reverse)
-    return total * _previous(states, ctx.axes, ctx.reverse), total, None, None
+    total = grad + _shift(handed_back, ctx.axes, not ctx.reverse)
+    return total * _shift(states, ctx.axes, ctx.reverse), total, None, None
 
 
 _recurrence.register_autograd(_gradient, setup_context=_save)
@@ -105,18 +113,18 @@ def _scan(decay: Tensor, update: Tensor, axes: list[int], reverse: bool) -> Tens
         last = t
     if outer:
         ends = _scan(products.narrow(inner, last, 1), states.narrow(inner, last, 1), outer, reverse)
-        states.addcmul_(products, _previous(ends, outer, reverse))
+        states.addcmul_(products, _shift(ends, outer, reverse))
     return states
 
 
-def _previous(tensor: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
-    """At each place of the grid what `tensor` holds at the place before; zero at the first."""
+def _shift(tensor: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
+    """`previous` for axes of the tensor itself."""
     *outer, inner = axes
     length = tensor.shape[inner]
     start, end = tensor.narrow(inner, 0, length - 1), tensor.narrow(inner, length - 1, 1)
     if reverse:
         start, end = tensor.narrow(inner, 1, length - 1), tensor.narrow(inner, 0, 1)
-    border = _previous(end, outer, reverse) if outer else torch.zeros_like(end)
+    border = _shift(end, outer, reverse) if outer else torch.zeros_like(end)
     return torch.cat((start, border) if reverse else (border, start), inner)
 
 

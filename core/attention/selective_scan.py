@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.recurrence import linear_recurrence
+from core.selective_recurrence import selective_recurrence
 
 
 class SelectiveScan(nn.Module):
@@ -95,18 +95,15 @@ class SelectiveScan(nn.Module):
         """The directions' outputs `y_k`, summed: `(batch, *grid, channels)` in and out, float32 or above."""
         projected = F.linear(u, self.x_proj_weight.flatten(0, 1))
         projected = torch.unflatten(projected, -1, (-1, sum(self.splits)))
-        dtype = torch.promote_types(u.dtype, torch.float32)
-        u, rates = u.to(dtype), -self.A_log.to(dtype).exp().transpose(1, 2)
-        total = u * self.D.to(dtype).sum(0)
+        rates = -self.A_log.to(torch.promote_types(self.A_log.dtype, torch.float32)).exp().transpose(1, 2)
+        total = u * self.D.to(rates.dtype).sum(0)
         directions = [(order, reverse) for reverse in (False, True) for order in self.orders]
         for k, (order, reverse) in enumerate(directions):
             low_rank, write, read = torch.split(projected[..., k, :], self.splits, -1)
-            step = F.softplus(F.linear(low_rank, self.dt_proj_weight[k]).to(dtype) + self.dt_proj_bias[k].to(dtype))
-            # States before channels: the innermost axis of every operation is then the long one.
-            decay = torch.exp(step[..., None, :] * rates[k])
-            update = (step * u)[..., None, :] * write[..., None].to(dtype)
-            states = linear_recurrence(decay, update, order, reverse=reverse)
-            total = total + (states * read[..., None].to(dtype)).sum(-2)
+            delta = F.linear(low_rank, self.dt_proj_weight[k])
+            total = total + selective_recurrence(
+                u, delta, self.dt_proj_bias[k], rates[k], write, read, order, reverse=reverse
+            )
         return total
 
 

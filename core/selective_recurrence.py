@@ -1,0 +1,240 @@
+"""The recurrence of a selective state-space model, block by block, so that its states are never all in memory."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.recurrence import linear_recurrence, previous
+
+BLOCK_ELEMENTS = {"cpu": 2**19}
+"""States computed at once: as many as stay in the processor's cache; an accelerator wants far larger operations."""
+ACCELERATOR_BLOCK_ELEMENTS = 2**26
+
+
+def selective_recurrence(
+    u: Tensor,
+    delta: Tensor,
+    bias: Tensor,
+    rates: Tensor,
+    write: Tensor,
+    read: Tensor,
+    axes: Sequence[int],
+    *,
+    reverse: bool = False,
+) -> Tensor:
+    r"""The selective scan of `u` over a grid in raster order.
+
+    With E channels of N states each::
+
+        s_t = softplus(delta_t + bias)
+        h_t = exp(s_t rates) h_{t-1} + s_t u_t write_t,   h_{-1} = 0
+        y_t = sum_n read_t[n] h_t[n]
+
+    The grid is cut into blocks along the outermost of `axes`; a block's steps, decays and states are made, used and
+    dropped, and only its last state goes on to the next. The gradient makes them once more. So memory beside inputs
+    and output is that of one block: neither `T E N` states nor `T E` steps for T tokens are kept.
+
+    Cost `11 T E N` floating-point operations, three times that with the gradient. All in float32 (float64 for
+    float64), whatever the inputs.
+
+    Args:
+        u: `(batch, *grid, channels)`.
+        delta: the step before bias and softplus, of the same shape.
+        bias: `(channels,)`.
+        rates: `(states, channels)`, negative for states that fade.
+        write: `(batch, *grid, states)`, often called B.
+        read: `(batch, *grid, states)`, often called C.
+        axes: all grid axes, outermost first, counted from 0 after the batch.
+        reverse: run t from the last place of the grid to the first.
+
+    Returns:
+        `(batch, *grid, channels)`, float32 or float64.
+
+    Raises:
+        ValueError: the shapes disagree, or `axes` are not those of the grid.
+
+    Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces" (2023), algorithm 2 and
+    section 3.3.2 (recomputation).
+    """
+    if sorted(axes) != list(range(u.ndim - 2)):
+        raise ValueError(f"axes: found {tuple(axes)}, expected a permutation of the {u.ndim - 2} grid axes")
+    channels, states = u.shape[-1], rates.shape[0]
+    per_token = (*u.shape[:-1], states)
+    for name, tensor, expected in (
+        ("delta", delta, u.shape),
+        ("bias", bias, (channels,)),
+        ("rates", rates, (states, channels)),
+        ("write", write, per_token),
+        ("read", read, per_token),
+    ):
+        if tensor.shape != expected:
+            raise ValueError(f"{name}: found shape {tuple(tensor.shape)}, expected {tuple(expected)}")
+    y: Tensor = _forward(u, delta, bias, rates, write, read, list(axes), reverse)[0]
+    return y
+
+
+# Operators of their own: compilers and export see one node of any size, and the gradient may remake the states.
+@torch.library.custom_op("transect::selective_recurrence", mutates_args=())
+def _forward(
+    u: Tensor,
+    delta: Tensor,
+    bias: Tensor,
+    rates: Tensor,
+    write: Tensor,
+    read: Tensor,
+    axes: Sequence[int],
+    reverse: bool,
+) -> tuple[Tensor, Tensor]:
+    """The outputs, and the states with which each block starts."""
+    dtype = _dtype(u)
+    y, starts = torch.empty(u.shape, dtype=dtype, device=u.device), _starts(u, rates, axes)
+    state = starts.new_zeros(starts.shape[1:])
+    for index, block in _blocks(u, len(starts), axes, reverse):
+        starts[index] = state
+        parts = [tensor.narrow(*block).to(dtype) for tensor in (u, delta, write, read)]
+        _, _, states = _states(*parts[:3], bias, rates, state, axes, reverse)
+        torch.sum(states * parts[3][..., None], -2, out=y.narrow(*block))
+        state = _corner(states, axes, last=not reverse)
+    return y, starts
+
+
+@_forward.register_fake
+def _(
+    u: Tensor,
+    delta: Tensor,
+    bias: Tensor,
+    rates: Tensor,
+    write: Tensor,
+    read: Tensor,
+    axes: Sequence[int],
+    reverse: bool,
+) -> tuple[Tensor, Tensor]:
+    return torch.empty(u.shape, dtype=_dtype(u), device=u.device), _starts(u, rates, axes)
+
+
+@torch.library.custom_op("transect::selective_recurrence_backward", mutates_args=())
+def _backward(
+    grad: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    bias: Tensor,
+    rates: Tensor,
+    write: Tensor,
+    read: Tensor,
+    starts: Tensor,
+    axes: Sequence[int],
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The gradients of u, delta, bias, rates, write and read."""
+    inputs = (u, delta, write, read)
+    grads = [torch.empty(tensor.shape, dtype=tensor.dtype, device=u.device) for tensor in inputs]
+    wide_rates = rates.to(starts.dtype)
+    grad_bias, grad_rates = starts.new_zeros(bias.shape), starts.new_zeros(rates.shape)
+    handed_back = starts.new_zeros(starts.shape[1:])
+    for index, block in reversed(list(_blocks(u, len(starts), axes, reverse))):
+        x, d, w, r, y = (tensor.narrow(*block).to(starts.dtype) for tensor in (*inputs, grad))
+        step, decay, states = _states(x, d, w, bias, rates, starts[index], axes, reverse)
+
+        # The gradient of h_t is what y_t asks of it plus what h_{t+1} hands back.
+        total = y[..., None, :] * r[..., None]
+        _corner(total, axes, last=not reverse).add_(handed_back)
+        handed = linear_recurrence(decay, decay * total, axes, reverse=not reverse)
+        handed_back = _corner(handed, axes, last=reverse)
+        total += previous(handed, axes, reverse=not reverse)
+
+        before = previous(states, axes, reverse=reverse)
+        _corner(before, axes, last=reverse).copy_(starts[index])
+        exponent = before.mul_(decay).mul_(total)
+        grad_update = (total * w[..., None]).sum(-2)
+        grad_delta = ((exponent * wide_rates).sum(-2) + grad_update * x) * torch.sigmoid(d + bias.to(d.dtype))
+
+        found = (
+            grad_update * step,
+            grad_delta,
+            (total * (step * x)[..., None, :]).sum(-1),
+            (states * y[..., None, :]).sum(-1),
+        )
+        for out, part in zip(grads, found, strict=True):
+            out.narrow(*block).copy_(part)
+        grad_bias += grad_delta.flatten(0, -2).sum(0)
+        grad_rates += (exponent * step[..., None, :]).flatten(0, -3).sum(0)
+    return grads[0], grads[1], grad_bias.to(bias.dtype), grad_rates.to(rates.dtype), grads[2], grads[3]
+
+
+@_backward.register_fake
+def _(
+    grad: Tensor,
+    u: Tensor,
+    delta: Tensor,
+    bias: Tensor,
+    rates: Tensor,
+    write: Tensor,
+    read: Tensor,
+    starts: Tensor,
+    axes: Sequence[int],
+    reverse: bool,
+) -> tuple[Tensor, ...]:
+    return tuple(tensor.new_empty(tensor.shape) for tensor in (u, delta, bias, rates, write, read))
+
+
+def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *tensors, ctx.axes, ctx.reverse = inputs
+    ctx.save_for_backward(*tensors, output[1])
+
+
+def _gradient(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    return (*_backward(grad, *ctx.saved_tensors, ctx.axes, ctx.reverse), None, None)
+
+
+_forward.register_autograd(_gradient, setup_context=_save)
+
+
+def _states(
+    u: Tensor,
+    delta: Tensor,
+    write: Tensor,
+    bias: Tensor,
+    rates: Tensor,
+    start: Tensor,
+    axes: Sequence[int],
+    reverse: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The steps, decays and states of a block that begins with `start`."""
+    step = F.softplus(delta + bias.to(delta.dtype))
+    # States before channels: the innermost axis of every operation is then the long one.
+    decay = torch.mul(step[..., None, :], rates.to(step.dtype)).exp_()
+    update = (step * u)[..., None, :] * write[..., None]
+    _corner(update, axes, last=reverse).addcmul_(_corner(decay, axes, last=reverse), start)
+    return step, decay, linear_recurrence(decay, update, axes, reverse=reverse)
+
+
+def _dtype(u: Tensor) -> torch.dtype:
+    return torch.promote_types(u.dtype, torch.float32)
+
+
+def _starts(u: Tensor, rates: Tensor, axes: Sequence[int]) -> Tensor:
+    """Room for a state `(batch, 1, ..., states, channels)` per block."""
+    length, elements = u.shape[axes[0] + 1], u.numel() * rates.shape[0]
+    wanted = -(-elements // BLOCK_ELEMENTS.get(u.device.type, ACCELERATOR_BLOCK_ELEMENTS))
+    blocks = torch.sym_max(1, torch.sym_min(wanted, length))
+    shape = (blocks, u.shape[0], *[1] * (u.ndim - 2), *rates.shape)
+    return torch.empty(shape, dtype=_dtype(u), device=u.device)
+
+
+def _blocks(u: Tensor, count: int, axes: Sequence[int], reverse: bool) -> Iterator[tuple[int, tuple[int, int, int]]]:
+    """The blocks in the order of the scan, numbered, as arguments of `narrow`: nearly equal parts of the first axis."""
+    axis = axes[0] + 1
+    borders = [u.shape[axis] * index // count for index in range(count + 1)]
+    blocks = [(axis, start, end - start) for start, end in pairwise(borders)]
+    return enumerate(blocks[::-1] if reverse else blocks)
+
+
+def _corner(tensor: Tensor, axes: Sequence[int], *, last: bool) -> Tensor:
+    """The first or the last place of the grid, as a view."""
+    for axis in axes:
+        tensor = tensor.narrow(axis + 1, tensor.shape[axis + 1] - 1 if last else 0, 1)
+    return tensor

@@ -118,7 +118,15 @@ def test_padding_neither_gives_nor_gets_a_gradient():
     assert torch.equal(gradient.abs().amax(-1) > 0, mask)
     found.sum().backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in module.parameters())
-    close(found[2], module.out.bias.expand(4, 5, 6))  # a list without a token
+
+
+@pytest.mark.parametrize("columns", [3, 40])  # few and many keys take different kernels
+def test_a_list_without_a_token_gives_zeros(columns):
+    module = tied(qkv_bias=True)
+    mask = torch.zeros(2, 4, columns, dtype=torch.bool)
+    mask[0, :2, :3] = True
+    with torch.no_grad():
+        close(module(torch.randn(2, 4, columns, 6).double(), mask)[1], module.out.bias.expand(4, columns, 6))
 
 
 @pytest.mark.parametrize("masked", [False, True])

@@ -4,14 +4,26 @@ from core.attention.attend import attend
 from core.attention.axial import AxialAttention
 from core.attention.deformable import MultiScaleDeformableAttention
 from core.attention.few_query import FewQueryAttention
+from core.attention.folded_cross import FoldedCrossAttention
 from core.attention.scene_axial import SceneAxialCrossAttention
+from core.attention.selective_scan import SelectiveScan
+from core.attention.space_time import SpaceTimeAxialAttention
 from core.attention.squeeze_axial import SqueezeAxialAttention
+from core.attention.tied import TiedAttention
+from core.attention.trajectory import AxialTrajectoryAttention
+from core.attention.window import WindowAttention
 
 __all__ = [
     "AxialAttention",
+    "AxialTrajectoryAttention",
     "FewQueryAttention",
+    "FoldedCrossAttention",
     "MultiScaleDeformableAttention",
     "SceneAxialCrossAttention",
+    "SelectiveScan",
+    "SpaceTimeAxialAttention",
     "SqueezeAxialAttention",
+    "TiedAttention",
+    "WindowAttention",
     "attend",
 ]

@@ -103,6 +103,74 @@ def test_cross_attention_to_another_length(grid, key_grid, axes):
     close(attend(query, key, value, axes), dense(query, key, value, axes))
 
 
+TIED = [((3, 4), (1,), (0,)), ((3, 4), (0,), (1,)), ((2, 3, 4), (1,), (0, 2)), ((2, 3, 4), (0, 2), (1,))]
+TIED_CASES = [*TIED, ((2, 3, 2, 2), (1, 2), (3,)), ((2, 3, 4), (2,), (0,))]
+
+
+def tied_loop(query, key, value, axes, tied, *, bias=None, mask=None, scale=None) -> Tensor:
+    """One map for each line of the other axes, summed over the tied ones place by place."""
+    grid = query.shape[1:-2]
+    out = torch.zeros(*query.shape[:-1], value.shape[-1], dtype=query.dtype)
+    alike = 1
+    for axis in tied:
+        alike *= grid[axis]
+    scale = (DIM * alike) ** -0.5 if scale is None else scale
+    others = [axis for axis in range(len(grid)) if axis not in axes and axis not in tied]
+    spots = places(grid).tolist()
+    for b, head in itertools.product(range(len(query)), range(HEADS)):
+        for line in {tuple(spot[axis] for axis in others) for spot in spots}:
+            on_line = [spot for spot in spots if tuple(spot[axis] for axis in others) == line]
+            attended = sorted({tuple(spot[axis] for axis in axes) for spot in on_line})
+            index = {place: number for number, place in enumerate(attended)}
+            logits = torch.zeros(len(attended), len(attended), dtype=query.dtype)
+            seen = torch.zeros(len(attended), dtype=torch.bool)
+            for first, second in itertools.product(on_line, on_line):
+                if all(first[axis] == second[axis] for axis in tied):
+                    i, j = (index[tuple(spot[axis] for axis in axes)] for spot in (first, second))
+                    logits[i, j] += scale * query[b, *first, head] @ key[b, *second, head]
+                    seen[j] |= True if mask is None else bool(mask[b, *second])
+            if bias is not None:
+                logits = logits + bias[head]
+            weights = logits.masked_fill(~seen, -torch.inf).softmax(-1).nan_to_num(0.0)
+            for first, second in itertools.product(on_line, on_line):
+                if all(first[axis] == second[axis] for axis in tied):
+                    i, j = (index[tuple(spot[axis] for axis in axes)] for spot in (first, second))
+                    out[b, *first, head] += weights[i, j] * value[b, *second, head]
+    return out
+
+
+@pytest.mark.parametrize(("grid", "axes", "tied"), TIED_CASES)
+def test_tied_axes_share_one_map(grid, axes, tied):
+    query, key, value = tensors(grid)
+    close(attend(query, key, value, axes, tied=tied), tied_loop(query, key, value, axes, tied))
+    mask = torch.rand(2, *grid) < 0.4
+    bias = torch.randn(HEADS, *2 * [int(torch.tensor([grid[axis] for axis in axes]).prod())]).double()
+    found = attend(query, key, value, axes, tied=tied, mask=mask, bias=bias, scale=0.3)
+    close(found, tied_loop(query, key, value, axes, tied, mask=mask, bias=bias, scale=0.3))
+
+
+@pytest.mark.parametrize(("grid", "axes"), [((3, 4), (0,)), ((3, 4), (1,)), ((2, 3, 4), (1,)), ((2, 3, 4), (0, 2))])
+@pytest.mark.parametrize("samples", [1, 2])
+def test_pair_mask_says_for_each_query_which_keys_it_sees(grid, axes, samples):
+    query, key, value = tensors(grid)
+    length = int(torch.tensor([grid[axis] for axis in axes]).prod())
+    pairs = torch.rand(samples, length, length) < 0.5
+    hidden = torch.zeros(2, HEADS, length, length, dtype=torch.float64).masked_fill(~pairs[:, None], -torch.inf)
+    mask = torch.rand(2, *grid) < 0.6
+    bias = torch.randn(HEADS, length, length, dtype=torch.float64)
+    for options in ({}, {"mask": mask}):
+        expected = [
+            dense(q[None], k[None], v[None], axes, bias=h, **{name: m[b : b + 1] for name, m in options.items()})
+            for b, (q, k, v, h) in enumerate(zip(query, key, value, hidden, strict=True))
+        ]
+        close(attend(query, key, value, axes, pair_mask=pairs, **options), torch.cat(expected))
+    expected = [
+        dense(q[None], k[None], v[None], axes, bias=bias + h, mask=m[None])
+        for q, k, v, h, m in zip(query, key, value, hidden, mask, strict=True)
+    ]
+    close(attend(query, key, value, axes, pair_mask=pairs, mask=mask, bias=bias), torch.cat(expected))
+
+
 def test_scale_replaces_the_default():
     query, key, value = tensors((3, 4))
     close(attend(query, key, value, (1,), scale=0.25), dense(query, key, value, (1,), scale=0.25))
@@ -171,6 +239,8 @@ def test_bf16_keeps_the_softmax_in_full_precision():
         ((0, 0), {}, "axes"),
         ((0, -2), {}, "axes"),
         ((0, 1), {"causal": True}, "causal"),
+        ((0,), {"tied": (0,)}, "tied"),
+        ((0,), {"tied": (2,)}, "tied"),
     ],
 )
 def test_refuses_axes_that_make_no_sense(axes, options, words):

@@ -1,0 +1,208 @@
+"""The cases of `benchmarks.core`: our mechanism, its input, its arithmetic, and peers that do the same mathematics."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import axial_attention
+import torch
+from timm.models.maxxvit import MaxxVitTransformerCfg, PartitionAttentionCl
+from torch import nn
+
+from benchmarks.peers import EinsumAxial, EinsumTied, EinsumWindow, ExpandedCross, TorchAxial
+from core.attention import (
+    AxialAttention,
+    AxialTrajectoryAttention,
+    FoldedCrossAttention,
+    NeighborhoodAttention,
+    SpaceTimeAxialAttention,
+    TiedAttention,
+    WindowAttention,
+)
+
+DIM, HEADS = 128, 8
+
+
+@dataclass(frozen=True)
+class Case:
+    """One row of the table, in every precision that it names."""
+
+    name: str
+    ours: Callable[[], nn.Module]
+    shapes: list[tuple[int, ...]]
+    forward_flops: float
+    peers: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
+    bf16: bool = False
+    training: bool = True
+    rounds: int = 7
+
+
+def axial_flops(grid: tuple[int, ...], batch: int = 1, dim: int = DIM, axes: tuple[int, ...] | None = None) -> float:
+    """Projections `8 N dim^2` and attention `4 N S_i dim` for each axis."""
+    tokens = batch * size(grid)
+    return sum(8 * tokens * dim**2 + 4 * tokens * grid[axis] * dim for axis in axes or range(len(grid)))
+
+
+def size(grid: tuple[int, ...]) -> int:
+    """How many cells it has."""
+    return int(torch.tensor(grid).prod())
+
+
+def axial(grid: tuple[int, ...], *, bf16: bool = False, rounds: int = 7, full: bool = False) -> Case:
+    """Axial attention in the parallel-sum form."""
+    axes = tuple(range(len(grid)))
+    peers: dict[str, Callable[[], nn.Module]] = {
+        "lucidrains": lambda: axial_attention.AxialAttention(DIM, len(grid), HEADS),
+        "nn.MHA": lambda: TorchAxial(DIM, HEADS, axes),
+        "einsum": lambda: EinsumAxial(DIM, HEADS, axes),
+    }
+    if full:
+        peers["full"] = lambda: AxialAttention(DIM, HEADS, ndim=len(grid), share=True, attention="full")
+    return Case(
+        f"axial {'x'.join(map(str, grid))}",
+        lambda: AxialAttention(DIM, HEADS, ndim=len(grid)),
+        [(1, *grid, DIM)],
+        axial_flops(grid),
+        peers,
+        bf16,
+        rounds=rounds,
+    )
+
+
+def shared(side: int) -> Case:
+    """One set of projections for both axes, against a set for each."""
+    return Case(
+        f"axial, shared {side}x{side}",
+        lambda: AxialAttention(DIM, HEADS, share=True),
+        [(1, side, side, DIM)],
+        8 * side**2 * DIM**2 + 8 * side**3 * DIM,
+        {"own projections": lambda: AxialAttention(DIM, HEADS)},
+    )
+
+
+def automatic(side: int) -> Case:
+    """What "auto" chooses, against both that it chooses from."""
+    tokens = side**2
+    return Case(
+        f"axial, auto {side}x{side}",
+        lambda: AxialAttention(DIM, HEADS, share=True, attention="auto"),
+        [(4, side, side, DIM)],
+        4 * (8 * tokens * DIM**2 + 4 * tokens * DIM * (tokens if tokens <= 1000 else 2 * side)),
+        {
+            "axial": lambda: AxialAttention(DIM, HEADS, share=True),
+            "full": lambda: AxialAttention(DIM, HEADS, share=True, attention="full"),
+        },
+    )
+
+
+def space_time(times: int, grid: tuple[int, int, int], batch: int = 1, dim: int = 256) -> Case:
+    """MORPH's attention in time and space; as there, an axis of length one needs the value alone."""
+    shape = (times, *grid)
+    axes = tuple(axis for axis in range(4) if shape[axis] > 1)
+    values = (3 - len([length for length in grid if length > 1])) * 4 * batch * size(shape) * dim**2
+    return Case(
+        f"space-time {'x'.join(map(str, (batch, *shape)))}",
+        lambda: SpaceTimeAxialAttention(dim, 4),
+        [(batch, *shape, dim)],
+        axial_flops(shape, batch, dim, axes) + values,
+        {
+            "nn.MHA": lambda: TorchAxial(dim, 4, axes if times > 1 else (1, 2, 3)),
+            "einsum": lambda: EinsumAxial(dim, 4, axes if times > 1 else (1, 2, 3)),
+        },
+    )
+
+
+def window(side: int, partition: str) -> Case:
+    """MaxViT's attention with its relative bias, windows of 8 x 8."""
+    cfg = MaxxVitTransformerCfg(dim_head=DIM // HEADS, window_size=(8, 8), grid_size=(8, 8), rel_pos_type="bias")
+
+    def timm_attention() -> nn.Module:
+        block = PartitionAttentionCl(DIM, partition_type=partition, cfg=cfg)
+        # The attention alone: neither the norms nor the feed-forward layer around it.
+        block.norm1 = block.mlp = block.norm2 = nn.Identity()
+        return TimmPartition(block)
+
+    tokens = side**2
+    return Case(
+        f"{partition} window {side}x{side}",
+        lambda: WindowAttention(DIM, HEADS, window=(8, 8), partition=partition, relative_bias=True),
+        [(1, side, side, DIM)],
+        8 * tokens * DIM**2 + 4 * tokens * 64 * DIM,
+        {"timm": timm_attention},
+        bf16=side == 64,
+    )
+
+
+class TimmPartition(nn.Module):
+    """timm's window or grid attention without the layers around it."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        self.block = block
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Mix `(batch, H, W, dim)`."""
+        mixed: torch.Tensor = self.block._partition_attn(x)
+        return mixed
+
+
+CASES = [
+    axial((64, 64), bf16=True, full=True),
+    axial((128, 128), bf16=True),
+    axial((256, 256), rounds=3),
+    axial((32, 32, 32), bf16=True, rounds=5),
+    axial((64, 64, 64), rounds=1),
+    shared(128),
+    automatic(24),
+    automatic(64),
+    window(64, "block"),
+    window(64, "grid"),
+    window(128, "block"),
+    window(128, "grid"),
+    Case(
+        "fused agents 5x32x32, window 8",
+        lambda: WindowAttention(DIM, 4, window=(5, 8, 8), relative_bias=True),
+        [(1, 5, 32, 32, DIM)],
+        8 * 5120 * DIM**2 + 4 * 5120 * 320 * DIM,
+        {"einsum": lambda: EinsumWindow(DIM, 4, (5, 8, 8))},
+    ),
+    Case(
+        "neighbourhood 64x64, kernel 7",
+        lambda: NeighborhoodAttention(DIM, 4, kernel=(7, 7)),
+        [(1, 64, 64, DIM)],
+        8 * 4096 * DIM**2 + 4 * 4096 * 49 * DIM,
+        {"block windows": lambda: WindowAttention(DIM, 4, window=(8, 8))},
+    ),
+    space_time(1, (16, 16, 16)),
+    space_time(4, (1, 32, 32)),
+    space_time(1, (1, 64, 64)),
+    Case(
+        "lists, tied rows 32x6x40",
+        lambda: TiedAttention(512, 8, qkv_bias=True),
+        [(32, 6, 40, 512)],
+        8 * 7680 * 512**2 + 4 * 7680 * 40 * 512,
+        {"einsum": lambda: EinsumTied(512, 8)},
+        rounds=5,
+    ),
+    Case(
+        "lists, columns 32x6x40",
+        lambda: AxialAttention(512, 8, axes=(0,), qkv_bias=True),
+        [(32, 6, 40, 512)],
+        8 * 7680 * 512**2 + 4 * 7680 * 6 * 512,
+        {"nn.MHA": lambda: TorchAxial(512, 8, (0,)), "einsum": lambda: EinsumAxial(512, 8, (0,))},
+        rounds=5,
+    ),
+    Case(
+        "lists, folded cross 32x10x40 to 150",
+        lambda: FoldedCrossAttention(512, 8, qkv_bias=True),
+        [(32, 10, 40, 512), (32, 150, 512)],
+        4 * 12800 * 512**2 + 4 * 4800 * 512**2 + 4 * 12800 * 150 * 512,
+        {"nn.MHA, expanded": lambda: ExpandedCross(512, 8)},
+        rounds=3,
+    ),
+    Case(
+        "trajectory 4x32x32",
+        lambda: AxialTrajectoryAttention(DIM, HEADS),
+        [(1, 4, 32, 32, DIM)],
+        2 * (8 * 4096 * DIM**2 + 4 * 4096 * 4 * 33 * DIM + 4 * 4096 * 4 * DIM**2 + 2 * 4096 * DIM**2),
+    ),
+]

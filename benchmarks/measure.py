@@ -1,0 +1,75 @@
+"""Time and memory of short computations, so that ratios hold on a machine that is busy with others."""
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+from torch.profiler import ProfilerActivity, profile
+
+Run = Callable[[], object]
+#: Of a sample's wall time, the share that one thread must have had a core for; below it the machine was busy.
+QUIET = 0.93
+
+
+def seconds(runs: Mapping[str, Run], device: torch.device, rounds: int, budget: float = 60.0) -> dict[str, float]:
+    """Median seconds of each run: CPU time of one thread, or on a GPU the time until it is done.
+
+    The runs take turns, so that a slow minute meets them all, and whatever was measured while the machine was busy
+    with others is measured again, up to three times as often. After `budget` seconds what is there must do.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in runs}
+    busy: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    _wait(device)
+    start = time.perf_counter()
+    for turn in range(3 * rounds):
+        for name, run in runs.items():
+            if len(samples[name]) == rounds:
+                continue
+            wall, cpu = time.perf_counter(), time.process_time()
+            run()
+            _wait(device)
+            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            if device.type == "cuda":
+                samples[name].append(wall)
+            else:
+                (samples if cpu >= QUIET * wall else busy)[name].append(cpu)
+        if turn and time.perf_counter() - start > budget:
+            break
+    return {name: statistics.median(samples[name] or busy[name]) for name in runs}
+
+
+def peak_bytes(run: Run, device: torch.device) -> int:
+    """The most memory that torch held at once during the run beyond what it held before, in bytes."""
+    run()
+    if device.type == "cuda":
+        _wait(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        _wait(device)
+        return torch.cuda.max_memory_allocated(device) - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        run()
+    assert profiler.profiler is not None
+    assert profiler.profiler.kineto_results is not None
+    events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
+    held = peak = 0
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        held += event.nbytes()
+        peak = max(peak, held)
+    return peak
+
+
+def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Floating-point operations per second of one large matrix product: what this device can do at best."""
+    size = 8192 if device.type == "cuda" else 1024
+    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
+    return 2 * size**3 / seconds({"matmul": lambda: left @ right}, device, rounds=7)["matmul"]
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

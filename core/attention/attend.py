@@ -79,19 +79,17 @@ def attend(
         causal=causal,
         scale=scale,
     )
-    out = layout.unfold(folded, query, value.shape[-1])
-    if observer is None:
-        return out
-    return observer(AttendCall(query, key, value, attended, shared, bias, mask, pair_mask, causal, scale), out)
+    if observer is not None:
+        observer(AttendCall(query, key, attended, shared, bias, mask, pair_mask, causal, scale))
+    return layout.unfold(folded, query, value.shape[-1])
 
 
 @dataclass(frozen=True)
 class AttendCall:
-    """What one call of `attend` was given, axes in order and counted from 0, the scale as it was used."""
+    """What one call of `attend` computed its map from; axes in order and counted from 0, the scale as it was used."""
 
     query: Tensor
     key: Tensor
-    value: Tensor
     axes: list[int]
     tied: list[int]
     bias: Tensor | None
@@ -101,9 +99,8 @@ class AttendCall:
     scale: float
 
 
-#: Shown every call and its output while somebody inspects; what it returns is returned in the output's place. A plain
-#: global, since a context variable would break compiled graphs.
-observer: Callable[[AttendCall, Tensor], Tensor] | None = None
+#: Shown every call while somebody inspects. A plain global, since a context variable would break compiled graphs.
+observer: Callable[[AttendCall], None] | None = None
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.attention.attend import attend
+
 
 class FewQueryAttention(nn.Module):
     r"""Multi-head cross-attention arranged for few queries: the key and value projections move to the queries' side.
@@ -50,17 +52,17 @@ class FewQueryAttention(nn.Module):
         query_bias, _, value_bias = self.in_proj_bias.chunk(3)
         projected = torch.unflatten(F.linear(query, query_weight, query_bias), -1, (heads, -1)).transpose(1, 2)
         absorbed = (projected @ torch.unflatten(key_weight, 0, (heads, -1))).flatten(1, 2)
-        if mask is not None:
-            mask = mask[:, None].expand(-1, heads, -1, -1).flatten(1, 2)[:, None]
+        pairs = None if mask is None else mask[:, None].expand(-1, heads, -1, -1).flatten(1, 2)
         # One head of all the heads' queries: their keys and values are the same tokens now.
-        read = F.scaled_dot_product_attention(
-            absorbed[:, None],
-            key[:, None].to(absorbed.dtype),
-            value[:, None].to(absorbed.dtype),
-            attn_mask=mask,
+        read = attend(
+            absorbed[:, :, None],
+            key[:, :, None].to(absorbed.dtype),
+            value[:, :, None].to(absorbed.dtype),
+            (0,),
+            pair_mask=pairs,
             scale=projected.shape[-1] ** -0.5,
         )
-        read = torch.unflatten(read[:, 0], 1, (heads, count))
+        read = torch.unflatten(read[:, :, 0], 1, (heads, count))
         values = read @ torch.unflatten(value_weight, 0, (heads, -1)).transpose(1, 2)
         values = values + torch.unflatten(value_bias, 0, (heads, 1, -1))
         out: Tensor = self.out_proj(values.transpose(1, 2).flatten(2))

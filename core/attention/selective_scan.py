@@ -25,11 +25,11 @@ class SelectiveScan(nn.Module):
     Every order of the axes is read forwards, then every order backwards. By default the orders are the rotations of
     the axes, so that each axis is innermost once: two directions in 1-D, and for images the four of SS2D
     (row by row, column by column, both reversed). Orders permute tokens only, so the projections of all directions
-    are taken in place and nothing is permuted or flipped; see `linear_recurrence` for the scan itself.
+    are taken in place and nothing is permuted or flipped; see `selective_recurrence` for the scan itself.
 
     For T tokens and K directions, cost `2 T E (2 dim + K (2 R + 2 N) + 3^d)` floating-point operations in the
-    projections and `11 T E N K` in the scans; memory linear in T, with `6 T E N K` numbers kept for the gradient.
-    Under autocast the scan keeps float32.
+    projections and `11 T E N K` in the scans; memory linear in T, with some `(K + 5) T E` numbers kept for the
+    gradient, whatever N. Under autocast the scan keeps float32.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 

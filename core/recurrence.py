@@ -48,7 +48,8 @@ def linear_recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], *, rev
     if not axes or len(set(axes)) < len(axes) or min(axes) < 0 or max(axes) >= rank:
         raise ValueError(f"axes: found {tuple(axes)}, expected distinct axes from 0 to {rank - 1}")
     dtype = torch.promote_types(torch.promote_types(decay.dtype, update.dtype), torch.float32)
-    states: Tensor = _recurrence(decay.to(dtype), update.to(dtype), [axis + 1 for axis in axes], reverse)
+    dims = [axis + 1 for axis in axes]
+    states: Tensor = torch.ops.transect.linear_recurrence(decay.to(dtype), update.to(dtype), dims, reverse)
     return states
 
 
@@ -60,14 +61,11 @@ def previous(tensor: Tensor, axes: Sequence[int], *, reverse: bool = False) -> T
     return _shift(tensor, [axis + 1 for axis in axes], reverse)
 
 
-# An operator of its own: compilers and export see one node of any size instead of a loop over its lengths.
-@torch.library.custom_op("transect::linear_recurrence", mutates_args=())
-def _recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
+def _compute(decay: Tensor, update: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
     return _scan(decay, update, list(axes), reverse).contiguous()
 
 
-@_recurrence.register_fake
-def _(decay: Tensor, update: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
+def _fake(decay: Tensor, update: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
     return update.new_empty(update.shape)
 
 
@@ -79,12 +77,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
     decay, states = ctx.saved_tensors
     # The gradient of h_t is grad_t plus what h_{t+1} hands back, decay_{t+1} times its own gradient.
-    handed_back = _recurrence(decay, decay * grad, ctx.axes, not ctx.reverse)
+    handed_back = torch.ops.transect.linear_recurrence(decay, decay * grad, ctx.axes, not ctx.reverse)
     total = grad + _shift(handed_back, ctx.axes, not ctx.reverse)
     return total * _shift(states, ctx.axes, ctx.reverse), total, None, None
-
-
-_recurrence.register_autograd(_gradient, setup_context=_save)
 
 
 def _scan(decay: Tensor, update: Tensor, axes: list[int], reverse: bool) -> Tensor:
@@ -132,3 +127,12 @@ def _chunk(length: int) -> int:
     """A length of chunks near the square root that needs little or no padding."""
     root = round(length**0.5)
     return min(range(root, 2 * root), key=lambda chunk: -length % chunk)
+
+
+# An operator of its own: compilers and export see one node of any size instead of a loop over its lengths.
+# Not by `torch.library.custom_op`, whose first call imports the whole compiler: seconds for every process.
+_NAME = "transect::linear_recurrence"
+torch.library.define(_NAME, "(Tensor decay, Tensor update, int[] axes, bool reverse) -> Tensor")
+torch.library.impl(_NAME, "CompositeExplicitAutograd", _compute)
+torch.library.register_fake(_NAME, _fake)
+torch.library.register_autograd(_NAME, _gradient, setup_context=_save)

@@ -74,12 +74,11 @@ def selective_recurrence(
     ):
         if tensor.shape != expected:
             raise ValueError(f"{name}: found shape {tuple(tensor.shape)}, expected {tuple(expected)}")
-    y: Tensor = _forward(u, delta, bias, rates, write, read, list(axes), reverse)[0]
+    y: Tensor
+    y, _ = torch.ops.transect.selective_recurrence(u, delta, bias, rates, write, read, list(axes), reverse)
     return y
 
 
-# Operators of their own: compilers and export see one node of any size, and the gradient may remake the states.
-@torch.library.custom_op("transect::selective_recurrence", mutates_args=())
 def _forward(
     u: Tensor,
     delta: Tensor,
@@ -103,8 +102,7 @@ def _forward(
     return y, starts
 
 
-@_forward.register_fake
-def _(
+def _fake_forward(
     u: Tensor,
     delta: Tensor,
     bias: Tensor,
@@ -117,7 +115,6 @@ def _(
     return torch.empty(u.shape, dtype=_dtype(u), device=u.device), _starts(u, rates, axes)
 
 
-@torch.library.custom_op("transect::selective_recurrence_backward", mutates_args=())
 def _backward(
     grad: Tensor,
     u: Tensor,
@@ -166,8 +163,7 @@ def _backward(
     return grads[0], grads[1], grad_bias.to(bias.dtype), grad_rates.to(rates.dtype), grads[2], grads[3]
 
 
-@_backward.register_fake
-def _(
+def _fake_backward(
     grad: Tensor,
     u: Tensor,
     delta: Tensor,
@@ -188,10 +184,11 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> N
 
 
 def _gradient(ctx: Any, grad: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-    return (*_backward(grad, *ctx.saved_tensors, ctx.axes, ctx.reverse), None, None)
-
-
-_forward.register_autograd(_gradient, setup_context=_save)
+    return (
+        *torch.ops.transect.selective_recurrence_backward(grad, *ctx.saved_tensors, ctx.axes, ctx.reverse),
+        None,
+        None,
+    )
 
 
 def _states(
@@ -239,3 +236,19 @@ def _corner(tensor: Tensor, axes: Sequence[int], *, last: bool) -> Tensor:
     for axis in axes:
         tensor = tensor.narrow(axis + 1, tensor.shape[axis + 1] - 1 if last else 0, 1)
     return tensor
+
+
+# Operators of their own: compilers and export see one node of any size, and the gradient may remake the states.
+_TENSORS = "Tensor u, Tensor delta, Tensor bias, Tensor rates, Tensor write, Tensor read"
+_NAME = "transect::selective_recurrence"
+torch.library.define(_NAME, f"({_TENSORS}, int[] axes, bool reverse) -> (Tensor, Tensor)")
+torch.library.define(
+    f"{_NAME}_backward",
+    f"(Tensor grad, {_TENSORS}, Tensor starts, int[] axes, bool reverse)"
+    " -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+torch.library.impl(_NAME, "CompositeExplicitAutograd", _forward)
+torch.library.impl(f"{_NAME}_backward", "CompositeExplicitAutograd", _backward)
+torch.library.register_fake(_NAME, _fake_forward)
+torch.library.register_fake(f"{_NAME}_backward", _fake_backward)
+torch.library.register_autograd(_NAME, _gradient, setup_context=_save)

@@ -108,7 +108,7 @@ class AxialTransformer(nn.Module):
             return nn.Sequential(*(block(*each) for each in layer * outer_layers))
 
         self.embed = nn.ModuleList(nn.Embedding(levels, dim) for _ in range(channels or 1))
-        self.positions = AxialPositions(dim, grid)
+        self.positions = AxialPositions(dim, grid, std=1.0)  # as large as the embedded values
         self.outer = nn.ModuleList(outer(axis) for axis in axes[:-1])
         self.inner = nn.Sequential(*(block(axes[-1], True) for _ in range(inner_layers)))
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, levels))

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,34 @@ def test_shift_moves_slices_one_place_on(axis):
     assert (found.select(axis + 1, 0) == 0).all()
     for place in range(1, h.shape[axis + 1]):
         assert torch.equal(found.select(axis + 1, place), h.select(axis + 1, place - 1))
+
+
+def test_an_image_model_is_its_two_equations():
+    """Written out for an image, shifts as padding and blocks as their formula."""
+    model, x = model_of((3, 4), None, outer_layers=2, inner_layers=2), data_of((3, 4), None)
+
+    def norm(layer: nn.LayerNorm, h: Tensor) -> Tensor:
+        return layer.weight * (h - h.mean(-1, keepdim=True)) / (h.var(-1, False, keepdim=True) + layer.eps).sqrt() + (
+            layer.bias
+        )
+
+    def through(blocks: nn.Sequential, h: Tensor, causal: list[tuple[int, bool]]) -> Tensor:
+        for block, (axis, masked) in zip(blocks, causal, strict=True):
+            assert (block.attention.axes, block.attention.causal) == ((axis,), masked)
+            h = h + block.attention(norm(block.attention_norm, h))
+            first, _, second = block.mlp
+            hidden = norm(block.mlp_norm, h) @ first.weight.T + first.bias
+            hidden = hidden * (1 + torch.erf(hidden / math.sqrt(2))) / 2
+            h = h + hidden @ second.weight.T + second.bias
+        return h
+
+    e = model.embed[0].weight[x]
+    p = model.positions.tables[0][:, None] + model.positions.tables[1][None, :]
+    u = through(model.outer[0], e + p, [(1, False), (0, True)] * 2)
+    down, right = nn.functional.pad(u, (0, 0, 0, 0, 1, -1)), nn.functional.pad(e, (0, 0, 1, -1))
+    h = through(model.inner, right + down + p, [(1, True)] * 2)
+    logits = norm(model.head[0], h) @ model.head[1].weight.T + model.head[1].bias
+    torch.testing.assert_close(model(x), logits, rtol=1e-12, atol=1e-12)
 
 
 # ---------------------------------------------------------------- likelihood and sampling
@@ -227,3 +256,12 @@ def test_eight_bit_levels_and_single_channels_are_read():
     model, x = model_of((3, 4), None), data_of((3, 4), None)
     with torch.no_grad():
         assert torch.equal(model(x.to(torch.uint8)), model(x))
+
+
+def test_the_example_of_its_document_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
+    assert code.count("range(200)") == 1
+    names: dict[str, object] = {}
+    exec(code.replace("range(200)", "range(3)"), names)
+    assert names["drawn"].shape == (4, 8, 8)
+    assert math.log(17) > float(names["nats"]) > 0

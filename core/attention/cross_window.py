@@ -105,11 +105,11 @@ class CrossWindowAttention(nn.Module):
         tokens, _ = to_windows(x, window, self.partition)
         keys, visible = to_windows(context, context_window, self.context_partition, mask)
         values = keys if value is None else to_windows(value, context_window, self.context_partition)[0]
-        projected = (
+        query, key, read = (
             layer(part).unflatten(-1, (self.heads, -1))
             for layer, part in ((self.query, tokens), (self.key, keys), (self.value, values))
         )
-        mixed = attend(*projected, (1,), mask=visible)
+        mixed = attend(query, key, read, (1,), mask=visible)
         return from_windows(self.out(mixed.flatten(-2)), window, grid, self.partition)
 
 

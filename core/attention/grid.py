@@ -10,6 +10,20 @@ from torch import Tensor
 Partition = Literal["block", "grid"]
 
 
+def check_mask(mask: Tensor, x: Tensor) -> None:
+    """Whether a mask `(batch | 1, *grid)` fits x `(batch, *grid, dim)`.
+
+    Raises:
+        ValueError: it is not boolean or has another shape.
+    """
+    grid = x.shape[1:-1]
+    if mask.dtype != torch.bool or mask.shape[1:] != grid or mask.shape[0] not in (1, len(x)):
+        raise ValueError(
+            f"mask: found {mask.dtype} of shape {tuple(mask.shape)}, "
+            f"expected torch.bool of {(len(x), *grid)} or {(1, *grid)}"
+        )
+
+
 def fit(window: Sequence[int | None], grid: Sequence[int]) -> list[int]:
     """The window on this grid: an axis of `None`, or one shorter than its window, is taken whole.
 
@@ -41,10 +55,8 @@ def pad(x: Tensor, window: Sequence[int], mask: Tensor | None = None) -> tuple[T
         ValueError: the mask is not boolean or does not fit `x`.
     """
     grid = x.shape[1:-1]
-    if mask is not None and (mask.dtype != torch.bool or mask.shape[1:] != grid or mask.shape[0] not in (1, len(x))):
-        raise ValueError(
-            f"mask: found {mask.dtype} of shape {tuple(mask.shape)}, expected torch.bool of {(len(x), *grid)} or {(1, *grid)}"
-        )
+    if mask is not None:
+        check_mask(mask, x)
     missing = [count * length - size for count, length, size in zip(counts(window, grid), window, grid, strict=True)]
     if not any(missing):
         return x, mask
@@ -68,7 +80,7 @@ def split(x: Tensor, window: Sequence[int], partition: Partition = "block") -> T
     """
     rank = len(window)
     for axis in reversed(range(rank)):
-        x = x.unflatten(axis + 1, (-1, window[axis]) if partition == "block" else (window[axis], -1))
+        x = torch.unflatten(x, axis + 1, (-1, window[axis]) if partition == "block" else (window[axis], -1))
     return x.permute(_order(rank, x.ndim, partition))
 
 
@@ -106,7 +118,7 @@ def to_windows(
 
 def from_windows(tokens: Tensor, window: Sequence[int], grid: Sequence[int], partition: Partition = "block") -> Tensor:
     """The inverse of `to_windows`, without the padding: `(batch, windows, tokens, dim)` to `(batch, *grid, dim)`."""
-    x = tokens.unflatten(2, list(window)).unflatten(1, counts(window, grid))
+    x = torch.unflatten(torch.unflatten(tokens, 2, list(window)), 1, counts(window, grid))
     x = merge(x, len(window), partition)
     for axis, size in enumerate(grid):
         x = x.narrow(axis + 1, 0, size)

@@ -1,0 +1,21 @@
+"""What attention does inside a model: maps, influence, importance of heads, and pictures of them."""
+
+from core.inspect.importance import head_importance
+from core.inspect.influence import influence
+from core.inspect.maps import AttentionMap, record
+from core.inspect.measures import entropy, mean_distance
+from core.inspect.pictures import attention_pictures, colours, heat_map, matrix, panels
+
+__all__ = [
+    "AttentionMap",
+    "attention_pictures",
+    "colours",
+    "entropy",
+    "head_importance",
+    "heat_map",
+    "influence",
+    "matrix",
+    "mean_distance",
+    "panels",
+    "record",
+]

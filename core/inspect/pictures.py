@@ -1,0 +1,181 @@
+"""Pictures of attention: uint8 `(height, width, 3)` tensors that any image library or MLflow takes."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from core.inspect.maps import AttentionMap
+
+# From low to high. The lightness of CIELAB rises evenly from 10 to 94 while the hue turns from violet to yellow, so
+# equal steps look equal, also to colour-blind eyes and on a grey print.
+_ANCHORS = (
+    (40, 4, 81),
+    (16, 48, 99),
+    (19, 77, 112),
+    (31, 106, 128),
+    (38, 136, 144),
+    (45, 169, 149),
+    (49, 204, 123),
+    (162, 226, 98),
+    (255, 241, 100),
+)
+_BLANK = 225  # the grey of what has no value
+_MARK = (255, 70, 60)
+_PANEL = 192  # pixels of a panel's longer side, or the number of its cells where there are more
+_GAP = 6
+
+
+def colours(values: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
+    """Values `(...)` as colours `(..., 3)`, uint8, from violet at `low` to yellow at `high`; NaN is light grey.
+
+    The limits are by default the least and the greatest value; beyond them colours stay at the ends.
+    """
+    values = values.detach().cpu()
+    table = torch.tensor(_ANCHORS, dtype=torch.float32)
+    place = _share(values, low, high).nan_to_num(0) * (len(table) - 1)
+    below = place.floor().clamp(max=len(table) - 2)
+    part = (place - below)[..., None]
+    mixed = table[below.long()] * (1 - part) + table[below.long() + 1] * part
+    return torch.where(values.isnan()[..., None], float(_BLANK), mixed).round().to(torch.uint8)
+
+
+def heat_map(
+    values: Tensor,
+    low: float | None = None,
+    high: float | None = None,
+    *,
+    mark: Sequence[int] | None = None,
+    image: Tensor | None = None,
+    cell: int | None = None,
+) -> Tensor:
+    """Values `(rows, columns)` as squares of one colour each.
+
+    Args:
+        values: may be NaN where there is none.
+        low: the value of the darkest colour, by default the least.
+        high: the value of the brightest colour, by default the greatest.
+        mark: (row, column) of a cell to frame in red.
+        image: uint8 `(height, width, 3)`, of any size, to show beneath in grey, the more so the lower the value.
+        cell: pixels of a square's side, by default as many as make a panel.
+    """
+    values = values.detach().cpu()
+    cell = max(1, _PANEL // max(values.shape)) if cell is None else cell
+    picture = _enlarged(colours(values, low, high), cell)
+    if image is not None:
+        size = picture.shape[:2]
+        grey = F.interpolate(image.movedim(-1, 0)[None].float().cpu(), size, mode="nearest")[0].mean(0)[..., None]
+        opacity = 0.2 + 0.6 * _enlarged(_share(values, low, high).nan_to_num(0)[..., None], cell)
+        picture = (grey + opacity * (picture - grey)).round().to(torch.uint8)
+    if mark is not None:
+        width = max(2, cell // 6)
+        top, left = (max(0, at * cell - width) for at in mark)
+        bottom, right = ((at + 1) * cell + width for at in mark)
+        inside = picture[mark[0] * cell : (mark[0] + 1) * cell, mark[1] * cell : (mark[1] + 1) * cell].clone()
+        picture[top:bottom, left:right] = torch.tensor(_MARK, dtype=torch.uint8)
+        picture[mark[0] * cell : (mark[0] + 1) * cell, mark[1] * cell : (mark[1] + 1) * cell] = inside
+    return picture
+
+
+def panels(pictures: Sequence[Tensor], columns: int = 4) -> Tensor:
+    """Pictures of one size side by side, white between them, in rows of `columns` from the top left."""
+    columns = min(columns, len(pictures))
+    height, width, _ = pictures[0].shape
+    rows = -(-len(pictures) // columns)
+    whole = torch.full((rows * (height + _GAP) - _GAP, columns * (width + _GAP) - _GAP, 3), 255, dtype=torch.uint8)
+    for index, picture in enumerate(pictures):
+        top, left = index // columns * (height + _GAP), index % columns * (width + _GAP)
+        whole[top : top + height, left : left + width] = picture
+    return whole
+
+
+def matrix(layers: Sequence[Tensor], low: float | None = None, high: float | None = None, *, cell: int = 32) -> Tensor:
+    """A number for each head of each layer: a row a layer, from the first at the top; a column a head.
+
+    Args:
+        layers: `(heads,)` each, as `head_importance(...).values()` are; layers of fewer heads end in grey.
+        low: the value of the darkest colour, by default the least.
+        high: the value of the brightest colour, by default the greatest.
+        cell: pixels of a square's side.
+    """
+    table = torch.full((len(layers), max(len(layer) for layer in layers)), float("nan"))
+    for row, layer in zip(table, layers, strict=True):
+        row[: len(layer)] = layer.detach().cpu()
+    picture = _enlarged(colours(table, low, high), cell)
+    picture[::cell], picture[:, ::cell] = 255, 255
+    return picture
+
+
+def attention_pictures(
+    maps: Sequence[AttentionMap], *, sample: int = 0, place: Sequence[int] | None = None, image: Tensor | None = None
+) -> dict[str, Tensor]:
+    """Pictures of recorded maps by artifact path, one panel a head.
+
+    ==================================  =============================================================================
+    attention/entropy.png               a row a map, a column a head: mean entropy, from 0 to that of a uniform map
+    attention/03.blocks.1/maps.png      queries down, keys across, averaged over the other axes; one scale for a map
+    attention/03.blocks.1/entropy.png   entropy of each query over the grid, from 0 to that of a uniform map
+    attention/03.blocks.1/query.png     what the query framed in red reads of the grid; each head has its own scale
+    ==================================  =============================================================================
+
+    The number is that of the call. Of a grid of more than two axes the last two are shown, in the plane of the query.
+
+    Args:
+        maps: as recorded.
+        sample: of the batch.
+        place: of the query where its grid has as many axes, by default and otherwise the middle.
+        image: uint8 `(height, width, 3)`, to lie beneath `query.png` of every two-dimensional grid.
+    """
+    pictures, overall = {}, []
+    for index, one in enumerate(maps):
+        folder = f"attention/{index:02}.{one.name or 'model'}"
+        grid = one.query_grid
+        weights = one.weights()[sample]
+        uniform = max(torch.tensor(float(weights.shape[-1])).log().item(), 1e-12)
+        mean = weights.flatten(0, -4).mean(0) if weights.ndim > 3 else weights
+        pictures[f"{folder}/maps.png"] = panels([heat_map(_shrunk(head), 0, float(mean.max())) for head in mean])
+
+        here = tuple(place) if place is not None and len(place) == len(grid) else tuple(size // 2 for size in grid)
+        entropy = one.entropy()[sample]
+        overall.append(entropy.flatten(0, -2).mean(0) / uniform)
+        shown = [0 if axis in one.tied else at for axis, at in enumerate(here)]
+        heads = _plane(entropy.movedim(-1, 0), shown)
+        pictures[f"{folder}/entropy.png"] = panels([heat_map(_shrunk(head), 0, uniform) for head in heads])
+
+        heads = _plane(one.at(here)[sample], here)
+        same = grid == one.key_grid and max(heads.shape[1:]) <= _PANEL
+        mark = ((0, here[0]) if len(grid) == 1 else here[-2:]) if same else None
+        beneath = image if len(grid) == 2 and same else None
+        pictures[f"{folder}/query.png"] = panels(
+            [heat_map(_shrunk(head), 0, mark=mark, image=beneath) for head in heads], 1 if len(grid) == 1 else 4
+        )
+    if overall:
+        pictures["attention/entropy.png"] = matrix(overall, 0, 1)
+    return pictures
+
+
+def _share(values: Tensor, low: float | None, high: float | None) -> Tensor:
+    """Where values lie between the limits, from 0 to 1; NaN stays."""
+    values = values.to(torch.float32)
+    known = values[~values.isnan()]
+    if low is None:
+        low = float(known.min()) if len(known) else 0.0
+    if high is None:
+        high = float(known.max()) if len(known) else 1.0
+    return ((values - low) / max(high - low, 1e-12)).clamp(0, 1)
+
+
+def _plane(values: Tensor, place: Sequence[int]) -> Tensor:
+    """The last two axes of `(heads, *grid)` through a place; a line becomes a plane of one row."""
+    return values[:, None] if values.ndim == 2 else values.movedim(0, -3)[tuple(place)[:-2]]
+
+
+def _shrunk(values: Tensor) -> Tensor:
+    """Means of neighbouring cells where there are more of them than a panel has pixels."""
+    rows, columns = values.shape
+    return F.adaptive_avg_pool2d(values[None].float(), (min(rows, _PANEL), min(columns, _PANEL)))[0]
+
+
+def _enlarged(picture: Tensor, cell: int) -> Tensor:
+    return picture.repeat_interleave(cell, 0).repeat_interleave(cell, 1)

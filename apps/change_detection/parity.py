@@ -124,7 +124,8 @@ def _squeeze_axial(case: Mapping[str, Any]) -> Tensor:
     args = case["args"]
     module = SqueezeAxialAttention(args["dim"], args["key_dim"], args["num_heads"], args["attn_ratio"])
     published = "backbone.trans1.transformer_blocks.0.attn."
-    out: Tensor = _filled(module, case, "backbone.stages.2.2.attention.", published)(case["inputs"])
+    attention = _filled(module, case, "backbone.stages.2.2.attention.", published)
+    out: Tensor = attention(case["inputs"].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     return out
 
 

@@ -6,9 +6,8 @@ from torch import Tensor
 
 from core.precision import computes_in_bf16
 
-# Up to these many keys plain batched products beat the fused kernel on a CPU, whose blocks are larger than that.
+# Up to so many keys plain batched products beat the fused kernel on a CPU, whose blocks are larger than that.
 EXPLICIT_KEYS = 16
-EXPLICIT_KEYS_IN_TRAINING = 32
 # CUDA kernels put the batch and the heads on grid axes that end here.
 CUDA_GRID_LIMIT = 65535
 
@@ -58,7 +57,7 @@ def softmax_attention(
         if dtype.itemsize == 2 and (trains or dtype == torch.float16 or not computes_in_bf16(query.device)):
             query, key, value = query.float(), key.float(), value.float()
         biased = trains and bias is not None and bias.requires_grad
-        if biased or key.shape[2] <= (EXPLICIT_KEYS_IN_TRAINING if trains else EXPLICIT_KEYS):
+        if biased or key.shape[2] <= EXPLICIT_KEYS:
             return _explicit(query, key, value, bias, visible, causal, scale).to(dtype)
     plainly_causal = causal and bias is None and visible is None
     if causal and not plainly_causal:

@@ -51,7 +51,7 @@ class SqueezeAxialAttention(nn.Module):
 
     Cost `2 heads key_dim (1 + value_ratio) (H^2 + W^2)` floating-point operations beside the convolutions.
 
-    Shapes: channel first, since most of it is convolution: `(batch, dim, H, W)` in, the same out.
+    Shapes: `(batch, H, W, dim)` in, the same out; inside, the convolutions see the channels first, as a view.
 
     Source: Wan et al., "SeaFormer: Squeeze-enhanced Axial Transformer for Mobile Semantic Segmentation" (2023),
     eq. 3 to 6.
@@ -70,11 +70,11 @@ class SqueezeAxialAttention(nn.Module):
         self.detail_pointwise = ConvBN(2 * keys + value_dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix `x` `(batch, dim, H, W)`."""
-        qkv: Tensor = self.qkv(x)
+        """Mix `x` `(batch, H, W, dim)`."""
+        qkv: Tensor = self.qkv(x.permute(0, 3, 1, 2))
         grid = qkv.permute(0, 2, 3, 1)
         rows, columns = self.row(grid.mean(2)), self.column(grid.mean(1))
         value = qkv[:, -self.value_dim :]
         gate: Tensor = self.project(F.relu6(value + rows[..., None] + columns[..., None, :]))
         detail: Tensor = self.detail_pointwise(F.relu6(self.detail_depthwise(qkv)))
-        return F.hardsigmoid(gate) * detail
+        return (F.hardsigmoid(gate) * detail).permute(0, 2, 3, 1)

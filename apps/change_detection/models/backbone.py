@@ -71,7 +71,7 @@ class SeaFormerBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix along the axes, then per place."""
-        x = x + self.drop_path(self.attention(x))
+        x = x + self.drop_path(self.attention(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
         mlp = self.narrow(F.relu6(self.depthwise(self.widen(x)), inplace=True))
         out: Tensor = x + self.drop_path(mlp)
         return out

@@ -1,16 +1,12 @@
-"""Each mechanism against its equation written out naively in float64, and what all of them must withstand."""
+"""The mechanisms of mask-based change detection against their equations, written out naively in float64."""
 
-import copy
-import io
 import math
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.attention import (
-    AxialAttention,
     FewQueryAttention,
     MultiScaleDeformableAttention,
     SceneAxialCrossAttention,
@@ -36,11 +32,8 @@ def randomised(module: nn.Module) -> nn.Module:
 def case(name: str) -> tuple[nn.Module, tuple]:
     """A small mechanism and inputs for it, in float64."""
     torch.manual_seed(0)
-    if name.startswith("axial"):
-        grid = {"axial_1d": (4,), "axial_2d": (3, 3), "axial_3d": (2, 2, 2), "axial_4d": (2, 1, 2, 3)}[name]
-        return randomised(AxialAttention(4, 2, ndim=len(grid))), (torch.randn(2, *grid, 4).double(),)
     if name == "squeeze_axial":
-        return randomised(SqueezeAxialAttention(4, 2, heads=2)), (torch.randn(2, 4, 3, 5).double(),)
+        return randomised(SqueezeAxialAttention(4, 2, heads=2)), (torch.randn(2, 3, 5, 4).double(),)
     if name == "scene_axial":
         sizes = [(2, 3, 8), (2, 3, 8), (2, 5, 8), (2, 4, 8), (2, 4, 5, 8)]
         return randomised(SceneAxialCrossAttention(8, 2)), tuple(torch.randn(size).double() for size in sizes)
@@ -56,52 +49,8 @@ def case(name: str) -> tuple[nn.Module, tuple]:
     )
 
 
-NAMES = ["axial_1d", "axial_2d", "axial_3d", "axial_4d", "squeeze_axial", "scene_axial", "few_query", "deformable"]
-
-
-def run(module: nn.Module, inputs: tuple) -> Tensor:
-    return module(*inputs, SHAPES) if isinstance(module, MultiScaleDeformableAttention) else module(*inputs)
-
-
-class Bound(nn.Module):
-    """A mechanism of tensors alone, as export and compile take it."""
-
-    def __init__(self, module: nn.Module) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        return run(self.module, inputs)
-
-
 def close(found: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
-
-
-# ---------------------------------------------------------------- equations
-
-
-@pytest.mark.parametrize("order", ["sum", "sequential"])
-@pytest.mark.parametrize("grid", [(4,), (3, 4), (4, 4), (2, 3, 4), (2, 1, 2, 3)])
-def test_axial_equals_multi_head_attention_of_each_line(grid, order):
-    dim, heads = 6, 2
-    module = randomised(AxialAttention(dim, heads, ndim=len(grid), order=order))
-    x = torch.randn(2, *grid, dim).double()
-    total, current = torch.zeros_like(x), x
-    for axis, (qkv, out) in enumerate(zip(module.qkv, module.out, strict=True)):
-        lines = (current if order == "sequential" else x).movedim(axis + 1, -2)
-        mixed = torch.empty_like(lines)
-        for index in torch.cartesian_prod(*[torch.arange(size) for size in lines.shape[:-2]]).view(-1, lines.ndim - 2):
-            line = lines[tuple(index)]
-            parts = []
-            for head in range(heads):
-                rows = qkv.weight.view(heads, 3, dim // heads, dim)[head]
-                q, k, v = (line @ rows[i].T for i in range(3))
-                parts.append((q @ k.T / math.sqrt(dim // heads)).softmax(-1) @ v)
-            mixed[tuple(index)] = torch.cat(parts, -1) @ out.weight.T + out.bias
-        current = mixed.movedim(-2, axis + 1)
-        total = total + current
-    close(module(x), current if order == "sequential" else total)
 
 
 def test_few_query_equals_multi_head_attention():
@@ -137,7 +86,7 @@ def test_squeeze_axial_equals_its_equation():
     module, (x,) = case("squeeze_axial")
     heads, key_dim, keys = 2, 2, 4
     norm = lambda part, image: part.norm(part.conv(image))  # noqa: E731
-    qkv = norm(module.qkv, x)
+    qkv = norm(module.qkv, x.permute(0, 3, 1, 2))
     query, key, value = qkv[:, :keys], qkv[:, keys : 2 * keys], qkv[:, 2 * keys :]
     encoded = []
     for part, squeezed in ((module.row, 3), (module.column, 2)):
@@ -152,7 +101,7 @@ def test_squeeze_axial_equals_its_equation():
         encoded.append(norm(part.encode, F.relu6(torch.cat(outs, 1)).unsqueeze(squeezed)))
     gate = norm(module.project, F.relu6(value + encoded[0] + encoded[1]))
     detail = norm(module.detail_pointwise, F.relu6(norm(module.detail_depthwise, qkv)))
-    close(module(x), F.relu6(gate + 3) / 6 * detail)
+    close(module(x), (F.relu6(gate + 3) / 6 * detail).permute(0, 2, 3, 1))
 
 
 def test_deformable_equals_reading_every_sample_in_turn():
@@ -205,67 +154,3 @@ def test_folded_norm_equals_convolution_then_norm():
         module = randomised(ConvBN(4, 8, 3, groups=groups, stride=stride))
         x = torch.randn(2, 4, 5, 7).double()
         close(module(x), module.norm(module.conv(x)))
-
-
-# ---------------------------------------------------------------- what all must withstand
-
-
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("axial_1d", "axial_4d")])
-def test_gradients_by_finite_differences(name):
-    module, inputs = case(name)
-    names, parameters = zip(*module.named_parameters(), strict=True)
-
-    def function(*tensors: Tensor) -> Tensor:
-        count = len(inputs)
-        bound = Bound(module)
-        state = {f"module.{key}": tensor for key, tensor in zip(names, tensors[count:], strict=True)}
-        return torch.func.functional_call(bound, state, tensors[:count])
-
-    tensors = [tensor.requires_grad_() for tensor in (*inputs, *parameters)]
-    assert torch.autograd.gradcheck(function, tensors, fast_mode=True)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_samples_do_not_see_each_other(name):
-    module, inputs = case(name)
-    alone = [run(module, tuple(tensor[i : i + 1] for tensor in inputs)) for i in range(2)]
-    close(run(module, inputs), torch.cat(alone))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_strides_of_the_input_do_not_matter(name):
-    module, inputs = case(name)
-    strided = tuple(tensor.transpose(0, -1).contiguous().transpose(0, -1) for tensor in inputs)
-    assert not strided[0].is_contiguous()
-    close(run(module, strided), run(module, inputs))
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_state_survives_a_file_and_a_copy(name):
-    module, inputs = case(name)
-    expected = run(module, inputs)
-    buffer = io.BytesIO()
-    torch.save(module.state_dict(), buffer)
-    buffer.seek(0)
-    other = copy.deepcopy(module)
-    for parameter in other.parameters():
-        nn.init.zeros_(parameter)
-    other.load_state_dict(torch.load(buffer, weights_only=True))
-    assert torch.equal(run(other, inputs), expected)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_export_keeps_the_result(name):
-    module, inputs = case(name)
-    exported = torch.export.export(Bound(module), inputs).module()
-    close(exported(*inputs), run(module, inputs))
-
-
-# Inductor is slow to compile, and the axial grids are where it has miscompiled attention: the others trace only.
-@pytest.mark.parametrize(("name", "backend"), [(n, "inductor" if n == "axial_3d" else "aot_eager") for n in NAMES])
-def test_compiles_to_one_graph_with_the_same_result(name, backend):
-    module, inputs = case(name)
-    torch._dynamo.reset()
-    with torch.no_grad():
-        compiled = torch.compile(Bound(module), fullgraph=True, dynamic=False, backend=backend)
-        close(compiled(*inputs), run(module, inputs))

@@ -97,8 +97,8 @@ class CrossWindowAttention(nn.Module):
         context_paired = _paired(self.context_window, counts(context_window, context_grid))
         if paired != context_paired:
             raise ValueError(f"context: found {context_paired} windows, expected {paired} as the queries have")
-        if len(context) != len(x):
-            raise ValueError(f"context: found a batch of {len(context)}, expected {len(x)} as the queries have")
+        if context.shape[0] != x.shape[0]:
+            raise ValueError(f"context: found a batch of {context.shape[0]}, expected {x.shape[0]} as the queries have")
         if value is not None and value.shape[:-1] != context.shape[:-1]:
             raise ValueError(f"value: found shape {tuple(value.shape)}, expected the grid of {tuple(context.shape)}")
 

@@ -17,10 +17,10 @@ def check_mask(mask: Tensor, x: Tensor) -> None:
         ValueError: it is not boolean or has another shape.
     """
     grid = x.shape[1:-1]
-    if mask.dtype != torch.bool or mask.shape[1:] != grid or mask.shape[0] not in (1, len(x)):
+    if mask.dtype != torch.bool or mask.shape[1:] != grid or mask.shape[0] not in (1, x.shape[0]):
         raise ValueError(
             f"mask: found {mask.dtype} of shape {tuple(mask.shape)}, "
-            f"expected torch.bool of {(len(x), *grid)} or {(1, *grid)}"
+            f"expected torch.bool of {tuple(x.shape[:-1])} or {(1, *grid)}"
         )
 
 

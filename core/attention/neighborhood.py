@@ -91,7 +91,7 @@ class NeighborhoodAttention(nn.Module):
         mixed = attend(query, key, value, (0,), mask=visible, pair_mask=near).flatten(0, 1).flatten(1)
 
         # A block that reaches over the end repeats its last query: any of the equal results will do.
-        places = torch.arange(len(mixed), device=x.device)
+        places = torch.arange(mixed.shape[0], device=x.device)
         place = torch.zeros(batch * cells, dtype=torch.long, device=x.device).scatter(0, queries.flatten(), places)
         out: Tensor = self.out(mixed.index_select(0, place))
         return out.view(x.shape)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.attention.axial import AxialAttention
-from core.attention.grid import from_windows, merge, split, to_windows
+from core.attention.grid import fit, from_windows, merge, split, to_windows
 from core.attention.window import WindowAttention
 
 DIM, HEADS = 6, 2
@@ -114,6 +114,13 @@ def test_padding_is_masked_and_taken_off_again(grid, window, partition):
 
 def test_nothing_is_masked_where_nothing_is_padded():
     assert to_windows(torch.randn(1, 4, 6, 3), (2, 3))[1] is None
+
+
+def test_an_axis_shorter_than_its_window_is_taken_whole_without_padding():
+    assert fit((8, None, 2), (3, 5, 4)) == [3, 5, 2]
+    tokens, visible = to_windows(torch.randn(1, 3, 4, 3), fit((8, 2), (3, 4)))
+    assert tokens.shape == (1, 2, 6, 3)
+    assert visible is None
 
 
 # ---------------------------------------------------------------- the equation

@@ -1,9 +1,9 @@
 """Bits per dimension on scikit-learn's 8x8 digits: `python -m benchmarks.digits`.
 
-The Axial Transformer against a categorical of each pixel alone and a PixelCNN of equal parameters: same images, same
-embedding and positions, same optimiser, schedule and number of epochs, three seeds each. The epoch is chosen by the
+The Axial Transformer against a categorical of each pixel alone and a PixelCNN of equal parameters (within 5 %): same
+images, optimiser, schedule and number of epochs, three seeds each. The epoch is chosen by the
 validation images; the test images are looked at once. Then seconds per sample, semi-parallel against naive.
-About seven minutes on one core.
+About eight minutes of one core.
 """
 
 import copy
@@ -69,10 +69,11 @@ class ConvBlock(nn.Module):
         super().__init__()
         self.mix = nn.Sequential(
             nn.LayerNorm(dim),
+            nn.Dropout(dropout),
             MaskedConv(dim, 3, first=False),
             nn.GELU(),
-            nn.Linear(dim, dim),
             nn.Dropout(dropout),
+            nn.Linear(dim, dim),
         )
 
     def forward(self, h: Tensor) -> Tensor:
@@ -80,15 +81,15 @@ class ConvBlock(nn.Module):
 
 
 class PixelCNN(nn.Module):
-    """Masked convolutions: a first one of 7x7 without the own pixel, then residual ones of 3x3 with it."""
+    """Masked convolutions: a first one of 5x5 without the own pixel, then residual ones with it."""
 
     def __init__(self, dim: int, blocks: int, dropout: float) -> None:
         super().__init__()
         self.body = nn.Sequential(
             nn.Embedding(LEVELS, dim),
-            AxialPositions(dim, GRID),
-            MaskedConv(dim, 7, first=True),
-            AxialPositions(dim, GRID),
+            AxialPositions(dim, GRID, std=1.0),
+            MaskedConv(dim, 5, first=True),
+            AxialPositions(dim, GRID, std=1.0),
             *(ConvBlock(dim, dropout) for _ in range(blocks)),
             nn.LayerNorm(dim),
             nn.Linear(dim, LEVELS),
@@ -99,15 +100,15 @@ class PixelCNN(nn.Module):
 
 
 def axial(seed: int) -> AxialTransformer:
-    """About 90 000 parameters; width, depth and dropout of both models by the validation images."""
+    """About 90 000 parameters; the settings of both models were chosen by the validation images."""
     torch.manual_seed(seed)
     return AxialTransformer(LEVELS, GRID, dim=32, heads=2, outer_layers=2, inner_layers=3, dropout=0.1)
 
 
 def pixel_cnn(seed: int) -> PixelCNN:
-    """As many."""
+    """As many within 5 %."""
     torch.manual_seed(seed)
-    return PixelCNN(dim=40, blocks=5, dropout=0.25)
+    return PixelCNN(dim=46, blocks=5, dropout=0.15)
 
 
 def parameters(model: nn.Module) -> int:

@@ -1,9 +1,9 @@
 """Bits per dimension on scikit-learn's 8x8 digits: `python -m benchmarks.digits`.
 
 The Axial Transformer against a categorical of each pixel alone and a PixelCNN of equal parameters (within 5 %): same
-images, optimiser, schedule and number of epochs, three seeds each. The epoch is chosen by the
-validation images; the test images are looked at once. Then seconds per sample, semi-parallel against naive.
-About eight minutes of one core.
+images, optimiser, schedule and number of epochs, three seeds each. The epoch is chosen by the validation
+images; the test images are looked at once. Then seconds per sample, semi-parallel against naive. About eight minutes
+of one core.
 """
 
 import copy

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -116,6 +116,19 @@ class Tracker:
     def finish(self, status: str) -> None:
         """Close the run as FINISHED, FAILED or KILLED."""
         mlflow.end_run(status)
+
+
+def log_pictures(run_id: str, pictures: Mapping[str, Any]) -> None:
+    """Write pictures to a run as artifacts, each at its path in it, such as those of `core.inspect.attention_pictures`.
+
+    They are uint8 `(height, width, 3)`, arrays or tensors on the CPU.
+
+    Raises:
+        UsageError: there is no such run.
+    """
+    get_run(run_id)
+    for path, picture in pictures.items():
+        MlflowClient().log_image(run_id, np.asarray(picture), artifact_file=path)
 
 
 def get_run(run_id: str) -> Run:

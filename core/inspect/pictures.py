@@ -1,5 +1,6 @@
 """Pictures of attention: uint8 `(height, width, 3)` tensors that any image library or MLflow takes."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -122,34 +123,36 @@ def attention_pictures(
     The number is that of the call. Of a grid of more than two axes the last two are shown, in the plane of the query.
 
     Args:
-        maps: as recorded.
+        maps: as recorded, of few samples: each map is computed whole.
         sample: of the batch.
-        place: of the query where its grid has as many axes, by default and otherwise the middle.
-        image: uint8 `(height, width, 3)`, to lie beneath `query.png` of every two-dimensional grid.
+        place: of the query, on the grids on which it lies; elsewhere, and by default, the middle.
+        image: uint8 `(height, width, 3)`, to lie beneath `query.png` of those grids whose cells are squares of it.
     """
     pictures, overall = {}, []
     for index, one in enumerate(maps):
         folder = f"attention/{index:02}.{one.name or 'model'}"
         grid = one.query_grid
-        weights = one.weights()[sample]
-        uniform = max(torch.tensor(float(weights.shape[-1])).log().item(), 1e-12)
+        weights, entropy = one.weights()[sample], one.entropy()[sample]
+        uniform = max(math.log(weights.shape[-1]), 1e-12)  # one key alone has entropy 0
+        overall.append(entropy.flatten(0, -2).mean(0) / uniform)
         mean = weights.flatten(0, -4).mean(0) if weights.ndim > 3 else weights
         pictures[f"{folder}/maps.png"] = panels([heat_map(_shrunk(head), 0, float(mean.max())) for head in mean])
 
-        here = tuple(place) if place is not None and len(place) == len(grid) else tuple(size // 2 for size in grid)
-        entropy = one.entropy()[sample]
-        overall.append(entropy.flatten(0, -2).mean(0) / uniform)
-        shown = [0 if axis in one.tied else at for axis, at in enumerate(here)]
-        heads = _plane(entropy.movedim(-1, 0), shown)
-        pictures[f"{folder}/entropy.png"] = panels([heat_map(_shrunk(head), 0, uniform) for head in heads])
+        here = tuple(size // 2 for size in grid)
+        if place is not None and len(place) == len(grid) and all(0 <= p < s for p, s in zip(place, grid, strict=True)):
+            here = tuple(place)
+        columns = 1 if len(grid) == 1 else 4
+        heads = _plane(entropy.movedim(-1, 0), [0 if axis in one.tied else at for axis, at in enumerate(here)])
+        pictures[f"{folder}/entropy.png"] = panels([heat_map(_shrunk(head), 0, uniform) for head in heads], columns)
 
         heads = _plane(one.at(here)[sample], here)
-        same = grid == one.key_grid and max(heads.shape[1:]) <= _PANEL
-        mark = ((0, here[0]) if len(grid) == 1 else here[-2:]) if same else None
-        beneath = image if len(grid) == 2 and same else None
-        pictures[f"{folder}/query.png"] = panels(
-            [heat_map(_shrunk(head), 0, mark=mark, image=beneath) for head in heads], 1 if len(grid) == 1 else 4
-        )
+        rows, across = heads.shape[1:]
+        whole = grid == one.key_grid and max(rows, across) <= _PANEL
+        mark = (0, *here)[-2:] if whole else None
+        squares = image is not None and image.shape[0] * across == image.shape[1] * rows and image.shape[0] % rows == 0
+        beneath = image if whole and squares else None
+        shown = [heat_map(_shrunk(head), 0, mark=mark, image=beneath) for head in heads]
+        pictures[f"{folder}/query.png"] = panels(shown, columns)
     if overall:
         pictures["attention/entropy.png"] = matrix(overall, 0, 1)
     return pictures

@@ -139,7 +139,7 @@ class _Layout:
                 seen = seen.repeat_interleave(key.shape[-2], 1)
         if pair_mask is not None:
             lines = _size([key.shape[axis] for axis in self.order[1 : 1 + self.before]])
-            pairs = pair_mask if len(pair_mask) == 1 else pair_mask.repeat_interleave(lines, 0)
+            pairs = pair_mask if pair_mask.shape[0] == 1 else pair_mask.repeat_interleave(lines, 0)
             seen = pairs[:, None] if seen is None else pairs[:, None] & seen
         return seen
 

@@ -13,7 +13,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
-from pipelines.find import UsageError, app_names, app_summary
+from pipelines.find import UsageError, app_names, app_summary, mechanisms
 
 if TYPE_CHECKING:
     from pipelines.predict_case import Outcome
@@ -75,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 
     overriding = "Any other --KEY VALUE overrides a setting of the model's config.yaml, such as --threshold 0.6."
 
-    verb("list", _list, "the apps and the versions of what they run on")
+    verb("list", _list, "the apps, the attention mechanisms, and the versions of what they run on")
 
     added = verb("phantom", _phantom, "write a small demo data set in the app's own layout")
     added.add_argument("app", **apps)
@@ -146,6 +146,10 @@ def _list(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     for name in app_names():
         print(f"{name:20} {app_summary(name)}")
+    print("\ncore.attention:")
+    for name, summary in mechanisms().items():
+        print(f"  {name:30} {summary}")
+    print()
     print(", ".join(f"{package} {version(package)}" for package in ("transect", "torch", "lightning", "mlflow")))
     return DONE
 

@@ -7,8 +7,10 @@ from types import ModuleType
 from typing import Any
 
 import apps
+import core
 
 ROOT = Path(apps.__file__).parent
+ATTENTION = Path(core.__file__).parent / "attention"
 
 
 class UsageError(ValueError):
@@ -23,6 +25,17 @@ def app_names() -> list[str]:
 def app_summary(name: str) -> str:
     """The first line of an app's docstring, read without importing it."""
     return (ast.get_docstring(ast.parse((ROOT / name / "__init__.py").read_text())) or "").partition("\n")[0]
+
+
+def mechanisms() -> dict[str, str]:
+    """The mechanisms that `core.attention` exports, each with what its file says of itself; imports none of them."""
+    found = {}
+    for node in ast.parse((ATTENTION / "__init__.py").read_text()).body:
+        if isinstance(node, ast.ImportFrom) and node.module:
+            file = ATTENTION / f"{node.module.rpartition('.')[2]}.py"
+            summary = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
+            found.update({alias.name: summary for alias in node.names if alias.name[0].isupper()})
+    return found
 
 
 def config_class(name: str) -> type:

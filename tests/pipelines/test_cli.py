@@ -49,6 +49,16 @@ def test_list_names_every_app_and_its_task(command):
     assert "torch 2" in out.splitlines()[-1]
 
 
+def test_list_names_every_mechanism_and_what_it_does(command):
+    import core.attention
+
+    _, out, _ = command("list")
+    for name in core.attention.__all__:
+        if name[0].isupper():
+            (line,) = [line for line in out.splitlines() if line.split()[:1] == [name]]
+            assert len(line.split()) > 4
+
+
 @pytest.mark.parametrize(
     "words",
     [

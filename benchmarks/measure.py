@@ -65,7 +65,7 @@ def peak_bytes(run: Run, device: torch.device) -> int:
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
     """Floating-point operations per second of one large matrix product: what this device can do at best."""
-    size = 8192 if device.type == "cuda" else 1024
+    size = 8192 if device.type == "cuda" else 512
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2 * size**3 / seconds({"matmul": lambda: left @ right}, device, rounds=7)["matmul"]
 

@@ -57,7 +57,9 @@ def softmax_attention(
         if dtype.itemsize == 2 and (trains or dtype == torch.float16 or not computes_in_bf16(query.device)):
             query, key, value = query.float(), key.float(), value.float()
         biased = trains and bias is not None and bias.requires_grad
-        if biased or key.shape[2] <= EXPLICIT_KEYS:
+        # A graph takes the fused kernel for few keys too: asking for their number would tie it to that number.
+        few = not torch.compiler.is_compiling() and key.shape[2] <= EXPLICIT_KEYS
+        if biased or few:
             return _explicit(query, key, value, bias, visible, causal, scale).to(dtype)
     plainly_causal = causal and bias is None and visible is None
     if causal and not plainly_causal:

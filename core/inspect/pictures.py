@@ -67,7 +67,7 @@ def heat_map(
     if image is not None:
         size = picture.shape[:2]
         grey = F.interpolate(image.movedim(-1, 0)[None].float().cpu(), size, mode="nearest")[0].mean(0)[..., None]
-        opacity = 0.2 + 0.6 * _enlarged(_share(values, low, high).nan_to_num(0)[..., None], cell)
+        opacity = 0.15 + 0.65 * _enlarged(_share(values, low, high).nan_to_num(0).sqrt()[..., None], cell)
         picture = (grey + opacity * (picture - grey)).round().to(torch.uint8)
     if mark is not None:
         width = max(2, cell // 6)

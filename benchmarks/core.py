@@ -12,8 +12,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmarks.core_cases import CASES, Case
+from benchmarks.core_cases import CASES, DIM, HEADS, Case
 from benchmarks.measure import Run, matmul_rate, peak_bytes, seconds
+from core.attention import AxialAttention
 
 COLUMNS = "{:<36} {:<5} {:<8} {:>9} {:>9} {:>8} {:>7}  {}"
 
@@ -68,7 +69,8 @@ def measure(case: Case, dtype: torch.dtype, trains: bool, device: torch.device, 
             f"{flops / 1e9:.2f}",
             f"{100 * flops / taken['ours'] / rate:.0f} %",
             ", ".join(
-                f"{name} {taken[name] / taken['ours']:.2f}x (memory {peer_memory[name] / memory:.1f}x)" for name in peers
+                f"{name} {taken[name] / taken['ours']:.2f}x (memory {peer_memory[name] / memory:.1f}x)"
+                for name in peers
             ),
         ),
         flush=True,
@@ -88,6 +90,19 @@ def main(words: list[str]) -> None:
             for dtype in (torch.float32, torch.bfloat16) if case.bf16 else (torch.float32,):
                 for trains in (False, True) if case.training else (False,):
                     measure(case, dtype, trains, device, rates[dtype])
+    if not words:
+        print_memory(device)
+
+
+def print_memory(device: torch.device) -> None:
+    """Bytes per token of axial attention on images of growing side: the same for each if memory is linear."""
+    for trains in (False, True):
+        held = []
+        for side in (64, 128, 256):
+            x = torch.randn(1, side, side, DIM, device=device)
+            module = built(lambda: AxialAttention(DIM, HEADS), device, torch.float32)
+            held.append(f"{peak_bytes(step(module, [x], trains), device) / side**2:.0f} at {side}x{side}")
+        print(f"bytes per token, axial, {'training' if trains else 'forward'}: {', '.join(held)}")
 
 
 if __name__ == "__main__":

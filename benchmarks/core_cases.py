@@ -6,18 +6,32 @@ from dataclasses import dataclass, field
 import axial_attention
 import torch
 from timm.models.maxxvit import MaxxVitTransformerCfg, PartitionAttentionCl
-from torch import nn
+from torch import Tensor, nn
 
-from benchmarks.peers import EinsumAxial, EinsumTied, EinsumWindow, ExpandedCross, TorchAxial
+from benchmarks.peers import (
+    BareAxial,
+    EinsumAxial,
+    EinsumCrossWindow,
+    EinsumTied,
+    EinsumWindow,
+    ExpandedCross,
+    GridSamplePyramid,
+    LoopScan,
+    TorchAxial,
+)
 from core.attention import (
     AxialAttention,
     AxialTrajectoryAttention,
+    CrossWindowAttention,
     FoldedCrossAttention,
+    MultiScaleDeformableAttention,
     NeighborhoodAttention,
     SpaceTimeAxialAttention,
     TiedAttention,
     WindowAttention,
 )
+from core.attention.grid import Partition
+from core.selective_recurrence import selective_recurrence
 
 DIM, HEADS = 128, 8
 
@@ -54,6 +68,7 @@ def axial(grid: tuple[int, ...], *, bf16: bool = False, rounds: int = 7, full: b
         "lucidrains": lambda: axial_attention.AxialAttention(DIM, len(grid), HEADS),
         "nn.MHA": lambda: TorchAxial(DIM, HEADS, axes),
         "einsum": lambda: EinsumAxial(DIM, HEADS, axes),
+        "bare parts": lambda: BareAxial(DIM, HEADS, grid),
     }
     if full:
         peers["full"] = lambda: AxialAttention(DIM, HEADS, ndim=len(grid), share=True, attention="full")
@@ -111,15 +126,9 @@ def space_time(times: int, grid: tuple[int, int, int], batch: int = 1, dim: int 
     )
 
 
-def window(side: int, partition: str) -> Case:
+def window(side: int, partition: Partition) -> Case:
     """MaxViT's attention with its relative bias, windows of 8 x 8."""
     cfg = MaxxVitTransformerCfg(dim_head=DIM // HEADS, window_size=(8, 8), grid_size=(8, 8), rel_pos_type="bias")
-
-    def timm_attention() -> nn.Module:
-        block = PartitionAttentionCl(DIM, partition_type=partition, cfg=cfg)
-        # The attention alone: neither the norms nor the feed-forward layer around it.
-        block.norm1 = block.mlp = block.norm2 = nn.Identity()
-        return TimmPartition(block)
 
     tokens = side**2
     return Case(
@@ -127,22 +136,54 @@ def window(side: int, partition: str) -> Case:
         lambda: WindowAttention(DIM, HEADS, window=(8, 8), partition=partition, relative_bias=True),
         [(1, side, side, DIM)],
         8 * tokens * DIM**2 + 4 * tokens * 64 * DIM,
-        {"timm": timm_attention},
+        {"timm": lambda: TimmPartition(PartitionAttentionCl(DIM, partition_type=partition, cfg=cfg))},
         bf16=side == 64,
     )
 
 
 class TimmPartition(nn.Module):
-    """timm's window or grid attention without the layers around it."""
+    """timm's window or grid attention without the norms and the feed-forward layer around it."""
 
-    def __init__(self, block: nn.Module) -> None:
+    def __init__(self, block: PartitionAttentionCl) -> None:
         super().__init__()
         self.block = block
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         """Mix `(batch, H, W, dim)`."""
-        mixed: torch.Tensor = self.block._partition_attn(x)
+        mixed: Tensor = self.block._partition_attn(x)
         return mixed
+
+
+class Scan(nn.Module):
+    """The core's selective recurrence of `(batch, tokens, channels)`."""
+
+    def forward(self, u: Tensor, delta: Tensor, rates: Tensor, write: Tensor, read: Tensor) -> Tensor:
+        """Read the tokens in order."""
+        return selective_recurrence(u, delta, torch.zeros_like(rates[0]), -rates.exp(), write, read, (0,))
+
+
+class SlowScan(LoopScan):
+    """The same, token by token."""
+
+    def forward(self, u: Tensor, delta: Tensor, rates: Tensor, write: Tensor, read: Tensor) -> Tensor:
+        """Read the tokens in order."""
+        return super().forward(u, delta, -rates.exp(), write, read)
+
+
+class OnPyramid(nn.Module):
+    """A deformable attention with the sizes of its levels."""
+
+    def __init__(self, attention: MultiScaleDeformableAttention) -> None:
+        super().__init__()
+        self.attention = attention
+
+    def forward(self, query: Tensor, reference: Tensor, value: Tensor) -> Tensor:
+        """Let the queries read the pyramid, from places around the middle."""
+        mixed: Tensor = self.attention(query, reference.sigmoid(), value, LEVELS)
+        return mixed
+
+
+LEVELS = [(64, 64), (32, 32), (16, 16)]
 
 
 CASES = [
@@ -197,6 +238,29 @@ CASES = [
         [(32, 10, 40, 512), (32, 150, 512)],
         4 * 12800 * 512**2 + 4 * 4800 * 512**2 + 4 * 12800 * 150 * 512,
         {"nn.MHA, expanded": lambda: ExpandedCross(512, 8)},
+        rounds=3,
+    ),
+    Case(
+        "fused views, 100x100 to 6x60x120",
+        lambda: CrossWindowAttention(32, 1, window=(10, 10), context_window=(None, 6, 12)),
+        [(1, 100, 100, 32), (1, 6, 60, 120, 32)],
+        4 * 10000 * 32**2 + 4 * 43200 * 32**2 + 4 * 10000 * 432 * 32,
+        {"einsum": lambda: EinsumCrossWindow(32, 1, (10, 10), (6, 12))},
+    ),
+    Case(
+        "deformable, 5376 queries",
+        lambda: OnPyramid(MultiScaleDeformableAttention(256, 3)),
+        [(1, 5376, 256), (1, 5376, 3, 2), (1, 5376, 256)],
+        4 * 5376 * 256**2 + 2 * 5376 * 256 * 288 + 8 * 5376 * 12 * 256,
+        {"grid_sample": lambda: OnPyramid(GridSamplePyramid(256, 3))},
+        rounds=5,
+    ),
+    Case(
+        "selective scan, 4096 tokens, 16 states",
+        Scan,
+        [(1, 4096, 96), (1, 4096, 96), (16, 96), (1, 4096, 16), (1, 4096, 16)],
+        11 * 4096 * 96 * 16,
+        {"loop": SlowScan},
         rounds=3,
     ),
     Case(

@@ -12,7 +12,7 @@ Run = Callable[[], object]
 QUIET = 0.93
 
 
-def seconds(runs: Mapping[str, Run], device: torch.device, rounds: int, budget: float = 60.0) -> dict[str, float]:
+def seconds(runs: Mapping[str, Run], device: torch.device, rounds: int, budget: float = 30.0) -> dict[str, float]:
     """Median seconds of each run: CPU time of one thread, or on a GPU the time until it is done.
 
     The runs take turns, so that a slow minute meets them all, and whatever was measured while the machine was busy

@@ -1,7 +1,13 @@
 """Other forms of the same mathematics to measure the core against: naive ones, and torch's own module used axially."""
 
+from collections.abc import Sequence
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from core.attention import MultiScaleDeformableAttention
+from core.attention.kernel import softmax_attention
 
 
 def along(x: Tensor, axis: int) -> Tensor:
@@ -104,3 +110,82 @@ class EinsumWindow(nn.Module):
         mixed = self.out(torch.einsum("bhij,bjhd->bihd", logits.softmax(-1), value).flatten(-2))
         inverse = [order.index(axis) for axis in range(len(order))]
         return mixed.view(windows.shape).permute(inverse).reshape(x.shape)
+
+
+class EinsumCrossWindow(nn.Module):
+    """Each block of a query image reads the block of every view that has its place, written with einsum."""
+
+    def __init__(self, dim: int, heads: int, window: tuple[int, int], context_window: tuple[int, int]) -> None:
+        super().__init__()
+        self.heads, self.window, self.context_window = heads, window, context_window
+        self.query, self.key, self.value, self.out = (nn.Linear(dim, dim) for _ in range(4))
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """Mix `x` `(batch, H, W, dim)` with `context` `(batch, views, h, w, dim)`."""
+        (p, q), (r, s) = self.window, self.context_window
+        blocks = x.unflatten(1, (-1, p)).unflatten(3, (-1, q)).transpose(2, 3)
+        tokens = blocks.flatten(3, 4).flatten(1, 2)
+        split = context.unflatten(2, (-1, r)).unflatten(4, (-1, s))
+        keys = split.permute(0, 2, 4, 1, 3, 5, 6).flatten(3, 5).flatten(1, 2)
+        query, key, value = (
+            layer(part).unflatten(-1, (self.heads, -1))
+            for layer, part in ((self.query, tokens), (self.key, keys), (self.value, keys))
+        )
+        weights = (torch.einsum("bwihd,bwjhd->bwhij", query, key) * query.shape[-1] ** -0.5).softmax(-1)
+        mixed = self.out(torch.einsum("bwhij,bwjhd->bwihd", weights, value).flatten(-2))
+        return mixed.view(blocks.shape).transpose(2, 3).reshape(x.shape)
+
+
+class GridSamplePyramid(MultiScaleDeformableAttention):
+    """Deformable attention that reads each level by `grid_sample`, as it is usually written."""
+
+    def forward(self, query: Tensor, reference: Tensor, value: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
+        """As the core's."""
+        batch, queries, _ = query.shape
+        offsets = self.sampling_offsets(query).view(batch, queries, self.heads, self.levels, self.points, 2)
+        weights = self.attention_weights(query).view(batch, queries, self.heads, -1).softmax(-1)
+        size = torch.tensor([[width, height] for height, width in shapes], dtype=query.dtype)
+        places = 2 * (reference[:, :, None, :, None] + offsets / size[:, None]) - 1
+        values = self.value_proj(value).split([height * width for height, width in shapes], 1)
+        sampled = []
+        for level, (height, width) in enumerate(shapes):
+            image = values[level].transpose(1, 2).reshape(batch * self.heads, -1, height, width)
+            grid = places[:, :, :, level].transpose(1, 2).flatten(0, 1)
+            sampled.append(F.grid_sample(image, grid, align_corners=False))
+        read = torch.cat(sampled, -1) * weights.transpose(1, 2).flatten(0, 1)[:, None]
+        mixed: Tensor = self.output_proj(read.sum(-1).view(batch, -1, queries).transpose(1, 2))
+        return mixed
+
+
+class LoopScan(nn.Module):
+    """The selective recurrence of `(batch, tokens, channels)`, one token after another."""
+
+    def forward(self, u: Tensor, delta: Tensor, rates: Tensor, write: Tensor, read: Tensor) -> Tensor:
+        """As `core.selective_recurrence`, without a bias."""
+        step = F.softplus(delta)[..., None, :]
+        decay, update = (step * rates).exp(), step * u[..., None, :] * write[..., None]
+        state, out = torch.zeros_like(update[:, 0]), []
+        for now in range(u.shape[1]):
+            state = decay[:, now] * state + update[:, now]
+            out.append((state * read[:, now, :, None]).sum(1))
+        return torch.stack(out, 1)
+
+
+class BareAxial(nn.Module):
+    """What axial attention cannot do without: its projections, and its kernel on tensors laid out best for it."""
+
+    def __init__(self, dim: int, heads: int, grid: tuple[int, ...]) -> None:
+        super().__init__()
+        tokens = int(torch.tensor(grid).prod())
+        self.qkv = nn.ModuleList(nn.Linear(dim, 3 * dim, bias=False) for _ in grid)
+        self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in grid)
+        self.heads = nn.ParameterList(torch.randn(3, tokens // length, heads, length, dim // heads) for length in grid)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The sum of everything, so that all of it is computed, forward and backward."""
+        total = torch.zeros(())
+        for qkv, out, heads in zip(self.qkv, self.out, self.heads, strict=True):
+            query, key, value = heads.unbind(0)
+            mixed = softmax_attention(query, key, value, scale=query.shape[-1] ** -0.5)
+            total = total + out(mixed.view(x.shape)) + qkv(x)[..., : x.shape[-1]]
+        return total

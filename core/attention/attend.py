@@ -66,7 +66,7 @@ def attend(
         before = [axis for axis in others if axis < attended[0]]
         after = others[len(before) :]
     order = [0, *(axis + 1 for axis in before + attended + after), rank + 1, *(axis + 1 for axis in shared), rank + 2]
-    layout = _Layout(order, len(before), len(attended), len(after))
+    layout = Layout(order, len(before), len(attended), len(after))
 
     if scale is None:
         scale = (query.shape[-1] * _size([query.shape[axis + 1] for axis in shared])) ** -0.5
@@ -104,7 +104,7 @@ observer: Callable[[AttendCall], None] | None = None
 
 
 @dataclass(frozen=True)
-class _Layout:
+class Layout:
     """How `(batch, *grid, heads, dim)` lies in the kernel's `(batch before, after heads, attended, tied dim)`."""
 
     order: list[int]

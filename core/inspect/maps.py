@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.attention.attend import AttendCall, _Layout
+from core.attention.attend import AttendCall, Layout
 from core.attention.kernel import attention_weights
 from core.inspect.measures import entropy, mean_distance
 
@@ -60,7 +60,7 @@ class AttentionMap:
         order = [axis + 1 for axis in (*others, *call.axes)]
         tied = [axis + 1 for axis in call.tied]
         heads = call.query.ndim - 2
-        layout = _Layout([0, *order, heads, *tied, heads + 1], len(others), len(call.axes), 0)
+        layout = Layout([0, *order, heads, *tied, heads + 1], len(others), len(call.axes), 0)
         dtype = torch.promote_types(call.query.dtype, torch.float32)
         with torch.no_grad():
             weights = attention_weights(

@@ -30,6 +30,7 @@ from core.attention import (
     TiedAttention,
     WindowAttention,
 )
+from core.attention.axial import FULL_ATTENTION_TOKENS
 from core.attention.grid import Partition
 from core.selective_recurrence import selective_recurrence
 
@@ -100,8 +101,8 @@ def automatic(side: int) -> Case:
     return Case(
         f"axial, auto {side}x{side}",
         lambda: AxialAttention(DIM, HEADS, share=True, attention="auto"),
-        [(4, side, side, DIM)],
-        4 * (8 * tokens * DIM**2 + 4 * tokens * DIM * (tokens if tokens <= 1000 else 2 * side)),
+        [(16, side, side, DIM)],
+        16 * (8 * tokens * DIM**2 + 4 * tokens * DIM * (tokens if tokens <= FULL_ATTENTION_TOKENS else 2 * side)),
         {
             "axial": lambda: AxialAttention(DIM, HEADS, share=True),
             "full": lambda: AxialAttention(DIM, HEADS, share=True, attention="full"),
@@ -193,8 +194,8 @@ CASES = [
     axial((32, 32, 32), bf16=True, rounds=5),
     axial((64, 64, 64), rounds=1),
     shared(128),
-    automatic(24),
-    automatic(64),
+    automatic(8),
+    automatic(16),
     window(64, "block"),
     window(64, "grid"),
     window(128, "block"),

@@ -68,8 +68,6 @@ def attend(
     order = [0, *(axis + 1 for axis in before + attended + after), rank + 1, *(axis + 1 for axis in shared), rank + 2]
     layout = Layout(order, len(before), len(attended), len(after))
 
-    if scale is None:
-        scale = (query.shape[-1] * _size([query.shape[axis + 1] for axis in shared])) ** -0.5
     folded = softmax_attention(
         layout.fold(query),
         layout.fold(key),
@@ -86,7 +84,7 @@ def attend(
 
 @dataclass(frozen=True)
 class AttendCall:
-    """What one call of `attend` computed its map from; axes in order and counted from 0, the scale as it was used."""
+    """What one call of `attend` computed its map from; axes in order and counted from 0."""
 
     query: Tensor
     key: Tensor
@@ -96,7 +94,7 @@ class AttendCall:
     mask: Tensor | None
     pair_mask: Tensor | None
     causal: bool
-    scale: float
+    scale: float | None
 
 
 #: Shown every call while somebody inspects. A plain global, since a context variable would break compiled graphs.

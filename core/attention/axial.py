@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from core.attention.attend import attend
 
-#: Where "auto" changes from full to axial attention: up to about here the one long product is the cheaper one.
-FULL_ATTENTION_TOKENS = 1000
+#: Where "auto" changes from full to axial attention: up to about here the one product of all tokens is the cheaper one.
+FULL_ATTENTION_TOKENS = 128
 
 
 class AxialAttention(nn.Module):
@@ -35,8 +35,8 @@ class AxialAttention(nn.Module):
         share: one set of projections for all axes: a d-th of the parameters and, in the order "sum", of their time.
         causal: a token sees those before it and itself.
         qkv_bias: whether queries, keys and values have a bias.
-        attention: "full" attends over all `axes` jointly with one set of projections, "auto" does so up to about
-            1000 tokens, where that is the cheaper one, and is axial with shared projections above. A model with
+        attention: "full" attends over all `axes` jointly with one set of projections, "auto" does so up to 128 tokens,
+            where that is the cheaper one, and is axial with shared projections above. A model with
             "auto" is another function on either side: train it on the side where it will be used.
 
     Shapes: `(batch, *grid, dim)` in, the same out.

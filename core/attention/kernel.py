@@ -6,8 +6,9 @@ from torch import Tensor
 
 from core.precision import computes_in_bf16
 
-# Up to so many keys plain batched products beat the fused kernel on a CPU, whose blocks are larger than that.
-EXPLICIT_KEYS = 16
+# On a CPU plain batched products beat the fused kernel for up to so many keys of so few features, which are less than
+# its blocks, and for more features than it is made for.
+FEW_KEYS, SHORT_FEATURES, LONG_FEATURES = 16, 32, 256
 # CUDA kernels put the batch and the heads on grid axes that end here.
 CUDA_GRID_LIMIT = 65535
 
@@ -20,13 +21,14 @@ def softmax_attention(
     visible: Tensor | None = None,
     *,
     causal: bool = False,
-    scale: float,
+    scale: float | None = None,
 ) -> Tensor:
     r"""`softmax(scale q k^T + bias) v` by the cheapest path for its lengths, dtype, device and need of gradients.
 
     ==================================  ==========================================================================
     on a GPU                            the fused kernel (scaled_dot_product_attention)
-    on a CPU, few keys                  explicit products: the fused kernel is made for long rows
+    on a CPU, few keys, or long         explicit products: the fused kernel is made for neither
+    features without gradients
     on a CPU, a bias that is trained    explicit products: with it the fused kernel falls back to slow ones
     on a CPU, otherwise                 the fused kernel; its memory is linear in the tokens
     on a CPU, 16-bit numbers            computed in fp32, unless there are instructions for bf16 and no gradients
@@ -42,7 +44,7 @@ def softmax_attention(
         bias: `(heads | 1, queries, keys)`.
         visible: bool, broadcastable to `(batch, heads, queries, keys)`; a query that sees no key gives zeros.
         causal: a query sees the keys up to its own place.
-        scale: of the products.
+        scale: of the products, `dim ** -0.5` by default.
 
     Returns:
         `(batch, heads, queries, value_dim)`.
@@ -57,9 +59,10 @@ def softmax_attention(
         if dtype.itemsize == 2 and (trains or dtype == torch.float16 or not computes_in_bf16(query.device)):
             query, key, value = query.float(), key.float(), value.float()
         biased = trains and bias is not None and bias.requires_grad
+        dim = query.shape[3]
         # A graph takes the fused kernel for few keys too: asking for their number would tie it to that number.
-        few = not torch.compiler.is_compiling() and key.shape[2] <= EXPLICIT_KEYS
-        if biased or few:
+        few = dim <= SHORT_FEATURES and not torch.compiler.is_compiling() and key.shape[2] <= FEW_KEYS
+        if biased or few or (dim > LONG_FEATURES and not trains):
             return _explicit(query, key, value, bias, visible, causal, scale).to(dtype)
     plainly_causal = causal and bias is None and visible is None
     if causal and not plainly_causal:
@@ -79,11 +82,12 @@ def attention_weights(
     visible: Tensor | None = None,
     *,
     causal: bool = False,
-    scale: float,
+    scale: float | None = None,
 ) -> Tensor:
     """The softmax map `(batch, heads, queries, keys)` of `softmax_attention`; rows of zeros where no key is seen."""
     batch, heads, queries, dim = query.shape
     keys = key.shape[2]
+    scale = dim**-0.5 if scale is None else scale
     rows = query.reshape(batch * heads, queries, dim)
     columns = key.reshape(batch * heads, keys, dim).transpose(1, 2)
     if bias is None:
@@ -108,7 +112,7 @@ def _explicit(
     bias: Tensor | None,
     visible: Tensor | None,
     causal: bool,
-    scale: float,
+    scale: float | None,
 ) -> Tensor:
     weights = attention_weights(query, key, bias, visible, causal=causal, scale=scale)
     batch, heads, queries, keys = weights.shape
@@ -127,7 +131,7 @@ def _in_parts(
     bias: Tensor | None,
     visible: Tensor | None,
     causal: bool,
-    scale: float,
+    scale: float | None,
 ) -> Tensor:
     """The same by parts of the longer of the batch and the heads, none longer than a CUDA grid."""
     axis = 0 if query.shape[0] >= query.shape[1] else 1

@@ -44,7 +44,7 @@ class Calls(TorchFunctionMode):
 
 
 # Few keys take explicit products, many the fused kernel.
-@pytest.mark.parametrize("keys", [kernel.EXPLICIT_KEYS - 3, kernel.EXPLICIT_KEYS + 5])
+@pytest.mark.parametrize("keys", [kernel.FEW_KEYS - 3, kernel.FEW_KEYS + 5])
 @pytest.mark.parametrize("trains", [False, True])
 @pytest.mark.parametrize(("biased", "masked", "causal"), OPTIONS)
 def test_every_path_is_the_formula(keys, trains, biased, masked, causal):
@@ -67,18 +67,22 @@ def test_every_path_is_the_formula(keys, trains, biased, masked, causal):
 
 
 @pytest.mark.parametrize(
-    ("keys", "trains", "bias_trains", "fused"),
+    ("keys", "dim", "trains", "bias_trains", "fused"),
     [
-        (16, False, False, False),
-        (17, False, False, True),
-        (16, True, False, False),
-        (17, True, False, True),
-        (100, True, True, False),
-        (100, False, True, True),
+        (16, 32, False, False, False),
+        (17, 32, False, False, True),
+        (16, 33, False, False, True),
+        (16, 32, True, False, False),
+        (17, 32, True, False, True),
+        (100, 256, False, False, True),
+        (100, 257, False, False, False),
+        (100, 257, True, False, True),
+        (100, 32, True, True, False),
+        (100, 32, False, True, True),
     ],
 )
-def test_the_path_follows_the_keys_and_the_gradients(keys, trains, bias_trains, fused):
-    query, key, value = inputs(keys, torch.float32)
+def test_the_path_follows_the_sizes_and_the_gradients(keys, dim, trains, bias_trains, fused):
+    query, key, value = (torch.randn(BATCH, HEADS, length, dim) for length in (QUERIES, keys, keys))
     query.requires_grad_(trains)
     bias = torch.zeros(HEADS, QUERIES, keys, requires_grad=bias_trains) if bias_trains else None
     with torch.set_grad_enabled(trains), Calls() as calls:

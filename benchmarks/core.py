@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from benchmarks.core_cases import CASES, DIM, HEADS, Case
 from benchmarks.measure import Run, matmul_rate, peak_bytes, seconds
 from core.attention import AxialAttention
+from core.precision import computes_in_bf16
 
 COLUMNS = "{:<36} {:<5} {:<8} {:>9} {:>9} {:>8} {:>7}  {}"
 
@@ -54,7 +55,8 @@ def measure(case: Case, dtype: torch.dtype, trains: bool, device: torch.device, 
     inputs = [torch.randn(shape, device=device, dtype=dtype) for shape in case.shapes]
     ours = step(built(case.ours, device, dtype), inputs, trains)
     peers = {name: step(built(make, device, dtype), inputs, trains) for name, make in case.peers.items()}
-    taken = seconds({"ours": ours, **peers}, device, case.rounds)
+    emulated = dtype == torch.bfloat16 and not computes_in_bf16(device)
+    taken = seconds({"ours": ours, **peers}, device, 1 if emulated else case.rounds)
     memory = peak_bytes(ours, device)
     # A backward pass costs twice the forward one: a product for the input and one for the weights each.
     flops = case.forward_flops * (3 if trains else 1)
@@ -82,6 +84,8 @@ def main(words: list[str]) -> None:
     torch.set_num_threads(1)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     rates = {dtype: matmul_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
+    if not computes_in_bf16(device):
+        print("no instructions for bf16 here: it is emulated, and each run of it measured once")
     for dtype, rate in rates.items():
         print(f"matrix product, {str(dtype)[6:]}: {rate / 1e9:.1f} GF/s on {device.type}")
     print(COLUMNS.format("case", "", "", "ms", "MB", "GFLOP", "rate", "a peer takes"))

@@ -3,6 +3,7 @@
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,16 @@ def test_commands_are_understood(command):
 def test_there_are_commands_to_try():
     verbs = {command.split()[1] for command in COMMANDS}
     assert {"phantom", "train", "evaluate", "register", "predict", "import-weights", "serve", "ui"} <= verbs
+
+
+def test_the_example_of_the_core_runs():
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "core.md").read_text(encoding="utf-8"), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert names["y"].shape == names["x"].shape
+    for name in ("along_time", "over_space", "one_map_for_all_times"):
+        assert names[name].shape == names["query"].shape
+    assert not names["over_space"].allclose(names["one_map_for_all_times"])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from core.attention.attend import attend
 from core.attention.grid import check_mask
 
-# Queries that attend together, along each axis of a grid of one, two or three axes: enough of them for efficient
-# products, few enough that most of the keys they share are wanted.
-BLOCK = {1: 32, 2: 8, 3: 4}
+# Queries that attend together, along each axis of a grid of one, two or three axes: the 32 that the fused kernel of a
+# CPU takes at once. Fewer of them waste its products and copy more keys, more read more keys that are not wanted.
+BLOCK = {1: (32,), 2: (4, 8), 3: (2, 4, 4)}
 
 
 class NeighborhoodAttention(nn.Module):
@@ -26,12 +26,12 @@ class NeighborhoodAttention(nn.Module):
 
     Neighbours share most of what they read: a block of b cells along each axis attends to the b + k - 1 cells that
     hold all its neighbourhoods, and a mask keeps each query to its own. So keys and values are copied
-    `((b + k - 1) / b)^n` times on n axes, b as `BLOCK` has it, in place of `k^n` times.
+    `prod((b + k - 1) / b)` times, over the axes and b as `BLOCK` has it for each, in place of `prod(k)` times.
 
     A query whose neighbourhood is masked gives zeros before the output projection. No residual, no norm.
 
-    Cost `4 N dim (b + k - 1)^n` floating-point operations for N tokens, beside the projections' `8 N dim^2`, where
-    `4 N dim k^n` would do; memory linear in N.
+    Cost `4 N dim prod(b + k - 1)` floating-point operations for N tokens, beside the projections' `8 N dim^2`, where
+    `4 N dim prod(k)` would do; memory linear in N. Lines that are no whole number of blocks count as filled up to it.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 
@@ -80,19 +80,21 @@ class NeighborhoodAttention(nn.Module):
         cells = x[0, ..., 0].numel()
         samples = torch.arange(batch, device=x.device)[:, None, None] * cells
         queries, keys = ((samples + part).flatten(0, 1) for part in (blocks.queries, blocks.keys))
+        # A block that reaches over the end repeats its last query: any of the equal tokens will do.
+        order = torch.arange(queries.numel(), device=x.device)
+        place = torch.zeros(batch * cells, dtype=torch.long, device=x.device).scatter(0, queries.flatten(), order)
 
-        parts = self.qkv(x).unflatten(-1, (self.heads, 3, -1)).flatten(0, -4).unbind(-2)
-        query, key, value = (
-            part.flatten(1).index_select(0, index.flatten()).view(*index.shape, self.heads, -1)
-            for part, index in zip(parts, (queries, keys, keys), strict=True)
+        # Tokens are put into blocks before they are projected: the queries then need no copy of their own.
+        tokens = x.flatten(0, -2).index_select(0, queries.flatten())
+        query, key, value = self.qkv(tokens).unflatten(-1, (self.heads, 3, -1)).unbind(-2)
+        query = query.view(*queries.shape, self.heads, -1)
+        sources = place[keys.flatten()]
+        key, value = (
+            part.flatten(1).index_select(0, sources).view(*keys.shape, self.heads, -1) for part in (key, value)
         )
         near = blocks.near.expand(batch, -1, -1, -1).flatten(0, 1)
         visible = None if mask is None else mask.expand(batch, *grid).flatten()[keys]
         mixed = attend(query, key, value, (0,), mask=visible, pair_mask=near).flatten(0, 1).flatten(1)
-
-        # A block that reaches over the end repeats its last query: any of the equal results will do.
-        places = torch.arange(mixed.shape[0], device=x.device)
-        place = torch.zeros(batch * cells, dtype=torch.long, device=x.device).scatter(0, queries.flatten(), places)
         out: Tensor = self.out(mixed.index_select(0, place))
         return out.view(x.shape)
 
@@ -110,10 +112,10 @@ def _blocks(grid: Sequence[int], kernel: Sequence[int], dilation: Sequence[int],
     if len(grid) != len(kernel):
         raise ValueError(f"grid: found the axes {tuple(grid)}, expected one for each of the kernel {tuple(kernel)}")
     total: _Blocks | None = None
-    for size, length, step in zip(grid, kernel, dilation, strict=True):
+    for size, length, step, block in zip(grid, kernel, dilation, BLOCK[len(grid)], strict=True):
         if size < length * step:
             raise ValueError(f"grid: found {size} cells along an axis, expected kernel times dilation, {length * step}")
-        axis = _blocks_of_axis(size, length, step, BLOCK[len(grid)], device)
+        axis = _blocks_of_axis(size, length, step, block, device)
         if total is None:
             total = axis
             continue
@@ -121,9 +123,11 @@ def _blocks(grid: Sequence[int], kernel: Sequence[int], dilation: Sequence[int],
             (old[:, None, :, None] * size + new[:, None, :]).flatten(0, 1).flatten(1)
             for old, new in ((total.queries, axis.queries), (total.keys, axis.keys))
         )
-        # Bytes, since "and" is twice as slow on booleans.
-        near = total.near.byte()[:, None, :, None, :, None] & axis.near.byte()[:, None, :, None, :]
-        total = _Blocks(queries, keys, near.flatten(4, 5).flatten(2, 3).flatten(0, 1).view(torch.bool))
+        # Both over all the keys of a block, and as bytes, since "and" is slow on short rows and on booleans.
+        old = total.near.byte().repeat_interleave(axis.near.shape[-1], -1)
+        new = axis.near.byte().repeat(1, 1, total.near.shape[-1])
+        near = (old[:, None, :, None] & new[:, None]).flatten(0, 1).flatten(1, 2).view(torch.bool)
+        total = _Blocks(queries, keys, near)
     assert total is not None
     return total
 
@@ -131,11 +135,12 @@ def _blocks(grid: Sequence[int], kernel: Sequence[int], dilation: Sequence[int],
 def _blocks_of_axis(size: int, kernel: int, dilation: int, block: int, device: torch.device) -> _Blocks:
     """The blocks of one axis, those of each rest modulo the dilation after another."""
     longest = (size + dilation - 1) // dilation
-    block = min(block, longest)
+    count = (longest + block - 1) // block
+    block = (longest + count - 1) // count  # as equal as they can be: the last is filled up with repetitions
     width = min(block + kernel - 1, longest)
     rest = torch.arange(dilation, device=device)[:, None, None]
     length = (size - rest + dilation - 1) // dilation  # of the line of this rest
-    first = torch.arange(0, longest, block, device=device)[:, None]
+    first = torch.arange(count, device=device)[:, None] * block
     query = torch.minimum(first + torch.arange(block, device=device), length - 1)
     key = torch.minimum(first - kernel // 2, length - width).clamp_min(0) + torch.arange(width, device=device)
     start = torch.minimum((query - kernel // 2).clamp_min(0), length - kernel)[..., None]

@@ -89,13 +89,14 @@ def test_mask_of_each_sample_hides_its_own_keys(grid, kernel, dilation):
     close(module(x, mask[:1]), dense(module, x, mask[:1]))
 
 
-@pytest.mark.parametrize("rank", [1, 2, 3])
-def test_the_cases_reach_over_blocks(rank):
+@pytest.mark.parametrize(("rank", "axis"), [(rank, axis) for rank in BLOCK for axis in range(rank)])
+def test_the_cases_reach_over_blocks(rank, axis):
     """A sweep over every size around the block: what lies within one block hides what happens between two."""
-    block = BLOCK[rank]
-    for size, kernel in itertools.product((block - 1, block, block + 1, 2 * block + 1), (1, 2, 3)):
-        grid = (size, *(4,) * (rank - 1))
-        module = randomised(NeighborhoodAttention(2, 1, kernel=(kernel, *(2,) * (rank - 1))))
+    block = BLOCK[rank][axis]
+    for size, kernel in itertools.product(sorted({max(block - 1, 3), block + 1, 2 * block, 2 * block + 1}), (1, 2, 3)):
+        grid, kernels = [4] * rank, [2] * rank
+        grid[axis], kernels[axis] = size, kernel
+        module = randomised(NeighborhoodAttention(2, 1, kernel=kernels))
         x = torch.randn(1, *grid, 2).double()
         close(module(x), dense(module, x))
 

@@ -20,6 +20,7 @@ def attend(
     pair_mask: Tensor | None = None,
     causal: bool = False,
     scale: float | None = None,
+    dropout: float = 0.0,
 ) -> Tensor:
     r"""Softmax attention, jointly over the grid `axes`; every other grid axis is batch.
 
@@ -45,6 +46,8 @@ def attend(
         pair_mask: `(batch | 1, queries, keys)`, True where that query may attend that key, on every line alike.
         causal: a query sees the keys up to its own place; for one attended axis of equal lengths.
         scale: of the logits, by default `dim ** -0.5`, with tied axes `(dim * their lengths) ** -0.5`.
+        dropout: probability that a weight of the map is set to zero, the others growing by `1 / (1 - dropout)`; the
+            caller passes it in training alone. Costs the map in memory on a CPU.
 
     Returns:
         `(batch, *query_grid, heads, value_dim)`.
@@ -76,6 +79,7 @@ def attend(
         layout.visible(key, mask, pair_mask, shared),
         causal=causal,
         scale=scale,
+        dropout=dropout,
     )
     if observer is not None:
         observer(AttendCall(query, key, attended, shared, bias, mask, pair_mask, causal, scale))

@@ -1,5 +1,8 @@
 """Which kernel computes a softmax attention: the one place where the path is chosen, and the only caller of SDPA."""
 
+from collections.abc import Iterable
+from itertools import repeat
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -22,6 +25,7 @@ def softmax_attention(
     *,
     causal: bool = False,
     scale: float | None = None,
+    dropout: float = 0.0,
 ) -> Tensor:
     r"""`softmax(scale q k^T + bias) v` by the cheapest path for its lengths, dtype, device and need of gradients.
 
@@ -29,7 +33,8 @@ def softmax_attention(
     on a GPU                            the fused kernel (scaled_dot_product_attention)
     on a CPU, few keys, or long         explicit products: the fused kernel is made for neither
     features without gradients
-    on a CPU, a bias that is trained    explicit products: with it the fused kernel falls back to slow ones
+    on a CPU, a bias that is trained,   explicit products: with them the fused kernel falls back to slow ones
+    or dropout
     on a CPU, otherwise                 the fused kernel; its memory is linear in the tokens
     on a CPU, 16-bit numbers            computed in fp32, unless there are instructions for bf16 and no gradients
     ==================================  ==========================================================================
@@ -42,15 +47,16 @@ def softmax_attention(
         key: `(batch, heads, keys, dim)`.
         value: `(batch, heads, keys, value_dim)`.
         bias: `(heads | 1, queries, keys)`.
-        visible: bool, broadcastable to `(batch, heads, queries, keys)`; a query that sees no key gives zeros.
+        visible: bool, `(batch | 1, heads | 1, queries | 1, keys)`; a query that sees no key gives zeros.
         causal: a query sees the keys up to its own place.
         scale: of the products, `dim ** -0.5` by default.
+        dropout: probability that a weight is set to zero, the others growing by `1 / (1 - dropout)`.
 
     Returns:
         `(batch, heads, queries, value_dim)`.
     """
     if query.device.type == "cuda" and max(query.shape[0], query.shape[1]) > CUDA_GRID_LIMIT:
-        return _in_parts(query, key, value, bias, visible, causal, scale)
+        return _in_parts(query, key, value, bias, visible, causal, scale, dropout)
     dtype = query.dtype
     trains = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (query, key, value, bias)
@@ -62,8 +68,8 @@ def softmax_attention(
         dim = query.shape[3]
         # A graph takes the fused kernel for few keys too: asking for their number would tie it to that number.
         few = dim <= SHORT_FEATURES and not torch.compiler.is_compiling() and key.shape[2] <= FEW_KEYS
-        if biased or few or (dim > LONG_FEATURES and not trains):
-            return _explicit(query, key, value, bias, visible, causal, scale).to(dtype)
+        if biased or dropout or few or (dim > LONG_FEATURES and not trains):
+            return _explicit(query, key, value, bias, visible, causal, scale, dropout).to(dtype)
     plainly_causal = causal and bias is None and visible is None
     if causal and not plainly_causal:
         visible = _lower(query, key) if visible is None else visible & _lower(query, key)
@@ -71,7 +77,9 @@ def softmax_attention(
     if bias is not None:
         logits = bias.to(query.dtype)[None]
         mask = logits if visible is None else logits.masked_fill(~visible, float("-inf"))
-    mixed = F.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=plainly_causal, scale=scale)
+    mixed = F.scaled_dot_product_attention(
+        query, key, value, attn_mask=mask, is_causal=plainly_causal, scale=scale, dropout_p=dropout
+    )
     return mixed.to(dtype)
 
 
@@ -113,8 +121,11 @@ def _explicit(
     visible: Tensor | None,
     causal: bool,
     scale: float | None,
+    dropout: float,
 ) -> Tensor:
     weights = attention_weights(query, key, bias, visible, causal=causal, scale=scale)
+    if dropout:
+        weights = F.dropout(weights, dropout)
     batch, heads, queries, keys = weights.shape
     mixed = weights.view(-1, queries, keys) @ value.reshape(batch * heads, keys, -1)
     return mixed.view(batch, heads, queries, -1)
@@ -132,25 +143,20 @@ def _in_parts(
     visible: Tensor | None,
     causal: bool,
     scale: float | None,
+    dropout: float,
 ) -> Tensor:
     """The same by parts of the longer of the batch and the heads, none longer than a CUDA grid."""
     axis = 0 if query.shape[0] >= query.shape[1] else 1
 
-    def part(tensor: Tensor | None, along: int, start: int) -> Tensor | None:
-        if tensor is None or tensor.ndim <= along or along < 0 or tensor.shape[along] == 1:
-            return tensor
-        return tensor.narrow(along, start, min(CUDA_GRID_LIMIT, tensor.shape[along] - start))
+    def parts(tensor: Tensor | None, along: int) -> Iterable[Tensor | None]:
+        if tensor is None or along < 0 or tensor.shape[along] == 1:
+            return repeat(tensor)
+        return torch.split(tensor, CUDA_GRID_LIMIT, along)
 
-    parts = []
-    for start in range(0, query.shape[axis], CUDA_GRID_LIMIT):
-        q, k, v = (
-            tensor.narrow(axis, start, min(CUDA_GRID_LIMIT, tensor.shape[axis] - start))
-            for tensor in (query, key, value)
-        )
-        # The bias has no batch axis.
-        parts.append(
-            softmax_attention(
-                q, k, v, part(bias, axis - 1, start), part(visible, axis, start), causal=causal, scale=scale
-            )
-        )
-    return torch.cat(parts, axis)
+    tensors = [torch.split(tensor, CUDA_GRID_LIMIT, axis) for tensor in (query, key, value)]
+    # The bias has no batch axis.
+    mixed = [
+        softmax_attention(q, k, v, some_bias, some_visible, causal=causal, scale=scale, dropout=dropout)
+        for q, k, v, some_bias, some_visible in zip(*tensors, parts(bias, axis - 1), parts(visible, axis), strict=False)
+    ]
+    return torch.cat(mixed, axis)

@@ -102,6 +102,17 @@ def test_short_numbers_lose_only_their_own_digits(keys, trains, dtype, limit):
     assert error < limit
 
 
+@pytest.mark.parametrize("keys", [8, 64])
+def test_dropout_drops_weights_and_lets_the_others_grow(keys):
+    query, key, _ = inputs(keys)
+    each = torch.eye(keys, dtype=torch.float64).expand(BATCH, HEADS, keys, keys)
+    weights = kernel.softmax_attention(query, key, each, scale=0.7)
+    dropped = kernel.softmax_attention(query, key, each, scale=0.7, dropout=0.25)
+    kept = dropped != 0
+    torch.testing.assert_close(dropped[kept], weights[kept] / 0.75, rtol=1e-12, atol=0)
+    assert 0.65 < kept.double().mean() < 0.85
+
+
 def test_large_logits_do_not_overflow():
     for keys in (8, 64):
         query, key, value = inputs(keys, torch.float32)
@@ -120,7 +131,7 @@ def test_parts_of_a_long_batch_or_of_many_heads_are_the_whole(monkeypatch, batch
     bias = {"bias": torch.randn(heads, 5, 5), "shared bias": torch.randn(1, 5, 5)}.get(options)
     visible = torch.rand(batch, 1, 1, 5) < 0.7 if options == "mask" else None
     causal = options == "causal"
-    found = kernel._in_parts(query, key, value, bias, visible, causal, 0.5)
+    found = kernel._in_parts(query, key, value, bias, visible, causal, 0.5, 0.0)
     torch.testing.assert_close(found, formula(query, key, value, bias, visible, causal, 0.5), rtol=1e-12, atol=1e-13)
 
 

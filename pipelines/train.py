@@ -13,9 +13,11 @@ import lightning.pytorch as lightning
 import torch
 import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from torch import nn
 from torch.utils.data import DataLoader, DistributedSampler
 
 from apps.base import App
+from core.inspect import attention_pictures, record
 from core.precision import computes_in_bf16
 from data_adapters.base import Case
 from data_adapters.files import write_whole
@@ -27,7 +29,7 @@ from pipelines.model_card import training_card
 from pipelines.pyfunc_model import log_model
 from pipelines.splits import with_splits
 from pipelines.task import ConsoleProgress, Task
-from pipelines.track import Tracker, get_run
+from pipelines.track import Tracker, get_run, log_pictures
 
 log = logging.getLogger("transect")
 
@@ -155,7 +157,17 @@ def _train(
         raise SystemExit(143)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    return _save_best(app_name, app, task, folder, tracker)
+    model = _save_best(app_name, app, task, folder, tracker)
+    show_attention(task.app, task.model, task.validation[:1], tracker.run_id)
+    return model
+
+
+def show_attention(app: App[Any, Any], model: nn.Module, cases: Sequence[Case], run_id: str) -> None:
+    """Log pictures of what the model attends to in the first example of the cases, where it attends at all."""
+    batch = next(iter(DataLoader(app.examples(cases), 1)))
+    with torch.no_grad(), record(model.eval()) as maps:
+        app.loss(model, batch)
+    log_pictures(run_id, attention_pictures(maps))
 
 
 def _save_best(app_name: str, app: App[Any, Any], task: Task, folder: Path, tracker: Tracker) -> Path:

@@ -101,7 +101,10 @@ def shared(side: int) -> Case:
         lambda: AxialAttention(DIM, HEADS, share=True),
         [(1, side, side, DIM)],
         8 * side**2 * DIM**2 + 8 * side**3 * DIM,
-        {"own projections": lambda: AxialAttention(DIM, HEADS)},
+        {
+            "own projections": lambda: AxialAttention(DIM, HEADS),
+            "lucidrains": lambda: axial_attention.AxialAttention(DIM, 2, HEADS),
+        },
     )
 
 
@@ -131,8 +134,8 @@ def space_time(times: int, grid: tuple[int, int, int], batch: int = 1, dim: int 
         [(batch, *shape, dim)],
         axial_flops(shape, batch, dim, axes) + values,
         {
-            "nn.MHA": lambda: TorchAxial(dim, 4, axes if times > 1 else (1, 2, 3)),
-            "einsum": lambda: EinsumAxial(dim, 4, axes if times > 1 else (1, 2, 3)),
+            "nn.MHA": lambda: TorchAxial(dim, 4, (0, 1, 2, 3) if times > 1 else (1, 2, 3)),
+            "einsum": lambda: EinsumAxial(dim, 4, (0, 1, 2, 3) if times > 1 else (1, 2, 3)),
         },
     )
 

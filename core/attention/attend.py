@@ -68,8 +68,8 @@ def attend(
     else:
         before = [axis for axis in others if axis < attended[0]]
         after = others[len(before) :]
-    order = [0, *(axis + 1 for axis in before + attended + after), rank + 1, *(axis + 1 for axis in shared), rank + 2]
-    layout = Layout(order, len(before), len(attended), len(after))
+    order = [0, *(axis + 1 for axis in before + after), rank + 1, *(axis + 1 for axis in attended + shared), rank + 2]
+    layout = Layout(order, len(before), len(after), len(attended))
 
     folded = softmax_attention(
         layout.fold(query),
@@ -107,27 +107,30 @@ observer: Callable[[AttendCall], None] | None = None
 
 @dataclass(frozen=True)
 class Layout:
-    """How `(batch, *grid, heads, dim)` lies in the kernel's `(batch before, after heads, attended, tied dim)`."""
+    """How `(batch, *grid, heads, dim)` lies in the kernel's `(batch before, after heads, attended, tied dim)`.
+
+    `order` names the dimensions of the one in the order of the other; the rest says how many grid axes each part has.
+    """
 
     order: list[int]
     before: int
-    attended: int
     after: int
+    attended: int
 
     def fold(self, tensor: Tensor) -> Tensor:
+        """To the kernel's four axes: a view where the strides allow it, else one copy."""
         moved = tensor.permute(self.order)
-        first, last = 1 + self.before, 1 + self.before + self.attended
-        heads = last + self.after + 1
-        batch, length, lines, features = (
-            _size(moved.shape[start:stop])
-            for start, stop in ((0, first), (first, last), (last, heads), (heads, moved.ndim))
-        )
-        return moved.reshape(batch, length, lines, features).transpose(1, 2)
+        heads = 1 + self.before
+        length = heads + self.after + 1
+        features = length + self.attended
+        parts = ((0, heads), (heads, length), (length, features), (features, moved.ndim))
+        return moved.reshape([_size(moved.shape[start:stop]) for start, stop in parts])
 
     def unfold(self, folded: Tensor, query: Tensor, value_dim: int) -> Tensor:
+        """The inverse, for the grid of the query."""
         sizes = [query.shape[axis] for axis in self.order[:-1]]
         inverse = [self.order.index(axis) for axis in range(len(self.order))]
-        return folded.transpose(1, 2).reshape(*sizes, value_dim).permute(inverse)
+        return folded.reshape(*sizes, value_dim).permute(inverse)
 
     def visible(self, key: Tensor, mask: Tensor | None, pair_mask: Tensor | None, tied: list[int]) -> Tensor | None:
         """Both masks as one that is broadcastable to `(batch before, after heads, queries, keys)`."""

@@ -57,10 +57,9 @@ class AttentionMap:
         Rows sum to one, or are zero where a query sees no key.
         """
         call, others = self.call, self._others
-        order = [axis + 1 for axis in (*others, *call.axes)]
-        tied = [axis + 1 for axis in call.tied]
         heads = call.query.ndim - 2
-        layout = Layout([0, *order, heads, *tied, heads + 1], len(others), len(call.axes), 0)
+        order = [axis + 1 for axis in (*others, heads - 1, *call.axes, *call.tied)]
+        layout = Layout([0, *order, heads + 1], len(others), 0, len(call.axes))
         dtype = torch.promote_types(call.query.dtype, torch.float32)
         with torch.no_grad():
             weights = attention_weights(

@@ -31,8 +31,8 @@ def softmax_attention(
 
     ==================================  ==========================================================================
     on a GPU                            the fused kernel (scaled_dot_product_attention)
-    on a CPU, few keys, or long         explicit products: the fused kernel is made for neither
-    features without gradients
+    on a CPU, few keys, or features     explicit products: the fused kernel is made for neither
+    longer than 256 and than the keys
     on a CPU, a bias that is trained,   explicit products: with them the fused kernel falls back to slow ones
     or dropout
     on a CPU, otherwise                 the fused kernel; its memory is linear in the tokens
@@ -65,10 +65,8 @@ def softmax_attention(
         if dtype.itemsize == 2 and (trains or dtype == torch.float16 or not computes_in_bf16(query.device)):
             query, key, value = query.float(), key.float(), value.float()
         biased = trains and bias is not None and bias.requires_grad
-        dim = query.shape[3]
         # A graph takes the fused kernel for few keys too: asking for their number would tie it to that number.
-        few = dim <= SHORT_FEATURES and not torch.compiler.is_compiling() and key.shape[2] <= FEW_KEYS
-        if biased or dropout or few or (dim > LONG_FEATURES and not trains):
+        if biased or dropout or (not torch.compiler.is_compiling() and _is_small(key)):
             return _explicit(query, key, value, bias, visible, causal, scale, dropout).to(dtype)
     plainly_causal = causal and bias is None and visible is None
     if causal and not plainly_causal:
@@ -129,6 +127,12 @@ def _explicit(
     batch, heads, queries, keys = weights.shape
     mixed = weights.view(-1, queries, keys) @ value.reshape(batch * heads, keys, -1)
     return mixed.view(batch, heads, queries, -1)
+
+
+def _is_small(key: Tensor) -> bool:
+    """Few keys of short features, or long features of fewer keys, whose map is smaller than they are."""
+    keys, dim = key.shape[2:]
+    return (keys <= FEW_KEYS and dim <= SHORT_FEATURES) or (dim > LONG_FEATURES and keys <= dim)
 
 
 def _lower(query: Tensor, key: Tensor) -> Tensor:

@@ -87,14 +87,21 @@ class ExpandedCross(nn.Module):
 
 
 class EinsumWindow(nn.Module):
-    """Attention in blocks of a grid with a learned bias for each pair of cells, written with einsum."""
+    """Attention in blocks of a grid with a learned bias for each offset, written with einsum."""
+
+    rows: Tensor
 
     def __init__(self, dim: int, heads: int, window: tuple[int, ...]) -> None:
         super().__init__()
         self.heads, self.window = heads, window
         self.qkv, self.out = nn.Linear(dim, 3 * dim), nn.Linear(dim, dim)
-        tokens = int(torch.tensor(window).prod())
-        self.bias = nn.Parameter(torch.zeros(heads, tokens, tokens))
+        places = torch.cartesian_prod(*[torch.arange(length) for length in window])
+        offsets = places[:, None] - places + torch.tensor(window) - 1
+        rows = torch.zeros(offsets.shape[:-1], dtype=torch.long)
+        for axis, length in enumerate(window):
+            rows = rows * (2 * length - 1) + offsets[..., axis]
+        self.register_buffer("rows", rows)
+        self.table = nn.Parameter(torch.zeros(int(rows.max()) + 1, heads))
 
     def forward(self, x: Tensor) -> Tensor:
         """Mix `(batch, *grid, dim)` with a grid of whole windows."""
@@ -106,7 +113,8 @@ class EinsumWindow(nn.Module):
         windows = split.permute(order)
         tokens = windows.flatten(rank + 1, 2 * rank).flatten(0, rank)
         query, key, value = self.qkv(tokens).unflatten(-1, (3, self.heads, -1)).unbind(-3)
-        logits = torch.einsum("bihd,bjhd->bhij", query, key) * query.shape[-1] ** -0.5 + self.bias
+        logits = torch.einsum("bihd,bjhd->bhij", query, key) * query.shape[-1] ** -0.5
+        logits = logits + self.table[self.rows].permute(2, 0, 1)
         mixed = self.out(torch.einsum("bhij,bjhd->bihd", logits.softmax(-1), value).flatten(-2))
         inverse = [order.index(axis) for axis in range(len(order))]
         return mixed.view(windows.shape).permute(inverse).reshape(x.shape)

@@ -7,8 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.precision import computes_in_bf16
-
 # On a CPU plain batched products beat the fused kernel for up to so many keys of so few features, which are less than
 # its blocks, and for more features than it is made for.
 FEW_KEYS, SHORT_FEATURES, LONG_FEATURES = 16, 32, 256
@@ -36,7 +34,7 @@ def softmax_attention(
     on a CPU, a bias that is trained,   explicit products: with them the fused kernel falls back to slow ones
     or dropout
     on a CPU, otherwise                 the fused kernel; its memory is linear in the tokens
-    on a CPU, 16-bit numbers            computed in fp32, unless there are instructions for bf16 and no gradients
+    on a CPU, 16-bit numbers            computed in fp32, but for bf16 without gradients in the fused kernel
     ==================================  ==========================================================================
 
     All four-dimensional: the fused kernel on permuted inputs of rank 5 and above is miscompiled by the Inductor of
@@ -57,16 +55,25 @@ def softmax_attention(
     """
     if query.device.type == "cuda" and max(query.shape[0], query.shape[1]) > CUDA_GRID_LIMIT:
         return _in_parts(query, key, value, bias, visible, causal, scale, dropout)
+    if query.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+        # Autocast would round the products and what is computed in fp32 here; the inputs it may, as for a kernel.
+        to = {torch.float32: torch.get_autocast_dtype("cpu")}
+        query, key, value = (tensor.to(to.get(tensor.dtype, tensor.dtype)) for tensor in (query, key, value))
+        with torch.autocast("cpu", enabled=False):
+            return softmax_attention(query, key, value, bias, visible, causal=causal, scale=scale, dropout=dropout)
     dtype = query.dtype
     trains = torch.is_grad_enabled() and any(
         tensor is not None and tensor.requires_grad for tensor in (query, key, value, bias)
     )
     if query.device.type == "cpu":
-        if dtype.itemsize == 2 and (trains or dtype == torch.float16 or not computes_in_bf16(query.device)):
+        if dtype == torch.float16 or (dtype == torch.bfloat16 and trains):
             query, key, value = query.float(), key.float(), value.float()
         biased = trains and bias is not None and bias.requires_grad
         # A graph takes the fused kernel for few keys too: asking for their number would tie it to that number.
         if biased or dropout or (not torch.compiler.is_compiling() and _is_small(key)):
+            query, key, value = (
+                tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in (query, key, value)
+            )
             return _explicit(query, key, value, bias, visible, causal, scale, dropout).to(dtype)
     plainly_causal = causal and bias is None and visible is None
     if causal and not plainly_causal:

@@ -105,6 +105,17 @@ def test_short_numbers_lose_only_their_own_digits(keys, trains, dtype, limit):
 
 
 @pytest.mark.parametrize("keys", [8, 64])
+@pytest.mark.parametrize("trains", [False, True])
+def test_autocast_rounds_nothing_inside(keys, trains):
+    query, key, value = (tensor.requires_grad_(trains) for tensor in inputs(keys, torch.bfloat16, queries=64))
+    expected = formula(query, key, value, None, None, False, DIM**-0.5)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = kernel.softmax_attention(query, key, value, scale=DIM**-0.5)
+    error = (found.double() - expected).square().mean().sqrt() / expected.square().mean().sqrt()
+    assert error < 2.5e-3
+
+
+@pytest.mark.parametrize("keys", [8, 64])
 def test_dropout_drops_weights_and_lets_the_others_grow(keys):
     query, key, _ = inputs(keys)
     each = torch.eye(keys, dtype=torch.float64).expand(BATCH, HEADS, keys, keys)

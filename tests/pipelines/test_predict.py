@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from apps.change_detection.app import ChangeDetection
 from data_adapters.files import sha256
 from pipelines.find import UsageError
-from pipelines.model_folder import Model
+from pipelines.model_folder import Model, load
 from pipelines.predict import predict
 from pipelines.predict_case import Outcome, predict_case
 
@@ -408,3 +408,18 @@ def test_streamed_tiles_give_the_bytes_of_the_whole_scene_at_once(scene, small_c
     for folder in written.values():
         for name in ("mask.tif", "score.tif"):
             assert (folder / name).read_bytes() == (whole / name).read_bytes(), folder
+
+
+def test_a_signal_that_a_failing_clean_up_hides_still_ends_the_command(untrained, pairs, tmp_path, monkeypatch):
+    model = load(str(untrained))
+
+    def read(case):
+        try:
+            raise KeyboardInterrupt
+        finally:
+            raise RuntimeError("the library could not clean up")
+
+    monkeypatch.setattr(model.app.adapter, "read", read)
+    (case, *_) = model.app.adapter.cases(str(pairs))
+    with pytest.raises(KeyboardInterrupt):
+        predict_case(model, case, tmp_path)

@@ -92,7 +92,7 @@ def main(words: list[str]) -> None:
     for case in CASES:
         if all(word in case.name for word in words):
             for dtype in (torch.float32, torch.bfloat16) if case.bf16 else (torch.float32,):
-                for trains in (False, True) if case.training else (False,):
+                for trains in (False, True):
                     measure(case, dtype, trains, device, rates[dtype])
     if not words:
         print_memory(device)

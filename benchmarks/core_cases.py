@@ -47,7 +47,6 @@ class Case:
     forward_flops: float
     peers: dict[str, Callable[[], nn.Module]] = field(default_factory=dict)
     bf16: bool = False
-    training: bool = True
     rounds: int = 7
 
 

@@ -1,0 +1,1 @@
+"""The models that take a simulation one step further."""

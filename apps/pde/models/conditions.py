@@ -1,0 +1,26 @@
+"""What a model is told about a state beside its values."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from data_adapters.pde.config import Boundary
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Surroundings of a batch of states `(batch, times, channels, *shape)`; the batch is of one simulation's kind.
+
+    Args:
+        boundary: conditions at the lower and the upper end of each axis; empty on a mesh.
+        valid: bool `(batch, *shape)`, True where there are values; states are zero elsewhere. All of them by default.
+        parameters: `(batch, parameters)`, of the equation, scaled to about one.
+        constants: `(batch, constants, *shape)`, what varies in space alone, scaled to about one.
+        points: `(batch, points, dim)`, where the values of a mesh lie, in its units.
+    """
+
+    boundary: tuple[tuple[Boundary, Boundary], ...] = ()
+    valid: Tensor | None = None
+    parameters: Tensor | None = None
+    constants: Tensor | None = None
+    points: Tensor | None = None

@@ -1,0 +1,48 @@
+"""What is said about a simulation's files, free of numpy and torch so that the command line's help is quick."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Layout = Literal["auto", "pdebench", "well", "xarray", "mesh"]
+Boundary = Literal["periodic", "wall", "open"]
+Format = Literal["netcdf", "zarr"]
+
+
+@dataclass(frozen=True)
+class Field:
+    """One physical quantity of a simulation: a scalar, or a vector or tensor of several components.
+
+    Args:
+        name: What the quantity is called, such as velocity.
+        components: Names of its components as the file has them, such as (Vx, Vy); of a scalar its own name alone.
+        units: Its units as the file writes them; empty where they are not known.
+        long_name: What it is called for people; may be empty.
+    """
+
+    name: str
+    components: tuple[str, ...]
+    units: str = ""
+    long_name: str = ""
+
+
+@dataclass(frozen=True)
+class ReadConfig:
+    """How simulations are read; whatever is not said is taken from the files.
+
+    Args:
+        layout: The files' layout; "auto" tells it from their content.
+        variables: Variables to read, in this order; all that change in time by default.
+        vectors: Variables that are the components of one vector, such as {wind: [UWND, VWND]}.
+        time: Name of the time dimension of NetCDF and Zarr files.
+        member: Name of the dimension of NetCDF and Zarr files that counts trajectories.
+        axes: Names of the spatial dimensions of NetCDF and Zarr files, in order.
+        boundary: Boundary conditions by axis, such as {x: periodic}, in place of those that the files tell.
+    """
+
+    layout: Layout = "auto"
+    variables: tuple[str, ...] = ()
+    vectors: dict[str, list[str]] = field(default_factory=dict)
+    time: str = ""
+    member: str = ""
+    axes: tuple[str, ...] = ()
+    boundary: dict[str, Boundary] = field(default_factory=dict)

@@ -1,0 +1,139 @@
+"""A simulation as every layout gives it: fields on a grid or a mesh over time, read lazily in physical units."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_adapters.base import BadInput, Case
+from data_adapters.pde.config import Boundary, Field
+
+STEP_TOLERANCE = 1e-3
+"""Largest deviation of a time step from the first one, as a share of it; float32 time axes need this much."""
+
+
+@dataclass(frozen=True)
+class Trajectory(Case):
+    """One run of a simulation: a `member` of a file in some `layout`, of the data set named `dataset`."""
+
+    layout: str = ""
+    member: str = ""
+    dataset: str = ""
+
+
+@dataclass(frozen=True)
+class Coordinate:
+    """Where the cells of one axis, or the frames, lie.
+
+    Args:
+        name: of the dimension, such as x or time.
+        values: float64 `(length,)`, in `units`.
+        units: as the file writes them, such as "m" or "hours since 1980-01-14"; empty where they are not known.
+        attributes: what else the file says of it, such as `calendar`, to be written out again.
+    """
+
+    name: str
+    values: NDArray[np.float64]
+    units: str = ""
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Axis(Coordinate):
+    """A spatial axis with the boundary conditions at its lower and its upper end."""
+
+    boundary: tuple[Boundary, Boundary] = ("open", "open")
+
+    @property
+    def periodic(self) -> bool:
+        """Whether the last cell is followed by the first."""
+        return self.boundary == ("periodic", "periodic")
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """An unstructured mesh.
+
+    Args:
+        points: float64 `(points, dim)`.
+        cells: by meshio's name of their type, int `(cells, corners)`.
+        units: of the coordinates.
+    """
+
+    points: NDArray[np.float64]
+    cells: Mapping[str, NDArray[np.int64]]
+    units: str = ""
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """One trajectory. Values are in the file's units; those of different fields lie side by side as channels.
+
+    Args:
+        source: the file it comes from, for messages.
+        fields: the quantities, in order; their components are the channels.
+        axes: the spatial axes in the order of the arrays, one to three; none on a mesh.
+        time: the frames' times.
+        read: float32 `(stop - start, channels, *shape)` of the frames from start to stop, NaN where there is none; opens
+            the file anew, so that it may be called from any process.
+        parameters: of the equation, by name: one number, or one a frame `(frames,)`.
+        constants: float32 by name, `(*shape)` each: what varies in space and not in time.
+        mesh: where the values lie, if not on a grid; `shape` is then `(points,)`.
+        attributes: what the file says of the whole, to be written out again.
+    """
+
+    source: str
+    fields: tuple[Field, ...]
+    axes: tuple[Axis, ...]
+    time: Coordinate
+    read: Callable[[int, int], NDArray[np.float32]]
+    parameters: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    constants: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    mesh: Mesh | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of all components of all fields, in order."""
+        return tuple(component for one in self.fields for component in one.components)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Lengths of the spatial axes, or the number of points of the mesh."""
+        return (len(self.mesh.points),) if self.mesh is not None else tuple(len(axis) for axis in self.axes)
+
+    @property
+    def boundary(self) -> tuple[tuple[Boundary, Boundary], ...]:
+        """Boundary conditions at the lower and upper end of each axis."""
+        return tuple(axis.boundary for axis in self.axes)
+
+    def __len__(self) -> int:
+        """The number of frames."""
+        return len(self.time)
+
+    def time_step(self) -> float:
+        """The time between two frames, in the units of time; NaN where there is only one frame.
+
+        Raises:
+            BadInput: it changes, or time stands still or runs backwards.
+        """
+        steps = np.diff(self.time.values)
+        if not len(steps):
+            return float("nan")
+        first = float(steps[0])
+        wrong = np.flatnonzero(~(np.abs(steps - first) <= STEP_TOLERANCE * abs(first)))
+        if first <= 0 or len(wrong):
+            at, step = (int(wrong[0]), float(steps[wrong[0]])) if len(wrong) else (0, first)
+            raise BadInput(
+                self.source,
+                self.time.name,
+                f"a step of {step:g} after frame {at}",
+                f"steps of {first:g} {self.time.units}".rstrip() if first > 0 else "times that increase",
+                "put the frames at equal distances in time, or cut the file where the step changes",
+            )
+        return first

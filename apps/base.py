@@ -1,14 +1,14 @@
 """The contract that every app fulfils: what a model of its domain is trained on, scored by and used for."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.utils.data import Dataset
+from torch.utils.data import BatchSampler, Dataset, DistributedSampler, Sampler
 
 from data_adapters.base import Adapter, BadInput, Case
 
@@ -29,13 +29,35 @@ class App(ABC, Generic[Sample, Prediction]):
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    def fitted(self, cases: Sequence[Case]) -> Self:
+        """This app with whatever it takes from the training cases before a model is made, such as their statistics."""
+        return self
+
     @abstractmethod
     def model(self) -> nn.Module:
         """A freshly initialised model in training mode."""
 
+    def started_from(self, weights: Mapping[str, Tensor]) -> nn.Module:
+        """A model in training mode that starts from the weights of another of this app.
+
+        Raises:
+            RuntimeError: they do not fit.
+        """
+        model = self.model()
+        model.load_state_dict(dict(weights))
+        return model
+
     @abstractmethod
     def examples(self, cases: Sequence[Case]) -> Dataset[Any]:
         """What one training step sees of `cases`: tiles, slices or windows, read lazily and without chance."""
+
+    def batches(self, examples: Dataset[Any], size: int, seed: int) -> Sampler[list[int]]:
+        """The indices of each step's examples: all of them once an epoch, in a new order, by default.
+
+        The order follows from `seed` and the epoch, which `set_epoch` of its `sampler` tells.
+        """
+        order = DistributedSampler(examples, num_replicas=1, rank=0, seed=seed)
+        return BatchSampler(order, size, drop_last=len(order) > size)
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
@@ -65,7 +87,14 @@ class App(ABC, Generic[Sample, Prediction]):
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
     def figures(self, prediction: Prediction, sample: Sample) -> dict[str, NDArray[np.uint8]]:
-        """Pictures of a drained prediction by name, uint8 (height, width, 3), all of one size, the input first."""
+        """Pictures of a drained prediction by name, uint8 (height, width, 3), all of one size, the input first.
+
+        One with a fourth axis in front, (frames, height, width, 3), moves.
+        """
+        return {}
+
+    def charts(self, measures: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.uint8]]:
+        """Pictures of what many cases measured, by name, uint8 (height, width, 3), of any sizes."""
         return {}
 
     @classmethod

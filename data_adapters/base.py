@@ -66,8 +66,10 @@ class Adapter(Protocol[CaseT, Sample, Prediction]):
         """
         ...
 
-    def write(self, case: CaseT, prediction: Prediction, folder: Path) -> dict[str, float | str]:
+    def write(self, case: CaseT, prediction: Prediction, folder: Path, source: str) -> dict[str, float | str]:
         """Write `prediction` into the empty `folder` in the domain's own formats.
+
+        `source` names the model and its version in a line, for the place that a format keeps for it.
 
         Returns what a report says about the case in a line: short facts, with their units in the names.
         """

@@ -77,7 +77,13 @@ def _parser() -> argparse.ArgumentParser:
 
     verb("list", _list, "the apps, the attention mechanisms, and the versions of what they run on")
 
-    added = verb("phantom", _phantom, "write a small demo data set in the app's own layout")
+    added = verb(
+        "phantom",
+        _phantom,
+        "write a small demo data set in the app's own layout",
+        "Any other --KEY VALUE overrides a setting of the app; "
+        "`transect train APP --print-config` shows them all with their meaning.",
+    )
     added.add_argument("app", **apps)
     added.add_argument("--out", type=Path, required=True, metavar="DIR")
     added.add_argument("--count", type=int, default=20, help="number of cases (default 20)")
@@ -93,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("app", **apps)
     added.add_argument("--data", metavar="DIR", help="the data set, in any layout the app reads")
     added.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML")
+    added.add_argument("--from", dest="start", metavar="MODEL", help="start from a model's weights and settings")
     added.add_argument("--resume", metavar="RUN_ID", help="go on with an interrupted run, with the settings it had")
     added.add_argument("--print-config", action="store_true", help="show the effective settings and stop")
 
@@ -155,9 +162,10 @@ def _list(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _phantom(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines.find import app_class, config_class
+    from pipelines import config
+    from pipelines.find import app_class
 
-    app = app_class(arguments.app)(config_class(arguments.app)())
+    app = app_class(arguments.app)(config.load(arguments.app, None, overrides))
     app.adapter.phantom(arguments.out, arguments.count, arguments.seed)
     print(arguments.out)
     return DONE
@@ -171,7 +179,8 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
         run_id, folder = resume(arguments.app, arguments.resume)
     else:
-        app_config, settings, text = config.load_training(arguments.app, arguments.config, overrides)
+        start, base = _start(arguments)
+        app_config, settings, text = config.load_training(arguments.app, arguments.config, overrides, base)
         if arguments.print_config:
             print(text, end="")
             return DONE
@@ -179,9 +188,22 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
             raise UsageError("train: --data: found none, expected the folder of a data set")
         from pipelines.train import train
 
-        run_id, folder = train(arguments.app, arguments.data, app_config, settings)
+        run_id, folder = train(arguments.app, arguments.data, app_config, settings, start)
     print(f"run    {run_id}\nmodel  {folder}")
     return DONE
+
+
+def _start(arguments: argparse.Namespace) -> tuple[Path | None, dict[str, Any]]:
+    """The folder of the model that training starts from, and its settings."""
+    from pipelines import model_folder
+
+    if not arguments.start:
+        return None, {}
+    folder = model_folder.find(arguments.start)
+    settings = model_folder.settings_of(folder)
+    if (app := settings.pop("app")) != arguments.app:
+        raise UsageError(f"train: --from: found a model of {app}, expected one of {arguments.app}")
+    return folder, settings
 
 
 def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -76,9 +76,11 @@ def load(app: str, file: Path | None, overrides: Sequence[str], base: dict[str, 
     return config
 
 
-def load_training(app: str, file: Path | None, overrides: Sequence[str]) -> tuple[Any, TrainConfig, str]:
-    """The configurations of `app` and of its training, and both as commented YAML."""
-    config, text = _load(app, [read_yaml(file) if file else {}], overrides, train=True)
+def load_training(
+    app: str, file: Path | None, overrides: Sequence[str], base: dict[str, Any] | None = None
+) -> tuple[Any, TrainConfig, str]:
+    """The configurations of `app`, as `load` has it, and of its training, and both as commented YAML."""
+    config, text = _load(app, [base or {}, read_yaml(file) if file else {}], overrides, train=True)
     return *config, text
 
 
@@ -90,7 +92,7 @@ def _load(app: str, layers: list[dict[str, Any]], overrides: Sequence[str], trai
         values = parser.parse_object(asdict(config_class(app)()))
         for layer in layers:
             _refuse_unknown([key for key in _leaves(layer)], values)
-            _refuse_misfits(layer, values.as_dict())
+            _refuse_misfits(layer, values)
             values = parser.parse_object(layer, cfg_base=values)
         _refuse_unknown([word[2:].partition("=")[0] for word in overrides if word.startswith("--")], values)
         values = parser.parse_args(list(overrides), namespace=values)
@@ -106,19 +108,21 @@ def _load(app: str, layers: list[dict[str, Any]], overrides: Sequence[str], trai
 def _refuse_unknown(keys: Sequence[str], values: Any) -> None:
     known = sorted({name for key, _ in values.items() for name in _prefixes(key)})
     for key in keys:
-        if key not in known:
+        if key not in known and not any(isinstance(values.get(name), dict) for name in _prefixes(key)):
             near = difflib.get_close_matches(key, known, 3) or [name for name in known if "." not in name]
             raise UsageError(f"{key}: found no such setting, expected one such as {', '.join(near)}")
 
 
-def _refuse_misfits(layer: dict[str, Any], defaults: dict[str, Any], prefix: str = "") -> None:
+def _refuse_misfits(layer: dict[str, Any], values: Any, prefix: str = "") -> None:
     """Refuse what jsonargparse lets pass: nothing in place of a value, and a value in place of a section."""
+    from jsonargparse import Namespace
+
     for key, value in layer.items():
-        default = defaults[key]
-        if isinstance(default, dict):
+        default = values[prefix + key]
+        if isinstance(default, Namespace):
             if not isinstance(value, dict):
                 raise UsageError(f"{prefix}{key}: found {value or 'nothing'}, {_SECTION}")
-            _refuse_misfits(value, default, f"{prefix}{key}.")
+            _refuse_misfits(value, values, f"{prefix}{key}.")
         elif value is None and default is not None:
             raise UsageError(f"{prefix}{key}: found nothing, expected a value such as {default}")
 

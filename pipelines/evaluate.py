@@ -31,7 +31,8 @@ def evaluate(
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
     """Predict and measure the cases of `split`; returns the summary, 95 % intervals and one outcome a case.
 
-    Writes `metrics.json`, `cases.csv`, `manifest.csv` and `report.html` to `out`, and pictures of the first cases.
+    Writes `metrics.json`, `cases.csv`, `manifest.csv` and `report.html` to `out`, charts of the whole split, and
+    pictures of the first cases.
 
     Raises:
         UsageError: there is no such model or split, or `out` holds another run's results.
@@ -56,7 +57,9 @@ def evaluate(
     table = [{"case": case_id, **_finite(app.summary([measure]))} for case_id, measure in measures.items()]
     write_table(out / "cases.csv", ["case", *summary], table)
     write_manifest(out / "manifest.csv", outcomes)
+    charts = save_pictures(app.charts(list(measures.values())), out / "charts")
     metrics = {
+        "charts": charts,
         "summary": _finite(summary),
         "intervals": intervals,
         "cases": len(measures),

@@ -1,7 +1,9 @@
 """A model as three files: `config.yaml`, `model.safetensors` and `card.md`; and where models are found."""
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,7 @@ from pipelines import config as configs
 from pipelines.find import UsageError, app_class
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from apps.base import App
 
@@ -27,6 +29,11 @@ class Model:
     app: "App[Any, Any]"
     module: "nn.Module"
 
+    @property
+    def source(self) -> str:
+        """What results say of their origin: the program with its version, the app, and the hash of the model."""
+        return f"Transect {version('transect')}, {app_of(self.folder)}, model SHA-256 {self.sha256}"
+
 
 def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module", card: str) -> None:
     """Write a model folder in one step; `card` is Markdown."""
@@ -41,7 +48,7 @@ def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module",
 
 def app_of(folder: Path) -> str:
     """The name of the app that a model folder belongs to."""
-    return str(_settings(folder)["app"])
+    return str(settings_of(folder)["app"])
 
 
 def load(name: str, overrides: list[str] | None = None) -> Model:
@@ -51,26 +58,38 @@ def load(name: str, overrides: list[str] | None = None) -> Model:
         UsageError: there is no such model, its folder is incomplete, or an override is wrong.
     """
     import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
 
     folder = find(name)
     app = app_for(folder, overrides)
     with torch.device("meta"):
         module = app.model()
-    weights = folder / "model.safetensors"
     try:
-        module.load_state_dict(load_file(weights), strict=True, assign=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UsageError(f"{weights}: {' '.join(str(error).split())}") from error
+        module.load_state_dict(weights(folder), strict=True, assign=True)
+    except RuntimeError as error:
+        raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
     # Channels last is the layout that convolutions are fastest in, on CPUs and GPUs alike.
     module = module.to(memory_format=torch.channels_last).to("cuda" if torch.cuda.is_available() else "cpu")
     return Model(name, folder, sha256(folder), app, module.eval())
 
 
+def weights(folder: Path) -> "Mapping[str, Tensor]":
+    """The tensors of a model folder.
+
+    Raises:
+        UsageError: they cannot be read.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(folder / FILES[1])
+    except (OSError, SafetensorError) as error:
+        raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
+
+
 def app_for(folder: Path, overrides: list[str] | None = None) -> "App[Any, Any]":
     """The app that a model folder belongs to, with its settings."""
-    settings = _settings(folder)
+    settings = settings_of(folder)
     app_name = settings.pop("app")
     app: App[Any, Any] = app_class(app_name)(configs.load(app_name, None, overrides or [], base=settings))
     return app
@@ -96,7 +115,12 @@ def find(name: str) -> Path:
     return folder
 
 
-def _settings(folder: Path) -> dict[str, Any]:
+def settings_of(folder: Path) -> dict[str, Any]:
+    """What the `config.yaml` of a model folder says: the name of its app under "app", and the app's settings.
+
+    Raises:
+        UsageError: it cannot be read, or names no app.
+    """
     content = configs.read_yaml(folder / "config.yaml")
     if not isinstance(content.get("app"), str):
         raise UsageError(f"{folder / 'config.yaml'}: app: found none, expected the name of the app it configures")

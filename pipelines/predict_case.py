@@ -16,6 +16,8 @@ from pipelines.model_folder import Model
 
 log = logging.getLogger("transect")
 
+FRAME_MS = 100  # how long a moving picture shows each of its frames
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -41,7 +43,7 @@ def predict_case(
         prediction = model.app.predict(model.module, sample)
         watch(prediction)
         with whole_folder(out / case.id) as folder:
-            facts = model.app.adapter.write(case, prediction, folder)
+            facts = model.app.adapter.write(case, prediction, folder, model.source)
             outputs = {path.name: sha256(path) for path in sorted(folder.iterdir())}
             preview = save_pictures(model.app.figures(prediction, sample), folder / "preview")
             seconds = time.monotonic() - clock
@@ -79,20 +81,31 @@ def one_line(error: Exception) -> str:
 
 
 def save_pictures(pictures: dict[str, np.ndarray], folder: Path) -> list[str]:
-    """Write pictures as PNG files named after them; returns the names in their order."""
+    """Write pictures as PNG files named after them, moving ones as animated PNG; returns the names in their order."""
     if pictures:
         folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
+        frames = [Image.fromarray(frame) for frame in (picture if picture.ndim == 4 else picture[None])]
+        moving = {"save_all": True, "append_images": frames[1:], "duration": FRAME_MS} if len(frames) > 1 else {}
         # Level 1: the best compression would take longer than the rest of a small case.
-        Image.fromarray(picture).save(folder / f"{safe_name(name)}.png", compress_level=1)
+        frames[0].save(folder / f"{safe_name(name)}.png", compress_level=1, **moving)
     return [safe_name(name) for name in pictures]
 
 
 def stamps(case: Case) -> dict[str, dict[str, int]]:
-    """Size and time of change of each input file: enough to see that one was replaced, at no cost for large scenes."""
-    files = [Path(file) for file in case.files]
+    """Size and time of change of each input file: enough to see that one was replaced, at no cost for large scenes.
+
+    Of a folder, such as a Zarr store, the size of all its files and the last change.
+    """
+    return {file: stamp for file in case.files if (stamp := _stamp(Path(file)))}
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    states = [file.stat() for file in files]
+    if not states:
+        return {}
     return {
-        str(file): {"bytes": file.stat().st_size, "modified_ns": file.stat().st_mtime_ns}
-        for file in files
-        if file.is_file()
+        "bytes": sum(state.st_size for state in states),
+        "modified_ns": max(state.st_mtime_ns for state in states),
     }

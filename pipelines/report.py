@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +31,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Layer:
-    """A picture of a case; `href` is relative to the page, `width` and `height` are in pixels."""
+    """A picture; `href` is relative to the page, `width` and `height` are in pixels."""
 
     name: str
     href: str
@@ -73,8 +73,8 @@ def write_report(folder: Path) -> Path:
     """Write `folder / "report.html"` from what a prediction or an evaluation left in `folder`; returns its path.
 
     Read are `run.json`, `manifest*.csv` (one a shard), each case's `done.json` and `preview/NAME.png`, and for an
-    evaluation `metrics.json` and `cases.csv`. Whatever of this is missing or damaged is left out, so that a run that
-    was stopped can be looked at. The page needs no network and holds no absolute path.
+    evaluation `metrics.json`, `cases.csv` and `charts/NAME.png`. Whatever of this is missing or damaged is left out, so
+    that a run that was stopped can be looked at. The page needs no network and holds no absolute path.
     """
     manifest = [row for path in sorted(folder.glob("manifest*.csv")) for row in _rows(path)]
     done = [row for row in manifest if row.get("status") == "done"]
@@ -92,6 +92,7 @@ def write_report(folder: Path) -> Path:
         done=len(done),
         cases=[view for row in done if (view := _case(folder, row.get("case") or "")) is not None],
         metrics=_metrics(metrics),
+        charts=_pictures(folder, ("charts",), metrics.get("charts") or []),
         measured=metrics.get("cases"),
         scope={name: metrics[name] for name in ("split", "data") if metrics.get(name)},
         table=_rows(folder / "cases.csv"),
@@ -148,8 +149,6 @@ def _case(folder: Path, case: str) -> CaseView | None:
     done = _json(folder / case / "done.json") if _is_part(case) else {}
     if not done:
         return None
-    pictures = [name for name in done.get("preview") or [] if _is_part(name)]
-    sizes = {name: _png_size(folder / case / "preview" / f"{name}.png") for name in pictures}
     return CaseView(
         id=case,
         seconds=done.get("seconds", math.nan),
@@ -159,8 +158,14 @@ def _case(folder: Path, case: str) -> CaseView | None:
             for name in done.get("outputs") or {}
             if _is_part(name) and (folder / case / name).is_file()
         ],
-        layers=[Layer(name, _href(case, "preview", f"{name}.png"), *size) for name, size in sizes.items() if size],
+        layers=_pictures(folder, (case, "preview"), done.get("preview") or []),
     )
+
+
+def _pictures(folder: Path, place: tuple[str, ...], names: Sequence[str]) -> list[Layer]:
+    """The pictures of these names that lie in a folder `place` below the run's."""
+    sizes = {name: _png_size(folder.joinpath(*place, f"{name}.png")) for name in names if _is_part(name)}
+    return [Layer(name, _href(*place, f"{name}.png"), *size) for name, size in sizes.items() if size]
 
 
 def _metrics(metrics: Mapping[str, Any]) -> list[Metric]:

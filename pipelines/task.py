@@ -25,10 +25,17 @@ PICTURED_CASES = 4
 class Task(lightning.LightningModule):
     """An app's model, loss and validation as Lightning sees them."""
 
-    def __init__(self, app: App[Any, Any], settings: TrainConfig, validation: Sequence[Case], tracker: Tracker) -> None:
+    def __init__(
+        self,
+        app: App[Any, Any],
+        model: nn.Module,
+        settings: TrainConfig,
+        validation: Sequence[Case],
+        tracker: Tracker,
+    ) -> None:
         super().__init__()
         self.app, self.settings, self.validation, self.tracker = app, settings, validation, tracker
-        self.model: nn.Module = app.model().to(memory_format=torch.channels_last)
+        self.model: nn.Module = model.to(memory_format=torch.channels_last)
         self.losses: list[Tensor] = []
         self.measures: list[dict[str, Any]] = []
         self.summary: dict[str, float] = {}
@@ -77,6 +84,8 @@ class Task(lightning.LightningModule):
         """Calibrate the app on the validation split and score it: this number picks the checkpoint."""
         self.app = self.app.calibrate(self.measures)
         self.summary = self.app.summary(self.measures)
+        for name, chart in self.app.charts(self.measures).items():
+            self.tracker.pictures(f"validation/{name}", {name: chart}, self.current_epoch)
         self.measures = []
         goal = self.summary[self.app.goal]
         self.log("goal", goal if goal == goal else 0.0)

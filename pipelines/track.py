@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,10 +28,12 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
+from PIL import Image
 
 from data_adapters.base import Case
 from pipelines.find import UsageError
 from pipelines.model_folder import FILES
+from pipelines.predict_case import FRAME_MS
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="mlflow")
@@ -108,7 +111,14 @@ class Tracker:
             self.client.log_batch(self.run_id, metrics=new[start : start + 1000])
 
     def pictures(self, name: str, pictures: dict[str, np.ndarray], step: int) -> None:
-        """Write pictures of one size side by side, as one image with a step."""
+        """Write pictures of one size side by side, as one image with a step, and the moving ones as GIF files."""
+        for part, moving in ((part, picture) for part, picture in pictures.items() if picture.ndim == 4):
+            with tempfile.TemporaryDirectory() as scratch:
+                file = Path(scratch, f"{part}_{step:04d}.gif")
+                first, *others = (Image.fromarray(frame) for frame in moving)
+                first.save(file, save_all=True, append_images=others, duration=FRAME_MS, loop=0)
+                self.client.log_artifact(self.run_id, str(file), f"animations/{name}")
+        pictures = {part: picture for part, picture in pictures.items() if picture.ndim == 3}
         gap = np.full((next(iter(pictures.values())).shape[0], 8, 3), 255, np.uint8)
         row = [part for picture in pictures.values() for part in (picture, gap)][:-1]
         self.client.log_image(self.run_id, np.concatenate(row, axis=1), key=name, step=step, synchronous=True)

@@ -14,7 +14,7 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
-from torch.utils.data import DataLoader, DistributedSampler
+from torch.utils.data import DataLoader
 
 from apps.base import App
 from core.inspect import attention_pictures, record
@@ -34,13 +34,15 @@ from pipelines.track import Tracker, get_run, log_pictures
 log = logging.getLogger("transect")
 
 
-def train(app_name: str, data: str, config: Any, settings: TrainConfig) -> tuple[str, Path]:
+def train(app_name: str, data: str, config: Any, settings: TrainConfig, start: Path | None = None) -> tuple[str, Path]:
     """Train on the cases in `data` and log the model of the best epoch; returns the run's id and the model folder.
+
+    The first weights are those of the model folder `start`, or random ones.
 
     The checkpoint and whatever the app calibrates, such as a threshold, are chosen on the validation split.
 
     Raises:
-        UsageError: the data set has no case to train or to validate on.
+        UsageError: the data set has no case to train or to validate on, or the weights of `start` do not fit.
         KeyboardInterrupt, SystemExit: a signal ended the training; the run can be resumed.
     """
     with _tracked(app_name, None) as tracker:
@@ -48,10 +50,16 @@ def train(app_name: str, data: str, config: Any, settings: TrainConfig) -> tuple
         folder.mkdir(parents=True)
         app = app_class(app_name)(config)
         cases = _cases(app, data, settings)
-        content = {"data": data, "app": asdict(config), "train": asdict(settings)}
+        app = app.fitted([case for case in cases if case.split == "train"])
+        content = {
+            "data": data,
+            "start": str(start.absolute()) if start else "",
+            "app": asdict(app.config),
+            "train": asdict(settings),
+        }
         write_whole(folder / "training.yaml", yaml.safe_dump(content, sort_keys=False))
-        tracker.describe(config, settings, cases, data)
-        return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder)
+        tracker.describe(app.config, settings, cases, data)
+        return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start)
 
 
 def resume(app_name: str, run_id: str) -> tuple[str, Path]:
@@ -69,8 +77,9 @@ def resume(app_name: str, run_id: str) -> tuple[str, Path]:
     content = yaml.safe_load((folder / "training.yaml").read_text(encoding="utf-8"))
     settings = TrainConfig(**content["train"])
     app = app_class(app_name)(configs.load(app_name, None, [], base=content["app"]))
+    start = Path(content["start"]) if content["start"] else None
     with _tracked(app_name, run_id) as tracker:
-        return run_id, _train(app_name, app, settings, _cases(app, content["data"], settings), tracker, folder)
+        return run_id, _train(app_name, app, settings, _cases(app, content["data"], settings), tracker, folder, start)
 
 
 @contextmanager
@@ -103,19 +112,18 @@ def _train(
     cases: Sequence[Case],
     tracker: Tracker,
     folder: Path,
+    start: Path | None,
 ) -> Path:
     torch.manual_seed(settings.seed)
     examples = app.examples([case for case in cases if case.split == "train"])
-    task = Task(app, settings, [case for case in cases if case.split == "val"], tracker)
+    task = Task(app, _first_model(app, start), settings, [case for case in cases if case.split == "val"], tracker)
     loader = DataLoader(
         examples,
-        settings.batch_size,
-        sampler=DistributedSampler(examples, num_replicas=1, rank=0, seed=settings.seed),
+        batch_sampler=app.batches(examples, settings.batch_size, settings.seed),
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
         # Its own, so that starting an iterator draws nothing from the generator of the augmentation.
         generator=torch.Generator().manual_seed(settings.seed),
-        drop_last=len(examples) > settings.batch_size,  # type: ignore[arg-type]
     )
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(device))
@@ -160,6 +168,15 @@ def _train(
     model = _save_best(app_name, app, task, folder, tracker)
     show_attention(task.app, task.model, task.validation[:1], tracker.run_id)
     return model
+
+
+def _first_model(app: App[Any, Any], start: Path | None) -> nn.Module:
+    if start is None:
+        return app.model()
+    try:
+        return app.started_from(model_folder.weights(start))
+    except RuntimeError as error:
+        raise UsageError(f"{start}: {' '.join(str(error).split())}") from error
 
 
 def show_attention(app: App[Any, Any], model: nn.Module, cases: Sequence[Case], run_id: str) -> None:

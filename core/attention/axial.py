@@ -38,6 +38,7 @@ class AxialAttention(nn.Module):
         attention: "full" attends over all `axes` jointly with one set of projections, "auto" does so up to 128 tokens,
             where that is the cheaper one, and is axial with shared projections above. A model with
             "auto" is another function on either side: train it on the side where it will be used.
+        dropout: probability that a weight of a map is dropped in training.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 
@@ -60,6 +61,7 @@ class AxialAttention(nn.Module):
         causal: bool = False,
         qkv_bias: bool = False,
         attention: Literal["axial", "full", "auto"] = "axial",
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.axes = tuple(range(ndim)) if axes is None else tuple(axes)
@@ -74,48 +76,71 @@ class AxialAttention(nn.Module):
         if attention != "axial" and (causal or not (share or order == "concatenate")):
             raise ValueError(f"attention: found {attention!r}, expected share=True and not causal, or 'axial'")
         self.heads, self.ndim, self.order, self.causal, self.attention = heads, ndim, order, causal, attention
+        self.dropout = dropout
         sets = 1 if share or order == "concatenate" else len(self.axes)
         self.qkv = nn.ModuleList(nn.Linear(dim, 3 * dim, bias=qkv_bias) for _ in range(sets))
         self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in range(sets))
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Mix `x` `(batch, *grid, dim)`; `mask` `(batch | 1, *grid)` is True where a token may be attended to."""
+    def forward(self, x: Tensor, mask: Tensor | None = None, bias: Sequence[Tensor | None] | None = None) -> Tensor:
+        """Mix `x` `(batch, *grid, dim)`.
+
+        Args:
+            x: the tokens.
+            mask: `(batch | 1, *grid)`, True where a token may be attended to.
+            bias: of the logits along each attended axis, `(heads | 1, length, length)` or None; full attention adds
+                them up.
+        """
         if x.ndim != self.ndim + 2:
             raise ValueError(f"x: found rank {x.ndim}, expected (batch, {self.ndim} grid axes, dim)")
         if self.attention == "full" or (self.attention == "auto" and self._tokens(x) <= FULL_ATTENTION_TOKENS):
-            return self._project(0, attend(*self._read(0, x), self.axes, mask=mask))
+            joint = None if bias is None else self._joint(bias, x.shape[1:-1])
+            return self._project(0, self._attend(*self._read(0, x), self.axes, mask, joint))
+        biases = [None] * len(self.axes) if bias is None else bias
+        axes = list(zip(self.axes, biases, strict=True))
         if self.order == "concatenate":
             queries, keys, values = (tensor.chunk(len(self.axes), -2) for tensor in self._read(0, x))
             mixed = [
-                attend(query, key, value, (axis,), mask=mask, causal=self.causal)
-                for axis, query, key, value in zip(self.axes, queries, keys, values, strict=True)
+                self._attend(query, key, value, (axis,), mask, added)
+                for (axis, added), query, key, value in zip(axes, queries, keys, values, strict=True)
             ]
             return self._project(0, torch.cat(mixed, -2))
         if self.order == "sequential":
-            for index, axis in enumerate(self.axes):
-                x = self._project(index, self._along(index, axis, x, mask))
+            for index, (axis, added) in enumerate(axes):
+                x = self._project(index, self._along(index, axis, x, mask, added))
             return x
         if len(self.qkv) == 1:
             query, key, value = self._read(0, x)
-            total = attend(query, key, value, self.axes[:1], mask=mask, causal=self.causal)
-            for axis in self.axes[1:]:
-                total = total + attend(query, key, value, (axis,), mask=mask, causal=self.causal)
+            total = self._attend(query, key, value, self.axes[:1], mask, biases[0])
+            for axis, added in axes[1:]:
+                total = total + self._attend(query, key, value, (axis,), mask, added)
             # The projection is linear: once, for the sum.
             return self._project(0, total)
-        total = self._project(0, self._along(0, self.axes[0], x, mask))
-        for index, axis in enumerate(self.axes[1:], start=1):
-            total = total + self._project(index, self._along(index, axis, x, mask))
+        total = self._project(0, self._along(0, self.axes[0], x, mask, biases[0]))
+        for index, (axis, added) in enumerate(axes[1:], start=1):
+            total = total + self._project(index, self._along(index, axis, x, mask, added))
         return total
 
-    def _along(self, index: int, axis: int, x: Tensor, mask: Tensor | None) -> Tensor:
+    def _along(self, index: int, axis: int, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
         """`A_i(x)` as `(batch, *grid, heads, head_dim)`."""
         if x.shape[1:-1][axis] == 1 and mask is None:
             # A token alone attends to itself: neither query nor key changes anything.
             qkv = self._set(self.qkv, index)
-            weight = torch.unflatten(qkv.weight, 0, (self.heads, 3, -1))[:, 2].flatten(0, 1)
-            bias = None if qkv.bias is None else torch.unflatten(qkv.bias, 0, (self.heads, 3, -1))[:, 2].flatten()
-            return torch.unflatten(F.linear(x, weight, bias), -1, (self.heads, -1))
-        return attend(*self._read(index, x), (axis,), mask=mask, causal=self.causal)
+            rows = torch.unflatten(qkv.weight, 0, (self.heads, 3, -1))[:, 2].flatten(0, 1)
+            added = None if qkv.bias is None else torch.unflatten(qkv.bias, 0, (self.heads, 3, -1))[:, 2].flatten()
+            return torch.unflatten(F.linear(x, rows, added), -1, (self.heads, -1))
+        return self._attend(*self._read(index, x), (axis,), mask, bias)
+
+    def _attend(
+        self,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        axes: Sequence[int],
+        mask: Tensor | None,
+        bias: Tensor | None = None,
+    ) -> Tensor:
+        dropout = self.dropout if self.training else 0.0
+        return attend(query, key, value, axes, bias=bias, mask=mask, causal=self.causal, dropout=dropout)
 
     def _read(self, index: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value `(batch, *grid, heads, head_dim)`."""
@@ -139,3 +164,12 @@ class AxialAttention(nn.Module):
         for axis in self.axes:
             tokens *= x.shape[1:-1][axis]
         return tokens
+
+    def _joint(self, biases: Sequence[Tensor | None], grid: Sequence[int]) -> Tensor:
+        """The sum of the axes' biases for all tokens in row-major order, `(heads | 1, tokens, tokens)`."""
+        total = self.out[0].weight.new_zeros(1, 1, 1)
+        for axis, bias in sorted(zip(self.axes, biases, strict=True), key=lambda pair: pair[0]):
+            own = total.new_zeros(1, grid[axis], grid[axis]) if bias is None else bias
+            pairs = total[:, :, None, :, None] + own[:, None, :, None, :]
+            total = pairs.flatten(3, 4).flatten(1, 2)
+        return total

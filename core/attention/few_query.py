@@ -18,6 +18,10 @@ class FewQueryAttention(nn.Module):
     The key's bias shifts all scores of a query alike and drops out. Cost `2 heads Q N dim` multiply-adds for Q queries
     and N tokens, where projecting every token takes `2 N dim^2`: cheaper while `heads Q < dim`.
 
+    A query that a batch of few tokens each shares is absorbed once. The keys it sees are then the scores, of one feature
+    a head, and the values are projected as usual, `N dim (heads Q + dim)`. One token alone is read whole whatever the
+    query: it is projected to a value and no more.
+
     The parameters are those of `torch.nn.MultiheadAttention` (packed in the order query, key, value), and so are the
     results up to rounding.
 
@@ -39,7 +43,7 @@ class FewQueryAttention(nn.Module):
         """Let the queries read the tokens.
 
         Args:
-            query: `(batch, queries, dim)`.
+            query: `(batch | 1, queries, dim)`; one for the whole batch is projected once.
             key: `(batch, tokens, dim)`.
             value: `(batch, tokens, dim)`.
             mask: `(batch, queries, tokens)`, True where a token may be attended, the same for every head.
@@ -50,8 +54,15 @@ class FewQueryAttention(nn.Module):
         heads, count = self.heads, query.shape[1]
         query_weight, key_weight, value_weight = self.in_proj_weight.chunk(3)
         query_bias, _, value_bias = self.in_proj_bias.chunk(3)
+        if value.shape[1] == 1 and mask is None:
+            alone: Tensor = self.out_proj(F.linear(value, value_weight, value_bias))
+            return alone.expand(-1, count, -1)
         projected = torch.unflatten(F.linear(query, query_weight, query_bias), -1, (heads, -1)).transpose(1, 2)
         absorbed = (projected @ torch.unflatten(key_weight, 0, (heads, -1))).flatten(1, 2)
+        if query.shape[0] < key.shape[0]:
+            if mask is None:
+                return self._shared(absorbed[0], key, F.linear(value, value_weight, value_bias))
+            absorbed = absorbed.expand(key.shape[0], -1, -1)
         pairs = None if mask is None else mask[:, None].expand(-1, heads, -1, -1).flatten(1, 2)
         # One head of all the heads' queries: their keys and values are the same tokens now.
         read = attend(
@@ -66,4 +77,15 @@ class FewQueryAttention(nn.Module):
         values = read @ torch.unflatten(value_weight, 0, (heads, -1)).transpose(1, 2)
         values = values + torch.unflatten(value_bias, 0, (heads, 1, -1))
         out: Tensor = self.out_proj(values.transpose(1, 2).flatten(2))
+        return out
+
+    def _shared(self, absorbed: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Read projected values `(batch, tokens, dim)` by absorbed queries `(heads * queries, dim)`."""
+        heads = self.heads
+        count, size = len(absorbed) // heads, value.shape[-1] // heads
+        scores = F.linear(key.to(absorbed.dtype), absorbed)[..., None]
+        of_heads = torch.unflatten(value, -1, (heads, 1, size)).expand(-1, -1, -1, count, -1).flatten(2, 3)
+        ones = scores.new_ones(1, 1, 1, 1).expand(len(key), 1, scores.shape[2], 1)
+        read = attend(ones, scores, of_heads, (0,), scale=size**-0.5)
+        out: Tensor = self.out_proj(torch.unflatten(read[:, 0], 1, (heads, count)).transpose(1, 2).flatten(2))
         return out

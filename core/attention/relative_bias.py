@@ -1,8 +1,9 @@
-"""Relative position bias: one learned number for each offset between two cells of a window."""
+"""Relative position bias: a learned number for each offset of two cells of a window, or a function of the offset."""
 
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -43,3 +44,40 @@ class RelativeBias(nn.Module):
         # Selecting along rows of one head is ten times faster than by the offsets of each axis, gradient included.
         chosen = self.table.flatten(0, -2).T.contiguous().index_select(1, row.flatten())
         return chosen.view(-1, *row.flatten(rank).flatten(0, rank - 1).shape)
+
+
+class ContinuousRelativeBias(nn.Module):
+    r"""A bias of the logits along one axis of any length, by a small network of the offset of query and key.
+
+    `bias[h, q, k] = (W_2 gelu(W_1 s(d) + b_1) + b_2)_h` with `s(d) = sign(d) log(1 + |d|)` and the offset `d = q - k`.
+    On a periodic axis of length L the offset is the shorter way round, `-L/2 <= d < L/2`: it depends on `q - k` modulo
+    L alone, so that attention commutes exactly with rolling the axis. The number of parameters does not depend on the
+    length; lengths beyond those of training extrapolate slowly, by the logarithm.
+
+    Args:
+        heads: of the attention.
+        hidden: width of the network.
+
+    Source: Liu et al., "Swin Transformer V2" (2022), eq. 3 and 4, with GELU for ReLU.
+    """
+
+    def __init__(self, heads: int, hidden: int = 16) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(1, hidden)
+        self.out = nn.Linear(hidden, heads)
+
+    def forward(self, length: int, periodic: bool = False) -> Tensor:
+        """The bias `(heads, length, length)`."""
+        place = torch.arange(length, device=self.out.weight.device)
+        row = place[:, None] - place
+        if periodic:
+            row = row.remainder(length)
+            offset = (place + length // 2).remainder(length) - length // 2
+        else:
+            row = row + length - 1
+            offset = torch.arange(1 - length, length, device=place.device)
+        offset = offset.to(self.out.weight.dtype)
+        spaced = offset.sign() * offset.abs().log1p()
+        # Every offset once, then along rows of one head as above.
+        by_offset = self.out(F.gelu(self.hidden(spaced[:, None]))).T.contiguous()
+        return by_offset.index_select(1, row.flatten()).view(-1, length, length)

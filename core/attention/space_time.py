@@ -1,5 +1,7 @@
 """Space-time axial attention: time first, then depth, height and width side by side."""
 
+from collections.abc import Sequence
+
 from torch import Tensor, nn
 
 from core.attention.axial import AxialAttention
@@ -28,6 +30,7 @@ class SpaceTimeAxialAttention(nn.Module):
     Args:
         dim: width of the tokens, a multiple of `heads`.
         heads: number of heads.
+        dropout: probability that a weight of a map is dropped in training.
 
     Raises:
         ValueError: `dim` is not a multiple of `heads`.
@@ -35,20 +38,27 @@ class SpaceTimeAxialAttention(nn.Module):
     Source: Rautela et al., "MORPH: Shape-agnostic PDE Foundation Models" (2025), the 4-D axial attention.
     """
 
-    def __init__(self, dim: int, heads: int = 8) -> None:
+    def __init__(self, dim: int, heads: int = 8, *, dropout: float = 0.0) -> None:
         super().__init__()
-        self.time = AxialAttention(dim, heads, ndim=4, axes=(0,), qkv_bias=True)
-        self.space = AxialAttention(dim, heads, ndim=4, axes=(1, 2, 3), order="sum", qkv_bias=True)
+        self.time = AxialAttention(dim, heads, ndim=4, axes=(0,), qkv_bias=True, dropout=dropout)
+        self.space = AxialAttention(dim, heads, ndim=4, axes=(1, 2, 3), order="sum", qkv_bias=True, dropout=dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor | None = None, bias: Sequence[Tensor | None] = (None, None, None, None)
+    ) -> Tensor:
         """Mix `x` `(batch, times, depth, height, width, dim)`.
 
-        `mask` `(batch | 1, times, depth, height, width)` is True where a token may be attended to. ValueError if x is
-        of another rank.
+        Args:
+            x: the tokens.
+            mask: `(batch | 1, times, depth, height, width)`, True where a token may be attended to.
+            bias: of the logits along time, depth, height and width, `(heads | 1, length, length)` each or None.
+
+        Raises:
+            ValueError: x is of another rank.
         """
         if x.ndim != 6:
             raise ValueError(f"x: found rank {x.ndim}, expected (batch, times, depth, height, width, dim)")
         if x.shape[1] > 1:
-            x = x + self.time(x, mask)
-        out: Tensor = x + self.space(x, mask)
+            x = x + self.time(x, mask, bias[:1])
+        out: Tensor = x + self.space(x, mask, bias[1:])
         return out

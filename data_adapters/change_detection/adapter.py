@@ -27,8 +27,9 @@ class ChangeAdapter:
         """The pair on the grid of its second date, read lazily."""
         return Scene.open(case.before, case.after, self.config, case.label, case.dates, case.coding)
 
-    def write(self, case: Pair, prediction: ChangeMap, folder: Path) -> dict[str, float | str]:
+    def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
         """Write `mask.tif`, `changes.gpkg` and, if asked for, `score.tif`."""
+        prediction.tags["TIFFTAG_SOFTWARE"] = source
         return write_change_map(prediction, folder)
 
     def phantom(self, root: Path, count: int, seed: int) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 Layout = Literal["auto", "pdebench", "well", "xarray", "mesh"]
 Boundary = Literal["periodic", "wall", "open"]
 Format = Literal["netcdf", "zarr"]
+Equation = Literal["advection_diffusion", "diffusion_2d", "burgers", "kdv", "kuramoto_sivashinsky", "mixed_diffusion"]
 
 
 @dataclass(frozen=True)
@@ -46,3 +47,25 @@ class ReadConfig:
     member: str = ""
     axes: tuple[str, ...] = ()
     boundary: dict[str, Boundary] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PhantomConfig:
+    """Synthetic simulations; those of the first two equations are exact and need no further package.
+
+    Args:
+        equation: "advection_diffusion" (periodic) and "diffusion_2d" (between walls) are exact; "burgers", "kdv" and
+            "kuramoto_sivashinsky" (periodic) are APEBench's; "mixed_diffusion" has a value held at one end and a loss
+            at the other. The last four need the extra pde-generate.
+        points: Points along each axis.
+        frames: Frames of each trajectory.
+    """
+
+    equation: Equation = "advection_diffusion"
+    points: int = 64
+    frames: int = 41
+
+    def __post_init__(self) -> None:
+        for name, found, least in (("points", self.points, 16), ("frames", self.frames, 2)):
+            if found < least:
+                raise ValueError(f"{name}: found {found}, expected {least} or more")

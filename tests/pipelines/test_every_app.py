@@ -168,7 +168,7 @@ def test_a_saved_model_predicts_what_it_did_before(app, saved, cases, tmp_path):
     for folder, made, module in (("before", app, model), ("after", loaded.app, loaded.module)):
         (tmp_path / folder).mkdir()
         sample = made.adapter.read(cases[0])
-        made.adapter.write(cases[0], made.predict(module, sample), tmp_path / folder)
+        made.adapter.write(cases[0], made.predict(module, sample), tmp_path / folder, "a model")
     files = sorted(path.name for path in (tmp_path / "before").iterdir())
     assert files
     for file in files:

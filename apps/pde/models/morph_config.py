@@ -1,0 +1,103 @@
+"""Settings of MORPH and of its low-rank adaptation, free of torch so that the command line's help is quick."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Positions = Literal["line", "line_and_time", "relative"]
+Padding = Literal["zeros", "boundary"]
+#: Width of the first, pointwise map of the components; the filters double from it.
+LIFTED = 8
+
+
+def _require(holds: bool, name: str, found: Any, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}: found {found!r}, expected {expected}")
+
+
+@dataclass(frozen=True)
+class MorphConfig:
+    """Sizes and options of MORPH; the defaults are the published Ti.
+
+    The published sizes differ in (dim, heads, depth, mlp, max_context): Ti (256, 4, 4, 1024, 1),
+    S (512, 8, 4, 2048, 1), M (768, 12, 8, 3072, 1) and L (1024, 16, 16, 4096, 16) with the positions line_and_time.
+
+    Args:
+        filters: Channels of the convolutional stem.
+        dim: Width of the tokens.
+        heads: Attention heads along each axis.
+        depth: Number of blocks.
+        mlp: Width of the blocks' MLP inside.
+        patch: Cells along each side of a patch; axes of length one have patches of one cell.
+        fusion_heads: Heads of the attention that joins the fields of a patch.
+        max_fields: Most fields that the decoder has outputs for.
+        max_components: Most components of a field.
+        max_patches: Rows of the table of positions, which is interpolated to the number of patches.
+        max_context: Input frames that the table of positions has rows for.
+        dropout: Rate of dropout in training.
+        positions: line interpolates the table along the patches in row-major order and takes its first frames, as Ti, S
+            and M were trained; line_and_time interpolates it along both with anti-aliasing, as L was trained; relative
+            has no table but a bias of each attention by the distance along its axis, around the corner where it is
+            periodic.
+        padding: What the stem sees beyond the edge. zeros is that of the published weights; boundary continues the grid
+            by each axis's condition: periodically, mirrored at a wall, or with the last value where it is open.
+        field_embedding: Tell the fields apart by a learned vector each; without, their order changes nothing.
+        mask_channel: Tell the stem which cells have no value.
+        parameters: Number of the equation's parameters that scale and shift the tokens of every block.
+        constants: Number of constants in space that the stem sees.
+    """
+
+    filters: int = 8
+    dim: int = 256
+    heads: int = 4
+    depth: int = 4
+    mlp: int = 1024
+    patch: int = 8
+    fusion_heads: int = 32
+    max_fields: int = 3
+    max_components: int = 3
+    max_patches: int = 4096
+    max_context: int = 1
+    dropout: float = 0.1
+    positions: Positions = "line"
+    padding: Padding = "zeros"
+    field_embedding: bool = False
+    mask_channel: bool = False
+    parameters: int = 0
+    constants: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = ("dim", "heads", "depth", "mlp", "patch", "fusion_heads")
+        for name in (*sizes, "max_fields", "max_components", "max_patches", "max_context"):
+            _require(getattr(self, name) > 0, f"morph.{name}", getattr(self, name), "1 or more")
+        _require(self.filters >= LIFTED, "morph.filters", self.filters, f"{LIFTED} or more")
+        for name in ("heads", "fusion_heads"):
+            _require(self.dim % getattr(self, name) == 0, "morph.dim", self.dim, f"a multiple of morph.{name}")
+        _require(0 <= self.dropout < 1, "morph.dropout", self.dropout, "a rate in [0, 1)")
+        _require(self.positions in get_args(Positions), "morph.positions", self.positions, f"{get_args(Positions)}")
+        _require(self.padding in get_args(Padding), "morph.padding", self.padding, f"{get_args(Padding)}")
+        for name in ("parameters", "constants"):
+            _require(getattr(self, name) >= 0, f"morph.{name}", getattr(self, name), "0 or more")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """What is trained: every weight, or low-rank updates of the attention and the MLPs beside a few of the others.
+
+    Args:
+        level: 0 trains every weight from scratch, 4 does so at a tenth of the learning rate and without decay. 1 trains
+            low-rank updates, norms and positions; 2 also what embeds the fields; 3 also the decoder.
+        rank: Rank of the updates of the attention's projections.
+        mlp_rank: Rank of the updates of the MLPs.
+        dropout: Rate at which inputs of an update are left out in training.
+    """
+
+    level: int = 0
+    rank: int = 16
+    mlp_rank: int = 12
+    dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        _require(self.level in range(5), "lora.level", self.level, "0 to 4")
+        for name in ("rank", "mlp_rank"):
+            _require(getattr(self, name) > 0, f"lora.{name}", getattr(self, name), "1 or more")
+        _require(0 <= self.dropout < 1, "lora.dropout", self.dropout, "a rate in [0, 1)")

@@ -1,0 +1,41 @@
+"""Continuation of a grid beyond its edges by the boundary conditions of its axes."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from data_adapters.pde.config import Boundary
+
+
+def pad(x: Tensor, widths: Sequence[tuple[int, int]], boundary: Sequence[tuple[Boundary, Boundary]]) -> Tensor:
+    """`x` with cells put before and after its last axes.
+
+    Beyond a periodic edge the grid begins anew; beyond a wall it is mirrored about the outermost cell, which is not
+    repeated; beyond an open edge that cell goes on. Written here because `torch.nn.functional.pad` knows neither edges
+    that differ nor more cells than there are.
+
+    Args:
+        x: `(..., *grid)`.
+        widths: cells before and after, for each axis of the grid.
+        boundary: condition at the lower and the upper end of each.
+    """
+    first = x.ndim - len(widths)
+    for axis, ((before, after), ends) in enumerate(zip(widths, boundary, strict=True), start=first):
+        if before or after:
+            length = x.shape[axis]
+            place = torch.arange(-before, length + after, device=x.device)
+            low, high = (_source(place, length, condition) for condition in ends)
+            x = x.index_select(axis, torch.where(place < 0, low, high))
+    return x
+
+
+def _source(place: Tensor, length: int, condition: Boundary) -> Tensor:
+    """The cell that stands at each place of the endless axis."""
+    if condition == "periodic":
+        return place.remainder(length)
+    if condition == "wall" and length > 1:
+        there_and_back = 2 * (length - 1)
+        place = place.remainder(there_and_back)
+        return torch.minimum(place, there_and_back - place)
+    return place.clamp(0, length - 1)

@@ -1,0 +1,143 @@
+"""What a rollout adds to its score, gathered frame by frame as plain numbers, from which every metric follows.
+
+Written here because no library measures fields with missing values that come in blocks.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.pde.diagnostics import energy_spectrum, spectrum_error, sum_shells
+from data_adapters.pde.simulation import Axis
+
+Measures = dict[str, list[Any]]
+PERSISTENCE = "persistence_"
+LOW_BELOW, MID_BELOW = 4, 12
+"""Where PDEBench divides wave numbers into low, mid and high."""
+CELLS_AT_ONCE = 2**20
+"""Cells of all channels that are measured at a time: what bounds the memory of float64 and complex copies."""
+
+
+def frame_measures(
+    prediction: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    last: NDArray[np.float32],
+    axes: Sequence[Axis],
+    valid: NDArray[np.bool_] | None = None,
+) -> Measures:
+    """What one block of a rollout adds to the score; those of all its blocks are put together by `joined`.
+
+    Cells count where the truth and the last known frame have values and the model predicts any. A prediction that is
+    not finite there has blown up.
+
+    Args:
+        prediction: float32 `(frames, channels, *shape)`, in the simulation's units.
+        truth: the same frames of the simulation, NaN where there is none.
+        last: float32 `(channels, *shape)`, the last known frame, which persistence repeats.
+        axes: the spatial axes; none on a mesh, which has neither boundary nor spectrum.
+        valid: bool, broadcast to `(channels, *shape)`: where the model predicts; everywhere by default.
+
+    Returns:
+        By name, lists of frames of channels: plain numbers, None where there is no finite one.
+    """
+    counted = np.isfinite(truth) & np.isfinite(last) & (True if valid is None else valid)
+    step = max(1, CELLS_AT_ONCE // max(prediction[:1].size, 1))
+    parts = [slice(at, at + step) for at in range(0, len(prediction), step)]
+    return joined([_measures(prediction[part], truth[part], last, axes, counted[part]) for part in parts])
+
+
+def joined(blocks: Sequence[Measures]) -> Measures:
+    """The measures of consecutive blocks of one rollout as those of all its frames."""
+    return {name: [frame for block in blocks for frame in block[name]] for name in (blocks[0] if blocks else ())}
+
+
+def _measures(
+    prediction: NDArray[np.float32],
+    truth: NDArray[np.float32],
+    last: NDArray[np.float32],
+    axes: Sequence[Axis],
+    counted: NDArray[np.bool_],
+) -> Measures:
+    expected = np.where(counted, truth, 0).astype(np.float64)
+    # Of a rollout that blows up infinities and their differences are the right answer.
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        mean, variance = _moments(expected, counted)
+        measures = {"square_truth": variance + mean**2, "mean_truth": mean, "variance_truth": variance}
+        for of, frames in (("", prediction), (PERSISTENCE, np.broadcast_to(last, truth.shape))):
+            found = np.where(counted, frames, 0).astype(np.float64)
+            measures |= {of + name: values for name, values in _errors(found, expected, counted).items()}
+        if axes:
+            measures |= _grid_errors(np.where(counted, prediction, 0).astype(np.float64), expected, counted, axes)
+    cells = _over_space(counted).tolist()
+    return {"cells": cells, **{name: _plain(values) for name, values in measures.items()}}
+
+
+def _errors(
+    found: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_]
+) -> dict[str, NDArray[np.float64]]:
+    error_mean, error_variance = _moments(found - expected, counted)
+    return {
+        "square_error": error_variance + error_mean**2,
+        "mean_error": error_mean,
+        "correlation": _correlation(found, expected, counted),
+    }
+
+
+def _correlation(
+    found: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Pearson's, of each frame and channel: 0 for a prediction without any pattern, NaN for a truth without."""
+    (mean, variance), (true_mean, true_variance) = _moments(found, counted), _moments(expected, counted)
+    together = np.where(counted, (found - _wide(mean, found)) * (expected - _wide(true_mean, found)), 0)
+    correlation = _over_space(together) / _over_space(counted) / np.sqrt(variance * true_variance)
+    correlation[variance <= 1e-14 * mean**2] = 0
+    correlation[true_variance <= 1e-14 * true_mean**2] = np.nan
+    return correlation
+
+
+def _grid_errors(
+    found: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_], axes: Sequence[Axis]
+) -> dict[str, NDArray[np.float64]]:
+    """What is measured at the boundary and in Fourier space."""
+    error = found - expected
+    faces = [(np.take(error, (0, -1), dim), np.take(counted, (0, -1), dim)) for dim in range(2, error.ndim)]
+    square = sum(_over_space(values**2) for values, _ in faces) / sum(_over_space(cells) for _, cells in faces)
+    spectra = energy_spectrum(found, counted, axes), energy_spectrum(expected, counted, axes)
+    return {"boundary_error": np.sqrt(square), **_bands(error), "spectrum_error": spectrum_error(*spectra)}
+
+
+def _bands(error: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    """Mean amplitude of the error over the shells of each of PDEBench's bands; NaN where the grid is too coarse."""
+    shape = error.shape[2:]
+    coefficients = np.fft.fftn(error, axes=range(2, error.ndim)) / np.prod(shape)
+    kept = (shape[0] // 2 + 1,) if len(shape) == 1 else tuple(max(length // 2, 1) for length in shape)
+    corner = coefficients[(slice(None), slice(None), *map(slice, kept))]
+    shell = np.sqrt(sum(k**2 for k in np.meshgrid(*map(np.arange, kept), indexing="ij"))).astype(np.intp)
+    amplitude = np.sqrt(sum_shells(np.abs(corner) ** 2, shell, min(kept)))
+    parts = np.split(amplitude, (LOW_BELOW, MID_BELOW), axis=-1)
+    means = [part.mean(-1) if part.size else np.full(error.shape[:2], np.nan) for part in parts]
+    return {f"fourier_{band}": mean for band, mean in zip(("low", "mid", "high"), means, strict=True)}
+
+
+def _moments(
+    values: NDArray[np.float64], counted: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Mean and biased variance in two passes over the counted cells; `(frames, channels)`, NaN where there are none."""
+    cells = _over_space(counted)
+    mean = _over_space(values) / cells
+    return mean, _over_space(np.where(counted, values - _wide(mean, values), 0) ** 2) / cells
+
+
+def _over_space(values: NDArray[Any]) -> NDArray[Any]:
+    return values.reshape(*values.shape[:2], -1).sum(-1)
+
+
+def _wide(values: NDArray[np.float64], like: NDArray[Any]) -> NDArray[np.float64]:
+    return values.reshape(*values.shape, *[1] * (like.ndim - 2))
+
+
+def _plain(values: NDArray[np.float64]) -> list[list[float | None]]:
+    finite = np.isfinite(values)
+    return [[float(v) if f else None for v, f in zip(*row, strict=True)] for row in zip(values, finite, strict=True)]

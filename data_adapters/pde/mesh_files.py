@@ -1,0 +1,204 @@
+"""Simulations on unstructured meshes: VTU files, and ParaView's `.pvd` collections of them over time.
+
+XDMF is not read: its files name others that are opened wherever they lie, and meshio follows them.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from xml.etree import ElementTree
+
+import meshio
+import numpy as np
+from numpy.typing import NDArray
+
+from data_adapters.base import BadInput
+from data_adapters.files import whole_folder, write_whole
+from data_adapters.pde.checks import chosen
+from data_adapters.pde.config import Field, ReadConfig
+from data_adapters.pde.members import Member
+from data_adapters.pde.rollout import Rollout
+from data_adapters.pde.simulation import Coordinate, Mesh, Simulation
+from data_adapters.pde.vtu import VtuFile, parse_xml, read_bytes
+
+Places = Mapping[str, tuple[str, int]]
+"""The array of point data, and the place in it, of each component."""
+
+
+def members(path: Path, config: ReadConfig) -> list[Member]:
+    """The one trajectory of a `.pvd` or `.vtu` file; opens nothing."""
+    return [Member("")]
+
+
+def open_member(path: Path, member: str, config: ReadConfig) -> Simulation:
+    """The trajectory of a `.pvd` collection, or the one frame, at time 0, of a `.vtu` file.
+
+    Point data of real numbers that differ between the first and the last frame become fields, a vector's components
+    named by `_x`, `_y` and `_z`; those that do not become constants. Where `config` names variables, they are the
+    fields; in a single frame all are. Trailing coordinates that are zero throughout are left out, so that a flat mesh
+    has two. Data of cells and of whole numbers are not read. VTK knows no units.
+
+    Raises:
+        BadInput: here of the collection and of its first and last frame, in `read` of the frame at fault: it is
+            damaged, lies outside the collection's folder, lacks a field or has another mesh than the first.
+    """
+    times, files = _frames(path)
+    first, last = VtuFile(files[0]), VtuFile(files[-1])
+    points = first.points()
+    mesh = Mesh(points[:, : max(np.flatnonzero(points.any(0)), default=0) + 1], first.cells())
+    arrays = [Field(name, _components(name, size)) for name, size in first.fields.items()]
+    places = {part: (one.name, index) for one in arrays for index, part in enumerate(one.components)}
+    changing = {
+        one.name
+        for one in arrays
+        if len(files) > 1 and not np.array_equal(first.values(one.name), last.values(one.name), equal_nan=True)
+    }
+    every = config.variables or len(files) == 1
+    fields = chosen(
+        str(path), _joined([one for one in arrays if every or one.name in changing], config.vectors), config
+    )
+    if not fields:
+        found = f"none that change ({', '.join(first.fields) or 'no real numbers'})"
+        advice = "name variables, or turn cell data into point data"
+        raise BadInput(path, "point data", found, "the fields of a simulation", advice)
+    channels = [part for one in fields for part in one.components]
+    still = [part for part, (name, _) in places.items() if name not in changing and part not in channels]
+
+    def read(start: int, stop: int) -> NDArray[np.float32]:
+        frames = np.empty((len(files[start:stop]), len(channels), len(points)), np.float32)
+        for frame, file in zip(frames, files[start:stop], strict=True):
+            frame[:] = _values(_on_mesh(VtuFile(file), mesh), channels, places)
+        return frames
+
+    constants = dict(zip(still, _values(first, still, places), strict=True))
+    return Simulation(str(path), fields, (), Coordinate("time", times), read, constants=constants, mesh=mesh)
+
+
+def write_mesh_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, float | str]:
+    """Write a rollout as `write_frames` does, with the names, points, cells and constants of its simulation.
+
+    Returns the number of `frames` and of `points`.
+
+    Raises:
+        OSError: a file could not be written.
+        ValueError: the blocks are not as many frames as there are times.
+    """
+    simulation = rollout.simulation
+    assert simulation.mesh is not None
+    frames = (frame for block in rollout.blocks for frame in block)
+    write_frames(folder, rollout.times, frames, simulation.fields, simulation.constants, simulation.mesh, source)
+    return {"frames": len(rollout.times), "points": simulation.shape[0]}
+
+
+def write_frames(
+    folder: Path,
+    times: NDArray[np.float64],
+    frames: Iterator[NDArray[np.float32]],
+    fields: Sequence[Field],
+    constants: Mapping[str, NDArray[np.float32]],
+    mesh: Mesh,
+    source: str,
+) -> None:
+    """Write `frames/*.vtu`, binary and packed by zlib, and once they are complete `rollout.pvd` into `folder`.
+
+    Args:
+        folder: where to; what was not written whole does not stay there.
+        times: of the frames.
+        frames: `(channels, points)` each; memory holds one of them.
+        fields: what the channels are.
+        constants: `(points,)` by name, put into every frame.
+        mesh: where the values lie.
+        source: a comment of the collection.
+
+    Raises:
+        OSError: a file could not be written.
+        ValueError: there are not as many frames as times, or one has another shape.
+    """
+    root = ElementTree.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
+    root.append(ElementTree.Comment(" " + source.replace("--", "- -") + " "))
+    collection = ElementTree.SubElement(root, "Collection")
+    with whole_folder(folder / "frames") as partial:
+        for index, (time, frame) in enumerate(zip(times.tolist(), frames, strict=True)):
+            name = f"{index:06d}.vtu"
+            meshio.vtu.write(partial / name, _to_meshio(frame, fields, constants, mesh), compression="zlib")
+            ElementTree.SubElement(collection, "DataSet", timestep=repr(time), part="0", file=f"frames/{name}")
+    ElementTree.indent(root)
+    write_whole(folder / "rollout.pvd", ElementTree.tostring(root, encoding="unicode") + "\n")
+
+
+def _frames(path: Path) -> tuple[NDArray[np.float64], list[Path]]:
+    """Times and files of the frames of a collection, or of the one frame of a `.vtu`."""
+    if path.suffix.lower() == ".vtu":
+        return np.zeros(1), [path]
+    if path.suffix.lower() != ".pvd":
+        raise BadInput(path, "file", path.suffix or "no suffix", ".pvd or .vtu", "save it from ParaView as one of them")
+    root = parse_xml(read_bytes(path), path)
+    entries, folder = root.findall("Collection/DataSet"), path.parent.resolve()
+    if root.get("type") != "Collection" or not entries:
+        raise BadInput(path, "type", f"{root.get('type')} of {len(entries)} frames", "a Collection of frames")
+    times: list[float] = []
+    files: list[Path] = []
+    for entry in entries:
+        name = entry.get("file", "")
+        try:
+            times.append(float(entry.get("timestep", "")))
+            files.append((folder / name).resolve())
+        except (OSError, ValueError) as error:
+            raise BadInput(path, f"frame {len(files)}", error, "a time and a file") from error
+        if not files[-1].is_relative_to(folder) or files[-1].suffix.lower() != ".vtu":
+            raise BadInput(path, f"frame {len(files) - 1}", name, "a .vtu file below the folder of the collection")
+    if len(set(times)) < len(times):
+        raise BadInput(path, "timestep", "one that occurs twice", "one part a time", "merge the parts of each frame")
+    return np.array(times), files
+
+
+def _components(name: str, size: int) -> tuple[str, ...]:
+    """Names of the components of an array."""
+    return (name,) if size == 1 else tuple(f"{name}_{part}" for part in ("xyz" if size <= 3 else range(size))[:size])
+
+
+def _joined(fields: Sequence[Field], vectors: Mapping[str, list[str]]) -> list[Field]:
+    """The fields with the scalars of each vector as one, at the place of its first component."""
+    owner = {part: vector for vector, parts in vectors.items() for part in parts}
+    joined = (Field(owner[one.name], tuple(vectors[owner[one.name]])) if one.name in owner else one for one in fields)
+    return list(dict.fromkeys(joined))
+
+
+def _values(frame: VtuFile, components: Sequence[str], places: Places) -> NDArray[np.float32]:
+    """The values `(components, points)` of a frame."""
+    arrays = {name: frame.values(name) for name in dict.fromkeys(places[part][0] for part in components)}
+    for name, values in arrays.items():
+        size = sum(owner == name for owner, _ in places.values())
+        if len(values) != size:
+            raise BadInput(frame.path, name, f"{len(values)} components", f"{size}, as in the first frame")
+    return np.array([arrays[name][index] for name, index in map(places.__getitem__, components)], np.float32)
+
+
+def _on_mesh(frame: VtuFile, mesh: Mesh) -> VtuFile:
+    """The frame, if it lies on `mesh`."""
+    points, cells = frame.points(), frame.cells()
+    there = points.shape == (len(mesh.points), 3) and np.array_equal(points, _spatial(mesh))
+    if not there or cells.keys() != mesh.cells.keys() or any(np.any(cells[k] != mesh.cells[k]) for k in cells):
+        found = f"another, of {len(points)} points and {sum(map(len, cells.values()))} cells"
+        expected = f"the first frame's, of {len(mesh.points)} and {sum(map(len, mesh.cells.values()))}"
+        raise BadInput(frame.path, "mesh", found, expected, "interpolate all frames to one mesh")
+    return frame
+
+
+def _spatial(mesh: Mesh) -> NDArray[np.float64]:
+    """The three coordinates of each point that VTK has."""
+    return np.pad(mesh.points, ((0, 0), (0, 3 - mesh.points.shape[1])))
+
+
+def _to_meshio(
+    frame: NDArray[np.float32], fields: Sequence[Field], constants: Mapping[str, NDArray[np.float32]], mesh: Mesh
+) -> meshio.Mesh:
+    """A frame with its constants, under the names that their input has."""
+    data = dict(constants)
+    values = dict(zip((part for one in fields for part in one.components), frame, strict=True))
+    for one in fields:
+        size = len(one.components)
+        if size > 1 and one.components == _components(one.name, size):
+            data[one.name] = np.stack([values[part] for part in one.components], -1)
+        else:
+            data |= {part: values[part] for part in one.components}
+    return meshio.Mesh(_spatial(mesh), list(mesh.cells.items()), point_data=data)

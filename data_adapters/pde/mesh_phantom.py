@@ -1,0 +1,71 @@
+"""Synthetic diffusion on random meshes of the unit square, with the exact solution at every point."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import Delaunay, cKDTree
+
+from data_adapters.pde.config import Field
+from data_adapters.pde.mesh_files import write_frames
+from data_adapters.pde.simulation import Mesh
+
+DIFFUSIVITY, FRAME, FRAMES = 0.04, 0.05, 21
+WAVES = 5
+"""Half waves along each axis, less one."""
+CANDIDATES, WARP = 10, 0.6
+
+
+def write_mesh_phantom(root: Path, counts: Mapping[str, int], seed: int, points: int = 400) -> None:
+    """Write as many trajectories as `counts` says of each split, as root/SPLIT/diffusion_INDEX/rollout.pvd.
+
+    Each has a random triangulation of its own. The field `u` obeys `u_t = DIFFUSIVITY (u_xx + u_yy)` with no flux
+    through the walls of the unit square; its FRAMES frames lie FRAME apart.
+    """
+    index, times = 0, FRAME * np.arange(FRAMES)
+    for split, count in counts.items():
+        for _ in range(count):
+            rng = np.random.default_rng((seed, index))
+            mesh, coefficients = random_mesh(rng, points), random_coefficients(rng)
+            states = exact_states(coefficients, mesh.points, times).astype(np.float32)
+            folder = root / split / f"diffusion_{index:04d}"
+            write_frames(folder, times, iter(states[:, None]), (Field("u", ("u",)),), {}, mesh, "exact diffusion")
+            index += 1
+
+
+def random_mesh(rng: np.random.Generator, points: int) -> Mesh:
+    """The Delaunay triangulation of the unit square's edges and of random points that keep away from each other.
+
+    Each point is the best of several candidates (Mitchell, 1991); then a random map of each axis onto itself makes the
+    mesh up to four times denser in some places than in others.
+    """
+    side = np.linspace(0, 1, max(round(0.8 * points**0.5), 2))[:-1]
+    low, high = np.zeros_like(side), np.ones_like(side)
+    edges = ((side, low), (high, side), (1 - side, high), (low, 1 - side))
+    cloud = np.concatenate([np.stack(edge, -1) for edge in edges])
+    for _ in range(points - len(cloud)):
+        candidates = rng.random((CANDIDATES, 2))
+        cloud = np.append(cloud, candidates[[cKDTree(cloud).query(candidates)[0].argmax()]], 0)
+    cloud = np.clip(cloud + rng.uniform(-WARP, WARP, 2) * np.sin(2 * np.pi * cloud) / (2 * np.pi), 0, 1)
+    return Mesh(cloud, {"triangle": Delaunay(cloud).simplices.astype(np.int64)})
+
+
+def random_coefficients(rng: np.random.Generator) -> NDArray[np.float64]:
+    """Amplitudes `(WAVES, WAVES)` of the cosines at time 0."""
+    waves = np.arange(WAVES)
+    return rng.standard_normal((WAVES, WAVES)) / np.sqrt(np.maximum(waves[:, None] ** 2 + waves**2, 1))
+
+
+def exact_states(
+    coefficients: NDArray[np.float64], points: NDArray[np.float64], times: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    r"""The solution `(times, points)` at `points` `(points, 2)`.
+
+    `u(x, y, t) = sum_mn a_mn cos(pi m x) cos(pi n y) exp(-DIFFUSIVITY pi^2 (m^2 + n^2) t)`.
+    """
+    waves = np.arange(WAVES)
+    rates = DIFFUSIVITY * np.pi**2 * (waves[:, None] ** 2 + waves**2)
+    decayed = coefficients * np.exp(-rates * times[:, None, None])
+    along_x, along_y = (np.cos(np.pi * np.outer(axis, waves)) for axis in points.T)
+    return np.einsum("pm,tmn,pn->tp", along_x, decayed, along_y)

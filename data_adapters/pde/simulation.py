@@ -79,12 +79,14 @@ class Simulation:
         fields: the quantities, in order; their components are the channels.
         axes: the spatial axes in the order of the arrays, one to three; none on a mesh.
         time: the frames' times.
-        read: float32 `(stop - start, channels, *shape)` of the frames from start to stop, NaN where there is none; opens
-            the file anew, so that it may be called from any process.
+        read: float32 `(stop - start, channels, *shape)` of the frames from start to stop, NaN where there is none;
+            opens the file anew, so that it may be called from any process.
         parameters: of the equation, by name: one number, or one a frame `(frames,)`.
         constants: float32 by name, `(*shape)` each: what varies in space and not in time.
         mesh: where the values lie, if not on a grid; `shape` is then `(points,)`.
         attributes: what the file says of the whole, to be written out again.
+        descriptions: by name of a component, a parameter or a constant, what else the file says of it, such as its
+            standard_name, to be written out again.
     """
 
     source: str
@@ -96,6 +98,7 @@ class Simulation:
     constants: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     mesh: Mesh | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    descriptions: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -137,3 +140,27 @@ class Simulation:
                 "put the frames at equal distances in time, or cut the file where the step changes",
             )
         return first
+
+    def extend_times(self, steps: int, after: int, step: float | None = None) -> NDArray[np.float64]:
+        """Times of the `steps` frames that follow the first `after`, in the units of time.
+
+        Frames that the simulation has keep the times it gives them; beyond its end time goes on with its mean step.
+        Dates go on likewise, since they are numbers of equal units: a climatology after December with January.
+
+        Args:
+            steps: how many frames.
+            after: how many frames come before them, 1 to `len(self)`.
+            step: the time between frames where the simulation does not tell it, having a single one.
+
+        Raises:
+            BadInput: the simulation's step changes, or it has a single frame and `step` is not given.
+        """
+        known = self.time.values
+        if len(known) > 1:
+            self.time_step()
+            step = float((known[-1] - known[0]) / (len(known) - 1))
+        if step is None:
+            advice = "give at least two frames, so that the time between them is known"
+            raise BadInput(self.source, self.time.name, "a single frame", "two or more", advice)
+        beyond = known[-1] + step * np.arange(1, steps + 1)
+        return np.concatenate([known[after:], beyond])[:steps]

@@ -1,0 +1,124 @@
+"""NetCDF and Zarr opened with xarray: lazily, and without trust in what a file declares."""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import xarray as xr
+from zarr.storage import LocalStore
+
+from data_adapters.base import BadInput
+from data_adapters.pde import hdf5
+
+CODECS = frozenset(
+    ("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "adler32", "crc32", "crc32c", "fletcher32", "bytes")
+    + ("transpose", "sharding_indexed", "shuffle", "astype", "bitround", "delta", "fixedscaleoffset", "packbits")
+    + ("quantize", "vlen-bytes", "vlen-utf8")
+)
+"""Codecs of Zarr that turn bytes into numbers or text; others, pickle above all, may run what a file tells them to."""
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[xr.Dataset]:
+    """The variables of a NetCDF3, NetCDF4 or Zarr (v2 or v3) file; values are read when they are asked for.
+
+    Fill values, scales and offsets are decoded; times stay the numbers that the file has. Nothing outside of `path` is
+    ever read: no URL, no link out of a store's folder, no external storage of HDF5.
+
+    Raises:
+        BadInput: the file is none of these, is damaged, or refers to other files.
+    """
+    with reading(path, "content"):
+        engine, source, options = _source(path)
+        dataset = xr.open_dataset(
+            source, engine=engine, decode_times=False, decode_timedelta=False, decode_coords=False,
+            create_default_indexes=False, cache=False, **options,
+        )  # fmt: skip
+    with dataset:
+        yield dataset
+
+
+@contextmanager
+def reading(path: Path, field: str) -> Iterator[None]:
+    """Turn what the libraries raise over damaged bytes, which may be any exception, into one line that names `field`.
+
+    Raises:
+        BadInput: in place of every exception.
+    """
+    try:
+        yield
+    except BadInput:
+        raise
+    except Exception as error:
+        found = f"{type(error).__name__}: {error}"[:300]
+        raise BadInput(path, field, found, "a whole NetCDF or Zarr file", "copy or write the file again") from error
+
+
+def check_size(path: Path, variable: xr.Variable, name: str, count: int, limit: int = hdf5.READ_LIMIT) -> None:
+    """Refuse a variable of which `count` values are read at once if those, or one of its chunks, exceed `limit` bytes.
+
+    Raises:
+        BadInput: they do.
+    """
+    chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes") or ()
+    size = max(count, math.prod(chunk)) * variable.dtype.itemsize
+    if size > limit:
+        raise BadInput(path, f"size of {name}", f"{size:,} bytes to read at once", f"at most {limit:,}")
+
+
+def _source(path: Path) -> tuple[str, Any, dict[str, Any]]:
+    """Name of xarray's engine, what it is to open, and how."""
+    if path.is_dir():
+        _check_codecs(path)
+        return "zarr", _ConfinedStore(path, read_only=True), {"consolidated": False}
+    with path.open("rb") as file:
+        magic = file.read(8)
+    absolute = str(path.absolute())  # which can never be taken for a URL
+    if magic[:4] in (b"CDF\x01", b"CDF\x02"):
+        return "scipy", absolute, {}
+    if magic == b"\x89HDF\r\n\x1a\n":
+        _check_links(path)
+        return "h5netcdf", absolute, {}
+    raise BadInput(
+        path, "first bytes", magic, "NetCDF3, NetCDF4 or a folder of Zarr", "convert it, as by nccopy -k nc4"
+    )
+
+
+class _ConfinedStore(LocalStore):
+    """A Zarr store in a folder, none of whose parts may be a link that leads out of it."""
+
+    async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
+        if not (self.root / key).resolve().is_relative_to(self.root.resolve()):
+            raise BadInput(self.root, key, "a link that leads out of the store", "a file in it", "copy the file there")
+        return await super().get(key, *args, **kwargs)
+
+
+def _check_codecs(path: Path) -> None:
+    for file in sorted([*path.glob("*/.zarray"), *path.glob("*/zarr.json")]):
+        unknown = set(_codecs(json.loads(file.read_bytes()))) - CODECS
+        if unknown:
+            advice = "write the store again with one of zstd, blosc or gzip"
+            raise BadInput(
+                path, f"codec of {file.parent.name}", ", ".join(sorted(unknown)), "a codec of numbers", advice
+            )
+
+
+def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
+    for key in ("compressor", "filters", "codecs", "index_codecs"):
+        told = metadata.get(key) or []
+        for codec in [told] if isinstance(told, dict) else told:
+            yield str(codec.get("id") or codec.get("name")).removeprefix("numcodecs.")
+            yield from _codecs(codec.get("configuration") or {})
+
+
+def _check_links(path: Path) -> None:
+    with hdf5.opened(path) as file:
+        for name in hdf5.names(file):
+            found = hdf5.item(file, name)
+            if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+                advice = "copy them in, as by h5repack"
+                raise BadInput(path, name, "values kept in other files", "values in the file itself", advice)

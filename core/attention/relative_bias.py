@@ -49,7 +49,7 @@ class RelativeBias(nn.Module):
 class ContinuousRelativeBias(nn.Module):
     r"""A bias of the logits along one axis of any length, by a small network of the offset of query and key.
 
-    `bias[h, q, k] = (W_2 gelu(W_1 s(d) + b_1) + b_2)_h` with `s(d) = sign(d) log(1 + |d|)` and the offset `d = q - k`.
+    `bias[h, q, k] = (W_2 gelu(W_1 s(d) + b_1))_h` with `s(d) = sign(d) log(1 + |d|)` and the offset `d = q - k`.
     On a periodic axis of length L the offset is the shorter way round, `-L/2 <= d < L/2`: it depends on `q - k` modulo
     L alone, so that attention commutes exactly with rolling the axis. The number of parameters does not depend on the
     length; lengths beyond those of training extrapolate slowly, by the logarithm.
@@ -64,7 +64,7 @@ class ContinuousRelativeBias(nn.Module):
     def __init__(self, heads: int, hidden: int = 16) -> None:
         super().__init__()
         self.hidden = nn.Linear(1, hidden)
-        self.out = nn.Linear(hidden, heads)
+        self.out = nn.Linear(hidden, heads, bias=False)  # a bias would shift all logits of a softmax alike
 
     def forward(self, length: int, periodic: bool = False) -> Tensor:
         """The bias `(heads, length, length)`."""

@@ -1,11 +1,12 @@
 """The relative bias against its definition, read cell by cell, and against other libraries' tables."""
 
 import itertools
+import math
 
 import pytest
 import torch
 
-from core.attention.relative_bias import RelativeBias
+from core.attention.relative_bias import ContinuousRelativeBias, RelativeBias
 
 WINDOWS = [(5,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
 
@@ -75,3 +76,38 @@ def test_loads_the_tables_of_cobevt_by_a_reshape(shared_parity):
 def test_refuses_a_window_beyond_its_own(window):
     with pytest.raises(ValueError, match="window: found"):
         RelativeBias((3, 4), 1)(window)
+
+
+@pytest.mark.parametrize("periodic", [False, True])
+@pytest.mark.parametrize("length", [1, 2, 5, 8])
+def test_continuous_bias_is_the_network_of_the_offset(length, periodic):
+    torch.manual_seed(0)
+    module = ContinuousRelativeBias(2, hidden=3).double()
+    (slope, shift), (out,) = module.hidden.parameters(), module.out.parameters()
+    expected = torch.empty(2, length, length, dtype=torch.float64)
+    for q, k in itertools.product(range(length), repeat=2):
+        ways = [q - k, q - k - length, q - k + length] if periodic else [q - k]
+        offset = min(ways, key=lambda way: (abs(way), way))
+        inner = slope[:, 0] * math.copysign(math.log(1 + abs(offset)), offset) + shift
+        activated = inner * 0.5 * (1 + torch.erf(inner / math.sqrt(2)))
+        expected[:, q, k] = (out @ activated).detach()
+    torch.testing.assert_close(module(length, periodic), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("length", [4, 7])
+def test_continuous_bias_of_a_periodic_axis_does_not_know_where_it_begins(length):
+    bias = ContinuousRelativeBias(3)(length, periodic=True)
+    assert torch.equal(bias.roll((2, 2), (1, 2)), bias)
+    assert not torch.equal(ContinuousRelativeBias(3)(length).roll((2, 2), (1, 2)), bias)
+
+
+def test_continuous_bias_has_the_gradient_of_its_definition():
+    module = ContinuousRelativeBias(2, hidden=3).double()
+    names, parameters = zip(*module.named_parameters(), strict=True)
+    for periodic in (False, True):
+        assert torch.autograd.gradcheck(
+            lambda *tensors, periodic=periodic: torch.func.functional_call(
+                module, dict(zip(names, tensors, strict=True)), (5, periodic)
+            ),
+            parameters,
+        )

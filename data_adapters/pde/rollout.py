@@ -22,6 +22,7 @@ class Rollout:
             it has no values; to be drained once.
         context: how many of the simulation's frames the first prediction was computed from.
         format: what grids are written as; meshes are written as VTU.
+        source: the model, its version and hash, for the attributes of what is written.
         progress: share of the frames that were drained, for display.
         facts: what a report says of it, complete once it is drained.
     """
@@ -31,5 +32,6 @@ class Rollout:
     blocks: Iterator[NDArray[np.float32]]
     context: int
     format: Format = "netcdf"
+    source: str = ""
     progress: float = 0.0
     facts: dict[str, Any] | None = None

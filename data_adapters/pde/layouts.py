@@ -1,0 +1,190 @@
+"""Every layout that simulations come in: told from the files' content, listed as trajectories, opened as simulations.
+
+A layout is a module with two functions: `members(path, config)` lists the trajectories of a file without reading their
+values, and `open_member(path, member, config)` opens one of them as a `Simulation`.
+"""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+import h5py
+
+from data_adapters.base import BadInput
+from data_adapters.files import safe_name
+from data_adapters.pde import pdebench, well
+from data_adapters.pde.checks import checked
+from data_adapters.pde.config import ReadConfig
+from data_adapters.pde.folders import is_zarr, simulation_files, split_and_dataset
+from data_adapters.pde.hdf5 import attributes, item, names, opened
+from data_adapters.pde.members import Member
+from data_adapters.pde.simulation import Simulation, Trajectory
+
+MODULES = {"pdebench": "pdebench", "well": "well", "xarray": "xarray_files", "mesh": "mesh_files"}
+"""By name of the layout, the module of this package that reads it; imported when a file needs it."""
+
+KNOWN = (
+    "HDF5 of PDEBench (tensor; density, pressure, Vx; velocity and particles; or groups 0000/data) or The Well "
+    "(dimensions, t0_fields), NetCDF, Zarr, VTU or PVD"
+)
+
+LONGEST_ID = 120
+"""Identifiers become folder names, and file systems stop at 255 bytes with whatever is added around them."""
+
+LOOKED_AT = 64
+"""So many names of an HDF5 file are looked at to tell whether it is NetCDF."""
+
+
+def find_trajectories(*inputs: str, config: ReadConfig) -> list[Trajectory]:
+    """The trajectories that `inputs` hold: one folder, searched to its bottom, or one or several files.
+
+    Folders named train, valid or test give the split, the folders above them the data set. A folder `train` that no
+    other split stands beside leaves the splitting to the layout's own rule, if it has one: PDEBench keeps its test
+    trajectories in the files below `Train`. A file that cannot be opened is listed as one trajectory without a layout.
+
+    Raises:
+        BadInput: there is no such input, or no file that may hold simulations.
+    """
+    if not inputs:
+        raise BadInput("inputs", "number", 0, "one folder, or files of simulations")
+    paths = [Path(text) for text in inputs]
+    for path in paths:
+        if not path.exists():
+            raise BadInput(path, "input", "nothing there", "a folder or a file of simulations")
+    if len(paths) == 1 and paths[0].is_dir() and not is_zarr(paths[0]):
+        files = [_File.at(path, paths[0], config) for path in simulation_files(paths[0])]
+    else:
+        root = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
+        files = [_File.at(path, root, config) for path in paths]
+    if not files:
+        raise BadInput(paths[0], "simulations", "no file that may hold any", KNOWN)
+    return _named(files)
+
+
+def open_simulation(case: Trajectory, config: ReadConfig) -> Simulation:
+    """The simulation that `case` names, its values not yet read.
+
+    Raises:
+        BadInput: its file is damaged, of no known layout, or is not what a simulation must be.
+    """
+    path = Path(case.files[0])
+    if not case.layout:
+        # It could not be listed, and fails again for the same reason.
+        _members(path, layout_of(path, config), config)
+        raise BadInput(path, "file", "another one than when it was listed", "one file throughout", "start again")
+    return checked(_module(case.layout).open_member(path, case.member, config), config)
+
+
+def layout_of(path: Path, config: ReadConfig) -> str:
+    """The layout of the file or Zarr store at `path`, a key of `MODULES`, told from its content.
+
+    Raises:
+        BadInput: it cannot be opened or is of no known layout; tells what it holds.
+    """
+    if config.layout != "auto":
+        return config.layout
+    if path.is_dir():
+        if is_zarr(path):
+            return "xarray"
+        raise BadInput(path, "layout", "a folder that is no Zarr store", KNOWN)
+    beginning = _beginning(path)
+    if beginning[:4] in (b"CDF\x01", b"CDF\x02", b"CDF\x05"):
+        return "xarray"
+    if h5py.is_hdf5(path):
+        with opened(path) as file:
+            return _layout_of_hdf5(file, path)
+    if b"<VTKFile" in beginning:
+        return "mesh"
+    raise BadInput(path, "layout", f"a file that begins with {beginning[:8]!r}", KNOWN)
+
+
+def _layout_of_hdf5(file: h5py.File, path: Path) -> str:
+    if _is_netcdf(file):
+        return "xarray"
+    for layout, module in (("well", well), ("pdebench", pdebench)):
+        if module.recognises(file):
+            return layout
+    there = names(file)
+    found = ", ".join(there[:8]) + (f" and {len(there) - 8} more" if len(there) > 8 else "")
+    raise BadInput(path, "layout", f"HDF5 with {found or 'nothing in it'}", KNOWN)
+
+
+def _is_netcdf(file: h5py.File) -> bool:
+    """Whether the file was written by a NetCDF library: those name themselves, or mark dimensions as such."""
+    if "_NCProperties" in file.attrs:
+        return True
+    return any(attributes(item(file, name)).get("CLASS") == "DIMENSION_SCALE" for name in names(file)[:LOOKED_AT])
+
+
+def _beginning(path: Path) -> bytes:
+    try:
+        if not path.is_file():
+            raise FileNotFoundError(2, "No such file")
+        with path.open("rb") as file:
+            return file.read(1024)
+    except OSError as error:
+        raise BadInput(path, "file", (error.strerror or str(error)).lower(), "a file that can be read") from error
+
+
+def _module(layout: str) -> ModuleType:
+    return import_module(f"data_adapters.pde.{MODULES[layout]}")
+
+
+def _members(path: Path, layout: str, config: ReadConfig) -> list[Member]:
+    members: list[Member] = _module(layout).members(path, config)
+    if not members:
+        raise BadInput(path, "trajectories", "none", "at least one")
+    return members
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file as it was listed: without a layout if it could not be opened."""
+
+    path: Path
+    folder: str
+    split: str
+    dataset: str
+    layout: str
+    members: Sequence[Member]
+
+    @classmethod
+    def at(cls, path: Path, root: Path, config: ReadConfig) -> "_File":
+        place = path if path.is_relative_to(root) else path.absolute()
+        folder = place.parent.relative_to(root).as_posix()
+        split, dataset = split_and_dataset(place, root)
+        try:
+            layout = layout_of(path, config)
+            return cls(path, folder, split, dataset, layout, _members(path, layout, config))
+        except BadInput:
+            return cls(path, folder, split, dataset, "", [Member("")])
+
+
+def _named(files: Sequence[_File]) -> list[Trajectory]:
+    """The trajectories of `files`, each with an identifier of its own and its split."""
+    stems = Counter(file.path.stem for file in files)
+    divided = {file.dataset for file in files if file.split not in ("", "train")}
+    found = []
+    for file in files:
+        alone = file.split == "train" and file.dataset not in divided
+        inside = [file.folder.replace("/", "_")] if stems[file.path.stem] > 1 and file.folder != "." else []
+        for member in file.members:
+            name = "-".join([*inside, file.path.stem, *([member.name] if len(file.members) > 1 else [])])
+            split = (member.split or file.split) if alone else (file.split or member.split)
+            found.append(Trajectory(name, "", (str(file.path),), split, file.layout, member.name, file.dataset))
+    crowded = Counter(safe_name(one.id) for one in found)
+    return [replace(one, id=new, group=new) for one, new in ((one, _identifier(one, crowded)) for one in found)]
+
+
+def _identifier(trajectory: Trajectory, crowded: Counter[str]) -> str:
+    """A name that is safe for a folder, told apart by a hash where two would agree or it is too long."""
+    name = safe_name(trajectory.id)
+    if crowded[name] == 1 and len(name) <= LONGEST_ID:
+        return name
+    whole = "\0".join((*trajectory.files, trajectory.member))
+    return f"{name[:LONGEST_ID]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"

@@ -1,0 +1,298 @@
+"""PDEBench's HDF5 files: all trajectories in one array, or one group a trajectory.
+
+Source: Takamoto et al., "PDEBench" (2022); the layouts are those that its generators write and its loaders read.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from data_adapters.base import BadInput
+from data_adapters.pde.checks import check_axes, chosen
+from data_adapters.pde.config import Boundary, Field, ReadConfig
+from data_adapters.pde.hdf5 import attributes, check_stored, dataset, item, names, opened, read
+from data_adapters.pde.members import Member
+from data_adapters.pde.simulation import Axis, Coordinate, Simulation
+
+AXES = ("x", "y", "z")
+
+ARRAYS = ("tensor", "density", "pressure", "Vx", "Vy", "Vz")
+"""Datasets `(trajectories, frames, *shape)`, in the order of the channels."""
+
+VELOCITIES = (("Vx", "Vy", "Vz"), ("velocity_x", "velocity_y", "velocity_z"))
+
+MOST_MEMBERS = 1_000_000
+"""More trajectories than this in one file are a mistake in it."""
+
+BOUNDARIES: tuple[tuple[str, Boundary], ...] = (
+    ("trans|outflow", "open"),
+    ("wall", "wall"),
+    ("periodic|advection|burgers|reacdiff|1d_cfd", "periodic"),
+    ("diff-react|pdebench_dr|ns_incom", "wall"),
+)
+"""Boundary conditions by what a file's name holds; they are not in the files, but in the generators.
+
+Nothing flows through the ends of 2-D diffusion-reaction, and the incompressible flow sticks to its walls. The ends of
+the radial dam break extrapolate: they are open, as is whatever is not known.
+"""
+
+CHANNELS = (("diff-react|pdebench_dr", ("activator", "inhibitor")), ("rdb|swe", ("height",)))
+"""What the channels of groups are, by what the file's name holds."""
+
+NO_PARAMETERS = frozenset(
+    {"seed", "n", "t", "tdim", "xdim", "ydim", "T_end", "n_time_steps", "x_left", "x_right", "y_bottom", "y_top"}
+    | {"DT", "n_steps", "frame_int", "n_batch", "scale", "smoothness", "force_scale", "force_smoothness"}
+    | {"latestIndex"}
+)
+"""Numbers in a generator's settings that are no parameters of the equation."""
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A dataset whose values change in time, and the channels in it, which come last if `channels_last`."""
+
+    name: str
+    channels: tuple[str, ...]
+    channels_last: bool
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """Where the parts of one trajectory lie.
+
+    Args:
+        stored: what changes in time.
+        lead: the trajectory's place in datasets that hold all of them; empty where it has datasets of its own.
+        grid: of each axis, the dataset with its coordinates; cells of size one are counted where it is empty.
+        time: the dataset with the times.
+        time_lead: the trajectory's place in it.
+        constant: the dataset with what varies in space alone, or empty; vectors come last if `stored` has them so.
+        settings: of the generator, and attributes.
+        family: text that tells the family.
+    """
+
+    stored: tuple[_Stored, ...]
+    lead: tuple[int, ...]
+    grid: tuple[str, ...]
+    time: str
+    time_lead: tuple[int, ...]
+    constant: str
+    settings: Mapping[str, Any]
+    family: str
+
+
+def recognises(file: h5py.File) -> bool:
+    """Whether the file is one of PDEBench."""
+    return bool(_kind(file))
+
+
+def members(path: Path, config: ReadConfig) -> list[Member]:
+    """The trajectories of the file, with the split that PDEBench's loaders make of them.
+
+    That is the first tenth for testing where all lie in one array, and the last tenth of the sorted groups.
+
+    Raises:
+        BadInput: the file cannot be opened or is none of PDEBench.
+    """
+    with opened(path) as file:
+        if _known_kind(file) == "groups":
+            found = names(file)
+            test = range(len(found) * 9 // 10, len(found))
+        else:
+            count = _count(file)
+            found = [f"{at:0{len(str(count - 1))}}" for at in range(count)]
+            test = range(count // 10)
+    if not 0 < len(test) < len(found):
+        return [Member(name) for name in found]
+    return [Member(name, "test" if at in test else "train") for at, name in enumerate(found)]
+
+
+def open_member(path: Path, member: str, config: ReadConfig) -> Simulation:
+    """The trajectory `member` of the file, as `members` names it.
+
+    Raises:
+        BadInput: there is no such trajectory, or its arrays do not agree with each other.
+    """
+    with opened(path) as file:
+        kind = _known_kind(file)
+        parts = _in_group(file, member) if kind == "groups" else _in_arrays(file, member, kind)
+        arrays = [check_stored(dataset(file, one.name)) for one in parts.stored]
+        last = parts.stored[0].channels_last
+        frames, *shape = _inner(arrays[0], len(parts.lead), last)
+        axes = _axes(file, parts, shape)
+        lead = [("trajectory", arrays[0].shape[0])] if parts.lead else []
+        lengths = [(axis.name, len(axis)) for axis in axes]
+        for one, array in zip(parts.stored, arrays, strict=True):
+            behind = [("channel", len(one.channels))] if one.channels_last else []
+            check_axes(str(path), one.name, array.shape, array.dtype, [*lead, ("time", frames), *lengths, *behind])
+        constants = {}
+        if parts.constant:
+            array = check_stored(dataset(file, parts.constant))
+            behind = [("component", len(shape))] if last else []
+            check_axes(str(path), parts.constant, array.shape, array.dtype, [*lead, *lengths, *behind])
+            constants = _constants(parts.constant, read(array, parts.lead).astype(np.float32), last)
+        time = _time(file, parts, frames)
+    channels = [channel for one in parts.stored for channel in one.channels]
+    fields = chosen(str(path), _fields(channels, config), config)
+    wanted = tuple(component for one in fields for component in one.components)
+    used = tuple(one for one in parts.stored if set(one.channels) & set(wanted))
+    return Simulation(
+        source=str(path),
+        fields=fields,
+        axes=axes,
+        time=time,
+        read=partial(_read, path, used, parts.lead, wanted),
+        parameters=_parameters(parts.settings),
+        constants=constants,
+    )
+
+
+def _read(
+    path: Path, stored: Sequence[_Stored], lead: tuple[int, ...], wanted: Sequence[str], start: int, stop: int
+) -> NDArray[np.float32]:
+    by_channel: dict[str, NDArray[Any]] = {}
+    with opened(path) as file:
+        for one in stored:
+            block = read(dataset(file, one.name), (*lead, slice(start, stop)))
+            parts = np.moveaxis(block, -1, 0) if one.channels_last else block[None]
+            by_channel |= dict(zip(one.channels, parts, strict=True))
+    return np.stack([by_channel[name] for name in wanted], axis=1).astype(np.float32, copy=False)
+
+
+def _kind(file: h5py.File) -> str:
+    """How the file keeps its trajectories: in arrays, a flow's arrays, or groups; empty if it is none of PDEBench."""
+    there = names(file)
+    if {"velocity", "particles"} <= set(there):
+        return "flow"
+    if set(ARRAYS) & set(there):
+        return "arrays"
+    first = there[0] if there else ""
+    return "groups" if first and item(file, f"{first}/data") and item(file, f"{first}/grid") else ""
+
+
+def _known_kind(file: h5py.File) -> str:
+    if kind := _kind(file):
+        return kind
+    raise BadInput(file.filename, "layout", ", ".join(names(file)[:8]) or "nothing in it", "a file of PDEBench")
+
+
+def _count(file: h5py.File) -> int:
+    name = next(name for name in (*ARRAYS, "velocity") if name in names(file))
+    values = check_stored(dataset(file, name))
+    count = values.shape[0] if values.shape else 0
+    if count > MOST_MEMBERS:
+        raise BadInput(file.filename, "trajectories", f"{count:,}", f"at most {MOST_MEMBERS:,}")
+    return count
+
+
+def _in_group(file: h5py.File, member: str) -> _Parts:
+    group = item(file, member) if member else None
+    if not isinstance(group, h5py.Group):
+        raise BadInput(file.filename, "trajectory", member or "no name", f"one of the {len(file)} groups of the file")
+    settings = _settings(file, attributes(group))
+    family = f"{Path(file.filename).stem} {settings.get('name', '')}".lower()
+    count = ([0, *dataset(group, "data").shape])[-1]
+    channels: tuple[str, ...] = next((known for text, known in CHANNELS if re.search(text, family)), ())
+    if len(channels) != count:
+        channels = ("u",) if count == 1 else tuple(f"u{at}" for at in range(count))
+    stored = _Stored(f"{member}/data", channels, channels_last=True)
+    grid = tuple(f"{member}/grid/{axis}" for axis in AXES)
+    return _Parts((stored,), (), grid, f"{member}/grid/t", (), "", settings, family)
+
+
+def _in_arrays(file: h5py.File, member: str, kind: str) -> _Parts:
+    count = _count(file)
+    if not member.isdecimal() or int(member) >= count:
+        raise BadInput(file.filename, "trajectory", member or "no name", f"a number below {count}")
+    settings, lead, family = _settings(file, attributes(file)), (int(member),), Path(file.filename).stem.lower()
+    there = names(file)
+    if kind == "flow":
+        velocity = VELOCITIES[1][: max(0, dataset(file, "velocity").ndim - 3)]
+        flow = (_Stored("velocity", velocity, True), _Stored("particles", ("particles",), True))
+        constant = "force" if "force" in there else ""
+        return _Parts(flow, lead, (), "t", lead, constant, settings, f"{family} ns_incom")
+    stored = tuple(_Stored(name, (name,), False) for name in ARRAYS if name in there)
+    grid = tuple(f"{axis}-coordinate" for axis in AXES)
+    return _Parts(stored, lead, grid, "t-coordinate", (), "nu" if "nu" in there else "", settings, family)
+
+
+def _inner(array: h5py.Dataset, lead: int, channels_last: bool) -> tuple[int, ...]:
+    """Lengths of time and of the spatial axes."""
+    inner = array.shape[lead : array.ndim - 1 if channels_last else array.ndim]
+    if not 2 <= len(inner) <= 1 + len(AXES):
+        raise BadInput(array.file.filename, array.name, f"shape {array.shape}", "axes of time and of x (, y (, z))")
+    return tuple(int(length) for length in inner)
+
+
+def _axes(file: h5py.File, parts: _Parts, shape: Sequence[int]) -> tuple[Axis, ...]:
+    end: Boundary = next((known for text, known in BOUNDARIES if re.search(text, parts.family)), "open")
+    if parts.grid:
+        values = [_coordinate(file, name) for name in parts.grid[: len(shape)]]
+    else:
+        values = [np.arange(length) + 0.5 for length in shape]
+    return tuple(Axis(name, along, boundary=(end, end)) for name, along in zip(AXES, values, strict=False))
+
+
+def _time(file: h5py.File, parts: _Parts, frames: int) -> Coordinate:
+    if frames == 1 and item(file, parts.time) is None:
+        return Coordinate("time", np.zeros(1))
+    values = _coordinate(file, parts.time, parts.time_lead)
+    # The generators of compressible flow write one time more than they keep frames.
+    if len(values) not in (frames, frames + 1):
+        raise BadInput(file.filename, parts.time, f"{len(values)} times", f"{frames}, one a frame")
+    return Coordinate("time", values[:frames])
+
+
+def _coordinate(file: h5py.File, name: str, lead: tuple[int, ...] = ()) -> NDArray[np.float64]:
+    array = check_stored(dataset(file, name))
+    if array.ndim != len(lead) + 1 or any(at >= length for at, length in zip(lead, array.shape, strict=False)):
+        raise BadInput(file.filename, name, f"shape {array.shape}", "one coordinate a cell, or one time a frame")
+    return read(array, lead).astype(np.float64)
+
+
+def _fields(channels: Sequence[str], config: ReadConfig) -> list[Field]:
+    """The fields that the channels form: the vectors of `config`, or a velocity if there is one; scalars otherwise."""
+    velocity = [name for along in VELOCITIES for name in along if name in channels]
+    vectors = config.vectors or ({"velocity": velocity} if len(velocity) > 1 else {})
+    of = {part: (name, parts) for name, parts in vectors.items() if set(parts) <= set(channels) for part in parts}
+    found = {name: Field(name, tuple(parts)) for name, parts in (of.get(one, (one, [one])) for one in channels)}
+    return list(found.values())
+
+
+def _constants(name: str, values: NDArray[np.float32], last: bool) -> dict[str, NDArray[np.float32]]:
+    if not last:
+        return {name: values}
+    return {f"{name}_{axis}": part for axis, part in zip(AXES, np.moveaxis(values, -1, 0), strict=False)}
+
+
+def _settings(file: h5py.File, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes, and what the generator's settings (YAML, in the attribute `config`) say of the run."""
+    try:
+        settings = yaml.safe_load(str(told.get("config", "")))
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise BadInput(file.filename, "config", " ".join(str(error).split()), "settings in YAML") from error
+    settings = settings if isinstance(settings, dict) else {}
+    run = settings.get("sim")
+    return {**told, **settings, **(run if isinstance(run, dict) else {})}
+
+
+def _parameters(settings: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
+    found = {}
+    for name, value in settings.items():
+        if isinstance(name, str) and name not in NO_PARAMETERS and not isinstance(value, bool):
+            try:
+                # YAML 1.1 takes 1E-3, as the generators write it, for text.
+                number = np.asarray(value, dtype=np.float64)
+            except (ValueError, TypeError):
+                continue
+            if number.size == 1 and np.isfinite(number).all():
+                found[name] = number.reshape(())
+    return found

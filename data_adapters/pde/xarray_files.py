@@ -21,10 +21,10 @@ from data_adapters.pde.xarray_open import check_size, opened, reading
 LONGEST = 1 << 24
 """Frames, members or cells along an axis; a file that declares more is mistaken or hostile."""
 
-STRUCTURE = frozenset(
-    ("boundary", "vector", "bounds", "climatology", "coordinates", "grid_mapping", "ancillary_variables")
-    + ("cell_measures", "formula_terms", "valid_min", "valid_max", "valid_range", "actual_range")
-)
+STRUCTURE = {
+    "boundary", "vector", "bounds", "climatology", "coordinates", "grid_mapping", "ancillary_variables",
+    "cell_measures", "formula_terms", "valid_min", "valid_max", "valid_range", "actual_range",
+}  # fmt: skip
 """Attributes that a Simulation tells in its own words, that name variables which it does not carry, or that limit
 values to a range which predictions need not keep."""
 
@@ -248,7 +248,7 @@ def _coordinate(path: Path, dataset: xr.Dataset, dim: str) -> Coordinate:
     check_size(path, variable, dim, length)
     with reading(path, dim):
         values = variable.values.astype(np.float64)
-    attributes = _plain(variable.attrs)
+    attributes = {name: value for name, value in _plain(variable.attrs).items() if (name, value) != ("axis", "T")}
     return Coordinate(dim, values, str(attributes.pop("units", "")), attributes)
 
 

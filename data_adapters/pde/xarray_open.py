@@ -14,11 +14,11 @@ from zarr.storage import LocalStore
 from data_adapters.base import BadInput
 from data_adapters.pde import hdf5
 
-CODECS = frozenset(
-    ("blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "adler32", "crc32", "crc32c", "fletcher32", "bytes")
-    + ("transpose", "sharding_indexed", "shuffle", "astype", "bitround", "delta", "fixedscaleoffset", "packbits")
-    + ("quantize", "vlen-bytes", "vlen-utf8")
-)
+CODECS = {
+    "blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "adler32", "crc32", "crc32c", "fletcher32", "bytes",
+    "transpose", "sharding_indexed", "shuffle", "astype", "bitround", "delta", "fixedscaleoffset", "packbits",
+    "quantize", "vlen-bytes", "vlen-utf8",
+}  # fmt: skip
 """Codecs of Zarr that turn bytes into numbers or text; others, pickle above all, may run what a file tells them to."""
 
 
@@ -82,7 +82,7 @@ def _source(path: Path) -> tuple[str, Any, dict[str, Any]]:
         return "scipy", absolute, {}
     if magic == b"\x89HDF\r\n\x1a\n":
         _check_links(path)
-        return "h5netcdf", absolute, {}
+        return "h5netcdf", absolute, {"driver_kwds": {"locking": False}}  # as hdf5.opened has it
     raise BadInput(
         path, "first bytes", magic, "NetCDF3, NetCDF4 or a folder of Zarr", "convert it, as by nccopy -k nc4"
     )

@@ -1,0 +1,229 @@
+"""A rollout on a grid as NetCDF4 or Zarr by the CF conventions, written block by block."""
+
+import re
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5netcdf
+import numpy as np
+import zarr
+from numcodecs import Blosc
+from numpy.typing import NDArray
+from zarr.storage import LocalStore
+
+from data_adapters.overlap import consume_aside
+from data_adapters.pde.rollout import Rollout
+from data_adapters.pde.simulation import Axis, Coordinate, Simulation
+
+CHUNK = 1 << 20
+"""Bytes of a chunk at most: as many frames as fit, or else a part of one frame."""
+
+Create = Callable[[str, tuple[str, ...], NDArray[Any] | None, Mapping[str, Any]], Any]
+"""Adds a variable by name, dimensions, values and attributes; without values it is a channel, still to be filled."""
+
+
+def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, float | str]:
+    """Write `rollout.nc` or `rollout.zarr` into `folder`, as `rollout.format` says.
+
+    Every component is a float32 variable over time and space, NaN where there is no value, with the names, units and
+    attributes that it came with; those of a vector name it in an attribute `vector`. Boundary conditions are attributes
+    of the coordinates. Parameters that change in time keep their last value after the simulation's end. The blocks are
+    drained once, in this thread, and written in another; memory holds a chunk of every channel and a few blocks. The
+    same rollout makes the same bytes.
+
+    Args:
+        rollout: of a simulation on a grid.
+        folder: an empty one.
+        source: the model, its version and hash, for the attributes `source` and `history`.
+
+    Returns:
+        `steps`, `fields`, the times `first` and `last` with their units, the range of every channel, and `blow-up`
+        where `rollout.facts` tells of one.
+
+    Raises:
+        OSError: the file could not be written whole; what is in `folder` then is worth nothing.
+        ValueError: the blocks are not the frames that the rollout declares.
+    """
+    simulation, steps = rollout.simulation, len(rollout.times)
+    path = folder / ("rollout.zarr" if rollout.format == "zarr" else "rollout.nc")
+    sizes = {simulation.time.name: steps, **{axis.name: len(axis) for axis in simulation.axes}}
+    chunk = _chunk(tuple(sizes.values()))
+    limits = np.full((2, len(simulation.channels)), [[np.inf], [-np.inf]])
+
+    def write(blocks: Iterator[NDArray[np.float32]]) -> None:
+        create_file = _zarr if rollout.format == "zarr" else _netcdf
+        with _writing(path), create_file(path, sizes, chunk, _attributes(rollout, source)) as create:
+            _create_surroundings(create, rollout)
+            variables = [create(*one) for one in _channels(simulation, tuple(sizes))]
+            for start, frames in _regrouped(blocks, (steps, len(variables), *simulation.shape), chunk[0]):
+                for index, variable in enumerate(variables):
+                    variable[start : start + len(frames)] = frames[:, index]
+                    limits[0, index] = np.fmin.reduce(frames[:, index], axis=None, initial=limits[0, index])
+                    limits[1, index] = np.fmax.reduce(frames[:, index], axis=None, initial=limits[1, index])
+
+    consume_aside(rollout.blocks, write)
+    units = simulation.time.units
+    facts: dict[str, float | str] = {
+        "steps": steps,
+        "fields": ", ".join(one.name for one in simulation.fields),
+        "first": f"{rollout.times[0]:.10g} {units}".rstrip(),
+        "last": f"{rollout.times[-1]:.10g} {units}".rstrip(),
+    }
+    channels = ((component, one.units) for one in simulation.fields for component in one.components)
+    for (name, unit), (smallest, largest) in zip(channels, limits.T, strict=True):
+        if smallest <= largest:
+            facts[name] = f"{smallest:.4g} to {largest:.4g} {unit}".rstrip()
+    return facts | {name: told for name, told in (rollout.facts or {}).items() if name == "blow-up"}
+
+
+def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The largest chunk of an array of float32 that `CHUNK` bytes hold, whole along its last axes."""
+    room, lengths = CHUNK // 4, []
+    for length in reversed(shape):
+        lengths.append(max(min(length, room), 1))
+        room //= lengths[-1]
+    return tuple(reversed(lengths))
+
+
+def _regrouped(
+    blocks: Iterator[NDArray[np.float32]], shape: tuple[int, ...], rows: int
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The blocks cut anew, so that each but the last has `rows` frames and every chunk is compressed once."""
+    buffer, done = np.empty((rows, *shape[1:]), np.float32), 0
+    for block in blocks:
+        if block.shape[1:] != shape[1:] or done + len(block) > shape[0]:
+            raise ValueError(f"blocks of a rollout: found {block.shape} after {done} frames, expected {shape} in all")
+        while len(block):
+            start = done % rows
+            taken = min(rows - start, len(block))
+            buffer[start : start + taken] = block[:taken]
+            block, done = block[taken:], done + taken
+            if start + taken == rows or done == shape[0]:
+                yield done - start - taken, buffer[: start + taken]
+    if done != shape[0]:
+        raise ValueError(f"blocks of a rollout: found {done} frames, expected {shape[0]}")
+
+
+def _create_surroundings(create: Create, rollout: Rollout) -> None:
+    """Coordinates, parameters and constants."""
+    simulation, time = rollout.simulation, rollout.simulation.time
+    create(time.name, (time.name,), rollout.times, {"axis": "T", **_told(time), **_calendar(time)})
+    for axis in simulation.axes:
+        create(axis.name, (axis.name,), axis.values, {**_told(axis), "boundary": _boundary(axis)})
+    known = np.minimum(rollout.context + np.arange(len(rollout.times)), len(simulation) - 1)
+    for name, parameter in simulation.parameters.items():
+        dims, values = ((time.name,), parameter[known]) if parameter.ndim else ((), parameter)
+        create(name, dims, np.asarray(values, np.float64), simulation.descriptions.get(name, {}))
+    for name, constant in simulation.constants.items():
+        create(name, tuple(axis.name for axis in simulation.axes), constant, simulation.descriptions.get(name, {}))
+
+
+def _channels(
+    simulation: Simulation, dims: tuple[str, ...]
+) -> Iterator[tuple[str, tuple[str, ...], None, dict[str, Any]]]:
+    for one in simulation.fields:
+        told = {"units": one.units, "long_name": one.long_name, "vector": one.name if len(one.components) > 1 else ""}
+        known = {name: text for name, text in told.items() if text}
+        for component in one.components:
+            yield component, dims, None, {**known, **simulation.descriptions.get(component, {})}
+
+
+def _attributes(rollout: Rollout, source: str) -> dict[str, Any]:
+    """The simulation's attributes, and what was done to it."""
+    simulation, known = rollout.simulation, dict(rollout.simulation.attributes)
+    made = f" (source: {known['source']})" if "source" in known else ""
+    done = (
+        f"{len(rollout.times)} frames predicted after frame {rollout.context} of {Path(simulation.source).name}{made}"
+    )
+    return {
+        **known,
+        "Conventions": "CF-1.11",
+        "history": "\n".join([*([str(known["history"])] if "history" in known else []), f"{done} by {source}"]),
+        "source": source,
+        "channels": " ".join(simulation.channels),
+        **({"parameters": " ".join(simulation.parameters)} if simulation.parameters else {}),
+    }
+
+
+def _told(coordinate: Coordinate) -> dict[str, Any]:
+    return {**({"units": coordinate.units} if coordinate.units else {}), **coordinate.attributes}
+
+
+def _boundary(axis: Axis) -> str:
+    return " ".join(dict.fromkeys(axis.boundary))
+
+
+def _calendar(time: Coordinate) -> dict[str, str]:
+    """A calendar that has a year 0, for climatologies that count from there as if the standard one had it."""
+    standard = str(time.attributes.get("calendar", "standard")).lower() in ("standard", "gregorian")
+    return {"calendar": "proleptic_gregorian"} if standard and re.search(r" since 0+-", time.units) else {}
+
+
+@contextmanager
+def _netcdf(
+    path: Path, sizes: Mapping[str, int], chunk: tuple[int, ...], attributes: Mapping[str, Any]
+) -> Iterator[Create]:
+    nothing = np.float32(np.nan)
+    with h5netcdf.File(path, "w") as file:
+        file.dimensions = sizes
+        file.attrs.update(_plain(attributes))
+
+        def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, told: Mapping[str, Any]) -> Any:
+            if values is None:
+                filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "chunks": chunk}
+                variable = file.create_variable(name, dims, np.float32, fillvalue=nothing, **filters)
+            else:
+                variable = file.create_variable(name, dims, values.dtype, data=values)
+            variable.attrs.update(_plain(told))
+            return variable
+
+        yield create
+
+
+@contextmanager
+def _zarr(
+    path: Path, sizes: Mapping[str, int], chunk: tuple[int, ...], attributes: Mapping[str, Any]
+) -> Iterator[Create]:
+    # Version 2 with its metadata in one place, since every reader understands that.
+    group = zarr.create_group(LocalStore(path), zarr_format=2, attributes=_plain(attributes))
+
+    def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, told: Mapping[str, Any]) -> Any:
+        shape = tuple(sizes[dim] for dim in dims)
+        array = group.create_array(
+            name, shape=shape, chunks=chunk if values is None else shape, fill_value=np.nan,
+            dtype=np.float32 if values is None else values.dtype, compressors=Blosc(cname="zstd", clevel=1),
+            attributes={**_plain(told), "_ARRAY_DIMENSIONS": list(dims)},
+        )  # fmt: skip
+        if values is not None:
+            array[...] = values
+        return array
+
+    yield create
+    zarr.consolidate_metadata(group.store)
+
+
+def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes as both formats have them: texts, numbers and lists of either; whatever else is written as text."""
+    kept = {}
+    for name, value in attributes.items():
+        items = np.ravel(np.asarray(value))
+        plain = value is not None and items.size and items.dtype.kind in "iufU"
+        kept[name] = value if plain and not isinstance(value, dict) else str(value)
+    return kept
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """Turn what goes wrong while `path` is written into one line that names it and the room on its disk.
+
+    Raises:
+        OSError: in place of every error of HDF5, Zarr or the operating system.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        free = shutil.disk_usage(path.parent).free
+        raise OSError(f"{path}: could not be written whole: {error} ({free:,} bytes are free there)") from error

@@ -1,5 +1,7 @@
 """Axial attention in all its forms against multi-head attention of each line, and against its peers."""
 
+import itertools
+
 import pytest
 import torch
 from axial_attention import AxialAttention as LucidrainsAxialAttention
@@ -19,7 +21,9 @@ def build(grid: tuple[int, ...], **options) -> AxialAttention:
     return module
 
 
-def line_attention(line: Tensor, qkv: nn.Linear, heads: range, every: int, visible=None, causal=False) -> Tensor:
+def line_attention(
+    line: Tensor, qkv: nn.Linear, heads: range, every: int, visible=None, causal=False, added=None
+) -> Tensor:
     """Heads side by side of one line `(length, dim)`, written from the definition."""
     width = qkv.in_features // every
     rows = qkv.weight.view(every, 3, width, -1)
@@ -29,7 +33,8 @@ def line_attention(line: Tensor, qkv: nn.Linear, heads: range, every: int, visib
     parts = []
     for head in heads:
         q, k, v = (line @ rows[head, i].T + bias[head, i] for i in range(3))
-        logits = (q @ k.T / width**0.5).masked_fill(~seen, -torch.inf)
+        logits = q @ k.T / width**0.5 + (0 if added is None else added[(head - heads.start) % len(added)])
+        logits = logits.masked_fill(~seen, -torch.inf)
         parts.append(logits.softmax(-1).nan_to_num(0.0) @ v)
     return torch.cat(parts, -1)
 
@@ -44,7 +49,7 @@ def projected(mixed: Tensor, out: nn.Linear) -> Tensor:
     return mixed @ out.weight.T + out.bias
 
 
-def expected(module: AxialAttention, x: Tensor, mask: Tensor | None = None) -> Tensor:
+def expected(module: AxialAttention, x: Tensor, mask: Tensor | None = None, biases=None) -> Tensor:
     total, current, parts = torch.zeros_like(x), x, []
     share = len(module.qkv) == 1
     for index, axis in enumerate(module.axes):
@@ -53,9 +58,11 @@ def expected(module: AxialAttention, x: Tensor, mask: Tensor | None = None) -> T
         heads = range(index * count, (index + 1) * count) if module.order == "concatenate" else range(HEADS)
         shown = None if mask is None else mask.expand(len(x), *x.shape[1:-1]).movedim(axis + 1, -1).flatten(0, -2)
 
-        def one(line, i, number=number, heads=heads, shown=shown):
+        added = None if biases is None else biases[index]
+
+        def one(line, i, number=number, heads=heads, shown=shown, added=added):
             visible = None if shown is None else shown[i]
-            return line_attention(line, module.qkv[number], heads, HEADS, visible, module.causal)
+            return line_attention(line, module.qkv[number], heads, HEADS, visible, module.causal, added)
 
         mixed = every_line(current, axis, one)
         parts.append(mixed)
@@ -90,6 +97,43 @@ def test_equals_multi_head_attention_of_each_line(grid, options, masked):
     x = torch.randn(2, *grid, DIM).double()
     mask = torch.rand(2, *grid) < 0.6 if masked else None
     torch.testing.assert_close(module(x, mask), expected(module, x, mask), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("order", ["sum", "sequential", "concatenate"])
+@pytest.mark.parametrize("share", [False, True])
+def test_adds_the_bias_of_each_axis_to_its_logits(order, share):
+    grid = (3, 4)
+    module = build(grid, order=order, share=share)
+    x, mask = torch.randn(2, *grid, DIM).double(), torch.rand(2, *grid) < 0.6
+    heads = HEADS // 2 if order == "concatenate" else HEADS
+    biases = [torch.randn(heads, 3, 3).double(), torch.randn(1, 4, 4).double()]
+    torch.testing.assert_close(module(x, mask, biases), expected(module, x, mask, biases), rtol=1e-10, atol=1e-11)
+    without = [None, biases[1]]
+    shown = [torch.zeros(1, 3, 3).double(), biases[1]]
+    torch.testing.assert_close(module(x, None, without), expected(module, x, None, shown), rtol=1e-10, atol=1e-11)
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 0)])
+def test_full_attention_adds_up_the_biases_of_the_axes(axes):
+    grid = (2, 3, 4)
+    module = build(grid, axes=axes, share=True, attention="full")
+    x = torch.randn(2, *grid, DIM).double()
+    biases = [torch.randn(HEADS, grid[axis], grid[axis]).double() for axis in axes]
+    order = sorted(axes)
+    cells = list(itertools.product(*(range(grid[axis]) for axis in order)))
+    pairs = list(itertools.product(range(len(cells)), repeat=2))
+    joint = torch.zeros(HEADS, len(cells), len(cells)).double()
+    for axis, bias in zip(axes, biases, strict=True):
+        for i, j in pairs:
+            joint[:, i, j] += bias[:, cells[i][order.index(axis)], cells[j][order.index(axis)]]
+    others = [axis for axis in range(3) if axis not in axes]
+    lines = x.permute(0, *(axis + 1 for axis in others + order), 4)
+    joined = [
+        line_attention(line, module.qkv[0], range(HEADS), HEADS, added=joint)
+        for line in lines.reshape(-1, len(cells), DIM)
+    ]
+    found = module(x, None, biases).permute(0, *(axis + 1 for axis in others + order), 4).reshape(-1, len(cells), DIM)
+    torch.testing.assert_close(found, projected(torch.stack(joined), module.out[0]), rtol=1e-10, atol=1e-11)
 
 
 def test_chosen_axes_alone_attend():

@@ -27,6 +27,7 @@ from core.attention import (
     TriPlaneScan,
     WindowAttention,
 )
+from core.attention.relative_bias import ContinuousRelativeBias
 
 PYRAMID = [(3, 5), (2, 2)]
 Make = Callable[[], nn.Module]
@@ -40,6 +41,7 @@ CATALOGUE: dict[str, tuple[Make, list[tuple[int, ...]]]] = {
     "axial, concatenated heads": (lambda: AxialAttention(4, 2, order="concatenate"), [(2, 3, 5, 4)]),
     "axial, shared": (lambda: AxialAttention(4, 2, share=True, qkv_bias=True), [(2, 3, 5, 4)]),
     "axial, causal": (lambda: AxialAttention(4, 2, causal=True), [(2, 3, 5, 4)]),
+    "axial, relative": (lambda: Relative(), [(2, 3, 5, 4)]),
     "full": (lambda: AxialAttention(4, 2, share=True, attention="full"), [(2, 3, 5, 4)]),
     "block window": (lambda: WindowAttention(4, 2, window=(2, 3), relative_bias=True), [(2, 3, 7, 4)]),
     "grid window": (lambda: WindowAttention(4, 2, window=(2, 2, 3), partition="grid"), [(2, 3, 5, 7, 4)]),
@@ -70,6 +72,7 @@ NAMES = list(CATALOGUE)
 RESIZED: dict[str, list[tuple[int, ...]]] = {
     "axial 3-D": [(3, 5, 4, 3, 4)],
     "axial, causal": [(3, 7, 6, 4)],
+    "axial, relative": [(3, 7, 6, 4)],
     "fused agents": [(3, 4, 9, 7, 4)],
     "neighbourhood 2-D": [(3, 11, 9, 4)],
     "tied rows": [(3, 5, 7, 4)],
@@ -77,7 +80,29 @@ RESIZED: dict[str, list[tuple[int, ...]]] = {
     "selective scan 2-D": [(3, 5, 9, 4)],
 }
 #: Inductor takes seconds for each: ranks 3 to 6, attended axes that are and are not adjacent, a cross-attention.
-BY_INDUCTOR = ["axial 1-D", "axial 2-D", "axial 3-D", "axial 4-D", "grid window", "tied rows", "selective scan 1-D"]
+BY_INDUCTOR = [
+    "axial 1-D",
+    "axial 2-D",
+    "axial 3-D",
+    "axial 4-D",
+    "axial, relative",
+    "grid window",
+    "tied rows",
+    "selective scan 1-D",
+]
+
+
+class Relative(nn.Module):
+    """Axial attention that knows the offsets along its axes, of which one is periodic."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.attention = AxialAttention(4, 2)
+        self.bias = nn.ModuleList(ContinuousRelativeBias(2, hidden=3) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows, columns = self.bias
+        return self.attention(x, None, [rows(x.shape[1], True), columns(x.shape[2])])
 
 
 class Pyramid(nn.Module):

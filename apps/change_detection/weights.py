@@ -1,18 +1,21 @@
 """Published CDMaskFormer checkpoints: their sizes, their names and how they map to this model."""
 
-import pickle
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from apps.change_detection.config import CDMaskFormerConfig, StageConfig
 from apps.change_detection.models.cdmaskformer import CDMaskFormer
+from apps.published import fill, load_reference, named, unwrapped
 from data_adapters.base import BadInput
 
+__all__ = ["config_from_reference", "fill", "from_reference", "load_reference", "published_names"]
+
+MODEL = "CDMaskFormer"
 STAGES = 5  # of the published backbone; the last one and its classifier are never read
 ANCHOR = "backbone.smb1.stem_block.0.c.weight"  # what precedes this name precedes them all
 PIXEL, PREDICTOR = "decoderhead.sem_seg_head.pixel_decoder.", "decoderhead.sem_seg_head.predictor."
@@ -124,37 +127,13 @@ def from_reference(state_dict: Mapping[str, Any], *, source: str | Path = "check
     Raises:
         BadInput: a tensor is missing, has another shape than the rest implies, or is unknown.
     """
-    tensors = _stripped(state_dict, source)
+    tensors = unwrapped(state_dict, ANCHOR, source=source, model=MODEL)
     config = config_from_reference(tensors, source=source)
     with torch.device("meta"):
         model = CDMaskFormer(config, channels=tensors[ANCHOR].shape[1])
     live = {name: tensor for name, tensor in tensors.items() if not _dead(name, tensors)}
     fill(model, live, lambda name: published_names(name, config), source=source)
     return model.eval()
-
-
-def fill(
-    module: nn.Module, tensors: Mapping[str, Tensor], names: Callable[[str], Sequence[str]], *, source: str | Path
-) -> None:
-    """Give `module` the published `tensors`; `names` tells which of them make up each of its own.
-
-    Raises:
-        BadInput: a tensor is missing, has another shape than the module's, or is left over.
-    """
-    state, unused = {}, set(tensors)
-    for name, expected in module.state_dict().items():
-        published = names(name)
-        parts = [_get(tensors, other, source) for other in published]
-        merged = torch.cat(parts) if parts[0].ndim else parts[0]
-        if merged.shape != expected.shape:
-            shapes = ", ".join(str(list(part.shape)) for part in parts)
-            raise BadInput(source, " + ".join(published), f"shape {shapes}", f"{list(expected.shape)} in all")
-        state[name] = merged.to(expected.dtype, copy=True)
-        unused.difference_update(published)
-    if unused:
-        raise BadInput(source, min(unused), "a tensor", "none of that name", "is it another model's checkpoint?")
-    module.load_state_dict(state, assign=True)
-    module.requires_grad_(True)
 
 
 def config_from_reference(state_dict: Mapping[str, Any], *, source: str | Path = "checkpoint") -> CDMaskFormerConfig:
@@ -166,16 +145,16 @@ def config_from_reference(state_dict: Mapping[str, Any], *, source: str | Path =
     Raises:
         BadInput: a tensor that tells a size is missing, or the sizes make no model.
     """
-    tensors = _stripped(state_dict, source)
-    width = _get(tensors, ANCHOR, source).shape[0]
+    tensors = unwrapped(state_dict, ANCHOR, source=source, model=MODEL)
+    width = named(tensors, ANCHOR, source).shape[0]
     stages = []
     for stage in range(STAGES - 1):
         stages.append(_stage(tensors, stage, width, source))
         width = stages[-1].channels[-1]
     encoder, predictor = PIXEL + "transformer.encoder.layers.", PREDICTOR + "transformer_cross_attention_layers."
-    hidden, dim = _get(tensors, encoder + "0.linear1.weight", source).shape
-    levels = len(_get(tensors, PIXEL + "transformer.level_embed", source))
-    samples = len(_get(tensors, encoder + "0.self_attn.attention_weights.bias", source))
+    hidden, dim = named(tensors, encoder + "0.linear1.weight", source).shape
+    levels = len(named(tensors, PIXEL + "transformer.level_embed", source))
+    samples = len(named(tensors, encoder + "0.self_attn.attention_weights.bias", source))
     try:
         return CDMaskFormerConfig(
             stem=tensors[ANCHOR].shape[0],
@@ -185,7 +164,7 @@ def config_from_reference(state_dict: Mapping[str, Any], *, source: str | Path =
             encoder_layers=_count(tensors, encoder),
             decoder_layers=_count(tensors, predictor),
             feedforward=hidden,
-            queries=len(_get(tensors, PREDICTOR + "query_feat.weight", source)),
+            queries=len(named(tensors, PREDICTOR + "query_feat.weight", source)),
         )
     except ValueError as error:
         raise BadInput(source, "sizes", error, "those of a CDMaskFormer") from error
@@ -197,8 +176,8 @@ def _stage(tensors: Mapping[str, Tensor], stage: int, width: int, source: str | 
     channels, expansions, kernel = [], [], 3
     for block in range(1, _count(tensors, prefix, first=1) + 1):
         widened = f"{prefix}{block}.conv.4.c.weight" in tensors
-        depthwise = _get(tensors, f"{prefix}{block}.conv.{2 if widened else 0}.c.weight", source)
-        narrow = _get(tensors, f"{prefix}{block}.conv.{4 if widened else 2}.c.weight", source)
+        depthwise = named(tensors, f"{prefix}{block}.conv.{2 if widened else 0}.c.weight", source)
+        narrow = named(tensors, f"{prefix}{block}.conv.{4 if widened else 2}.c.weight", source)
         kernel = depthwise.shape[-1]
         expansions.append(len(depthwise) / width)
         width = len(narrow)
@@ -208,15 +187,15 @@ def _stage(tensors: Mapping[str, Tensor], stage: int, width: int, source: str | 
     group = stage + 1 - (STAGES - groups)  # the groups follow the last stages
     if group >= 1:
         blocks = f"backbone.trans{group}.transformer_blocks."
-        keys = len(_get(tensors, f"{blocks}0.attn.to_q.c.weight", source))
-        first_keys = len(_get(tensors, "backbone.trans1.transformer_blocks.0.attn.to_q.c.weight", source))
+        keys = len(named(tensors, f"{blocks}0.attn.to_q.c.weight", source))
+        first_keys = len(named(tensors, "backbone.trans1.transformer_blocks.0.attn.to_q.c.weight", source))
         heads = min(max(first_keys // 16, 4), 8)
         attention = {
             "depth": _count(tensors, blocks),
             "heads": heads,
             "key_dim": keys // heads,
-            "value_ratio": len(_get(tensors, f"{blocks}0.attn.to_v.c.weight", source)) // keys,
-            "mlp_ratio": len(_get(tensors, f"{blocks}0.mlp.fc1.c.weight", source)) / width,
+            "value_ratio": len(named(tensors, f"{blocks}0.attn.to_v.c.weight", source)) // keys,
+            "mlp_ratio": len(named(tensors, f"{blocks}0.mlp.fc1.c.weight", source)) / width,
         }
     try:
         return StageConfig(tuple(channels), tuple(expansions), kernel, **attention)
@@ -233,54 +212,7 @@ def _count(tensors: Mapping[str, Tensor], prefix: str, first: int = 0) -> int:
     return count
 
 
-def _get(tensors: Mapping[str, Tensor], name: str, source: str | Path) -> Tensor:
-    if name not in tensors:
-        raise BadInput(source, name, "no such tensor", "one", "is it a CDMaskFormer checkpoint?")
-    return tensors[name]
-
-
 def _dead(name: str, tensors: Mapping[str, Tensor]) -> bool:
     """Whether a published tensor belongs to what the detector never reads."""
     last_group = _count(tensors, "backbone.trans", first=1)
     return name.startswith((f"backbone.smb{STAGES}.", f"backbone.trans{last_group}.", "backbone.linear."))
-
-
-def _stripped(state_dict: Mapping[str, Any], source: str | Path) -> dict[str, Tensor]:
-    """The network's tensors without a prefix."""
-    content: Any = state_dict
-    while isinstance(content, Mapping) and not any(str(name).endswith(ANCHOR) for name in content):
-        inner = [content[key] for key in ("state_dict", "model", "net") if isinstance(content.get(key), Mapping)]
-        if not inner:
-            raise BadInput(source, ANCHOR, "no such tensor", "one", "is it a CDMaskFormer checkpoint?")
-        content = inner[0]
-    prefix = min((name for name in content if name.endswith(ANCHOR)), key=len).removesuffix(ANCHOR)
-    return {
-        name.removeprefix(prefix): tensor
-        for name, tensor in content.items()
-        if name.startswith(prefix) and isinstance(tensor, Tensor)
-    }
-
-
-def load_reference(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint file holds, from safetensors or a pickle of plain tensors, for `from_reference`.
-
-    Raises:
-        BadInput: the file is missing, damaged, or a pickle that would run code.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise BadInput(path, "file", "nothing", "a checkpoint")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return dict(load_file(path))
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        advice = "load it where you trust it and save its state_dict alone"
-        raise BadInput(path, "contents", "a pickle that is damaged or would run code", "tensors", advice) from error
-    except Exception as error:  # every parser of a hostile file fails in its own way
-        raise BadInput(path, "contents", f"{type(error).__name__}: {error}"[:200], "a checkpoint") from error
-    if not isinstance(content, dict):
-        raise BadInput(path, "contents", type(content).__name__, "a dict of tensors")
-    return content

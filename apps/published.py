@@ -1,0 +1,118 @@
+"""What reading published checkpoints of any app takes: files that are not trusted, and tensors that are renamed."""
+
+import pickle
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from data_adapters.base import BadInput
+
+#: Where frameworks put a model's tensors beside the rest of what they save.
+NESTED = ("model_state_dict", "state_dict", "model", "net")
+
+
+def load_reference(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint file holds, from safetensors or a pickle of plain tensors.
+
+    Raises:
+        BadInput: the file is missing, damaged, or a pickle that would run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise BadInput(path, "file", "nothing", "a checkpoint")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        advice = "load it where you trust it and save its state_dict alone"
+        raise BadInput(path, "contents", "a pickle that is damaged or would run code", "tensors", advice) from error
+    except Exception as error:  # every parser of a hostile file fails in its own way
+        raise BadInput(path, "contents", f"{type(error).__name__}: {error}"[:200], "a checkpoint") from error
+    if not isinstance(content, dict):
+        raise BadInput(path, "contents", type(content).__name__, "a dict of tensors")
+    return content
+
+
+def unwrapped(content: Mapping[str, Any], anchor: str, *, source: str | Path, model: str) -> dict[str, Tensor]:
+    """The tensors of a network by their names without a prefix ("module.", "net.").
+
+    They may lie beside an optimiser's state, as training frameworks save them; what has another prefix is left out.
+
+    Args:
+        content: of the file.
+        anchor: a name that every checkpoint has; what precedes it precedes them all.
+        source: names the file in errors.
+        model: names the network in errors.
+
+    Raises:
+        BadInput: there is no such tensor.
+    """
+    inner: Any = content
+    while isinstance(inner, Mapping) and not any(str(name).endswith(anchor) for name in inner):
+        deeper = [inner[key] for key in NESTED if isinstance(inner.get(key), Mapping)]
+        if not deeper:
+            raise BadInput(source, anchor, "no such tensor", "one", f"is it a {model} checkpoint?")
+        inner = deeper[0]
+    prefix = min((name for name in inner if str(name).endswith(anchor)), key=len).removesuffix(anchor)
+    return {
+        name.removeprefix(prefix): tensor
+        for name, tensor in inner.items()
+        if name.startswith(prefix) and isinstance(tensor, Tensor)
+    }
+
+
+def named(tensors: Mapping[str, Tensor], name: str, source: str | Path) -> Tensor:
+    """The tensor of that name.
+
+    Raises:
+        BadInput: there is none.
+    """
+    if name not in tensors:
+        raise BadInput(source, name, "no such tensor", "one", "is it another model's checkpoint?")
+    return tensors[name]
+
+
+def fill(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    names: Callable[[str], Sequence[str]],
+    *,
+    source: str | Path,
+    join: Callable[[str, list[Tensor]], Tensor] | None = None,
+) -> None:
+    """Give `module` the published `tensors`.
+
+    Args:
+        module: may be on the meta device.
+        tensors: all of them must be used.
+        names: the published names that make up one of the module's own.
+        source: names the file in errors.
+        join: makes one tensor of the parts of the module's name; by default one after the other.
+
+    Raises:
+        BadInput: a tensor is missing, has another shape than the module's, or is left over.
+    """
+    state, unused = {}, set(tensors)
+    for name, expected in module.state_dict().items():
+        published = names(name)
+        parts = [named(tensors, other, source) for other in published]
+        shapes = ", ".join(str(list(part.shape)) for part in parts)
+        try:
+            merged = join(name, parts) if join is not None else torch.cat(parts) if parts[0].ndim else parts[0]
+        except RuntimeError as error:  # parts of shapes that do not fit each other
+            found = f"shape {shapes}"
+            raise BadInput(source, " + ".join(published), found, f"{list(expected.shape)} in all") from error
+        if merged.shape != expected.shape:
+            raise BadInput(source, " + ".join(published), f"shape {shapes}", f"{list(expected.shape)} in all")
+        state[name] = merged.to(expected.dtype, copy=True)
+        unused.difference_update(published)
+    if unused:
+        raise BadInput(source, min(unused), "a tensor", "none of that name", "is it another model's checkpoint?")
+    module.load_state_dict(state, assign=True)
+    module.requires_grad_(True)

@@ -1,0 +1,219 @@
+"""The hybrid axial operator: convolutions on the grid, axial attention between patches of it."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from apps.pde.models.axial_operator_config import AxialOperatorConfig
+from apps.pde.models.conditions import Conditions
+from apps.pde.models.padding import pad
+from core.attention import AxialAttention
+from core.attention.relative_bias import ContinuousRelativeBias
+from data_adapters.pde.config import Boundary
+
+Ends = Sequence[tuple[Boundary, Boundary]]
+#: Width of what the equation's parameters are turned into before they scale and shift the channels.
+PARAMETER_FEATURES = 32
+#: Share of the usual initial size, of layers whose output should start near zero.
+SMALL = 0.1
+
+
+class GridConv(nn.Module):
+    """A convolution that keeps the grid and sees it go on beyond its edges by the boundary conditions."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, ndim: int) -> None:
+        super().__init__()
+        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[ndim - 1]
+        self.conv = conv(inputs, outputs, kernel)
+        self.widths = [(kernel // 2, kernel // 2)] * ndim
+
+    def forward(self, x: Tensor, boundary: Ends) -> Tensor:
+        """`(batch, inputs, *grid)` to `(batch, outputs, *grid)`."""
+        out: Tensor = self.conv(pad(x, self.widths, boundary))
+        return out
+
+
+class Film(nn.Module):
+    """Scale and shift of each channel by the equation's parameters: `(1 + a(p)) x + b(p)`, near `x` at the start.
+
+    Source: Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer" (2018), eq. 2.
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.linear = shrunk(nn.Linear(PARAMETER_FEATURES, 2 * dim))
+
+    def forward(self, x: Tensor, features: Tensor, axis: int) -> Tensor:
+        """`x` with its channels along `axis`; features `(batch, PARAMETER_FEATURES)`."""
+        shape = [1] * x.ndim
+        shape[0], shape[axis] = x.shape[0], -1
+        scale, shift = (part.view(shape) for part in self.linear(features).chunk(2, -1))
+        return x + x * scale + shift
+
+
+class ConvBlock(nn.Module):
+    """`x + W_2 * gelu(W_1 * film(x))`, two convolutions; no norm, which would hide the size of a state."""
+
+    def __init__(self, config: AxialOperatorConfig, ndim: int) -> None:
+        super().__init__()
+        self.film = Film(config.channels) if config.parameters else None
+        self.first = GridConv(config.channels, config.channels, config.kernel, ndim)
+        self.second = GridConv(config.channels, config.channels, config.kernel, ndim)
+
+    def forward(self, x: Tensor, boundary: Ends, features: Tensor | None) -> Tensor:
+        """`(batch, channels, *grid)` in, the same out."""
+        inner = x if self.film is None else self.film(x, features, axis=1)
+        return x + self.second(F.gelu(self.first(inner, boundary)), boundary)
+
+
+class AttentionBlock(nn.Module):
+    """`h = x + A(film(LN(x)))`, `y = h + W_2 gelu(W_1 LN(h))`, with a bias of the offset along each axis in A."""
+
+    def __init__(self, config: AxialOperatorConfig, ndim: int) -> None:
+        super().__init__()
+        dim = config.dim
+        self.norm = nn.LayerNorm(dim)
+        self.film = Film(dim) if config.parameters else None
+        self.bias = nn.ModuleList(ContinuousRelativeBias(config.heads) for _ in range(ndim))
+        self.attention = AxialAttention(dim, config.heads, ndim=ndim, share=True, attention=config.attention)
+        self.mlp = nn.Sequential(
+            nn.LayerNorm(dim), nn.Linear(dim, config.mlp_ratio * dim), nn.GELU(), nn.Linear(config.mlp_ratio * dim, dim)
+        )
+
+    def forward(self, x: Tensor, boundary: Ends, features: Tensor | None, mask: Tensor | None) -> Tensor:
+        """`(batch, *grid, dim)` in, the same out."""
+        inner = self.norm(x)
+        if self.film is not None:
+            inner = self.film(inner, features, axis=-1)
+        bias = [
+            own(length, ends[0] == "periodic")
+            for own, length, ends in zip(self.bias, x.shape[1:-1], boundary, strict=True)
+        ]
+        x = x + self.attention(inner, mask, bias)
+        mixed: Tensor = x + self.mlp(x)
+        return mixed
+
+
+class AxialOperator(nn.Module):
+    r"""Next state of a PDE's solution: what is near by convolutions, what is far by attention between patches.
+
+    ::
+
+        h = blocks(stem([states, constants, mask]))      convolutions at the resolution of the grid
+        t = attention blocks(patches of h)               a token for each patch, by a strided convolution
+        y = head(blocks(h + grid of t))                  back by a transposed convolution, beside the skip
+
+    All frames and components are channels of the stem. The convolutions continue the grid by the boundary conditions
+    of each end of each axis; attention knows the offset of two tokens along an axis, the shorter way round where it is
+    periodic. There, shifting the states by whole patches shifts the output alike (if the patches fit the axis: else
+    the last one is filled up by the boundary condition and the rest of it dropped). The grid may be of any size.
+
+    Values of cells that are not valid are never read, and the output is zero there. Features of such cells are not
+    silent, though: convolutions carry those of their valid neighbours through them, as through any other cell. Tokens
+    without a valid cell are not attended to.
+
+    The last layer starts small, so that an output that is added to the last frame starts as persistence.
+
+    Args:
+        config: sizes and options.
+        channels: components of a state.
+        ndim: spatial axes, 1 to 3.
+        times: frames of the input.
+
+    Raises:
+        ValueError: `ndim` is not 1 to 3; states of other sizes; conditions that lack what the config says there is.
+
+    Source: axial attention: Ho et al., "Axial Attention in Multidimensional Transformers" (2019); convolutions around
+    it: Xiao et al., "Early Convolutions Help Transformers See Better" (2021); the arrangement is this project's.
+    """
+
+    def __init__(self, config: AxialOperatorConfig, channels: int, ndim: int, times: int = 1) -> None:
+        super().__init__()
+        if not 1 <= ndim <= 3:
+            raise ValueError(f"ndim: found {ndim}, expected 1 to 3")
+        self.config, self.channels, self.ndim, self.times = config, channels, ndim, times
+        width, patch = config.channels, config.patch
+        inputs = times * channels + config.constants + config.mask_channel
+        self.parameters_mlp = None
+        if config.parameters:
+            self.parameters_mlp = nn.Sequential(nn.Linear(config.parameters, PARAMETER_FEATURES), nn.GELU())
+        self.stem = GridConv(inputs, width, config.kernel, ndim)
+        self.before = nn.ModuleList(ConvBlock(config, ndim) for _ in range(config.blocks))
+        conv = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[ndim - 1]
+        transposed = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)[ndim - 1]
+        self.to_tokens = conv(width, config.dim, patch, patch)
+        self.attention = nn.ModuleList(AttentionBlock(config, ndim) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.dim)
+        self.to_grid = transposed(config.dim, width, patch, patch)
+        self.after = nn.ModuleList(ConvBlock(config, ndim) for _ in range(config.blocks))
+        self.head = GridConv(width, channels, config.kernel, ndim)
+        shrunk(self.head.conv)
+
+    def forward(self, states: Tensor, conditions: Conditions) -> Tensor:
+        """`(batch, times, channels, *shape)` to `(batch, channels, *shape)`, normalised."""
+        boundary, valid = conditions.boundary, conditions.valid
+        x = self._inputs(states, conditions)
+        features = None
+        if self.parameters_mlp is not None:
+            if conditions.parameters is None:
+                raise ValueError(f"parameters: found none, expected {self.config.parameters}")
+            features = self.parameters_mlp(conditions.parameters)
+
+        h = self.stem(x, boundary)
+        for block in self.before:
+            h = block(h, boundary, features)
+        h = h + self._attend(h, boundary, features, valid)
+        for block in self.after:
+            h = block(h, boundary, features)
+        out: Tensor = self.head(h, boundary)
+        return out if valid is None else out.masked_fill(~valid[:, None], 0.0)
+
+    def _inputs(self, states: Tensor, conditions: Conditions) -> Tensor:
+        """Everything that is known of each cell, `(batch, inputs, *shape)`."""
+        expected = (self.times, self.channels)
+        if states.ndim != self.ndim + 3 or tuple(states.shape[1:3]) != expected:
+            found = tuple(states.shape)
+            raise ValueError(f"states: found shape {found}, expected (batch, {expected}, {self.ndim} spatial axes)")
+        if len(conditions.boundary) != self.ndim:
+            raise ValueError(f"boundary: found {len(conditions.boundary)} axes, expected {self.ndim}")
+        parts = [states.flatten(1, 2)]
+        if self.config.constants:
+            if conditions.constants is None:
+                raise ValueError(f"constants: found none, expected {self.config.constants}")
+            parts.append(conditions.constants)
+        x = torch.cat(parts, 1)
+        valid = conditions.valid
+        if valid is not None:
+            # Not a product with the mask: nothing times NaN is zero.
+            x = x.masked_fill(~valid[:, None], 0.0)
+        if self.config.mask_channel:
+            shown = torch.ones_like(x[:, :1]) if valid is None else valid[:, None].to(x.dtype)
+            x = torch.cat((x, shown), 1)
+        return x
+
+    def _attend(self, h: Tensor, boundary: Ends, features: Tensor | None, valid: Tensor | None) -> Tensor:
+        """What tokens tell each other, back on the grid: `(batch, width, *shape)` in, the same out."""
+        shape, patch = h.shape[2:], self.config.patch
+        widths = [(0, -length % patch) for length in shape]
+        tokens = self.to_tokens(pad(h, widths, boundary)).movedim(1, -1)
+        mask = None
+        if valid is not None:
+            mask = pad(valid, widths, boundary)
+            for axis in range(1, self.ndim + 1):
+                mask = mask.unflatten(axis, (-1, patch)).any(axis + 1)
+        for block in self.attention:
+            tokens = block(tokens, boundary, features, mask)
+        grid: Tensor = self.to_grid(self.norm(tokens).movedim(-1, 1))
+        for axis, length in enumerate(shape, start=2):
+            grid = grid.narrow(axis, 0, length)
+        return grid
+
+
+def shrunk(layer: nn.Module) -> nn.Module:
+    """The layer with its initial weights made small; not zero, or a first step would change nothing before it."""
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.mul_(SMALL)
+    return layer

@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,10 @@ from data_adapters.pde.simulation import Axis, Coordinate, Simulation
 CHUNK = 1 << 20
 """Bytes of a chunk at most: as many frames as fit, or else a part of one frame."""
 
-Create = Callable[[str, tuple[str, ...], NDArray[Any] | None, Mapping[str, Any]], Any]
+Fill = Callable[[int, NDArray[np.float32]], None]
+"""Writes frames of a channel from a number on."""
+
+Create = Callable[[str, tuple[str, ...], NDArray[Any] | None, Mapping[str, Any]], Fill]
 """Adds a variable by name, dimensions, values and attributes; without values it is a channel, still to be filled."""
 
 
@@ -40,8 +44,8 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
         source: the model, its version and hash, for the attributes `source` and `history`.
 
     Returns:
-        `steps`, `fields`, the times `first` and `last` with their units, the range of every channel, and `blow-up`
-        where `rollout.facts` tells of one.
+        `steps`, `fields`, the times `first` and `last` with their units, the range of every channel, and the facts
+        of the rollout.
 
     Raises:
         OSError: the file could not be written whole; what is in `folder` then is worth nothing.
@@ -57,10 +61,10 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
         create_file = _zarr if rollout.format == "zarr" else _netcdf
         with _writing(path), create_file(path, sizes, chunk, _attributes(rollout, source)) as create:
             _create_surroundings(create, rollout)
-            variables = [create(*one) for one in _channels(simulation, tuple(sizes))]
-            for start, frames in _regrouped(blocks, (steps, len(variables), *simulation.shape), chunk[0]):
-                for index, variable in enumerate(variables):
-                    variable[start : start + len(frames)] = frames[:, index]
+            channels = [create(*one) for one in _channels(simulation, tuple(sizes))]
+            for start, frames in _regrouped(blocks, (steps, len(channels), *simulation.shape), chunk[0]):
+                for index, fill in enumerate(channels):
+                    fill(start, frames[:, index])
                     limits[0, index] = np.fmin.reduce(frames[:, index], axis=None, initial=limits[0, index])
                     limits[1, index] = np.fmax.reduce(frames[:, index], axis=None, initial=limits[1, index])
 
@@ -76,7 +80,7 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
     for (name, unit), (smallest, largest) in zip(channels, limits.T, strict=True):
         if smallest <= largest:
             facts[name] = f"{smallest:.4g} to {largest:.4g} {unit}".rstrip()
-    return facts | {name: told for name, told in (rollout.facts or {}).items() if name == "blow-up"}
+    return facts | rollout.facts
 
 
 def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -166,21 +170,60 @@ def _calendar(time: Coordinate) -> dict[str, str]:
 def _netcdf(
     path: Path, sizes: Mapping[str, int], chunk: tuple[int, ...], attributes: Mapping[str, Any]
 ) -> Iterator[Create]:
-    nothing = np.float32(np.nan)
-    with h5netcdf.File(path, "w") as file:
-        file.dimensions = sizes
-        file.attrs.update(_plain(attributes))
+    with _QuietFile(path, "w+") as disk:
+        with h5netcdf.File(disk, "w") as file:
+            file.dimensions = sizes
+            file.attrs.update(_plain(attributes))
 
-        def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, told: Mapping[str, Any]) -> Any:
-            if values is None:
-                filters = {"compression": "gzip", "compression_opts": 1, "shuffle": True, "chunks": chunk}
-                variable = file.create_variable(name, dims, np.float32, fillvalue=nothing, **filters)
-            else:
-                variable = file.create_variable(name, dims, values.dtype, data=values)
-            variable.attrs.update(_plain(told))
-            return variable
+            def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, told: Mapping[str, Any]) -> Fill:
+                if values is None:
+                    nothing, filters = (
+                        np.float32(np.nan),
+                        {"compression": "gzip", "compression_opts": 1, "shuffle": True},
+                    )
+                    variable = file.create_variable(name, dims, np.float32, fillvalue=nothing, chunks=chunk, **filters)
+                else:
+                    variable = file.create_variable(name, dims, values.dtype, data=values)
+                variable.attrs.update(_plain(told))
 
-        yield create
+                def fill(start: int, frames: NDArray[np.float32]) -> None:
+                    variable[start : start + len(frames)] = frames
+                    disk.check()
+
+                return fill
+
+            yield create
+        disk.check()
+
+
+class _QuietFile(FileIO):
+    """A file for HDF5, which ends the process some time after it was told that it could not write.
+
+    From the first failure on nothing is written, HDF5 can close what it has open, and `check` raises.
+    """
+
+    error: OSError | None = None
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+    def write(self, data: Any, /) -> int:
+        left = memoryview(data).cast("B")
+        try:
+            while self.error is None and left:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return memoryview(data).nbytes
+
+    def truncate(self, size: int | None = None, /) -> int:
+        try:
+            if self.error is None:
+                return super().truncate(size)
+        except OSError as error:
+            self.error = error
+        return size or 0
 
 
 @contextmanager
@@ -190,7 +233,7 @@ def _zarr(
     # Version 2 with its metadata in one place, since every reader understands that.
     group = zarr.create_group(LocalStore(path), zarr_format=2, attributes=_plain(attributes))
 
-    def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, told: Mapping[str, Any]) -> Any:
+    def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, told: Mapping[str, Any]) -> Fill:
         shape = tuple(sizes[dim] for dim in dims)
         array = group.create_array(
             name, shape=shape, chunks=chunk if values is None else shape, fill_value=np.nan,
@@ -199,7 +242,11 @@ def _zarr(
         )  # fmt: skip
         if values is not None:
             array[...] = values
-        return array
+
+        def fill(start: int, frames: NDArray[np.float32]) -> None:
+            array[start : start + len(frames)] = frames
+
+        return fill
 
     yield create
     zarr.consolidate_metadata(group.store)

@@ -1,1 +1,1 @@
-"""The next states of a PDE: MORPH and an axial operator for simulations on grids and meshes, trained, tuned, rolled out."""
+"""How a simulation goes on: MORPH and axial operators for PDEs on grids and meshes."""

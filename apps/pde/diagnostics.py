@@ -85,14 +85,12 @@ def spectrum_error(prediction: NDArray[np.float64], truth: NDArray[np.float64]) 
     return np.sqrt(np.mean(decades**2, axis=-1))
 
 
-def time_to_failure(nrmse: NDArray[np.float64], correlation: NDArray[np.float64]) -> int:
-    """The first step, counted from 1, with nRMSE above 0.2 or correlation below 0.8; the horizon where there is none.
-
-    So it is censored: a rollout that never fails counts as one that fails at its last step.
+def time_to_failure(nrmse: NDArray[np.float64], correlation: NDArray[np.float64]) -> int | None:
+    """The first step, counted from 1, with nRMSE above 0.2 or correlation below 0.8; None where there is none.
 
     Args:
         nrmse: `(steps,)`; NaN, where nothing could be compared, is no failure.
         correlation: `(steps,)`; likewise.
     """
     failed = np.flatnonzero((nrmse > FAILED_NRMSE) | (correlation < FAILED_CORRELATION))
-    return int(failed[0]) + 1 if len(failed) else len(nrmse)
+    return int(failed[0]) + 1 if len(failed) else None

@@ -102,10 +102,19 @@ def frame_nrmse(measure: Measures, of: str = "") -> NDArray[np.float64]:
     return np.sqrt(_ratio(_error(measure, of + "square_error"), _numbers(measure, "square_truth")))
 
 
-def steps_to_failure(measure: Measures, of: str = "") -> int:
+def mean_nrmse(measure: Measures, of: str = "") -> NDArray[np.float64]:
+    """The mean of `frame_nrmse` over channels, `(frames,)`."""
+    return _reduce(np.nanmean, frame_nrmse(measure, of))
+
+
+def mean_of(measure: Measures, name: str) -> NDArray[np.float64]:
+    """The mean over channels of what was measured under `name`, `(frames,)`, NaN where nothing was."""
+    return _reduce(np.nanmean, _numbers(measure, name))
+
+
+def steps_to_failure(measure: Measures, of: str = "") -> int | None:
     """`diagnostics.time_to_failure` of a trajectory, by the means over channels of its nRMSE and correlation."""
-    correlation = _reduce(np.nanmean, _numbers(measure, of + "correlation"))
-    return time_to_failure(_reduce(np.nanmean, frame_nrmse(measure, of)), correlation)
+    return time_to_failure(mean_nrmse(measure, of), mean_of(measure, of + "correlation"))
 
 
 def conserved_sum_drift(measure: Measures, of: str = "") -> float:
@@ -139,7 +148,8 @@ def summary_of(measures: Sequence[Measures]) -> dict[str, float]:
     """All metrics over all trajectories, averaged over these; NaN where there is nothing to average.
 
     `skill` is the goal. A trajectory that blew up makes the errors infinite; `blow_ups` is the share of them. Spectra
-    are compared over the frames before that. `time_to_failure_steps` is censored at the horizon. Metrics of
+    are compared over the frames before that. `time_to_failure_steps` is censored: who never fails counts with the last step.
+    Metrics of
     persistence have its name in front.
     """
     summary = {"skill": _mean([skill(one) for one in measures])}
@@ -152,7 +162,7 @@ def summary_of(measures: Sequence[Measures]) -> dict[str, float]:
             f"{of}pdebench_crmse": pdebench_crmse(measures, of),
             f"{of}morph_nrmse": morph_nrmse(measures, of),
             f"{of}morph_vrmse": morph_vrmse(measures, of),
-            f"{of}time_to_failure_steps": _mean([steps_to_failure(one, of) for one in measures]),
+            f"{of}time_to_failure_steps": _mean([steps_to_failure(one, of) or len(one["cells"]) for one in measures]),
             f"{of}conserved_sum_drift": _mean([conserved_sum_drift(one, of) for one in measures]),
         }
     return summary | {

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from data_adapters.pde.config import ReadConfig
+from data_adapters.pde.config import PhantomConfig, ReadConfig
 from data_adapters.pde.layouts import find_trajectories, open_simulation
 from data_adapters.pde.rollout import Rollout
 from data_adapters.pde.simulation import Simulation, Trajectory
@@ -13,8 +13,8 @@ class PDEAdapter:
 
     columns: tuple[str, ...] = ("simulation",)
 
-    def __init__(self, config: ReadConfig) -> None:
-        self.config = config
+    def __init__(self, config: ReadConfig, phantom: PhantomConfig) -> None:
+        self.config, self.phantom_config = config, phantom
 
     def cases(self, *inputs: str) -> list[Trajectory]:
         """The trajectories that a folder, or one or several files hold."""
@@ -24,18 +24,18 @@ class PDEAdapter:
         """The simulation, its values read when they are asked for."""
         return open_simulation(case, self.config)
 
-    def write(self, case: Trajectory, prediction: Rollout, folder: Path) -> dict[str, float | str]:
+    def write(self, case: Trajectory, prediction: Rollout, folder: Path, source: str) -> dict[str, float | str]:
         """Write the rollout as NetCDF or Zarr, or as VTU if it lives on a mesh."""
         if prediction.simulation.mesh is not None:
             from data_adapters.pde.mesh_files import write_mesh_rollout
 
-            return write_mesh_rollout(prediction, folder, prediction.source)
+            return write_mesh_rollout(prediction, folder, source)
         from data_adapters.pde.write import write_rollout
 
-        return write_rollout(prediction, folder, prediction.source)
+        return write_rollout(prediction, folder, source)
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
-        """Write `count` small simulations with known answers in a layout of PDEBench."""
+        """Write `count` small simulations, of known answers where there are any, in a layout of PDEBench or as VTU."""
         from data_adapters.pde.phantom import write_phantom
 
-        write_phantom(root, count, seed)
+        write_phantom(root, count, seed, self.phantom_config)

@@ -1,8 +1,7 @@
 """A predicted continuation of a simulation, computed while it is drained."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,12 @@ class Rollout:
     Args:
         simulation: what it continues; names, units, coordinates and boundary conditions are those of it.
         times: float64 `(steps,)`, times of the predicted frames in the units of the simulation's time.
-        blocks: float32 `(frames, channels, *shape)` in order, `steps` frames in all, in the simulation's units, NaN where
-            it has no values; to be drained once.
+        blocks: float32 `(frames, channels, *shape)` in order, `steps` frames in all, in the simulation's units, NaN
+            where it has no values; to be drained once.
         context: how many of the simulation's frames the first prediction was computed from.
         format: what grids are written as; meshes are written as VTU.
-        source: the model, its version and hash, for the attributes of what is written.
         progress: share of the frames that were drained, for display.
-        facts: what a report says of it, complete once it is drained.
+        facts: what a report says of it beside what is written, complete once it is drained.
     """
 
     simulation: Simulation
@@ -32,6 +30,5 @@ class Rollout:
     blocks: Iterator[NDArray[np.float32]]
     context: int
     format: Format = "netcdf"
-    source: str = ""
     progress: float = 0.0
-    facts: dict[str, Any] | None = None
+    facts: dict[str, float | str] = field(default_factory=dict)

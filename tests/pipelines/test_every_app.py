@@ -29,21 +29,27 @@ def name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def app(name: str) -> App[Any, Any]:
+def unfitted(name: str) -> App[Any, Any]:
     """The app with its own defaults: what a user gets who says nothing."""
     return app_class(name)(config_class(name)())
 
 
 @pytest.fixture(scope="module")
-def data(name: str, app: App[Any, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(name: str, unfitted: App[Any, Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp(name) / "phantom"
-    app.adapter.phantom(root, 6, 1)
+    unfitted.adapter.phantom(root, 6, 1)
     return root
 
 
 @pytest.fixture(scope="module")
-def cases(app: App[Any, Any], data: Path) -> Sequence[Case]:
-    return app.adapter.cases(str(data))
+def cases(unfitted: App[Any, Any], data: Path) -> Sequence[Case]:
+    return unfitted.adapter.cases(str(data))
+
+
+@pytest.fixture(scope="module")
+def app(unfitted: App[Any, Any], cases: Sequence[Case]) -> App[Any, Any]:
+    """The app as training makes it of its defaults."""
+    return unfitted.fitted([case for case in cases if case.split in ("train", "")])
 
 
 @pytest.fixture(scope="module")

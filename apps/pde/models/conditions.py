@@ -6,6 +6,9 @@ from torch import Tensor
 
 from data_adapters.pde.config import Boundary
 
+#: In the order of The Well's codes, as batches tell them.
+CONDITIONS: tuple[Boundary, ...] = ("wall", "open", "periodic")
+
 
 @dataclass(frozen=True)
 class Conditions:
@@ -16,6 +19,7 @@ class Conditions:
         valid: bool `(batch, *shape)`, True where there are values; states are zero elsewhere. All of them by default.
         parameters: `(batch, parameters)`, of the equation, scaled to about one.
         constants: `(batch, constants, *shape)`, what varies in space alone, scaled to about one.
+        components: channels of each field, in order; each channel is a field of its own by default.
         points: `(batch, points, dim)`, where the values of a mesh lie, in its units.
     """
 
@@ -23,4 +27,5 @@ class Conditions:
     valid: Tensor | None = None
     parameters: Tensor | None = None
     constants: Tensor | None = None
+    components: tuple[int, ...] = ()
     points: Tensor | None = None

@@ -1,0 +1,65 @@
+"""The model that an app's settings ask for, from random weights or another's."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from torch import Tensor, nn
+
+from apps.pde.config import Config, ModelConfig
+from apps.pde.models.lora import NEW, add_lora, merged_state
+from apps.pde.models.morph import Morph
+from apps.pde.models.uniform_fields import UniformFields
+
+
+def build(config: Config) -> nn.Module:
+    """The model that an app's configuration asks for, with random weights.
+
+    Raises:
+        ValueError: it needs to know the fields of the data, and was not fitted to any.
+    """
+    return add_lora(_plain(config), config.lora)
+
+
+def _plain(config: Config) -> nn.Module:
+    """The model without low-rank updates."""
+    model, fitted = config.model, config.fitted
+    parameters, constants = len(config.parameters), len(fitted.constants)
+    if model.name == "morph":
+        return UniformFields(Morph(replace(model.morph, parameters=parameters, constants=constants)))
+    if not fitted.fields:
+        raise ValueError(f"model.name: found {model.name} without fields, expected morph, or one data set to fit it to")
+    channels = sum(len(one.components) for one in fitted.fields)
+    if model.name == "mesh_operator":
+        from apps.pde.models.mesh_operator import MeshOperator
+
+        return MeshOperator(model.mesh_operator, channels, len(fitted.axes), config.context)
+    from apps.pde.models.axial_operator import AxialOperator
+
+    sizes = replace(model.axial_operator, parameters=parameters, constants=constants)
+    return AxialOperator(sizes, channels, len(fitted.axes), config.context)
+
+
+def has_mask(config: ModelConfig) -> bool:
+    """Whether the model can do without values that are missing."""
+    if config.name == "mesh_operator":
+        return False
+    return config.morph.mask_channel if config.name == "morph" else config.axial_operator.mask_channel
+
+
+def started_from(config: Config, weights: Mapping[str, Tensor]) -> nn.Module:
+    """The model of `config` with the weights of another, whose low-rank updates are merged.
+
+    What the other lacks must be an option that changes nothing at first, such as a field embedding.
+
+    Raises:
+        RuntimeError: other weights are missing, unknown or of another shape.
+    """
+    model = _plain(config)
+    found = merged_state(weights)
+    missing, unknown = model.load_state_dict(found, strict=False)
+    lacking = [name for name in missing if not NEW & set(name.split("."))]
+    if lacking or unknown:
+        raise RuntimeError(
+            f"weights: found {', '.join(unknown) or 'nothing more'}, missing {', '.join(lacking) or 'none'}"
+        )
+    return add_lora(model, config.lora)

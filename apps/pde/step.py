@@ -1,0 +1,144 @@
+"""One step in time around a model: units off, the model, units on."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from apps.pde.config import Config, Scale
+from apps.pde.models.conditions import CONDITIONS, Conditions
+
+SMALLEST_DEVIATION = 1e-6
+"""Of a context, as a share of its mean: what varies less is taken as constant."""
+
+
+@dataclass(frozen=True)
+class Units:
+    """How values become what a model computes in: `(x - mean) / std`; changes are of the size `change` there.
+
+    All `(batch | 1, channels, 1, ...)`, with a 1 for each spatial axis.
+    """
+
+    mean: Tensor
+    std: Tensor
+    change: Tensor
+
+    def off(self, states: Tensor, valid: Tensor) -> Tensor:
+        """`(batch, frames, channels, *shape)` in the model's units, zero where not valid, bool `(batch, *shape)`."""
+        scaled = (states - self.mean[:, None]) / self.std[:, None]
+        return scaled.masked_fill(~valid[:, None, None], 0.0)
+
+    def on(self, state: Tensor) -> Tensor:
+        """`(batch, channels, *shape)` in the simulation's units."""
+        return state * self.std + self.mean
+
+
+def units_of(context: Tensor, batch: Mapping[str, Tensor], config: Config) -> Units:
+    """The units for a batch: those of the training data, or those of the context alone.
+
+    The latter are mean and deviation of each field over its components, the frames and the valid cells, MORPH's
+    "reversible instance normalisation" without the frames that are to be predicted.
+
+    Args:
+        context: `(batch, frames, channels, *shape)` in the simulation's units, zero where not valid.
+        batch: as `Windows` gives it.
+        config: the app's.
+
+    Source: Kim et al., "Reversible Instance Normalization" (2022), eq. 1 and 2.
+    """
+    rank = context.ndim - 3
+    fitted = config.fitted
+
+    def shaped(values: Sequence[float]) -> Tensor:
+        return torch.tensor(values, dtype=context.dtype, device=context.device).view(1, -1, *[1] * rank)
+
+    change = shaped(fitted.changes or [1.0] * context.shape[2])
+    if config.normalize == "context":
+        mean, std = _of_fields(context, batch["valid"], batch["components"][0].tolist())
+        return Units(mean, std, change)
+    if config.normalize == "none" or not fitted.scales:
+        deviation = shaped([scale.std for scale in fitted.scales]) if fitted.scales else torch.ones_like(change)
+        return Units(torch.zeros_like(change), torch.ones_like(change), change * deviation)
+    means, stds = ([getattr(scale, name) for scale in fitted.scales] for name in ("mean", "std"))
+    return Units(shaped(means), shaped(stds), change)
+
+
+def _of_fields(context: Tensor, valid: Tensor, components: Sequence[int]) -> tuple[Tensor, Tensor]:
+    means, stds = [], []
+    counted = valid[:, None, None].to(torch.float64)
+    for field in context.double().split(components, 2):
+        dims = tuple(range(1, field.ndim))
+        cells = (counted.sum(dims) * field.shape[1] * field.shape[2]).clamp(min=1)
+        mean = (field * counted).sum(dims) / cells
+        off = (field - mean.view(-1, *[1] * (field.ndim - 1))) * counted
+        std = (off.square().sum(dims) / cells).sqrt()
+        std = torch.where(std > SMALLEST_DEVIATION * mean.abs(), std, 1.0)
+        means.append(mean[:, None].expand(-1, field.shape[2]))
+        stds.append(std[:, None].expand(-1, field.shape[2]))
+    rank = context.ndim - 3
+    mean, std = (torch.cat(parts, 1).to(context.dtype).unflatten(1, (-1, *[1] * rank)) for parts in (means, stds))
+    return mean, std
+
+
+def conditions_of(batch: Mapping[str, Tensor], config: Config) -> Conditions:
+    """What the model is told beside the states of a batch."""
+    valid = batch["valid"]
+    return Conditions(
+        boundary=tuple((CONDITIONS[low], CONDITIONS[high]) for low, high in batch["boundary"][0].tolist())
+        if "boundary" in batch
+        else (),
+        # Most simulations have a value everywhere, and models are quicker without a mask.
+        valid=None if bool(valid.all()) else valid,
+        parameters=_scaled(batch["parameters"], config.fitted.parameter_scales) if "parameters" in batch else None,
+        constants=_scaled(batch["constants"], config.fitted.constant_scales) if "constants" in batch else None,
+        components=tuple(batch["components"][0].tolist()),
+        points=batch.get("points"),
+    )
+
+
+def _scaled(values: Tensor, scales: Sequence[Scale]) -> Tensor:
+    if not scales:
+        return values
+    mean, std = (
+        values.new_tensor([getattr(scale, name) for scale in scales]).view(1, -1, *[1] * (values.ndim - 2))
+        for name in ("mean", "std")
+    )
+    return (values - mean) / std
+
+
+def advance(model: nn.Module, states: Tensor, conditions: Conditions, units: Units, config: Config) -> Tensor:
+    """The state `(batch, channels, *shape)` after `states` `(batch, context, channels, *shape)`, both without units."""
+    found: Tensor = model(states, conditions).float()
+    if config.increment:
+        found = states[:, -1] + units.change * found
+    return found if conditions.valid is None else found.masked_fill(~conditions.valid[:, None], 0.0)
+
+
+def step_loss(model: nn.Module, batch: Mapping[str, Tensor], config: Config) -> Tensor:
+    """Mean square error of `config.unroll` steps in a row, over valid cells.
+
+    Errors count in units of a field's deviation or, where the model predicts increments, of its usual change. In
+    training, noise on the context teaches the model to mend what it will have got wrong.
+
+    Source: noise: Sanchez-Gonzalez et al., "Learning to Simulate Complex Physics with Graph Networks" (2020), section
+    3.5; steps in a row: Brandstetter et al., "Message Passing Neural PDE Solvers" (2022), section 3.1, with the
+    gradient through all steps.
+    """
+    states, valid = batch["states"], batch["valid"]
+    conditions = conditions_of(batch, config)
+    units = units_of(states[:, : config.context], batch, config)
+    frames = units.off(states, valid)
+    window = frames[:, : config.context]
+    if model.training and config.noise:
+        window = window + config.noise * torch.randn_like(window) * valid[:, None, None]
+    counted = valid[:, None].expand(-1, states.shape[2], *valid.shape[1:])
+    losses = []
+    for step in range(config.unroll):
+        following = advance(model, window, conditions, units, config)
+        error = following - frames[:, config.context + step]
+        if config.increment:
+            error = error / units.change
+        losses.append((error.square() * counted).sum() / counted.sum().clamp(min=1))
+        window = torch.cat((window[:, 1:], following[:, None]), 1)
+    return torch.stack(losses).mean()

@@ -106,7 +106,8 @@ class Morph(nn.Module):
         boundary = conditions.boundary or (("open", "open"),) * 3
         h = self.embedding(x, self._extra(x, conditions), boundary)
         if self.positions is not None:
-            h = h + self.dropout(self._table(self.positions, h))
+            along_time = self.config.positions == "line_and_time"
+            h = h + self.dropout(interpolated(self.positions, h.shape[1:5], along_time))
         h = self.dropout(h)
         periodic = [ends == ("periodic", "periodic") for ends in boundary]
         for block, modulation in zip(self.blocks, self._modulations(conditions), strict=True):
@@ -114,22 +115,6 @@ class Morph(nn.Module):
         rows = fields * components * patch[0] * patch[1] * patch[2]
         out = F.linear(self.norm(h[:, -1]), self.decoder.weight[:rows], self.decoder.bias[:rows])
         return join_patches(out, fields, patch)
-
-    def _table(self, positions: Tensor, h: Tensor) -> Tensor:
-        """The table of positions at the times and patches of `h`, `(1, times, *patches, dim)`."""
-        times, grid = h.shape[1], h.shape[2:5]
-        both = self.config.positions == "line_and_time"
-        table = positions if both else positions[:, :times]
-        # Bilinear, though along as many times as there are it changes nothing: the one mode that reads a table of
-        # channels that lie side by side as it is, where linear would transpose the whole.
-        rows = F.interpolate(
-            table.permute(0, 3, 1, 2),
-            size=(times, grid[0] * grid[1] * grid[2]),
-            mode="bilinear",
-            align_corners=False,
-            antialias=both,
-        )
-        return rows.permute(0, 2, 3, 1).unflatten(2, grid)
 
     def _extra(self, x: Tensor, conditions: Conditions) -> Tensor | None:
         """What the stem sees beside the fields: where there is no value, and what is constant in time."""
@@ -162,6 +147,25 @@ class Morph(nn.Module):
         if config.positions == "line" and times > config.max_context:
             raise ValueError(f"x: found {times} times, expected at most max_context = {config.max_context}")
         return fields, components
+
+
+def interpolated(table: Tensor, grid: Sequence[int], along_time: bool) -> Tensor:
+    """Rows of a table `(1, frames, rows, dim)` for a grid of `(times, depth, height, width)` patches.
+
+    Linear along the patches in row-major order, for the first times as they are; or `along_time`, bilinear with
+    anti-aliasing. Cells stand for their centres. Returns `(1, *grid, dim)`.
+    """
+    times = grid[0]
+    # Bilinear either way, though along as many times as there are it changes nothing: that mode reads a table whose
+    # channels lie side by side as it is, where linear would transpose the whole.
+    rows = F.interpolate(
+        (table if along_time else table[:, :times]).permute(0, 3, 1, 2),
+        size=(times, grid[1] * grid[2] * grid[3]),
+        mode="bilinear",
+        align_corners=False,
+        antialias=along_time,
+    )
+    return rows.permute(0, 2, 3, 1).unflatten(2, tuple(grid[1:]))
 
 
 def _given(tensor: Tensor | None, name: str, expected: int) -> Tensor:

@@ -25,34 +25,26 @@ class UniformFields(nn.Module):
 
     Args:
         morph: the model.
-        components: the number of channels of each field, in order.
-
-    Raises:
-        ValueError: there are more fields or components than the model has outputs for.
     """
 
-    channel: Tensor
-    repeats: Tensor
-
-    def __init__(self, morph: Morph, components: Sequence[int]) -> None:
+    def __init__(self, morph: Morph) -> None:
         super().__init__()
-        fields, most = len(components), max(components)
-        config = morph.config
-        if fields > config.max_fields or most > config.max_components:
-            limit = f"at most {config.max_fields} of {config.max_components} each"
-            raise ValueError(f"components: found {fields} fields of up to {most}, expected {limit}")
         self.morph = morph
-        self.fields = fields
-        firsts = [sum(components[:field]) for field in range(fields)]
-        channel = [first + slot % own for first, own in zip(firsts, components, strict=True) for slot in range(most)]
-        self.register_buffer("channel", torch.tensor(channel), persistent=False)
-        self.register_buffer("repeats", torch.bincount(self.channel), persistent=False)
 
     def forward(self, states: Tensor, conditions: Conditions) -> Tensor:
-        """Predict what follows `states`."""
+        """Predict what follows `states`.
+
+        Raises:
+            ValueError: the states have more axes or the fields other channels than there are, or more of them than the
+                model has outputs for.
+        """
         shape = states.shape[3:]
         if not 1 <= len(shape) <= RANK:
             raise ValueError(f"states: found {len(shape)} spatial axes, expected 1 to {RANK}")
+        components = conditions.components or (1,) * states.shape[2]
+        if sum(components) != states.shape[2]:
+            raise ValueError(f"components: found {components}, expected {states.shape[2]} in all")
+        channel = torch.tensor(_slots(components), device=states.device)
         patch = self.morph.config.patch
         widths = [(0, -length % patch if length > 1 else 0) for length in shape]
         boundary = conditions.boundary or (("open", "open"),) * len(shape)
@@ -68,9 +60,18 @@ class UniformFields(nn.Module):
             valid=None if conditions.valid is None else lift(conditions.valid),
             constants=None if conditions.constants is None else lift(conditions.constants),
         )
-        fields = lift(states).index_select(2, self.channel).unflatten(2, (self.fields, -1))
+        fields = lift(states).index_select(2, channel).unflatten(2, (len(components), -1))
         out = self.morph(fields, surroundings).flatten(1, 2)
         out = out.view(*out.shape[:2], *out.shape[-len(shape) :])
         out = out[(..., *(slice(length) for length in shape))]
-        total = out.new_zeros(len(out), states.shape[2], *shape).index_add(1, self.channel, out)
-        return total / self.repeats.view(-1, *(1 for _ in shape))
+        total = out.new_zeros(len(out), states.shape[2], *shape).index_add(1, channel, out)
+        return total / torch.bincount(channel).view(-1, *(1 for _ in shape))
+
+
+def _slots(components: Sequence[int]) -> list[int]:
+    """The channel in each place of `(fields, components)`, where every field has as many components as the largest."""
+    slots = []
+    for field, own in enumerate(components):
+        first = sum(components[:field])
+        slots += [first + slot % own for slot in range(max(components))]
+    return slots

@@ -54,7 +54,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 def names(group: h5py.Group) -> list[str]:
     """Names in `group`, sorted; opens none of them."""
-    return sorted(group)
+    return sorted(_text(name) for name in group)
 
 
 def item(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
@@ -65,10 +65,11 @@ def item(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
     """
     found = group
     for part in name.split("/"):
+        key = part.encode("utf-8", "surrogateescape")
         # Asked of the links themselves, since h5py's `in` and `get` follow a link to see whether it leads anywhere.
-        if not isinstance(found, h5py.Group) or not found.id.links.exists(part.encode()):
+        if not isinstance(found, h5py.Group) or not found.id.links.exists(key):
             return None
-        if found.id.links.get_info(part.encode()).type != h5py.h5l.TYPE_HARD:
+        if found.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
             raise BadInput(found.file.filename, name, "a link", "values in the file itself", "copy them into the file")
         found = found[part]
     return found
@@ -125,25 +126,31 @@ def read(values: h5py.Dataset, index: Index = ()) -> NDArray[Any]:
     return np.asarray(values[index])
 
 
-def attributes(of: h5py.Group | h5py.Dataset) -> dict[str, Any]:
-    """The attributes of a file, group or dataset that are text (str), numbers (numpy) or lists of text.
+def attributes(of: h5py.Group | h5py.Dataset | None) -> dict[str, Any]:
+    """The attributes of a file, group or dataset, if there is one, that are text (str), numbers (numpy), lists of text.
 
     Raises:
         BadInput: one is larger than `ATTRIBUTE_LIMIT`.
     """
     found: dict[str, Any] = {}
-    for name in of.attrs:
+    for name in of.attrs if of is not None else ():
         stored = of.attrs.get_id(name)
         if _bytes(stored.shape or (), stored.dtype) > ATTRIBUTE_LIMIT:
             raise BadInput(of.file.filename, f"attribute {name}", f"shape {stored.shape}", "a small one")
         value = of.attrs[name]
-        if isinstance(value, bytes):
-            value = value.decode("utf-8", "replace")
-        if isinstance(value, np.ndarray) and value.dtype.kind in "OSU":
-            value = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in value.ravel()]
+        if isinstance(value, bytes | str):
+            value = _text(value)
+        elif isinstance(value, np.ndarray) and value.dtype.kind in "OSU":
+            value = [_text(one) for one in value.ravel()]
         if isinstance(value, str | list) or (isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "fiub"):
-            found[name] = value
+            found[_text(name)] = value
     return found
+
+
+def _text(stored: object) -> str:
+    """Text that can be printed and written; h5py hands over bytes that are no UTF-8 as lone surrogates, which cannot."""
+    plain = stored if isinstance(stored, bytes) else str(stored).encode("utf-8", "surrogateescape")
+    return plain.decode("utf-8", "replace")
 
 
 def _bytes(shape: Any, dtype: np.dtype[Any]) -> int:

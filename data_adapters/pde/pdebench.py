@@ -169,13 +169,12 @@ def _read(
 
 def _kind(file: h5py.File) -> str:
     """How the file keeps its trajectories: in arrays, a flow's arrays, or groups; empty if it is none of PDEBench."""
-    there = names(file)
-    if {"velocity", "particles"} <= set(there):
+    if item(file, "velocity") and item(file, "particles"):
         return "flow"
-    if set(ARRAYS) & set(there):
+    if any(item(file, name) for name in ARRAYS):
         return "arrays"
-    first = there[0] if there else ""
-    return "groups" if first and item(file, f"{first}/data") and item(file, f"{first}/grid") else ""
+    first = next(iter(file), "")
+    return "groups" if item(file, f"{first}/data") and item(file, f"{first}/grid") else ""
 
 
 def _known_kind(file: h5py.File) -> str:
@@ -185,7 +184,7 @@ def _known_kind(file: h5py.File) -> str:
 
 
 def _count(file: h5py.File) -> int:
-    name = next(name for name in (*ARRAYS, "velocity") if name in names(file))
+    name = next(name for name in (*ARRAYS, "velocity") if item(file, name))
     values = check_stored(dataset(file, name))
     count = values.shape[0] if values.shape else 0
     if count > MOST_MEMBERS:
@@ -213,15 +212,15 @@ def _in_arrays(file: h5py.File, member: str, kind: str) -> _Parts:
     if not member.isdecimal() or int(member) >= count:
         raise BadInput(file.filename, "trajectory", member or "no name", f"a number below {count}")
     settings, lead, family = _settings(file, attributes(file)), (int(member),), Path(file.filename).stem.lower()
-    there = names(file)
     if kind == "flow":
         velocity = VELOCITIES[1][: max(0, dataset(file, "velocity").ndim - 3)]
         flow = (_Stored("velocity", velocity, True), _Stored("particles", ("particles",), True))
-        constant = "force" if "force" in there else ""
+        constant = "force" if item(file, "force") else ""
         return _Parts(flow, lead, (), "t", lead, constant, settings, f"{family} ns_incom")
-    stored = tuple(_Stored(name, (name,), False) for name in ARRAYS if name in there)
+    stored = tuple(_Stored(name, (name,), False) for name in ARRAYS if item(file, name))
     grid = tuple(f"{axis}-coordinate" for axis in AXES)
-    return _Parts(stored, lead, grid, "t-coordinate", (), "nu" if "nu" in there else "", settings, family)
+    constant = "nu" if item(file, "nu") else ""
+    return _Parts(stored, lead, grid, "t-coordinate", (), constant, settings, family)
 
 
 def _inner(array: h5py.Dataset, lead: int, channels_last: bool) -> tuple[int, ...]:

@@ -139,9 +139,13 @@ def _count(file: h5py.File) -> int:
     return count
 
 
-def _flag(values: h5py.Dataset | h5py.Group, name: str, default: bool = False) -> bool:
-    told = attributes(values).get(name, default)
-    return bool(np.all(told)) if np.size(told) else default
+def _flag(of: h5py.Dataset | h5py.Group | None, name: str) -> bool:
+    return bool(np.any(attributes(of).get(name, False)))
+
+
+def _listed(told: Any) -> list[str]:
+    """Names in an attribute, which may be one of them alone or, where there is none, an empty array of numbers."""
+    return [told] if isinstance(told, str) else [str(name) for name in told]
 
 
 def _stored(file: h5py.File, group: str, at: int, count: int, axes: Sequence[Axis], frames: int) -> list[_Stored]:
@@ -150,10 +154,8 @@ def _stored(file: h5py.File, group: str, at: int, count: int, axes: Sequence[Axi
     Axes along which a field does not vary (`dim_varying`) may be missing, as in the documentation, or have length 1.
     """
     order, source = ORDERS[group], file.filename
-    inside = item(file, group)
-    listed = attributes(inside).get("field_names", names(inside)) if isinstance(inside, h5py.Group) else []
     found = []
-    for name in [listed] if isinstance(listed, str) else list(listed):
+    for name in _listed(attributes(item(file, group)).get("field_names", [])):
         path = f"{group}/{name}"
         values = check_stored(dataset(file, path))
         varying = np.ravel(attributes(values).get("dim_varying", np.ones(len(axes), bool))).astype(bool)
@@ -185,9 +187,7 @@ def _dimension(file: h5py.File, name: str, at: int, count: int) -> Coordinate:
 
 
 def _axes(file: h5py.File, at: int, count: int) -> tuple[Axis, ...]:
-    about = item(file, "dimensions")
-    told = attributes(about).get("spatial_dims", []) if isinstance(about, h5py.Group) else []
-    dims = [told] if isinstance(told, str) else list(told)
+    dims = _listed(attributes(item(file, "dimensions")).get("spatial_dims", []))
     along = [_dimension(file, name, at, count) for name in dims]
     ends = _boundaries(file, {name: len(one) for name, one in zip(dims, along, strict=True)}, at)
     return tuple(Axis(one.name, one.values, boundary=ends[one.name]) for one in along)
@@ -201,10 +201,8 @@ def _boundaries(file: h5py.File, lengths: Mapping[str, int], at: int) -> dict[st
     ends: dict[str, list[Boundary]] = {name: ["open", "open"] for name in lengths}
     group = item(file, "boundary_conditions")
     for name in names(group) if isinstance(group, h5py.Group) else []:
-        one = item(file, f"boundary_conditions/{name}")
-        about = attributes(one) if one is not None else {}
-        kind, told = str(about.get("bc_type", "")).upper(), about.get("associated_dims", [])
-        dims = [told] if isinstance(told, str) else list(told)
+        about = attributes(item(file, f"boundary_conditions/{name}"))
+        kind, dims = str(about.get("bc_type", "")).upper(), _listed(about.get("associated_dims", []))
         if kind not in BOUNDARIES or not set(dims) <= set(lengths):
             found, expected = f"{kind or 'no bc_type'} along {', '.join(map(str, dims))}", f"{', '.join(BOUNDARIES)}"
             raise BadInput(
@@ -221,8 +219,7 @@ def _boundaries(file: h5py.File, lengths: Mapping[str, int], at: int) -> dict[st
 
 def _mask(file: h5py.File, name: str, lengths: Sequence[int], at: int) -> NDArray[np.bool_]:
     values = check_stored(dataset(file, name))
-    about = item(file, name.rpartition("/")[0])
-    by_sample = about is not None and _flag(about, "sample_varying") and values.ndim > len(lengths)
+    by_sample = _flag(item(file, name.rpartition("/")[0]), "sample_varying") and values.ndim > len(lengths)
     if by_sample and at >= values.shape[0]:
         raise BadInput(file.filename, name, f"{values.shape[0]} along trajectory", f"more than {at}")
     marked = np.asarray(read(values, (at,) * by_sample), bool)
@@ -236,17 +233,14 @@ def _parameters(
 ) -> dict[str, NDArray[np.float64]]:
     """The scalars, one number or one a frame, and those of the file's parameters that are no scalars."""
     found: dict[str, NDArray[np.float64]] = {}
-    group = item(file, "scalars")
-    listed = attributes(group).get("field_names", names(group)) if isinstance(group, h5py.Group) else []
-    for name in [listed] if isinstance(listed, str) else list(listed):
+    for name in _listed(attributes(item(file, "scalars")).get("field_names", [])):
         values = check_stored(dataset(file, f"scalars/{name}"))
         by_sample, in_time = _flag(values, "sample_varying"), _flag(values, "time_varying")
         expected = (count,) * by_sample + (frames,) * in_time
         if values.shape not in (expected, (*expected, 1)):
             raise BadInput(file.filename, f"scalars/{name}", f"shape {values.shape}", f"shape {expected}")
         found[name] = read(values, (at,) * by_sample).astype(np.float64).reshape((frames,) * in_time)
-    listed = about.get("simulation_parameters", [])
-    for name in [listed] if isinstance(listed, str) else list(listed):
+    for name in _listed(about.get("simulation_parameters", [])):
         if name not in found and isinstance(about.get(name), np.generic | np.ndarray) and np.size(about[name]) == 1:
-            found[str(name)] = np.asarray(about[name], np.float64).reshape(())
+            found[name] = np.asarray(about[name], np.float64).reshape(())
     return found

@@ -82,7 +82,12 @@ def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
 
 
 def _gradients(model: Morph, fixture: Mapping[str, Any]) -> Iterator[Comparison]:
-    norms = {name: float(gradient.norm()) for name, gradient in _published_gradients(model).items()}
+    gradients = {
+        name: torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        for name, parameter in model.named_parameters()
+    }
+    published = weights.to_reference(gradients, heads=model.config.heads)
+    norms = {name: float(gradient.norm()) for name, gradient in published.items()}
     reference: Mapping[str, float] = fixture["param_grad_norms"]
     without = fixture["params_without_grad"]
     unknown = norms.keys() ^ {*reference, *without}
@@ -92,16 +97,6 @@ def _gradients(model: Morph, fixture: Mapping[str, Any]) -> Iterator[Comparison]
     errors = [abs(norms[name] - norm) / (norm + least) for name, norm in reference.items()]
     yield Comparison("param_grad_norms", max(error if error == error else float("inf") for error in errors), TOLERANCE)
     yield Comparison("params_without_grad", float(sum(norms[name] != 0 for name in without)), 0.0)
-
-
-def _published_gradients(model: Morph) -> dict[str, Tensor]:
-    """The gradients by the published names; zero where there is none."""
-    gradients = {}
-    for name, parameter in model.named_parameters():
-        gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
-        published = weights.published_names(name)
-        gradients |= zip(published, weights.split(name, gradient, len(published), model.config.heads), strict=True)
-    return gradients
 
 
 def _metrics(fixture: Mapping[str, Any]) -> Iterator[Comparison]:

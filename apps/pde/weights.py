@@ -15,7 +15,14 @@ from apps.pde.models.morph_config import LoraConfig, MorphConfig, Positions
 from apps.published import fill, load_reference, named, unwrapped
 from data_adapters.base import BadInput
 
-__all__ = ["config_from_reference", "from_reference", "load_reference", "lora_from_reference", "published_names"]
+__all__ = [
+    "config_from_reference",
+    "from_reference",
+    "load_reference",
+    "lora_from_reference",
+    "published_names",
+    "to_reference",
+]
 
 MODEL = "MORPH"
 LIFT = "patch_embedding.conv_features.input_proj.weight"
@@ -114,7 +121,16 @@ def join(name: str, parts: list[Tensor], *, heads: int) -> Tensor:
     return by_head if low_rank else by_head.flatten(0, 2)
 
 
-def split(name: str, tensor: Tensor, parts: int, heads: int) -> list[Tensor]:
+def to_reference(tensors: Mapping[str, Tensor], *, heads: int) -> dict[str, Tensor]:
+    """The parameters of a `Morph`, or as many tensors of their shapes, in the published form."""
+    published: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        names = published_names(name)
+        published |= zip(names, _split(name, tensor, len(names), heads), strict=True)
+    return published
+
+
+def _split(name: str, tensor: Tensor, parts: int, heads: int) -> list[Tensor]:
     """The inverse of `join`."""
     low_rank = LOW_RANK.search(name)
     if low_rank and low_rank[1] == "A":

@@ -52,7 +52,7 @@ class LowRank(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The updated weight."""
-        down = self.A
+        down: Tensor = self.A
         if self.training and self.dropout:
             down = down * F.dropout(torch.ones_like(down[:, :1]), self.dropout)
         return updated(weight, down, self.B)

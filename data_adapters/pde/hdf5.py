@@ -148,7 +148,7 @@ def attributes(of: h5py.Group | h5py.Dataset | None) -> dict[str, Any]:
 
 
 def _text(stored: object) -> str:
-    """Text that can be printed and written; h5py hands over bytes that are no UTF-8 as lone surrogates, which cannot."""
+    """Text that can be printed and written; h5py hands over what is no UTF-8 as lone surrogates, which cannot."""
     plain = stored if isinstance(stored, bytes) else str(stored).encode("utf-8", "surrogateescape")
     return plain.decode("utf-8", "replace")
 

@@ -45,7 +45,8 @@ def find_trajectories(*inputs: str, config: ReadConfig) -> list[Trajectory]:
 
     Folders named train, valid or test give the split, the folders above them the data set. A folder `train` that no
     other split stands beside leaves the splitting to the layout's own rule, if it has one: PDEBench keeps its test
-    trajectories in the files below `Train`. A file that cannot be opened is listed as one trajectory without a layout.
+    trajectories in the files below `Train`. A file that cannot be opened, or is one of several inputs and not there, is listed as one trajectory
+    without a layout.
 
     Raises:
         BadInput: there is no such input, or no file that may hold simulations.
@@ -53,9 +54,8 @@ def find_trajectories(*inputs: str, config: ReadConfig) -> list[Trajectory]:
     if not inputs:
         raise BadInput("inputs", "number", 0, "one folder, or files of simulations")
     paths = [Path(text) for text in inputs]
-    for path in paths:
-        if not path.exists():
-            raise BadInput(path, "input", "nothing there", "a folder or a file of simulations")
+    if len(paths) == 1 and not paths[0].exists():
+        raise BadInput(paths[0], "input", "nothing there", "a folder or a file of simulations")
     if len(paths) == 1 and paths[0].is_dir() and not is_zarr(paths[0]):
         files = [_File.at(path, paths[0], config) for path in simulation_files(paths[0])]
     else:

@@ -43,7 +43,7 @@ SCENARIOS = {
 """What APEBench calls diff_burgers, diff_kdv and diff_ks_cons, with their default settings.
 
 exponax keeps only the real parts of its scheme's coefficients, which the dispersion of KdV makes complex. The published
-trajectories, and these, are therefore those of that scheme: one frame differs from the equation's by 2.6 % in norm.
+trajectories, and these, follow it: a frame differs by 2.4 % in norm from the equation's, by 0.3 % with the whole ones.
 """
 
 

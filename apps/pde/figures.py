@@ -1,6 +1,7 @@
 """Pictures of a rollout beside the truth, and of the scores of many."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +11,7 @@ from apps.pde.diagnostics import FAILED_NRMSE
 from apps.pde.measures import PERSISTENCE, Measures
 from apps.pde.metrics import mean_nrmse, mean_of, steps_to_failure
 from apps.pde.panels import (
+    HEIGHT,
     MODEL_COLOUR,
     PERSISTENCE_COLOUR,
     TRUTH_COLOUR,
@@ -18,6 +20,7 @@ from apps.pde.panels import (
     colour_bar,
     curves,
     frames,
+    headline,
     label,
     moment,
     paint_grid,
@@ -27,6 +30,7 @@ from apps.pde.panels import (
     quartiles,
 )
 from apps.pde.preview import Preview
+from data_adapters.pde.simulation import Coordinate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,6 +41,7 @@ DECADES_SHOWN = 12
 """How far below its peak a spectrum is drawn: beneath it there is little but rounding."""
 
 _CURVES = (("", "model", MODEL_COLOUR), (PERSISTENCE, "persistence", PERSISTENCE_COLOUR))
+_COLOUR_OF = {"prediction": MODEL_COLOUR, "truth": TRUTH_COLOUR}
 
 Frames = NDArray[np.float32]
 
@@ -50,12 +55,18 @@ def pictures(preview: Preview, measures: Measures | None = None) -> dict[str, Pi
     finite black.
     """
     fields = _fields(preview)
-    made = {name: picture(lambda figure, name=name: _draw_fields(figure, preview, fields, name)) for name in fields}
-    if preview.spectra:
-        made["spectrum"] = picture(lambda figure: _draw_spectra(figure, preview))
+    height = _height(preview, fields["prediction"].shape[1])
+    made = {name: picture(partial(_draw_fields, preview, fields, name), height) for name in fields}
+    if preview.spectra and preview.spectra[0].prediction.shape[1] > 1:
+        made["spectrum"] = picture(partial(_draw_spectra, preview), height)
     if measures:
-        made["error_over_time"] = picture(lambda figure: _draw_error(figure, preview, measures))
+        made["error_over_time"] = picture(partial(_draw_error, preview, measures), height)
     return made
+
+
+def _height(preview: Preview, channels: int) -> int:
+    """Two squares side by side need less of it."""
+    return HEIGHT if channels != 2 or _is_wide(preview) else round(HEIGHT * 0.66)
 
 
 def _fields(preview: Preview) -> dict[str, Frames]:
@@ -72,7 +83,7 @@ def _lost(prediction: Frames) -> NDArray[np.bool_]:
     return np.isinf(prediction) | (np.isnan(prediction) & ~np.isnan(prediction[1:2]))
 
 
-def _draw_fields(figure: "Figure", preview: Preview, fields: dict[str, Frames], name: str) -> None:
+def _draw_fields(preview: Preview, fields: dict[str, Frames], name: str, figure: "Figure") -> None:
     shown = fields[name]
     time, line = preview.times, preview.is_line
     lost = _lost(fields["prediction"]) & (name in ("prediction", "error"))
@@ -81,10 +92,8 @@ def _draw_fields(figure: "Figure", preview: Preview, fields: dict[str, Frames], 
         shown, lost, scale = shown[-1:], lost[-1:], scale[-1:]
     what = {"initial_state": "Initial state", "error": "Prediction minus truth"}.get(name, name.capitalize())
     when = moment(time, time.values[0 if name == "initial_state" else -1])
-    title = f"{what}, {'kept from' if name == 'initial_state' else 'at'} {when}"
-    if line and name != "initial_state":
-        title = what
-    title += _slice_of(preview)
+    title = what if line and name != "initial_state" else f"{what} at {when}"
+    title += _slice_of(preview) + (", black where not finite" if lost.any() else "")
     each = panels(figure, shown.shape[1], title, bars=True, stacked=_is_wide(preview))
     for channel, panel in enumerate(each):
         values = shown[:, channel]
@@ -103,19 +112,33 @@ def _paint(
         return paint_mesh(panel, values[0], preview.mesh, colours)
     if preview.is_line:
         return paint_grid(panel, values.T, preview.axes[0], preview.times, colours, lost.T)
-    return paint_grid(panel, values[0], *preview.axes, colours, lost[0])
+    first, second = preview.axes
+    if _lies_across(first, second):
+        repaint = paint_grid(panel, values[0].T, second, first, colours, lost[0].T)
+        return lambda new: repaint(new.T)
+    return paint_grid(panel, values[0], first, second, colours, lost[0])
+
+
+def _lies_across(first: Coordinate, second: Coordinate) -> bool:
+    """Whether the first of two axes is the horizontal one, as its name tells; else the second is."""
+    names = first.name.lower(), second.name.lower()
+    return names[0] in ("x", "lon", "longitude") or names == ("y", "z")
 
 
 def _slice_of(preview: Preview) -> str:
-    axes = preview.simulation.axes
-    if len(axes) < 3:
+    if len(preview.simulation.axes) < 3:
         return ""
-    return f", slice at {axes[0].name} = {axes[0].values[len(axes[0]) // 2]:.4g} {axes[0].units}".rstrip()
+    axis, at = preview.slice
+    return f", slice at {axis.name} = {axis.values[at]:.4g} {axis.units}".rstrip()
 
 
 def _is_wide(preview: Preview) -> bool:
-    axes = preview.axes
-    return preview.is_line or (len(axes) == 2 and bool(np.ptp(axes[1].values) > 1.3 * np.ptp(axes[0].values)))
+    """Whether two panels fit better one above the other."""
+    if len(preview.axes) != 2:
+        return preview.is_line
+    first, second = (np.ptp(axis.values) for axis in preview.axes)
+    across, up = (first, second) if _lies_across(*preview.axes) else (second, first)
+    return bool(across > 1.3 * up)
 
 
 def _quantity(preview: Preview, channel: int) -> str:
@@ -125,29 +148,39 @@ def _quantity(preview: Preview, channel: int) -> str:
     return label(field.long_name if field.long_name and len(field.components) == 1 else name, field.units)
 
 
-def _draw_spectra(figure: "Figure", preview: Preview) -> None:
+def _draw_spectra(preview: Preview, figure: "Figure") -> None:
     from matplotlib import colormaps
 
+    each = panels(figure, len(preview.spectra[0].prediction), "Energy spectrum")
     longest = max(preview.simulation.axes, key=len)
-    for channel, panel in enumerate(panels(figure, len(preview.spectra[0].prediction), "Energy spectrum")):
-        curves(panel, f"wave number k [cycles along {longest.name}]", "energy of " + _quantity(preview, channel) + "²")
-        panel.set_xscale("log")
+    for channel, panel in enumerate(each):
+        curves(panel, f"wave number k [cycles along {longest.name}]", f"energy of {_quantity(preview, channel)}²")
         peak = 0.0
         for spectra, shade in zip(preview.spectra, np.linspace(0.75, 0.1, len(preview.spectra)), strict=True):
             when, colour = moment(preview.times, spectra.time), colormaps["viridis"](shade)
-            reference = spectra.prediction if spectra.truth is None else spectra.truth
-            k = np.arange(1, reference.shape[1])
+            k = np.arange(1, spectra.prediction.shape[1])
             if spectra.truth is not None:
-                panel.plot(k, spectra.truth[channel, 1:], color=colour, label=f"truth, {when}")
-            panel.plot(k, spectra.prediction[channel, 1:], color=colour, linestyle="--", label=f"prediction, {when}")
-            peak = max(peak, float(np.nan_to_num(reference[channel, 1:]).max(initial=0)))
+                panel.plot(k, spectra.truth[channel, 1:], color=colour)
+            dashes, reference = ("-", spectra.prediction) if spectra.truth is None else ("--", spectra.truth)
+            panel.plot(k, spectra.prediction[channel, 1:], color=colour, linestyle=dashes, label=when)
+            peak = max(peak, float(np.nan_to_num(reference[channel, 1:], posinf=0).max(initial=0)))
         if peak:
-            panel.set_ylim(bottom=max(peak * 10**-DECADES_SHOWN, panel.get_ylim()[0]), top=peak * 30)
-        if channel == 0:
-            panel.legend(frameon=False, fontsize=9, loc="lower left")
+            panel.set_ylim(max(peak * 10.0**-DECADES_SHOWN, panel.get_ylim()[0]), peak * 10)
+        panel.set_xscale("log")
+        ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if tick <= k[-1]]
+        panel.set_xticks(ticks, [str(tick) for tick in ticks])
+        panel.set_xticks([], minor=True)
+    handles, labels = each[0].get_legend_handles_labels()
+    if preview.spectra[0].truth is not None:
+        handles += each[0].plot([], color=TRUTH_COLOUR) + each[0].plot([], color=TRUTH_COLOUR, linestyle="--")
+        labels += ["truth", "prediction"]
+    # Between the title and the right border there is just room for three dates.
+    figure.legend(
+        handles, labels, loc="upper right", ncols=5, frameon=False, fontsize=9, handlelength=1.6, columnspacing=1.2
+    )
 
 
-def _draw_error(figure: "Figure", preview: Preview, measures: Measures) -> None:
+def _draw_error(preview: Preview, measures: Measures, figure: "Figure") -> None:
     (panel,) = panels(figure, 1, "Error over time")
     time = preview.predicted
     step = steps_to_failure(measures)
@@ -156,7 +189,7 @@ def _draw_error(figure: "Figure", preview: Preview, measures: Measures) -> None:
         panel.plot(
             time.values, mean_nrmse(measures, of), color=colour, label=name, marker="." if len(time) < 20 else ""
         )
-    panel.axhline(FAILED_NRMSE, color="#808080", linewidth=0.8, linestyle=":")
+    panel.axhline(FAILED_NRMSE, color="#808080", linewidth=1, linestyle=":", label=f"fails above {FAILED_NRMSE}")
     if step:
         when = f"time to failure: step {step}, {moment(time, time.values[step - 1])}"
         panel.axvline(time.values[step - 1], color="#202020", linewidth=1, linestyle="--", label=when)
@@ -166,39 +199,57 @@ def _draw_error(figure: "Figure", preview: Preview, measures: Measures) -> None:
 def film(preview: Preview) -> Picture:
     """The rollout of the first channel, beside the truth where there is one, from the last known frame on.
 
-    Returns uint8 `(frames, height, width, 3)`, at most 60 frames.
+    Returns uint8 `(frames, height, width, 3)`, at most 60 frames; cells that are missing or no longer finite are grey.
     """
-    fields = {name: values[:, 0] for name, values in _fields(preview).items() if name in ("truth", "prediction")}
+    fields = {
+        name: values[:, 0] for name, values in reversed(_fields(preview).items()) if name in ("truth", "prediction")
+    }
+    colours = Colours.of(next(iter(fields.values())))
     shown = np.unique(np.linspace(0, len(preview.times) - 1, FILM_FRAMES).round().astype(int))
-    names = [name for name in ("truth", "prediction") if name in fields]
-    colours = Colours.of(fields[names[0]])
-    updates: list[Callable[[int], object]] = []
+    show: dict[str, Callable[[Frames], object]] = {}
 
     def draw(figure: "Figure") -> None:
-        if preview.is_line:
-            (panel,) = panels(figure, 1, " ")
-            low, high = colours.low, colours.high
-            panel.set_ylim(low - 0.1 * (high - low), high + 0.1 * (high - low))
-            panel.set_xlabel(label(preview.axes[0].name, preview.axes[0].units))
-            panel.set_ylabel(_quantity(preview, 0))
-            for name in names:
-                colour = MODEL_COLOUR if name == "prediction" else TRUTH_COLOUR
-                (line,) = panel.plot(preview.axes[0].values, fields[name][0], color=colour, label=name)
-                updates.append(lambda at, line=line, values=fields[name]: line.set_ydata(values[at]))
-            panel.legend(frameon=False, loc="upper right", ncols=2)
-        else:
-            for name, panel in zip(names, panels(figure, len(names), " ", bars=True), strict=True):
-                paint = _paint(panel, preview, fields[name][:1], colours, np.zeros(fields[name][:1].shape, bool))
-                colour_bar(panel, _quantity(preview, 0), colours, fields[name])
-                panel.set_title(name.capitalize(), loc="left")
-                updates.append(lambda at, paint=paint, values=fields[name]: paint(values[at]))
-        updates.append(lambda at: figure.suptitle(moment(preview.times, preview.times.values[at]) + _slice_of(preview)))
+        show.update((_line_film if preview.is_line else _plane_film)(figure, preview, fields, colours))
 
-    def show(at: int) -> None:
-        for update in updates:
-            update(int(shown[at]))
+    def change(figure: "Figure", at: int) -> None:
+        headline(figure, moment(preview.times, preview.times.values[shown[at]]) + _slice_of(preview))
+        for name, values in fields.items():
+            show[name](values[shown[at]])
 
-    return frames(draw, show, len(shown), FILM_HEIGHT, FILM_WIDTH)
+    return frames(draw, change, len(shown), FILM_HEIGHT, FILM_WIDTH)
+
+
+def _line_film(
+    figure: "Figure", preview: Preview, fields: dict[str, Frames], colours: Colours
+) -> dict[str, Callable[[Frames], object]]:
+    (panel,) = panels(figure, 1, " ")
+    margin = 0.1 * (colours.high - colours.low)
+    panel.set_ylim(colours.low - margin, colours.high + margin)
+    panel.set_xlabel(label(preview.axes[0].name, preview.axes[0].units))
+    panel.set_ylabel(_quantity(preview, 0))
+    lines = {
+        name: panel.plot(preview.axes[0].values, values[0], color=_COLOUR_OF[name], label=name)[0]
+        for name, values in fields.items()
+    }
+    panel.legend(frameon=False, loc="upper right", ncols=2)
+    return {name: line.set_ydata for name, line in lines.items()}
+
+
+def _plane_film(
+    figure: "Figure", preview: Preview, fields: dict[str, Frames], colours: Colours
+) -> dict[str, Callable[[Frames], object]]:
+    each = dict(zip(fields, panels(figure, len(fields), " ", bars=True), strict=True))
+    show: dict[str, Callable[[Frames], object]] = {}
+    for name, panel in each.items():
+        first = fields[name][:1]
+        show[name] = _paint(panel, preview, first, colours, np.zeros(first.shape, bool))
+        panel.set_title(name.capitalize(), loc="left")
+    colour_bar(each["prediction"], _quantity(preview, 0), colours, fields["prediction"])
+    if len(each) > 1:
+        each["prediction"].set_ylabel("")
+        each["prediction"].tick_params(labelleft=False)
+        figure.subplots_adjust(wspace=0.08)
+    return show
 
 
 def charts(measures: Sequence[Measures]) -> dict[str, Picture]:
@@ -208,23 +259,23 @@ def charts(measures: Sequence[Measures]) -> dict[str, Picture]:
     """
     made = {}
     if measures:
-        made["rollout_error"] = picture(lambda figure: _draw_rollout_error(figure, measures))
+        made["rollout_error"] = picture(partial(_draw_rollout_error, measures))
     spectral = [mean_of(one, "spectrum_error") for one in measures if "spectrum_error" in one]
     if spectral:
-        made["spectrum_error"] = picture(lambda figure: _draw_spectrum_error(figure, spectral))
+        made["spectrum_error"] = picture(partial(_draw_spectrum_error, spectral))
     return made
 
 
-def _draw_rollout_error(figure: "Figure", measures: Sequence[Measures]) -> None:
+def _draw_rollout_error(measures: Sequence[Measures], figure: "Figure") -> None:
     (panel,) = panels(figure, 1, _over(len(measures), "Error of rollouts"))
     curves(panel, "step", "nRMSE, mean over channels")
     for of, name, colour in _CURVES:
         quartiles(panel, [mean_nrmse(one, of) for one in measures], colour, name)
-    panel.axhline(FAILED_NRMSE, color="#808080", linewidth=0.8, linestyle=":")
+    panel.axhline(FAILED_NRMSE, color="#808080", linewidth=1, linestyle=":", label=f"fails above {FAILED_NRMSE}")
     panel.legend(frameon=False)
 
 
-def _draw_spectrum_error(figure: "Figure", spectral: Sequence[NDArray[np.float64]]) -> None:
+def _draw_spectrum_error(spectral: Sequence[NDArray[np.float64]], figure: "Figure") -> None:
     (panel,) = panels(figure, 1, _over(len(spectral), "Error of energy spectra"))
     curves(panel, "step", "spectrum error [decades]")
     quartiles(panel, spectral, MODEL_COLOUR, "model")

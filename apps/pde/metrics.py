@@ -148,9 +148,8 @@ def summary_of(measures: Sequence[Measures]) -> dict[str, float]:
     """All metrics over all trajectories, averaged over these; NaN where there is nothing to average.
 
     `skill` is the goal. A trajectory that blew up makes the errors infinite; `blow_ups` is the share of them. Spectra
-    are compared over the frames before that. `time_to_failure_steps` is censored: who never fails counts with the last step.
-    Metrics of
-    persistence have its name in front.
+    are compared over the frames before that. `time_to_failure_steps` is censored: a rollout that never fails counts
+    with its last step. Metrics of persistence have its name in front.
     """
     summary = {"skill": _mean([skill(one) for one in measures])}
     for of in ("", PERSISTENCE):

@@ -1,8 +1,10 @@
 """Panels of fields and curves, drawn by matplotlib into pictures of one size."""
 
+import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +36,13 @@ class Colours:
     low: float
     high: float
 
+    def shown(self) -> dict[str, Any]:
+        """What matplotlib is told of them; grey stands for no value."""
+        from matplotlib import colormaps
+
+        colours = colormaps[self.map].with_extremes(bad=MISSING)
+        return {"cmap": colours, "vmin": self.low, "vmax": self.high}
+
     @classmethod
     def of(cls, values: NDArray[np.float32]) -> "Colours":
         """For a field: diverging and symmetric where it is signed, sequential elsewhere."""
@@ -57,24 +66,26 @@ def _range(values: NDArray[np.float32]) -> tuple[float, float]:
 
 def picture(draw: Callable[["Figure"], None], height: int = HEIGHT, width: int = WIDTH) -> Picture:
     """What `draw` paints on an empty figure, uint8 `(height, width, 3)`."""
-    return frames(draw, lambda at: None, 1, height, width)[0]
+    return frames(draw, lambda figure, at: None, 1, height, width)[0]
 
 
 def frames(
-    draw: Callable[["Figure"], None], show: Callable[[int], None], count: int, height: int, width: int
+    draw: Callable[["Figure"], None], change: Callable[["Figure", int], None], count: int, height: int, width: int
 ) -> Picture:
-    """What `draw` paints, after each of `count` calls of `show`; uint8 `(count, height, width, 3)`."""
+    """What `draw` paints once and `change` replaces for each of `count` frames; uint8 `(count, height, width, 3)`."""
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     film = np.empty((count, height, width, 3), np.uint8)
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
+        # An error of nought has no place on a logarithmic axis, and a missing point none on a mesh.
+        warnings.simplefilter("ignore", UserWarning)
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
         canvas = FigureCanvasAgg(figure)
         draw(figure)
         for at in range(count):
-            show(at)
+            change(figure, at)
             canvas.draw()
             film[at] = np.asarray(canvas.buffer_rgba())[..., :3]
     return film
@@ -84,9 +95,9 @@ def panels(figure: "Figure", count: int, title: str, bars: bool = False, stacked
     """`count` panels, up to four, below a title; with room for colour `bars`, two of them `stacked` or side by side."""
     rows, columns = (1, 1) if count == 1 else (2, 1) if count == 2 and stacked else (1, 2) if count == 2 else (2, 2)
     width = figure.get_figwidth()
-    figure.suptitle(title, x=0.02, y=0.975, ha="left", va="top", fontsize=13)
+    headline(figure, title)
     figure.subplots_adjust(
-        left=0.85 / width,
+        left=(0.85 if bars else 0.95) / width,
         right=1 - (1.35 if bars else 0.3) / width,
         bottom=0.6 / figure.get_figheight(),
         top=1 - (0.85 if count > 1 else 0.6) / figure.get_figheight(),
@@ -94,6 +105,11 @@ def panels(figure: "Figure", count: int, title: str, bars: bool = False, stacked
         hspace=0.42,
     )
     return list(figure.subplots(rows, columns, squeeze=False).ravel()[:count]) if count != 3 else _three(figure)
+
+
+def headline(figure: "Figure", title: str) -> None:
+    """Put or replace the title of a whole picture."""
+    figure.suptitle(title, x=0.02, y=1 - 0.16 / figure.get_figheight(), ha="left", va="top", fontsize=13)
 
 
 def _three(figure: "Figure") -> list["Axes"]:
@@ -113,10 +129,10 @@ def moment(time: Coordinate, value: float) -> str:
         import cftime
 
         calendar = str(time.attributes.get("calendar", "standard"))
-        try:
-            return str(cftime.num2date(value, time.units, calendar).strftime("%Y-%m-%d %H:%M"))
-        except (ValueError, OverflowError):
-            pass
+        with suppress(ValueError, OverflowError), warnings.catch_warnings():
+            # Climatologies are given in a year zero, which CF does not know.
+            warnings.simplefilter("ignore")
+            return str(cftime.num2date(value, time.units, calendar, has_year_zero=True).isoformat(" ", "minutes"))
     return f"{time.name} = {value:.4g} {time.units}".rstrip()
 
 
@@ -135,11 +151,10 @@ def paint_grid(
     from matplotlib.colors import ListedColormap
 
     edges = _edges(columns.values), _edges(rows.values)
-    mesh = panel.pcolormesh(*edges, np.ma.masked_invalid(values), cmap=colours.map, vmin=colours.low, vmax=colours.high)
+    mesh = panel.pcolormesh(*edges, np.ma.masked_invalid(values), **colours.shown())
     if lost.any():
         black = np.ma.masked_array(np.ones(values.shape), ~lost)
         panel.pcolormesh(*edges, black, cmap=ListedColormap([NOT_FINITE]))
-    panel.set_facecolor(MISSING)
     panel.set_xlabel(label(columns.name, columns.units))
     panel.set_ylabel(label(rows.name, rows.units))
     spans = [np.ptp(edge) for edge in edges]
@@ -167,16 +182,16 @@ def paint_mesh(
     across, up = sorted(np.argsort(spans, kind="stable")[-2:])
     x, y = mesh.points[:, across], mesh.points[:, up]
     triangles = _triangles(mesh) if len(spans) == 2 or spans.min() == 0 else np.empty((0, 3), np.int64)
-    limits = {"cmap": colours.map, "vmin": colours.low, "vmax": colours.high}
+    known = np.ma.masked_invalid(values)
     if len(triangles):
-        shown = panel.tripcolor(x, y, triangles, np.nan_to_num(values), shading="gouraud", **limits)
+        shown = panel.tripcolor(x, y, triangles, known, shading="gouraud", **colours.shown())
     else:
-        shown = panel.scatter(x, y, 8, values, linewidths=0, plotnonfinite=False, **limits)
-    panel.set_facecolor("white" if len(triangles) else "#f0f0f0")
+        shown = panel.scatter(x, y, 8, known, linewidths=0, plotnonfinite=True, **colours.shown())
+        panel.set_facecolor("#f0f0f0")
     panel.set_aspect("equal")
     panel.set_xlabel(label("xyz"[across], mesh.units))
     panel.set_ylabel(label("xyz"[up], mesh.units))
-    return shown.set_array
+    return lambda new: shown.set_array(np.ma.masked_invalid(new))
 
 
 def _triangles(mesh: Mesh) -> NDArray[np.int64]:
@@ -199,7 +214,14 @@ def colour_bar(panel: "Axes", name: str, colours: Colours, values: NDArray[np.fl
 
 def curves(panel: "Axes", across: str, up: str) -> None:
     """A panel for curves: open frame, quiet grid lines, a logarithmic scale upwards."""
+    from matplotlib.ticker import FuncFormatter
+
+    def between_powers(value: float, _: int | None) -> str:
+        low, high = panel.get_ylim()
+        return f"{value:g}" if high < 30 * low and f"{value:e}"[0] in "25" else ""
+
     panel.set_yscale("log")
+    panel.yaxis.set_minor_formatter(FuncFormatter(between_powers))
     panel.set_xlabel(across)
     panel.set_ylabel(up)
     panel.grid(color="#e0e0e0", linewidth=0.6)
@@ -217,6 +239,5 @@ def quartiles(panel: "Axes", series: Sequence[NDArray[np.float64]], colour: str,
     low, middle, high = np.nanquantile(table[:, known], (0.25, 0.5, 0.75), axis=0, method="inverted_cdf")
     at = 1 + np.flatnonzero(known)
     panel.plot(at, middle, color=colour, label=name)
-    panel.fill_between(
-        at, low, np.where(np.isinf(high), panel.get_ylim()[1], high), color=colour, alpha=0.18, linewidth=0
-    )
+    top = 10 * table[np.isfinite(table)].max(initial=1)
+    panel.fill_between(at, low, np.minimum(high, top), color=colour, alpha=0.18, linewidth=0)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.pde.diagnostics import energy_spectrum
-from data_adapters.pde.simulation import Coordinate, Mesh, Simulation
+from data_adapters.pde.simulation import Axis, Coordinate, Mesh, Simulation
 
 SHOWN_CHANNELS, LONGEST_SIDE, MOST_POINTS = 4, 256, 2**16
 LINE_FRAMES, OTHER_FRAMES = 128, 60
@@ -26,8 +26,8 @@ class Preview:
     """What is kept of a rollout: so little that its memory is bounded, whatever the simulation's size.
 
     These are the first four channels, at most 128 frames of a line and 60 of anything else, and every n-th cell, so
-    that no axis has more than 256, a mesh not more than 65 536 points; of three axes the middle slice of the first one.
-    Spectra are taken before the thinning.
+    that no axis has more than 256, a mesh not more than 65 536 points; of three axes the middle slice of z, or of the
+    first one. Spectra are taken before the thinning.
     """
 
     def __init__(self, simulation: Simulation, times: NDArray[np.float64], last: NDArray[np.float32]) -> None:
@@ -98,6 +98,13 @@ class Preview:
         return [replace(axis, values=axis.values[part]) for axis, part in kept if isinstance(part, slice)]
 
     @property
+    def slice(self) -> tuple[Axis, int]:
+        """The axis of which one cell is kept, and which."""
+        return next(
+            (axis, at) for axis, at in zip(self.simulation.axes, self._cells, strict=True) if isinstance(at, int)
+        )
+
+    @property
     def mesh(self) -> Mesh | None:
         """The kept points; without their cells where some points were left out."""
         mesh = self.simulation.mesh
@@ -115,6 +122,8 @@ def _thinning(simulation: Simulation) -> tuple[slice | int, ...]:
     """Which cells are kept, by axis."""
     longest = MOST_POINTS if simulation.mesh is not None else LONGEST_SIDE
     cells: list[slice | int] = [slice(None, None, -(-length // longest)) for length in simulation.shape]
-    if len(cells) == 3:
-        cells[0] = simulation.shape[0] // 2
+    if len(simulation.axes) == 3:
+        upwards = [at for at, axis in enumerate(simulation.axes) if axis.name.lower() == "z"]
+        cut = upwards[0] if upwards else 0
+        cells[cut] = simulation.shape[cut] // 2
     return tuple(cells)

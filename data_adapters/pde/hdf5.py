@@ -133,7 +133,9 @@ def attributes(of: h5py.Group | h5py.Dataset | None) -> dict[str, Any]:
         BadInput: one is larger than `ATTRIBUTE_LIMIT`.
     """
     found: dict[str, Any] = {}
-    for name in of.attrs if of is not None else ():
+    if of is None:
+        return found
+    for name in of.attrs:
         stored = of.attrs.get_id(name)
         if _bytes(stored.shape or (), stored.dtype) > ATTRIBUTE_LIMIT:
             raise BadInput(of.file.filename, f"attribute {name}", f"shape {stored.shape}", "a small one")

@@ -45,8 +45,8 @@ def find_trajectories(*inputs: str, config: ReadConfig) -> list[Trajectory]:
 
     Folders named train, valid or test give the split, the folders above them the data set. A folder `train` that no
     other split stands beside leaves the splitting to the layout's own rule, if it has one: PDEBench keeps its test
-    trajectories in the files below `Train`. A file that cannot be opened, or is one of several inputs and not there, is listed as one trajectory
-    without a layout.
+    trajectories in the files below `Train`. A file that cannot be opened, or is one of several inputs and not there, is
+    listed as one trajectory without a layout.
 
     Raises:
         BadInput: there is no such input, or no file that may hold simulations.

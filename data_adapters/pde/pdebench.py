@@ -32,11 +32,15 @@ VELOCITIES = (("Vx", "Vy", "Vz"), ("velocity_x", "velocity_y", "velocity_z"))
 MOST_MEMBERS = 1_000_000
 """More trajectories than this in one file are a mistake in it."""
 
+MOST_CHANNELS = 1000
+"""More channels than this are an array whose last axis is another one."""
+
 BOUNDARIES: tuple[tuple[str, Boundary], ...] = (
-    ("trans|outflow", "open"),
+    ("periodic", "periodic"),
     ("wall", "wall"),
-    ("periodic|advection|burgers|reacdiff|1d_cfd", "periodic"),
-    ("diff-react|pdebench_dr|ns_incom", "wall"),
+    ("(^|_)(trans|outflow)(_|$)", "open"),
+    ("advection|burgers|reacdiff|1d_cfd", "periodic"),
+    ("diff-react|(^|_)dr(_|$)|ns_incom", "wall"),
 )
 """Boundary conditions by what a file's name holds; they are not in the files, but in the generators.
 
@@ -44,7 +48,7 @@ Nothing flows through the ends of 2-D diffusion-reaction, and the incompressible
 the radial dam break extrapolate: they are open, as is whatever is not known.
 """
 
-CHANNELS = (("diff-react|pdebench_dr", ("activator", "inhibitor")), ("rdb|swe", ("height",)))
+CHANNELS = (("diff-react|(^|_)dr(_|$)", ("activator", "inhibitor")), ("rdb|swe", ("height",)))
 """What the channels of groups are, by what the file's name holds."""
 
 NO_PARAMETERS = frozenset(
@@ -197,8 +201,10 @@ def _in_group(file: h5py.File, member: str) -> _Parts:
     if not isinstance(group, h5py.Group):
         raise BadInput(file.filename, "trajectory", member or "no name", f"one of the {len(file)} groups of the file")
     settings = _settings(file, attributes(group))
-    family = f"{Path(file.filename).stem} {settings.get('name', '')}".lower()
+    family = f"{Path(file.filename).stem}_{settings.get('name', '')}".lower()
     count = ([0, *dataset(group, "data").shape])[-1]
+    if not 1 <= count <= MOST_CHANNELS:
+        raise BadInput(file.filename, f"{member}/data", f"{count} channels", f"1 to {MOST_CHANNELS}, as the last axis")
     channels: tuple[str, ...] = next((known for text, known in CHANNELS if re.search(text, family)), ())
     if len(channels) != count:
         channels = ("u",) if count == 1 else tuple(f"u{at}" for at in range(count))

@@ -204,10 +204,11 @@ def _boundaries(file: h5py.File, lengths: Mapping[str, int], at: int) -> dict[st
         about = attributes(item(file, f"boundary_conditions/{name}"))
         kind, dims = str(about.get("bc_type", "")).upper(), _listed(about.get("associated_dims", []))
         if kind not in BOUNDARIES or not set(dims) <= set(lengths):
-            found, expected = f"{kind or 'no bc_type'} along {', '.join(map(str, dims))}", f"{', '.join(BOUNDARIES)}"
-            raise BadInput(
-                file.filename, f"boundary_conditions/{name}", found, f"{expected} along {', '.join(lengths)}"
-            )
+            found = f"{kind or 'no bc_type'} along {', '.join(dims) or 'no dimension'}"
+            expected = f"{', '.join(BOUNDARIES)} along {', '.join(lengths)}"
+            raise BadInput(file.filename, f"boundary_conditions/{name}", found, expected)
+        if not dims:
+            continue
         marked = _mask(file, f"boundary_conditions/{name}/mask", [lengths[dim] for dim in dims], at)
         whole = np.all if kind == "WALL" else np.any
         for axis, dim in enumerate(dims):

@@ -172,6 +172,8 @@ def test_darcy_is_one_frame_with_its_permeability(tmp_path: Path) -> None:
         ("1D_CFD_Rand_Eta0.1_Zeta0.1_periodic_Train", "periodic"),
         ("1D_CFD_Shock_Eta1.e-8_Zeta1.e-8_trans_Train", "open"),
         ("diffusion_2d_wall_0000", "wall"),
+        ("1D_CFD_outflow", "open"),
+        ("1D_Burgers_translated", "periodic"),
         ("Sod1", "open"),
     ],
 )
@@ -236,3 +238,19 @@ def test_a_group_without_its_grid_is_told(tmp_path: Path) -> None:
     opened(path, 0)
     with pytest.raises(BadInput, match=r"0001/grid/y: found no dataset"):
         opened(path, 1)
+
+
+def test_channels_that_are_another_axis_are_told(tmp_path: Path) -> None:
+    path = groups(tmp_path / "a.h5")
+    with h5py.File(path, "a") as file:
+        del file["0000/data"]
+        file["0000/data"] = numbered(2, 3, 5000)
+    with pytest.raises(BadInput, match=r"0000/data: found 5000 channels, expected 1 to 1000, as the last axis"):
+        opened(path)
+
+
+def test_the_family_may_be_told_by_the_generators_name_for_the_run(tmp_path: Path) -> None:
+    simulation = opened(groups(tmp_path / "a.h5", config="name: 2d_diff-react\n"))
+    assert simulation.boundary == (("wall", "wall"),) * 2
+    assert simulation.channels == ("activator", "inhibitor")
+    assert opened(groups(tmp_path / "b.h5")).channels == ("u0", "u1")

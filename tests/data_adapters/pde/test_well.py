@@ -171,6 +171,7 @@ def test_a_mask_may_mark_one_end(tmp_path: Path) -> None:
     with h5py.File(path, "a") as file:
         boundary(file, "floor", "wall", ["y"], np.array([1, 0, 0, 0, 0], bool))
         boundary(file, "around", "PERIODIC", ["x"], np.array([1, 0, 0, 1], bool))
+        boundary(file, "nowhere", "OPEN", [], np.zeros(3, bool))
     assert opened(path).boundary == (("periodic", "periodic"), ("wall", "open"))
 
 

@@ -208,13 +208,15 @@ def _start(arguments: argparse.Namespace) -> tuple[Path | None, dict[str, Any]]:
 
 def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from pipelines.evaluate import evaluate
+    from pipelines.report import with_baselines
 
     summary, intervals, outcomes = evaluate(
         arguments.model, arguments.data, arguments.split, arguments.out, overrides, arguments.overwrite
     )
-    for name, value in summary.items():
+    for name, baselines in with_baselines(summary).items():
         low, high = intervals.get(name, (float("nan"),) * 2)
-        print(f"{name:20} {value:.4f}  [{low:.4f}, {high:.4f}]")
+        others = "".join(f"  {baseline} {summary[other]:.4f}" for baseline, other in baselines.items())
+        print(f"{name:22} {summary[name]:.4f}  [{low:.4f}, {high:.4f}]{others}")
     return _tell(outcomes, arguments.out)
 
 

@@ -18,7 +18,7 @@ from pipelines.console import Progress
 from pipelines.find import UsageError
 from pipelines.predict import claim, write_manifest, write_table
 from pipelines.predict_case import Outcome, one_line, save_pictures
-from pipelines.report import write_report
+from pipelines.report import with_baselines, write_report
 
 log = logging.getLogger("transect")
 
@@ -119,7 +119,8 @@ def _measure(model: model_folder.Model, case: Case, out: Path | None, measures: 
         prediction = model.app.predict(model.module, sample)
         measure = model.app.measure(prediction, sample)
         if out is not None:
-            facts = _finite(model.app.summary([measure]))
+            scores = _finite(model.app.summary([measure]))
+            facts = {name: scores[name] for name in with_baselines(scores)}
             with whole_folder(out / case.id) as folder:
                 preview = save_pictures(model.app.figures(prediction, sample), folder / "preview")
                 done = {"case": case.id, "facts": facts, "outputs": {}, "preview": preview}

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,6 +27,13 @@ UNITS = {
     "ml": "ml", "ms": "ms", "s": "s", "seconds": "s", "days": "d", "deg": "°", "hz": "Hz", "da": "Da", "ppm": "ppm",
 }  # fmt: skip
 """The last part of a name, where it is a unit, and how the unit is written."""
+
+
+ACRONYMS = {
+    "iou": "IoU", "apebench": "APEBench", "pdebench": "PDEBench", "morph": "MORPH", "nrmse": "nRMSE", "vrmse": "VRMSE",
+    "crmse": "cRMSE", "brmse": "bRMSE", "frmse": "fRMSE",
+}  # fmt: skip
+"""How words are written that are no words."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +59,13 @@ class CaseView:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the evaluation; `low` and `high` bound its 95 % interval."""
+    """A metric of the evaluation; `low` and `high` bound its 95 % interval, `baselines` are others' values by name."""
 
     name: str
     value: float
     low: float | None
     high: float | None
+    baselines: tuple[tuple[str, float], ...]
 
     @property
     def is_share(self) -> bool:
@@ -103,14 +111,30 @@ def write_report(folder: Path) -> Path:
     return folder / "report.html"
 
 
+def with_baselines(names: Iterable[str]) -> dict[str, dict[str, str]]:
+    """The names of metrics, each with those of its baselines, such as {f1: {persistence: persistence_f1}}.
+
+    A metric called after another with a word in front is that word's value of it.
+    """
+    known = list(names)
+    found: dict[str, dict[str, str]] = {name: {} for name in known}
+    for name in known:
+        baseline, _, measured = name.partition("_")
+        if measured in found:
+            found[measured][baseline] = name
+    baselines = {name for others in found.values() for name in others.values()}
+    return {name: others for name, others in found.items() if name not in baselines}
+
+
 def label(name: str) -> str:
-    """A name of the results for people: without its unit, acronyms of up to three letters in capitals."""
+    """A name of the results for people: without its unit, acronyms as they are written."""
     words = name.split("_")
     if len(words) > 1 and words[-1] in UNITS:
         words.pop()
     if len(words) == 1 and len(name) <= 3:
-        return {"iou": "IoU"}.get(name, name.upper())
-    return " ".join(words).capitalize()
+        return ACRONYMS.get(name, name.upper())
+    text = " ".join(ACRONYMS.get(word, word) for word in words)
+    return text if words[0] in ACRONYMS else text[:1].upper() + text[1:]
 
 
 def number(value: object, name: str = "") -> str:
@@ -169,10 +193,15 @@ def _pictures(folder: Path, place: tuple[str, ...], names: Sequence[str]) -> lis
 
 
 def _metrics(metrics: Mapping[str, Any]) -> list[Metric]:
-    intervals = metrics.get("intervals") or {}
+    intervals, summary = metrics.get("intervals") or {}, metrics.get("summary") or {}
     return [
-        Metric(name, float(value), *intervals.get(name, (None, None)))
-        for name, value in (metrics.get("summary") or {}).items()
+        Metric(
+            name,
+            float(summary[name]),
+            *intervals.get(name, (None, None)),
+            tuple((baseline, float(summary[other])) for baseline, other in others.items()),
+        )
+        for name, others in with_baselines(summary).items()
     ]
 
 

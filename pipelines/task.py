@@ -20,6 +20,7 @@ from pipelines.track import Tracker
 log = logging.getLogger("transect")
 
 PICTURED_CASES = 4
+SHOWN_SCORES = 6  # on the console; MLflow has them all
 
 
 class Task(lightning.LightningModule):
@@ -72,20 +73,27 @@ class Task(lightning.LightningModule):
         return loss
 
     def validation_step(self, index: int, batch_index: int) -> None:
-        """Predict and measure one whole case; the first few are pictured."""
+        """Predict and measure one whole case; the first few are pictured, ever more rarely."""
         case = self.validation[index]
         sample = self.app.adapter.read(case)
         prediction = self.app.predict(self.model, sample)
         self.measures.append(self.app.measure(prediction, sample))
-        if index < PICTURED_CASES and (pictures := self.app.figures(prediction, sample)):
+        if index < PICTURED_CASES and self._is_pictured and (pictures := self.app.figures(prediction, sample)):
             self.tracker.pictures(f"validation/{case.id}", pictures, self.current_epoch)
+
+    @property
+    def _is_pictured(self) -> bool:
+        """Whether this is epoch 1, 2, 4, 8, ... or the last: pictures may take longer than a short epoch."""
+        epoch = self.current_epoch + 1
+        return epoch & (epoch - 1) == 0 or epoch == self.settings.epochs
 
     def on_validation_epoch_end(self) -> None:
         """Calibrate the app on the validation split and score it: this number picks the checkpoint."""
         self.app = self.app.calibrate(self.measures)
         self.summary = self.app.summary(self.measures)
-        for name, chart in self.app.charts(self.measures).items():
-            self.tracker.pictures(f"validation/{name}", {name: chart}, self.current_epoch)
+        if self._is_pictured:
+            for name, chart in self.app.charts(self.measures).items():
+                self.tracker.pictures(f"validation/{name}", {name: chart}, self.current_epoch)
         self.measures = []
         goal = self.summary[self.app.goal]
         self.log("goal", goal if goal == goal else 0.0)
@@ -99,7 +107,8 @@ class Task(lightning.LightningModule):
         self.pending += [(f"val/{name}", value, self.current_epoch) for name, value in self.summary.items()]
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         mean = sum(losses) / len(losses)
-        scores = ", ".join(f"{name} {value:.3f}" for name, value in self.summary.items())
+        first_scores = list(self.summary.items())[:SHOWN_SCORES]
+        scores = ", ".join(f"{name} {value:.3f}" for name, value in first_scores)
         log.info("epoch %d of %d: loss %.4f, %s", self.current_epoch + 1, self.settings.epochs, mean, scores)
         self.pending += [
             ("train/epoch_loss", mean, self.current_epoch),

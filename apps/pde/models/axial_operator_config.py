@@ -18,7 +18,8 @@ class AxialOperatorConfig:
     Args:
         channels: Channels of the convolutions, at the resolution of the grid.
         kernel: Size of the convolutions along each axis.
-        blocks: Residual convolution blocks before the attention, and again after it.
+        blocks: Gated convolution blocks before the attention, and again after it, each of twice the dilation of the
+            one before.
         patch: Cells along each side of a token.
         dim: Width of the tokens.
         depth: Attention blocks.

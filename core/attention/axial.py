@@ -77,6 +77,7 @@ class AxialAttention(nn.Module):
             raise ValueError(f"attention: found {attention!r}, expected share=True and not causal, or 'axial'")
         self.heads, self.ndim, self.order, self.causal, self.attention = heads, ndim, order, causal, attention
         self.dropout = dropout
+        self._kept: tuple[list[tuple[object, ...]], Tensor, Tensor] | None = None
         sets = 1 if share or order == "concatenate" else len(self.axes)
         self.qkv = nn.ModuleList(nn.Linear(dim, 3 * dim, bias=qkv_bias) for _ in range(sets))
         self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in range(sets))
@@ -115,20 +116,59 @@ class AxialAttention(nn.Module):
                 total = total + self._attend(query, key, value, (axis,), mask, added)
             # The projection is linear: once, for the sum.
             return self._project(0, total)
-        total = self._project(0, self._along(0, self.axes[0], x, mask, biases[0]))
-        for index, (axis, added) in enumerate(axes[1:], start=1):
-            total = total + self._project(index, self._along(index, axis, x, mask, added))
+        alone = [index for index, axis in enumerate(self.axes) if x.shape[1:-1][axis] == 1 and mask is None]
+        merged = self._merged(alone)
+        terms = [] if merged is None else [F.linear(x, *merged)]
+        for index, (axis, added) in enumerate(axes):
+            if merged is None or index not in alone:
+                terms.append(self._project(index, self._along(index, axis, x, mask, added)))
+        total = terms[0]
+        for term in terms[1:]:
+            total = total + term
         return total
+
+    def _merged(self, alone: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+        """Weight and bias of the axes of length one together, `sum_i W_o,i (W_v,i x + b_v,i) + b_i`.
+
+        Making them takes as much as mapping `dim` tokens, so they are kept until a parameter is another tensor, lies
+        elsewhere or was written to, other than through its `.data`. None where gradients or a graph need the maps
+        apart, or weights are computed anew each time.
+        """
+        if not alone or torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return None
+        layers = [self._set(part, index) for index in alone for part in (self.qkv, self.out)]
+        parameters = [tensor for layer in layers for tensor in layer.parameters(recurse=False)]
+        if any("weight" not in dict(layer.named_parameters(recurse=False)) for layer in layers) or any(
+            not isinstance(tensor, nn.Parameter) or tensor.is_inference() for tensor in parameters
+        ):
+            return None
+        state: list[tuple[object, ...]] = [
+            (id(tensor), tensor.data_ptr(), tensor.dtype, tensor._version) for tensor in parameters
+        ]
+        kept = self._kept
+        if kept is None or kept[0] != state:
+            maps, biases = [], []
+            with torch.autocast(parameters[0].device.type, enabled=False):
+                for index in alone:
+                    (weight, bias), out = self._value_rows(index), self._set(self.out, index)
+                    maps.append(out.weight @ weight)
+                    biases.append(out.bias if bias is None else F.linear(bias, out.weight, out.bias))
+            self._kept = kept = state, torch.stack(maps).sum(0), torch.stack(biases).sum(0)
+        return kept[1:]
 
     def _along(self, index: int, axis: int, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
         """`A_i(x)` as `(batch, *grid, heads, head_dim)`."""
         if x.shape[1:-1][axis] == 1 and mask is None:
             # A token alone attends to itself: neither query nor key changes anything.
-            qkv = self._set(self.qkv, index)
-            rows = torch.unflatten(qkv.weight, 0, (self.heads, 3, -1))[:, 2].flatten(0, 1)
-            added = None if qkv.bias is None else torch.unflatten(qkv.bias, 0, (self.heads, 3, -1))[:, 2].flatten()
-            return torch.unflatten(F.linear(x, rows, added), -1, (self.heads, -1))
+            return torch.unflatten(F.linear(x, *self._value_rows(index)), -1, (self.heads, -1))
         return self._attend(*self._read(index, x), (axis,), mask, bias)
+
+    def _value_rows(self, index: int) -> tuple[Tensor, Tensor | None]:
+        """Weight and bias of the values alone."""
+        qkv = self._set(self.qkv, index)
+        weight = torch.unflatten(qkv.weight, 0, (self.heads, 3, -1))[:, 2].flatten(0, 1)
+        bias = None if qkv.bias is None else torch.unflatten(qkv.bias, 0, (self.heads, 3, -1))[:, 2].flatten()
+        return weight, bias
 
     def _attend(
         self,
@@ -167,7 +207,7 @@ class AxialAttention(nn.Module):
 
     def _joint(self, biases: Sequence[Tensor | None], grid: Sequence[int]) -> Tensor:
         """The sum of the axes' biases for all tokens in row-major order, `(heads | 1, tokens, tokens)`."""
-        total = self.out[0].weight.new_zeros(1, 1, 1)
+        total = self._set(self.out, 0).weight.new_zeros(1, 1, 1)
         for axis, bias in sorted(zip(self.axes, biases, strict=True), key=lambda pair: pair[0]):
             own = total.new_zeros(1, grid[axis], grid[axis]) if bias is None else bias
             pairs = total[:, :, None, :, None] + own[:, None, :, None, :]

@@ -178,3 +178,42 @@ def test_a_whole_block_equals_the_reference(shared_parity):
     hidden = F.gelu(F.linear(hidden, state["mlp.0.base.weight"], state["mlp.0.base.bias"]))
     x = x + F.linear(hidden, state["mlp.3.base.weight"], state["mlp.3.base.bias"])
     torch.testing.assert_close(x, case["output"], rtol=0, atol=5e-6)
+
+
+# ---------------------------------------------------------------- axes of length one, merged without gradients
+
+
+CHANGES = {
+    "in place": lambda module: module.space.out[0].weight.mul_(2),
+    "loaded": lambda module: module.load_state_dict({k: 2 * v for k, v in module.state_dict().items()}),
+    "replaced": lambda module: module.space.qkv[1].register_parameter(
+        "weight", nn.Parameter(2 * module.space.qkv[1].weight)
+    ),
+    "assigned": lambda module: setattr(module.space.out[1], "bias", nn.Parameter(torch.ones(4).double())),
+    "moved": lambda module: setattr(module.space.qkv[0].bias, "data", 2 * module.space.qkv[0].bias),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("without_gradients", [torch.no_grad, torch.inference_mode])
+def test_merged_maps_of_short_axes_follow_their_weights(change, without_gradients):
+    module = space_time()
+    x = torch.randn(2, 2, 1, 1, 3, 4).double()
+    for _ in range(2):
+        with without_gradients():
+            found = module(x)
+        close(found, module(x).detach())
+        with torch.no_grad():
+            change(module)
+    with torch.no_grad():
+        close(module(x.transpose(2, 4)), module.requires_grad_(True)(x.transpose(2, 4)))
+        assert copy.deepcopy(module).float()(x.float()).dtype == torch.float32
+
+
+def test_merged_maps_are_what_is_computed_without_gradients(monkeypatch):
+    module = space_time()
+    x = torch.randn(2, 1, 1, 1, 3, 4).double()
+    with torch.no_grad():
+        expected = module(x)
+        monkeypatch.setattr(module.space, "_value_rows", None)
+        close(module(x), expected)

@@ -1,5 +1,6 @@
 """NetCDF and Zarr as simulations: variables over time and one to three spatial dimensions, by the CF conventions."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -87,7 +88,7 @@ def open_member(path: Path, member: str, config: ReadConfig) -> Simulation:
         channels = tuple(component for one in fields for component in one.components)
         axes = tuple(_axis(path, dataset, dim) for dim in roles.axes)
         time = _coordinate(path, dataset, roles.time)
-        cells = int(np.prod([len(axis) for axis in axes]))
+        cells = math.prod(len(axis) for axis in axes)
         for name in channels:
             check_size(path, dataset.variables[name], name, cells * len(channels))
         parameters, constants = _parameters(path, dataset, roles), _constants(path, dataset, roles, channels, cells)

@@ -409,6 +409,7 @@ def test_values_in_other_files_are_refused(tmp_path: Path) -> None:
     ("shape", "chunks", "message"),
     [
         ((2, 1 << 23, 1 << 23), (1, 1024, 1024), "size of a"),
+        ((2, 1 << 22, 1 << 22, 1 << 22), (1, 64, 64, 64), "size of a"),
         ((2, 1 << 25, 4), (1, 1024, 4), "length of y"),
         ((1 << 40, 4, 4), (1, 4, 4), "length of time"),
         ((1 << 21, 64, 64), (1 << 21, 64, 64), "size of a"),
@@ -418,7 +419,8 @@ def test_sizes_that_are_only_declared_are_not_believed(
     shape: tuple[int, ...], chunks: tuple[int, ...], message: str, tmp_path: Path
 ) -> None:
     group = zarr.create_group(tmp_path / "a.zarr")
-    group.create_array("a", shape=shape, chunks=chunks, dtype="f4", dimension_names=("time", "y", "x"))
+    names = ("time", "y", "x", "z")[: len(shape)]
+    group.create_array("a", shape=shape, chunks=chunks, dtype="f4", dimension_names=names)
     with pytest.raises(BadInput, match=message):
         read_all(tmp_path / "a.zarr")
 

@@ -62,6 +62,9 @@ def load(equation: str, folder: Path) -> tuple[Tensor, Tensor]:
 class Emulator(nn.Module):
     """The operator with its scales: states of unit size in, the increment of a step in units of its usual size out."""
 
+    size: Tensor
+    increment: Tensor
+
     def __init__(self, train: Tensor) -> None:
         super().__init__()
         self.operator = AxialOperator(CONFIG, channels=1, ndim=1)

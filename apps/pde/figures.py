@@ -152,7 +152,7 @@ def _draw_spectra(preview: Preview, figure: "Figure") -> None:
     from matplotlib import colormaps
 
     each = panels(figure, len(preview.spectra[0].prediction), "Energy spectrum")
-    longest = max(preview.simulation.axes, key=len)
+    longest = max(preview.simulation.axes, key=lambda axis: float(np.ptp(axis.values)))
     for channel, panel in enumerate(each):
         curves(panel, f"wave number k [cycles along {longest.name}]", f"energy of {_quantity(preview, channel)}²")
         peak = 0.0
@@ -182,18 +182,17 @@ def _draw_spectra(preview: Preview, figure: "Figure") -> None:
 
 def _draw_error(preview: Preview, measures: Measures, figure: "Figure") -> None:
     (panel,) = panels(figure, 1, "Error over time")
-    time = preview.predicted
+    time, measured = preview.predicted, len(measures["cells"])
     step = steps_to_failure(measures)
     curves(panel, label(time.name, time.units), "nRMSE, mean over channels")
     for of, name, colour in _CURVES:
-        panel.plot(
-            time.values, mean_nrmse(measures, of), color=colour, label=name, marker="." if len(time) < 20 else ""
-        )
+        dots = "." if measured < 20 else ""
+        panel.plot(time.values[:measured], mean_nrmse(measures, of), color=colour, label=name, marker=dots)
     panel.axhline(FAILED_NRMSE, color="#808080", linewidth=1, linestyle=":", label=f"fails above {FAILED_NRMSE}")
     if step:
         when = f"time to failure: step {step}, {moment(time, time.values[step - 1])}"
         panel.axvline(time.values[step - 1], color="#202020", linewidth=1, linestyle="--", label=when)
-    panel.legend(frameon=False, title=None if step else f"no failure within {len(time)} steps", alignment="left")
+    panel.legend(frameon=False, title=None if step else f"no failure within {measured} steps", alignment="left")
 
 
 def film(preview: Preview) -> Picture:

@@ -104,18 +104,15 @@ def panels(figure: "Figure", count: int, title: str, bars: bool = False, stacked
         wspace=0.62 if bars else 0.28,
         hspace=0.42,
     )
-    return list(figure.subplots(rows, columns, squeeze=False).ravel()[:count]) if count != 3 else _three(figure)
+    places = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for unused in places[count:]:
+        unused.remove()
+    return places[:count]
 
 
 def headline(figure: "Figure", title: str) -> None:
     """Put or replace the title of a whole picture."""
     figure.suptitle(title, x=0.02, y=1 - 0.16 / figure.get_figheight(), ha="left", va="top", fontsize=13)
-
-
-def _three(figure: "Figure") -> list["Axes"]:
-    panels = list(figure.subplots(2, 2).ravel())
-    panels.pop().remove()
-    return panels
 
 
 def label(name: str, units: str) -> str:

@@ -128,6 +128,7 @@ def test_of_many_fields_the_first_four_are_painted() -> None:
     frames = np.tile(np.arange(4, dtype=np.float32).reshape(2, 2), (3, 5, 1, 1))
     preview = previewed(frames, frames[1:])
     assert preview.prediction.shape[1] == 4
+    assert place(painted(previewed(frames[:, :3], frames[1:, :3]))[320:, 480:], DARKEST)[2] == 0
     left, right = np.split(painted(preview), 2, axis=1)
     counts = [place(part[rows], DARKEST)[2] for part in (left, right) for rows in (slice(320), slice(320, None))]
     assert min(counts) > 2000

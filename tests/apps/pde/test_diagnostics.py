@@ -68,6 +68,7 @@ def test_cells_without_values_do_not_count() -> None:
     elsewhere = np.where(valid, values, np.nan)
     axes = [axis(16), axis(16)]
     np.testing.assert_array_equal(energy_spectrum(values, valid, axes), energy_spectrum(elsewhere, valid, axes))
+    assert energy_spectrum(np.full((16, 16), 3.0), valid, axes)[1:].max() < 1e-25
     assert energy_spectrum(values, valid, axes)[0] == pytest.approx(values[valid].mean() ** 2 / 2)
 
 
@@ -80,8 +81,9 @@ def test_spectrum_error_is_in_decades() -> None:
 
 
 def test_spectrum_error_is_blind_to_noise_below_what_float32_resolves() -> None:
-    fluctuations = np.array([0.5 * 1e5**2, 1.0, 1e-12, 0.0])
-    assert spectrum_error(fluctuations + np.array([0, 0, 1e-11, 1e-11]), fluctuations) < 0.01
+    fluctuations = np.array([0.5 * 1e5**2, 1e-3, 1e-12, 0.0])
+    assert spectrum_error(fluctuations + np.array([0, 0, 1e-8, 1e-8]), fluctuations) < 0.01
+    assert spectrum_error(fluctuations[1:] + np.array([0, 1e-8, 1e-8]), fluctuations[1:]) > 1
     assert spectrum_error(fluctuations + np.array([0, 0, 0, 1e-2]), fluctuations) > 1
 
 

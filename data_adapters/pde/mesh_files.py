@@ -101,7 +101,7 @@ def write_frames(
     """Write `frames/*.vtu`, binary and packed by zlib, and once they are complete `rollout.pvd` into `folder`.
 
     Args:
-        folder: where to; what was not written whole does not stay there.
+        folder: where to; the frames appear in it all together or not at all, and the collection after them.
         times: of the frames.
         frames: `(channels, points)` each; memory holds one of them.
         fields: what the channels are.

@@ -90,8 +90,9 @@ class VtuFile:
         if len(arrays) != 1 or _components(arrays[0]) != 3:
             raise BadInput(self.path, "Points", f"{len(arrays)} arrays", "one of 3 components")
         points = self._read(arrays[0], self._points).astype(np.float64)
-        if not np.isfinite(points).all():
-            raise BadInput(self.path, "Points", "coordinates that are not finite", "numbers")
+        if not len(points) or not np.isfinite(points).all():
+            found = "coordinates that are not finite" if len(points) else "none"
+            raise BadInput(self.path, "Points", found, "points with numbers for coordinates")
         return points
 
     def cells(self) -> dict[str, NDArray[np.int64]]:

@@ -12,7 +12,8 @@ from apps.pde.models.conditions import Conditions
 from apps.pde.models.mesh_operator_config import MeshOperatorConfig
 from apps.pde.models.neighbours import Edges, find_neighbourhoods
 
-KERNEL_WIDTH = 32
+#: Width of the MLP of an offset.
+KERNEL_WIDTH = 16
 #: Sources that lie nearer than this share of the farthest neighbour's distance count as if they lay there.
 NEAREST = 1e-3
 
@@ -53,8 +54,9 @@ class MeshOperator(nn.Module):
     ::
 
         x = [states, constants]
-        g = axial operator(to nodes(x))                        on the latent grid over the mesh's bounding box
-        y = sum over kernels(to points(g)) + MLP([x, from points(x)])     back, beside what the nearest points say
+        g = axial operator(to nodes(x))        on the latent grid over the mesh's bounding box
+        l = MLP([x, from points(x)])           what each point and those nearest to it say
+        y = l + sum over kernels(to points(g))
 
     Only the offsets of neighbours count, in coordinates in which the bounding box is a unit square: a mesh that is
     moved, or whose axes are scaled, has the same output, and so the physical size of a mesh is to be told as a

@@ -1,12 +1,19 @@
 """Who is near whom: the edges along which points of a mesh and nodes of a latent grid pass messages."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
+
+#: Meshes whose edges are kept.
+REMEMBERED = 64
+#: Least unit of length, in cells of the grid, where all neighbours lie at one place.
+SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,27 +48,44 @@ def find_neighbourhoods(points: Tensor, grid: int, count: int) -> Neighbourhoods
     heard. Moving the mesh and scaling its axes changes nothing. Where several lie equally far, which of them is among
     the nearest depends on rounding.
 
-    By scipy's k-d trees, `O(n log n)`: torch_geometric's `knn` needs torch-cluster, which must be compiled.
+    By scipy's k-d trees, `O(n log n)`: torch_geometric's `knn` needs torch-cluster, which must be compiled. The edges
+    of the last `REMEMBERED` meshes are kept, for rollouts and for training in epochs.
 
     Args:
         points: `(batch, points, dim)` in any units.
         grid: nodes along each axis, the outermost of them on the bounding box.
         count: of neighbours; fewer where there are fewer.
     """
-    between, to_nodes, to_points = [], [], []
-    for own in points.detach().cpu().double().numpy():
-        low, high = own.min(0), own.max(0)
-        places = (own - low) / np.where(high > low, high - low, 1) * (grid - 1)
-        nodes = np.stack(np.meshgrid(*[np.arange(grid, dtype=float)] * own.shape[1], indexing="ij"), -1)
-        nodes = nodes.reshape(-1, own.shape[1])
-        heard, spoken = _nearest(places, nodes, count), _nearest(nodes, places, count)
-        point, node = np.concatenate((heard, spoken[::-1]), 1)
-        pairs = np.stack(np.divmod(np.unique(point * len(nodes) + node), len(nodes)))
-        near = _nearest(places, places, count + 1)
-        between.append((places, places, near[:, near[0] != near[1]]))
-        to_nodes.append((places, nodes, pairs))
-        to_points.append((nodes, places, pairs[::-1]))
-    return Neighbourhoods(*(_edges(graphs, points.device) for graphs in (between, to_nodes, to_points)))
+    meshes = points.detach().cpu().double().numpy()
+    graphs = [_graphs(mesh.tobytes(), points.shape[-1], grid, count) for mesh in meshes]
+    return Neighbourhoods(*(_side_by_side(kind, points.device) for kind in zip(*graphs, strict=True)))
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """The edges of one mesh, as `Edges` has them."""
+
+    index: NDArray[np.int64]
+    offsets: NDArray[np.float32]
+    size: tuple[int, int]
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _graphs(content: bytes, dim: int, grid: int, count: int) -> tuple[_Graph, _Graph, _Graph]:
+    """The edges between points, from them to nodes, and from nodes to them, of the mesh with these coordinates."""
+    points = np.frombuffer(content).reshape(-1, dim)
+    low, high = points.min(0), points.max(0)
+    places = (points - low) / np.where(high > low, high - low, 1) * (grid - 1)
+    nodes = np.stack(np.meshgrid(*[np.arange(grid, dtype=float)] * dim, indexing="ij"), -1).reshape(-1, dim)
+    between = _nearest(places, places, count + 1)
+    heard, spoken = _nearest(places, nodes, count), _nearest(nodes, places, count)
+    point, node = np.concatenate((heard, spoken[::-1]), 1)
+    pairs = np.stack(np.divmod(np.unique(point * len(nodes) + node), len(nodes)))
+    return (
+        _graph(places, places, between[:, between[0] != between[1]]),
+        _graph(places, nodes, pairs),
+        _graph(nodes, places, pairs[::-1]),
+    )
 
 
 def _nearest(sources: NDArray, targets: NDArray, count: int) -> NDArray:
@@ -71,21 +95,20 @@ def _nearest(sources: NDArray, targets: NDArray, count: int) -> NDArray:
     return np.stack((found.ravel(), np.repeat(np.arange(len(targets)), count)))
 
 
-def _edges(graphs: list[tuple[NDArray, NDArray, NDArray]], device: torch.device) -> Edges:
-    """The edges of graphs `(sources, targets, pairs)` side by side."""
-    indices, offsets = [], []
-    total = np.zeros(2, int)
-    for sources, targets, pairs in graphs:
-        offset = sources[pairs[0]] - targets[pairs[1]]
-        length = np.linalg.norm(offset, axis=1)
-        unit = np.full(len(targets), 1e-6)
-        np.maximum.at(unit, pairs[1], length)
-        unit = unit[pairs[1]]
-        offsets.append(np.column_stack((offset / unit[:, None], length / unit, np.log(unit))))
-        indices.append(pairs + total[:, None])
-        total += len(sources), len(targets)
-    return Edges(
-        torch.from_numpy(np.concatenate(indices, 1)).to(device),
-        torch.from_numpy(np.concatenate(offsets)).to(device, torch.float32),
-        (int(total[0]), int(total[1])),
-    )
+def _graph(sources: NDArray, targets: NDArray, pairs: NDArray) -> _Graph:
+    offset = sources[pairs[0]] - targets[pairs[1]]
+    length = np.linalg.norm(offset, axis=1)
+    unit = np.full(len(targets), SMALLEST)
+    np.maximum.at(unit, pairs[1], length)
+    unit = unit[pairs[1]]
+    offsets = np.column_stack((offset / unit[:, None], length / unit, np.log(unit)))
+    return _Graph(pairs, offsets.astype(np.float32), (len(sources), len(targets)))
+
+
+def _side_by_side(graphs: Sequence[_Graph], device: torch.device) -> Edges:
+    sizes = np.array([graph.size for graph in graphs])
+    firsts = np.cumsum(sizes, 0) - sizes
+    index = np.concatenate([graph.index + first[:, None] for graph, first in zip(graphs, firsts, strict=True)], 1)
+    offsets = np.concatenate([graph.offsets for graph in graphs])
+    total = sizes.sum(0).tolist()
+    return Edges(torch.from_numpy(index).to(device), torch.from_numpy(offsets).to(device), (total[0], total[1]))

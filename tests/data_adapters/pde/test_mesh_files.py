@@ -358,11 +358,14 @@ def test_corners_that_are_no_points_and_unknown_cells_are_refused(tmp_path):
         VtuFile(path).cells()
 
 
-def test_coordinates_that_are_not_finite_are_refused(tmp_path):
+def test_no_points_and_coordinates_that_are_not_finite_are_refused(tmp_path):
     mesh = sample()
     mesh.points[3, 1] = np.inf
     meshio.vtu.write(tmp_path / "a.vtu", mesh)
     with pytest.raises(BadInput, match="not finite"):
+        VtuFile(tmp_path / "a.vtu").points()
+    meshio.vtu.write(tmp_path / "a.vtu", meshio.Mesh(np.empty((0, 3)), [], {"u": np.empty(0)}))
+    with pytest.raises(BadInput, match="Points: found none"):
         VtuFile(tmp_path / "a.vtu").points()
 
 

@@ -101,7 +101,7 @@ def from_reference(
     """
     tensors = unwrapped(state_dict, LIFT, source=source, model=MODEL)
     config = config_from_reference(tensors, positions=positions, heads=heads, fusion_heads=fusion_heads, source=source)
-    lora = lora_from_reference(tensors)
+    lora = lora_from_reference(tensors, source=source)
     with torch.device("meta"):
         model = Morph(config)
         if lora is not None:

@@ -153,8 +153,10 @@ class PDE(App[Simulation, PreviewedRollout]):
     def figures(self, prediction: PreviewedRollout, sample: Simulation) -> dict[str, NDArray[np.uint8]]:
         from apps.pde.figures import film, pictures
 
+        if self.config.pictures == "none":
+            return {}
         made = pictures(prediction.preview, joined(prediction.measures) or None)
-        return {**made, "film": film(prediction.preview)}
+        return made if self.config.pictures == "still" else {**made, "film": film(prediction.preview)}
 
     def charts(self, measures: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.uint8]]:
         from apps.pde.figures import charts

@@ -11,6 +11,7 @@ from data_adapters.pde.config import Field, Format, PhantomConfig, ReadConfig
 ModelName = Literal["axial_operator", "morph", "mesh_operator"]
 Normalize = Literal["training", "context", "none"]
 Start = Literal["first", "last"]
+Pictures = Literal["moving", "still", "none"]
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,8 @@ class Config:
         start: first predicts from the first frames of a simulation, last from its last ones.
         steps: Frames to predict; 0 predicts as many as the simulation has after the context.
         format: What rollouts on grids are written as.
+        pictures: Pictures of each case. moving adds an animation; they take a few seconds a case, which thousands of
+            small cases are quicker without.
         fitted: What training took from its data.
     """
 
@@ -114,6 +117,7 @@ class Config:
     start: Start = "first"
     steps: int = 0
     format: Format = "netcdf"
+    pictures: Pictures = "moving"
     fitted: Fitted = field(default_factory=Fitted)
 
     def __post_init__(self) -> None:

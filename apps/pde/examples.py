@@ -1,5 +1,6 @@
 """What one training step sees: a few frames in a row of one simulation, and what is known beside them."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -13,6 +14,9 @@ from apps.pde.kinds import check_kind
 from apps.pde.models.conditions import CONDITIONS
 from data_adapters.base import BadInput
 from data_adapters.pde.simulation import Simulation, Trajectory
+
+KEPT_VALUES = 2**28
+"""Of all simulations together, up to which they are kept in memory: 1 GiB."""
 
 
 class Windows(Dataset[dict[str, Tensor]]):
@@ -31,6 +35,8 @@ class Windows(Dataset[dict[str, Tensor]]):
     `groups` has the indices of the examples that may share a batch, by data set; in a group all tensors have equal
     shapes, and components and boundary are the same.
 
+    What fits into memory is read once and kept, since opening a file anew takes longer than a training step on a line.
+
     Raises:
         BadInput: a simulation is not of the kind that the app was fitted to, its time step changes, or it has fewer
             frames than an example; on reading, if the model cannot do without values that are missing.
@@ -45,6 +51,7 @@ class Windows(Dataset[dict[str, Tensor]]):
     ) -> None:
         self.config, self.masked = config, masked
         self.length = config.context + config.unroll
+        self.kept: dict[int, NDArray[np.float32]] = {}
         self.simulations: list[Simulation] = []
         self.starts: list[tuple[int, int]] = []
         self.groups: dict[str, dict[object, list[int]]] = {}
@@ -59,6 +66,8 @@ class Windows(Dataset[dict[str, Tensor]]):
                 group.append(len(self.starts))
                 self.starts.append((len(self.simulations), start))
             self.simulations.append(simulation)
+        values = sum(len(one) * len(one.channels) * math.prod(one.shape) for one in self.simulations)
+        self.keeps = values <= KEPT_VALUES
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -66,10 +75,18 @@ class Windows(Dataset[dict[str, Tensor]]):
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         at, start = self.starts[index]
         simulation = self.simulations[at]
-        frames = simulation.read(start, start + self.length)
+        frames = self._frames(at, start)
         valid = valid_cells(simulation, frames, self.masked)
         states = torch.from_numpy(np.where(valid, frames, np.float32(0)))
         return {"states": states, **surroundings(simulation, valid, self.config, start)}
+
+    def _frames(self, at: int, start: int) -> NDArray[np.float32]:
+        simulation = self.simulations[at]
+        if not self.keeps:
+            return simulation.read(start, start + self.length)
+        if at not in self.kept:
+            self.kept[at] = simulation.read(0, len(simulation))
+        return self.kept[at][start : start + self.length]
 
 
 def check_frames(simulation: Simulation, needed: int) -> None:

@@ -9,7 +9,9 @@ from apps.pde.models.conditions import CONDITIONS
 from data_adapters.base import BadInput
 
 
-def test_examples_are_all_runs_of_frames_of_each_simulation(simulation, cases):
+@pytest.mark.parametrize("kept", [0, 2**28])
+def test_examples_are_all_runs_of_frames_of_each_simulation(simulation, cases, kept, monkeypatch):
+    monkeypatch.setattr("apps.pde.examples.KEPT_VALUES", kept)
     values = np.random.default_rng(0).normal(size=(2, 6, 2, 8)).astype(np.float32)
     config = Config(context=2, unroll=1)
     windows = Windows(cases(2), lambda case: simulation(values[int(case.member)]), config, masked=False)
@@ -38,7 +40,9 @@ def test_an_example_tells_what_a_model_may_know(simulation, cases):
 def test_simulations_that_cannot_share_a_batch_are_groups_of_their_own(simulation, cases):
     def read(case):
         shape = {"0": (8,), "1": (8,), "2": (16,)}[case.member]
-        return simulation(np.zeros((3, 1, *shape)), boundary=("open", "open") if case.member == "1" else ("periodic",) * 2)
+        return simulation(
+            np.zeros((3, 1, *shape)), boundary=("open", "open") if case.member == "1" else ("periodic",) * 2
+        )
 
     windows = Windows([*cases(3, "a"), *cases(1, "b")], read, Config(), masked=False)
     assert sorted(windows.groups["a"].values()) == [[0, 1], [2, 3], [4, 5]]

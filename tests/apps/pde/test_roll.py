@@ -104,6 +104,19 @@ def test_blocks_are_the_frames_however_they_are_cut(simulation, monkeypatch):
     np.testing.assert_array_equal(np.concatenate(cut), whole[0])
 
 
+def test_pictures_are_made_as_they_are_asked_for(simulation):
+    sample = simulation(np.random.default_rng(0).normal(size=(4, 1, 8)))
+    found = {}
+    for pictures in ("moving", "still", "none"):
+        made = app(pictures=pictures)
+        rollout = made.predict(Scaling(0.9), sample)
+        made.measure(rollout, sample)
+        found[pictures] = made.figures(rollout, sample)
+    assert {name for name, picture in found["moving"].items() if picture.ndim == 4} == {"film"}
+    assert found["still"].keys() == found["moving"].keys() - {"film"}
+    assert found["none"] == {}
+
+
 def test_a_simulation_without_a_truth_cannot_be_scored(simulation):
     made, sample = app(start="last", steps=2), simulation(np.ones((3, 1, 8)))
     with pytest.raises(BadInput, match="found 3 frames, expected some after the context to score by"):

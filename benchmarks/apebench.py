@@ -56,7 +56,7 @@ def load(equation: str, folder: Path) -> tuple[Tensor, Tensor]:
     if file.is_file():
         with np.load(file) as arrays:
             return torch.from_numpy(arrays["train"]), torch.from_numpy(arrays["test"])
-    return torch.from_numpy(apebench(equation, 50, 51, seed=0)), torch.from_numpy(apebench(equation, 30, 201, seed=773))
+    return torch.tensor(apebench(equation, 50, 51, seed=0)), torch.tensor(apebench(equation, 30, 201, seed=773))
 
 
 class Emulator(nn.Module):

@@ -93,6 +93,9 @@ def test_tokens_without_a_valid_cell_are_not_attended_to():
     whole = model(x, Conditions((OPEN,), valid))
     close(whole[..., :4], model(x[..., :4], Conditions((OPEN,), valid[:, :4])))
     assert not torch.allclose(whole[..., :3], model(x, Conditions((OPEN,), None))[..., :3])
+    # The one cell of the half-hidden token is seen from the first one.
+    x[..., 2] += 1
+    assert not torch.allclose(whole[..., :2], model(x, Conditions((OPEN,), valid))[..., :2])
 
 
 def test_a_mask_of_nothing_hidden_changes_nothing():

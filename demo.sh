@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The whole road on a small synthetic data set and a real pair of Landsat scenes: demo.sh TRANSECT FOLDER
+# The whole road, for change on synthetic pairs and a real pair of Landsat scenes, then for an equation: demo.sh TRANSECT FOLDER
 set -euo pipefail
 transect=$1
 samples=$(cd "$(dirname "$0")" && pwd)/samples/landsat5_2000_2010
 settings=$(cd "$(dirname "$0")" && pwd)/apps/change_detection/demo.yaml
+equation=$(cd "$(dirname "$0")" && pwd)/apps/pde/demo.yaml
 rm -rf "$2" && mkdir -p "$2" && cd "$2"
 export MLFLOW_TRACKING_URI=sqlite:///mlflow.db
 
@@ -28,6 +29,17 @@ say "5. Find changes in the held-out pairs"
 say "6. Find changes between two Landsat 5 scenes of 2000 and 2010"
 "$transect" predict models:/change-demo@champion "$samples" --out landsat --write_score true
 
+say "7. Write exact solutions of an advection-diffusion equation, train an operator on them and score it"
+"$transect" phantom pde --out simulations --count 40
+"$transect" train pde --data simulations --config "$equation" | tee trained-pde.txt
+run=$(awk '$1 == "run" { print $2 }' trained-pde.txt)
+"$transect" register "$run" --name pde-demo --alias champion
+"$transect" evaluate models:/pde-demo@champion --data simulations --out evaluation-pde
+
+say "8. Go on with one of them, past the end of what was simulated"
+"$transect" predict models:/pde-demo@champion "$(find simulations/test -name '*.hdf5' | sort | head -1)" \
+    --out rollout --start last --steps 40
+
 case=$(find "$PWD/landsat" -name mask.tif -printf '%h\n')
 say "Done. Look at"
 cat <<EOT
@@ -35,5 +47,7 @@ change mask (GeoTIFF)      $case/mask.tif
 polygons (GeoPackage)      $case/changes.gpkg
 report, Landsat pair       $PWD/landsat/report.html
 report, evaluation         $PWD/evaluation/report.html
+rollout (NetCDF)           $(find "$PWD/rollout" -name rollout.nc)
+report, equation           $PWD/evaluation-pde/report.html
 MLflow                     cd $PWD && $transect ui    then open http://127.0.0.1:5000
 EOT

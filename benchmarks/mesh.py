@@ -3,7 +3,7 @@
 The mesh operator against interpolation: the mesh's values taken to a regular grid by their nearest neighbours, the same
 axial operator on that grid, and its increments taken back to the points in the same way. Both are trained on the same
 meshes for the same CPU seconds with the same loss at the points; three seeds each. Errors are those of whole test
-trajectories, each on a mesh of its own, against the exact solution. About ten minutes of one core.
+trajectories, each on a mesh of its own, against the exact solution. About three minutes of one core.
 """
 
 import os

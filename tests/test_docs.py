@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pipelines import cli, config
+from pipelines.find import app_names
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -22,7 +23,9 @@ COMMANDS = [
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_are_understood(command):
     arguments, overrides = cli._parse(shlex.split(command)[1:])
-    app = getattr(arguments, "app", "change_detection")
+    # A model's address does not tell its app; the documents call the models of an app after it.
+    named = [name for name in app_names() if f"/{name}@" in getattr(arguments, "model", "")]
+    app = getattr(arguments, "app", named[0] if named else "change_detection")
     overrides = overrides if "overrides" in arguments else []
     if arguments.verb == "train":
         config.load_training(app, arguments.config and ROOT / arguments.config, overrides)

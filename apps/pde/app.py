@@ -18,7 +18,7 @@ from apps.pde.kinds import check_kind
 from apps.pde.measures import Measures, frame_measures, joined
 from apps.pde.metrics import summary_of
 from apps.pde.models.build import build, has_mask, started_from
-from apps.pde.models.lora import parameter_groups
+from apps.pde.models.lora import merged_state, parameter_groups
 from apps.pde.models.uniform_fields import UniformFields
 from apps.pde.preview import Preview
 from apps.pde.roll import roll
@@ -55,7 +55,7 @@ class PDE(App[Simulation, PreviewedRollout]):
         """The app and model of a published MORPH checkpoint, for simulations of any fields.
 
         The reference scales each trajectory by its own mean and deviation, future included; here those of the context
-        take their place.
+        take their place. Low-rank updates are added to the weights they belong to.
         """
         from apps.pde.weights import from_reference, load_reference
 
@@ -66,7 +66,10 @@ class PDE(App[Simulation, PreviewedRollout]):
             increment=False,
             normalize="context",
         )
-        return cls(config), UniformFields(morph)
+        app = cls(config)
+        model = app.model()
+        model.load_state_dict(merged_state(UniformFields(morph).state_dict()))
+        return app, model
 
     def fitted(self, cases: Sequence[Case]) -> Self:
         """This app with the kind and the statistics of the training simulations."""

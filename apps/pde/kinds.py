@@ -30,7 +30,8 @@ def check_kind(simulation: Simulation, kind: Fitted) -> None:
     """Hold a simulation against the kind that a model was trained on; one of a single frame has no time step to differ.
 
     Raises:
-        BadInput: fields, components, units, the number of axes or the time step differ, or the time step changes.
+        BadInput: fields, components, units that both sides know, the number of axes or the time step differ, or the time
+            step changes.
     """
     found = kind_of(simulation)
     source = simulation.source
@@ -38,16 +39,14 @@ def check_kind(simulation: Simulation, kind: Fitted) -> None:
         advice = "choose and order them with read.variables and read.vectors"
         raise BadInput(source, "fields", _listed(found.fields), _listed(kind.fields), advice)
     for ours, theirs in zip(found.fields, kind.fields, strict=True):
-        if _plain(ours.units) != _plain(theirs.units):
-            raise BadInput(
-                source, f"units of {ours.name}", ours.units or "none", theirs.units or "none", "convert the values"
-            )
+        if _differ(ours.units, theirs.units):
+            raise BadInput(source, f"units of {ours.name}", ours.units, theirs.units, "convert the values")
     if len(found.axes) != len(kind.axes):
         raise BadInput(source, "spatial axes", ", ".join(found.axes), ", ".join(kind.axes))
     if np.isnan(found.time_step):
         return
-    same_units = _plain(found.time_units) == _plain(kind.time_units)
-    if not same_units or abs(found.time_step - kind.time_step) > TIME_STEP_TOLERANCE * kind.time_step:
+    units = [one.time_units.partition(" since ")[0] for one in (found, kind)]
+    if _differ(*units) or abs(found.time_step - kind.time_step) > TIME_STEP_TOLERANCE * kind.time_step:
         raise BadInput(
             source,
             "time step",
@@ -57,9 +56,9 @@ def check_kind(simulation: Simulation, kind: Fitted) -> None:
         )
 
 
-def _plain(units: str) -> str:
-    """Units without the origin of a time axis, which may differ."""
-    return units.partition(" since ")[0].strip()
+def _differ(units: str, others: str) -> bool:
+    """Whether units are known on both sides and not the same."""
+    return bool(units.strip() and others.strip()) and units.strip() != others.strip()
 
 
 def _listed(fields: Sequence[Field]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import xarray
+import yaml
 from safetensors.torch import load_file
 
 from apps.pde.app import PDE
@@ -63,9 +64,7 @@ def waves(seed: int, frames: int = 4) -> np.ndarray:
     return np.sin(2 * np.pi * (x - 0.5 * t) + seed) + 0.5 * np.cos(4 * np.pi * (x - 0.5 * t))
 
 
-def test_an_operator_beats_persistence_and_says_what_it_was_trained_on(
-    operator, simulations, workplace, command
-):
+def test_an_operator_beats_persistence_and_says_what_it_was_trained_on(operator, simulations, workplace, command):
     out = workplace / "evaluated"
     status, text, err = command("evaluate", operator, "--data", simulations, "--out", out)
     assert status == 0, err
@@ -110,18 +109,18 @@ def test_rollouts_go_on_as_zarr_where_they_ended(operator, simulations, tmp_path
 def test_each_bad_file_is_refused_by_what_is_wrong_and_the_others_are_done(operator, tmp_path, command):
     folder = tmp_path / "mixed"
     folder.mkdir()
-    netcdf(folder / "good_a.nc", waves(0), units="")
-    netcdf(folder / "good_b.nc", waves(1), units="")
+    netcdf(folder / "good_a.nc", waves(0))
+    netcdf(folder / "good_b.nc", waves(1))
     holes = waves(2)
     holes[:, 5] = np.nan
-    netcdf(folder / "holes.nc", holes, units="")
+    netcdf(folder / "holes.nc", holes)
     netcdf(folder / "units.nc", waves(3), units="hPa")
-    netcdf(folder / "field.nc", waves(4), units="", name="pressure")
-    netcdf(folder / "step.nc", waves(5), units="", step=0.1)
+    netcdf(folder / "field.nc", waves(4), name="pressure")
+    netcdf(folder / "step.nc", waves(5), step=0.1)
     xarray.open_dataset(folder / "good_a.nc").assign_coords(time=[0.0, 0.05, 0.1, 0.3]).to_netcdf(
         folder / "uneven.nc", engine="h5netcdf"
     )
-    netcdf(folder / "short.nc", waves(6, 1), units="")
+    netcdf(folder / "short.nc", waves(6, 1))
     plane = np.zeros((3, 8, 8), np.float32)
     xarray.Dataset({"tensor": (("time", "y", "x"), plane)}, {"time": [0, 0.05, 0.1]}).to_netcdf(
         folder / "plane.nc", engine="h5netcdf"
@@ -131,14 +130,21 @@ def test_each_bad_file_is_refused_by_what_is_wrong_and_the_others_are_done(opera
     whole = (folder / "good_a.nc").read_bytes()
     (folder / "cut.nc").write_bytes(whole[: len(whole) // 2])
 
-    status, _, _ = command("predict", operator, folder, "--out", tmp_path / "out")
+    # PDEBench's files know no units; this operator was trained on temperatures.
+    in_kelvin = tmp_path / "operator"
+    shutil.copytree(operator, in_kelvin)
+    settings = yaml.safe_load((in_kelvin / "config.yaml").read_text())
+    settings["fitted"]["fields"][0]["units"] = "K"
+    (in_kelvin / "config.yaml").write_text(yaml.safe_dump(settings))
+
+    status, _, _ = command("predict", in_kelvin, folder, "--out", tmp_path / "out")
     assert status == 1
     with (tmp_path / "out" / "manifest.csv").open() as manifest:
         rows = {row["case"]: row for row in csv.DictReader(manifest)}
     assert {case for case, row in rows.items() if row["status"] == "done"} == {"good_a", "good_b"}
     expected = {
         "holes": "tensor: found no value in 1.56 % of the cells, expected a value everywhere",
-        "units": "units of tensor: found hPa, expected none",
+        "units": "units of tensor: found hPa, expected K",
         "field": "fields: found pressure, expected tensor",
         "step": "time step: found 0.1 s, expected 0.05",
         "uneven": "time: found a step of 0.2 after frame 2, expected steps of 0.05",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from apps.pde.config import Config, ModelConfig
-from apps.pde.models.lora import NEW, add_lora, merged_state
+from apps.pde.models.lora import add_lora, is_new, merged_state
 from apps.pde.models.morph import Morph
 from apps.pde.models.uniform_fields import UniformFields
 
@@ -57,7 +57,7 @@ def started_from(config: Config, weights: Mapping[str, Tensor]) -> nn.Module:
     model = _plain(config)
     found = merged_state(weights)
     missing, unknown = model.load_state_dict(found, strict=False)
-    lacking = [name for name in missing if not NEW & set(name.split("."))]
+    lacking = [name for name in missing if not is_new(name)]
     if lacking or unknown:
         raise RuntimeError(
             f"weights: found {', '.join(unknown) or 'nothing more'}, missing {', '.join(lacking) or 'none'}"

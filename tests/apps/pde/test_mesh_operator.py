@@ -102,6 +102,38 @@ def test_points_that_are_not_valid_are_never_heard():
     )
 
 
+def test_points_that_are_not_valid_weigh_nothing_and_spoil_no_gradient():
+    model, (states, points) = operator(), sample()
+    valid = torch.rand(2, 40) > 0.3
+    known = torch.where(valid[:, None, None], torch.ones_like(states), torch.nan)
+    heard: list[Tensor] = []
+    for part in (model.to_nodes, model.from_points):
+        part.register_forward_hook(lambda module, inputs, output: heard.append(output))
+    model(known, Conditions(points=points, valid=valid)).square().sum().backward()
+    for values in heard:
+        # Where no neighbour is valid, there is nothing.
+        close(values, (values.detach() != 0).float())
+        assert values.mean() > 0.9
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("dim", [1, 2, 3])
+def test_what_goes_to_the_grid_comes_back_where_it_was(dim):
+    config = replace(CONFIG, grid=8, constants=1)
+    model, points = operator(dim, config, times=2), torch.rand(1, 400, dim, dtype=torch.float64)
+    first, second = (points * torch.arange(1, dim + 1)).sum(-1).sin(), points[..., -1]
+    last = torch.stack((first, second), 1)
+    states = torch.stack((torch.rand_like(last), last), 1).float()
+    torch.nn.init.zeros_(model.local[2].weight)
+    torch.nn.init.zeros_(model.local[2].bias)
+    model.latent.forward = lambda states, conditions: states[:, -1]
+    found = model(states, Conditions(points=points, constants=torch.rand(1, 1, 400)))
+    error = found / config.kernels - last
+    assert (error.std(-1) < 0.15 * last.std(-1)).all()
+
+
 def test_parameters_and_constants_matter():
     config = replace(CONFIG, parameters=1, constants=1)
     model, (states, points) = operator(config=config), sample()

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from apps.pde.config import Config, Fitted, Scale
 from apps.pde.examples import constant_of, parameter_of
 from apps.pde.kinds import check_kind, kind_of
+from data_adapters.base import BadInput
 from data_adapters.pde.simulation import Simulation, Trajectory
 
 SIMULATIONS, PAIRS, VALUES = 256, 16, 2**27
@@ -15,7 +16,7 @@ SIMULATIONS, PAIRS, VALUES = 256, 16, 2**27
 
 
 def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], config: Config) -> Fitted:
-    """Kind and statistics of the training simulations; nothing where they are of several data sets.
+    """Kind and statistics of the training simulations; nothing where they are of data sets of several kinds.
 
     Written here because what is measured are frames and their changes, with missing values, of files that are read in
     parts; in float64 and about a running mean, so that a large mean takes nothing from the deviation.
@@ -23,7 +24,7 @@ def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], c
     Raises:
         BadInput: simulations differ in fields, units, axes or time step, or lack a parameter or a constant.
     """
-    if len({case.dataset for case in cases}) > 1:
+    if not _of_one_kind(cases, read):
         return Fitted()
     chosen = [cases[index] for index in np.unique(np.linspace(0, len(cases) - 1, SIMULATIONS).astype(int))]
     first = read(chosen[0])
@@ -54,6 +55,18 @@ def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], c
         spatial.scales(),
         constants,
     )
+
+
+def _of_one_kind(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation]) -> bool:
+    """Whether the first simulations of all data sets are alike."""
+    first, *others = (read(case) for case in {case.dataset: case for case in reversed(cases)}.values())
+    kind = kind_of(first)
+    for other in others:
+        try:
+            check_kind(other, kind)
+        except BadInput:
+            return False
+    return True
 
 
 def _pairs(simulation: Simulation, budget: int) -> Iterator[NDArray[np.float32]]:

@@ -30,8 +30,8 @@ def check_kind(simulation: Simulation, kind: Fitted) -> None:
     """Hold a simulation against the kind that a model was trained on; one of a single frame has no time step to differ.
 
     Raises:
-        BadInput: fields, components, units that both sides know, the number of axes or the time step differ, or the time
-            step changes.
+        BadInput: fields, components, units that both sides know, the number of axes or the time step differ, or the
+            time step changes.
     """
     found = kind_of(simulation)
     source = simulation.source

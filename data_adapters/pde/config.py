@@ -6,7 +6,15 @@ from typing import Literal
 Layout = Literal["auto", "pdebench", "well", "xarray", "mesh"]
 Boundary = Literal["periodic", "wall", "open"]
 Format = Literal["netcdf", "zarr"]
-Equation = Literal["advection_diffusion", "diffusion_2d", "burgers", "kdv", "kuramoto_sivashinsky", "mixed_diffusion"]
+Equation = Literal[
+    "advection_diffusion",
+    "diffusion_2d",
+    "mesh_diffusion",
+    "burgers",
+    "kdv",
+    "kuramoto_sivashinsky",
+    "mixed_diffusion",
+]
 
 
 @dataclass(frozen=True)
@@ -51,13 +59,14 @@ class ReadConfig:
 
 @dataclass(frozen=True)
 class PhantomConfig:
-    """Synthetic simulations; those of the first two equations are exact and need no further package.
+    """Synthetic simulations; those of the first three equations are exact and need no further package.
 
     Args:
-        equation: "advection_diffusion" (periodic) and "diffusion_2d" (between walls) are exact; "burgers", "kdv" and
-            "kuramoto_sivashinsky" (periodic) are APEBench's; "mixed_diffusion" has a value held at one end and a loss
-            at the other. The last four need the extra pde-generate.
-        points: Points along each axis.
+        equation: "advection_diffusion" (periodic), "diffusion_2d" (between walls) and "mesh_diffusion" (the same on
+            random meshes) are exact; "burgers", "kdv" and "kuramoto_sivashinsky" (periodic) are APEBench's;
+            "mixed_diffusion" has a value held at one end and a loss at the other. The last four need the extra
+            pde-generate.
+        points: Points along each axis, or of a mesh in all.
         frames: Frames of each trajectory.
     """
 

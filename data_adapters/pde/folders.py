@@ -59,15 +59,14 @@ def _below(folder: Path, above: frozenset[Path], with_vtu: bool) -> Iterator[Pat
 
 
 def split_and_dataset(file: Path, root: Path) -> tuple[str, str]:
-    """The split that the folders between `root` and `file` name, and those folders without it.
+    """The split that the folders between `root` and `file` name, and the folders above it, which name the data set.
 
-    The folder `data` that The Well puts around its split folders is left out as well. Both may be empty.
+    The folder `data` that The Well puts around its split folders is left out. Folders below a split, or without one,
+    may as well be those of single runs: they name nothing. Both may be empty.
     """
     parts = file.parent.relative_to(root).parts
     splits = [SPLITS.get(part.casefold(), "") for part in parts]
-    kept = [
-        part
-        for part, split, below in zip(parts, splits, [*splits, ""][1:], strict=True)
-        if not split and not (below and part.casefold() == "data")
-    ]
-    return next((split for split in reversed(splits) if split), ""), "/".join(kept)
+    above = list(parts[: next((at for at, split in enumerate(splits) if split), 0)])
+    if above and above[-1].casefold() == "data":
+        above.pop()
+    return next((split for split in reversed(splits) if split), ""), "/".join(above)

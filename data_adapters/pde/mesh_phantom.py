@@ -11,19 +11,19 @@ from data_adapters.pde.config import Field
 from data_adapters.pde.mesh_files import write_frames
 from data_adapters.pde.simulation import Mesh
 
-DIFFUSIVITY, FRAME, FRAMES = 0.04, 0.05, 21
+DIFFUSIVITY, FRAME = 0.04, 0.05
 WAVES = 5
 """Half waves along each axis, less one."""
 CANDIDATES, WARP = 10, 0.6
 
 
-def write_mesh_phantom(root: Path, counts: Mapping[str, int], seed: int, points: int = 400) -> None:
+def write_mesh_phantom(root: Path, counts: Mapping[str, int], seed: int, points: int = 400, frames: int = 21) -> None:
     """Write as many trajectories as `counts` says of each split, as root/SPLIT/diffusion_INDEX/rollout.pvd.
 
     Each has a random triangulation of its own. The field `u` obeys `u_t = DIFFUSIVITY (u_xx + u_yy)` with no flux
-    through the walls of the unit square; its FRAMES frames lie FRAME apart.
+    through the walls of the unit square; its frames lie FRAME apart.
     """
-    index, times = 0, FRAME * np.arange(FRAMES)
+    index, times = 0, FRAME * np.arange(frames)
     for split, count in counts.items():
         for _ in range(count):
             rng = np.random.default_rng((seed, index))

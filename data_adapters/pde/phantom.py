@@ -1,5 +1,6 @@
 """Synthetic simulations in PDEBench's layout: exact solutions, and on request those of public solvers."""
 
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from data_adapters.pde.config import PhantomConfig
 from data_adapters.pde.generate import DIFFUSIVITY, SCENARIOS, TRANSFER, apebench, mixed_diffusion
+from data_adapters.pde.mesh_phantom import write_mesh_phantom
 
 FRAME = 0.05
 """Time between two frames; the domain is of length one along each axis, and APEBench's time runs by one a frame."""
@@ -34,13 +36,16 @@ def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig | Non
 
     A file has PDEBench's layout of one equation: `tensor` float32 `(1, frames, x[, y])`, the float32 `x-coordinate`,
     `y-coordinate` and `t-coordinate`, and the equation's parameters as attributes; boundary conditions, periodic or
-    wall, are told by the file's name alone. 70 % are for training, and three or more trajectories leave at least one
-    for each split. Equal `seed` gives equal bytes.
+    wall, are told by the file's name alone. Meshes are written as VTU instead. 70 % are for training, and three or more
+    trajectories leave at least one for each split. Equal `seed` gives equal bytes.
 
     Raises:
         BadInput: the equation needs a package that is not installed.
     """
     config = config or PhantomConfig()
+    if config.equation == "mesh_diffusion":
+        write_mesh_phantom(root, Counter(_splits(count)), seed, config.points, config.frames)
+        return
     boundary = "wall" if config.equation in ("diffusion_2d", "mixed_diffusion") else "periodic"
     trajectories = _trajectories(config, count, seed)
     for index, (split, states) in enumerate(zip(_splits(count), trajectories, strict=True)):

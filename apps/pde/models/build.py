@@ -32,7 +32,8 @@ def _plain(config: Config) -> nn.Module:
     if model.name == "mesh_operator":
         from apps.pde.models.mesh_operator import MeshOperator
 
-        return MeshOperator(model.mesh_operator, channels, len(fitted.axes), config.context)
+        operator = replace(model.mesh_operator, parameters=parameters, constants=constants)
+        return MeshOperator(operator, channels, len(fitted.axes), config.context)
     from apps.pde.models.axial_operator import AxialOperator
 
     sizes = replace(model.axial_operator, parameters=parameters, constants=constants)
@@ -42,7 +43,7 @@ def _plain(config: Config) -> nn.Module:
 def has_mask(config: ModelConfig) -> bool:
     """Whether the model can do without values that are missing."""
     if config.name == "mesh_operator":
-        return False
+        return True
     return config.morph.mask_channel if config.name == "morph" else config.axial_operator.mask_channel
 
 

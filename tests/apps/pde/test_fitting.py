@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,8 +69,17 @@ def test_parameters_and_constants_are_scaled(simulation, cases):
         fit(cases(3), read, Config(parameters=("Re",)))
 
 
-def test_several_data_sets_are_not_held_to_one_kind(cases):
-    assert fit([*cases(2, "a"), *cases(2, "b")], lambda case: pytest.fail("read"), Config()) == Fitted()
+def test_data_sets_of_several_kinds_are_not_held_to_one(simulation, cases):
+    every = [*cases(2, "a"), *cases(2, "b")]
+
+    def read(case, other="p"):
+        name = other if case.dataset == "b" else "u"
+        return simulation(np.random.default_rng(0).normal(size=(3, 1, 8)), [Field(name, (name,))])
+
+    assert fit(every, read, Config()) == Fitted()
+    assert fit(every, lambda case: read(case, "u"), Config()).fields == (Field("u", ("u",)),)
+    with pytest.raises(BadInput, match="fields: found p, expected u"):
+        fit([replace(case, dataset="") for case in every], read, Config())
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,8 @@ def test_an_unknown_layout_is_told_at_reading_with_what_is_there(tmp_path: Path)
 
 
 def test_folders_give_split_and_data_set(tmp_path: Path) -> None:
-    for at, place in enumerate(("Train", "VALIDATION", "val", "valid", "test", "other", "data", "data/train")):
+    places = ("Train", "VALIDATION", "val", "valid", "test", "other", "data", "data/train", "train/run_0001")
+    for at, place in enumerate(places):
         pdebench(tmp_path / "set" / place / f"f{at}.h5")
     found = {case.id: (case.split, case.dataset) for case in find(tmp_path)}
     assert found == {
@@ -95,9 +96,10 @@ def test_folders_give_split_and_data_set(tmp_path: Path) -> None:
         "f2": ("val", "set"),
         "f3": ("val", "set"),
         "f4": ("test", "set"),
-        "f5": ("", "set/other"),
-        "f6": ("", "set/data"),
+        "f5": ("", ""),
+        "f6": ("", ""),
         "f7": ("train", "set"),
+        "f8": ("train", "set"),
     }
     assert {case.dataset for case in find(tmp_path / "set" / "test")} == {""}
 

@@ -67,9 +67,18 @@ def load(name: str, overrides: list[str] | None = None) -> Model:
         module.load_state_dict(weights(folder), strict=True, assign=True)
     except RuntimeError as error:
         raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
-    # Channels last is the layout that convolutions are fastest in, on CPUs and GPUs alike.
-    module = module.to(memory_format=torch.channels_last).to("cuda" if torch.cuda.is_available() else "cpu")
+    module = channels_last(module).to("cuda" if torch.cuda.is_available() else "cpu")
     return Model(name, folder, sha256(folder), app, module.eval())
+
+
+def channels_last(module: "nn.Module") -> "nn.Module":
+    """The module with its two-dimensional convolutions in the layout that is fastest, on CPUs and GPUs alike."""
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.Conv2d | torch.nn.ConvTranspose2d):
+            part.to(memory_format=torch.channels_last)
+    return module
 
 
 def weights(folder: Path) -> "Mapping[str, Tensor]":

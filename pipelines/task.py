@@ -15,6 +15,7 @@ from data_adapters.base import Case
 from pipelines.config import TrainConfig
 from pipelines.console import Progress
 from pipelines.find import UsageError
+from pipelines.model_folder import channels_last
 from pipelines.track import Tracker
 
 log = logging.getLogger("transect")
@@ -36,7 +37,7 @@ class Task(lightning.LightningModule):
     ) -> None:
         super().__init__()
         self.app, self.settings, self.validation, self.tracker = app, settings, validation, tracker
-        self.model: nn.Module = model.to(memory_format=torch.channels_last)
+        self.model: nn.Module = channels_last(model)
         self.losses: list[Tensor] = []
         self.measures: list[dict[str, Any]] = []
         self.summary: dict[str, float] = {}

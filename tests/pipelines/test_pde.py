@@ -21,6 +21,7 @@ from pipelines import model_folder
 SMALL = [
     *("--model.axial_operator.channels", "8", "--model.axial_operator.dim", "16", "--model.axial_operator.depth", "1"),
     *("--model.axial_operator.blocks", "1", "--train.precision", "fp32", "--train.batch_size", "8"),
+    *("--pictures", "none"),
 ]
 TINY_MORPH = MorphConfig(dim=32, heads=4, depth=1, mlp=32, patch=4, fusion_heads=4, max_patches=16)
 
@@ -183,6 +184,7 @@ def test_weights_are_tuned_at_a_level_on_data_sets_of_different_kinds(published,
                 for axis, length in (("x", 8), ("y", 12), ("t", 4)):
                     file[f"{axis}-coordinate"] = np.arange(length, dtype=np.float32)
     settings = ("--lora.level", "1", "--train.epochs", "1", "--train.precision", "fp32", "--steps_per_epoch", "6")
+    settings += ("--pictures", "none")
     lines = said(command("train", "pde", "--data", data, "--from", published, *settings))
     before, after = (load_file(Path(folder) / "model.safetensors") for folder in (published, lines["model"]))
     kept = {name: tensor for name, tensor in after.items() if name.endswith("original")}

@@ -56,7 +56,7 @@ class App(ABC, Generic[Sample, Prediction]):
 
         The order follows from `seed` and the epoch, which `set_epoch` of its `sampler` tells.
         """
-        order = DistributedSampler(examples, num_replicas=1, rank=0, seed=seed)
+        order: DistributedSampler[Any] = DistributedSampler(examples, num_replicas=1, rank=0, seed=seed)
         return BatchSampler(order, size, drop_last=len(order) > size)
 
     @abstractmethod

@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -86,7 +87,9 @@ def save_pictures(pictures: dict[str, np.ndarray], folder: Path) -> list[str]:
         folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
         frames = [Image.fromarray(frame) for frame in (picture if picture.ndim == 4 else picture[None])]
-        moving = {"save_all": True, "append_images": frames[1:], "duration": FRAME_MS} if len(frames) > 1 else {}
+        moving: dict[str, Any] = {}
+        if len(frames) > 1:
+            moving = {"save_all": True, "append_images": frames[1:], "duration": FRAME_MS}
         # Level 1: the best compression would take longer than the rest of a small case.
         frames[0].save(folder / f"{safe_name(name)}.png", compress_level=1, **moving)
     return [safe_name(name) for name in pictures]

@@ -194,15 +194,12 @@ def _pictures(folder: Path, place: tuple[str, ...], names: Sequence[str]) -> lis
 
 def _metrics(metrics: Mapping[str, Any]) -> list[Metric]:
     intervals, summary = metrics.get("intervals") or {}, metrics.get("summary") or {}
-    return [
-        Metric(
-            name,
-            float(summary[name]),
-            *intervals.get(name, (None, None)),
-            tuple((baseline, float(summary[other])) for baseline, other in others.items()),
-        )
-        for name, others in with_baselines(summary).items()
-    ]
+    made = []
+    for name, others in with_baselines(summary).items():
+        low, high = intervals.get(name, (None, None))
+        baselines = tuple((baseline, float(summary[other])) for baseline, other in others.items())
+        made.append(Metric(name, float(summary[name]), low, high, baselines))
+    return made
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,7 +56,8 @@ def sum_shells(values: NDArray[np.float64], shell: NDArray[np.intp], count: int)
     inside = shell.ravel() < count
     rows = values.reshape(-1, shell.size)[:, inside]
     index = np.arange(len(rows))[:, None] * count + shell.ravel()[inside]
-    return np.bincount(index.ravel(), rows.ravel(), len(rows) * count).reshape(*leading, count)
+    sums: Any = np.bincount(index.ravel(), rows.ravel(), len(rows) * count)
+    return sums.reshape(*leading, count)
 
 
 def _shells(axes: Sequence[Axis]) -> tuple[NDArray[np.intp], int]:

@@ -126,7 +126,7 @@ def surroundings(simulation: Simulation, valid: NDArray[np.bool_], config: Confi
     if simulation.mesh is None:
         found["boundary"] = torch.tensor([[CONDITIONS.index(end) for end in ends] for ends in simulation.boundary])
     else:
-        found["points"] = torch.from_numpy(simulation.mesh.points.astype(np.float32))
+        found["points"] = torch.from_numpy(simulation.mesh.points)
     if config.parameters:
         values = [parameter_of(simulation, name, frame) for name in config.parameters]
         found["parameters"] = torch.tensor(values, dtype=torch.float32)

@@ -23,7 +23,7 @@ SIGNED_FROM = 0.1
 """The smaller of the largest positive and negative value, as a share of the larger, from which a field is signed."""
 
 # No pyplot: it would keep figures, and choose a window system by itself.
-_STYLE = {"font.size": 11, "axes.titlesize": 12, "axes.linewidth": 0.8, "savefig.dpi": DPI, "path.simplify": True}
+_STYLE: Any = {"font.size": 11, "axes.titlesize": 12, "axes.linewidth": 0.8, "savefig.dpi": DPI, "path.simplify": True}
 
 Picture = NDArray[np.uint8]
 
@@ -150,7 +150,7 @@ def paint_grid(
     edges = _edges(columns.values), _edges(rows.values)
     mesh = panel.pcolormesh(*edges, np.ma.masked_invalid(values), **colours.shown())
     if lost.any():
-        black = np.ma.masked_array(np.ones(values.shape), ~lost)
+        black: Any = np.ma.masked_array(np.ones(values.shape), ~lost)
         panel.pcolormesh(*edges, black, cmap=ListedColormap([NOT_FINITE]))
     panel.set_xlabel(label(columns.name, columns.units))
     panel.set_ylabel(label(rows.name, rows.units))
@@ -175,13 +175,16 @@ def paint_mesh(
 
     Returns a function that replaces the values.
     """
+    from matplotlib.tri import Triangulation
+
     spans = np.ptp(mesh.points, axis=0)
     across, up = sorted(np.argsort(spans, kind="stable")[-2:])
     x, y = mesh.points[:, across], mesh.points[:, up]
     triangles = _triangles(mesh) if len(spans) == 2 or spans.min() == 0 else np.empty((0, 3), np.int64)
     known = np.ma.masked_invalid(values)
+    shown: Any
     if len(triangles):
-        shown = panel.tripcolor(x, y, triangles, known, shading="gouraud", **colours.shown())
+        shown = panel.tripcolor(Triangulation(x, y, triangles), known, shading="gouraud", **colours.shown())
     else:
         shown = panel.scatter(x, y, 8, known, linewidths=0, plotnonfinite=True, **colours.shown())
         panel.set_facecolor("#f0f0f0")
@@ -204,7 +207,7 @@ def colour_bar(panel: "Axes", name: str, colours: Colours, values: NDArray[np.fl
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     ends = extend[(low < colours.low, high > colours.high)]
     beside = panel.inset_axes((1.03, 0, 0.035, 1))
-    bar = panel.figure.colorbar(panel.collections[0], cax=beside, extend=ends, extendfrac=0.03)
+    bar: Any = panel.figure.colorbar(panel.collections[0], cax=beside, extend=ends, extendfrac=0.03)
     bar.set_label(name)
     bar.formatter.set_powerlimits((-3, 4))
 

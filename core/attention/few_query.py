@@ -18,9 +18,9 @@ class FewQueryAttention(nn.Module):
     The key's bias shifts all scores of a query alike and drops out. Cost `2 heads Q N dim` multiply-adds for Q queries
     and N tokens, where projecting every token takes `2 N dim^2`: cheaper while `heads Q < dim`.
 
-    A query that a batch of few tokens each shares is absorbed once. The keys it sees are then the scores, of one feature
-    a head, and the values are projected as usual, `N dim (heads Q + dim)`. One token alone is read whole whatever the
-    query: it is projected to a value and no more.
+    A query that a batch of few tokens each shares is absorbed once. The keys it sees are then the scores, of one
+    feature a head, and the values are projected as usual, `N dim (heads Q + dim)`. One token alone is read whole
+    whatever the query: it is projected to a value and no more.
 
     The parameters are those of `torch.nn.MultiheadAttention` (packed in the order query, key, value), and so are the
     results up to rounding.

@@ -79,5 +79,5 @@ class ContinuousRelativeBias(nn.Module):
         offset = offset.to(self.out.weight.dtype)
         spaced = offset.sign() * offset.abs().log1p()
         # Every offset once, then along rows of one head as above.
-        by_offset = self.out(F.gelu(self.hidden(spaced[:, None]))).T.contiguous()
+        by_offset: Tensor = self.out(F.gelu(self.hidden(spaced[:, None]))).T.contiguous()
         return by_offset.index_select(1, row.flatten()).view(-1, length, length)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import cast
 
 import torch
 import torch.nn.functional as F
@@ -60,7 +61,8 @@ class ComponentConvolution(nn.Module):
             h = h.flatten(0, 1)
         h = F.leaky_relu(h, NEGATIVE_SLOPE, inplace=True)
         for convolution in self.convolutions[1:]:
-            h = F.leaky_relu(self._convolve(h, convolution.weight, boundary), NEGATIVE_SLOPE, inplace=True)
+            weight = cast(nn.Conv3d, convolution).weight
+            h = F.leaky_relu(self._convolve(h, weight, boundary), NEGATIVE_SLOPE, inplace=True)
         return h.view(batch, fields, -1, *grid)
 
     def _convolve(self, x: Tensor, kernel: Tensor, boundary: Sequence[Ends]) -> Tensor:

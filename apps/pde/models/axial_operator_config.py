@@ -29,8 +29,9 @@ class AxialOperatorConfig:
             tokens, where that is the cheaper one. A model is another function on either side of that: train it on the
             side where it will be used.
         mask_channel: Tell the convolutions which cells have no value.
-        parameters: Number of the equation's parameters, which scale and shift the channels of every block.
-        constants: Number of constants in space that the convolutions see beside the states.
+        parameters: Number of the equation's parameters, which scale and shift the channels of every block; the app
+            counts those that it names.
+        constants: Number of constants in space that the convolutions see beside the states; counted by the app.
     """
 
     channels: int = 32

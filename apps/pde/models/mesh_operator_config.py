@@ -23,8 +23,8 @@ class MeshOperatorConfig:
         width: Width of the MLP at each point.
         latent: Sizes of the axial operator on the latent grid; of its counts of parameters and constants those of here
             are taken.
-        parameters: Number of the equation's parameters.
-        constants: Number of constants in space that each point knows beside the states.
+        parameters: Number of the equation's parameters; the app counts those that it names.
+        constants: Number of constants in space that each point knows beside the states; counted by the app.
     """
 
     grid: int = 20

@@ -42,8 +42,9 @@ class MorphConfig:
             by each axis's condition: periodically, mirrored at a wall, or with the last value where it is open.
         field_embedding: Tell the fields apart by a learned vector each; without, their order changes nothing.
         mask_channel: Tell the stem which cells have no value.
-        parameters: Number of the equation's parameters that scale and shift the tokens of every block.
-        constants: Number of constants in space that the stem sees.
+        parameters: Number of the equation's parameters that scale and shift the tokens of every block; the app counts
+            those that it names.
+        constants: Number of constants in space that the stem sees; counted by the app.
     """
 
     filters: int = 8

@@ -32,7 +32,12 @@ class Model:
     @property
     def source(self) -> str:
         """What results say of their origin: the program with its version, the app, and the hash of the model."""
-        return f"Transect {version('transect')}, {app_of(self.folder)}, model SHA-256 {self.sha256}"
+        return f"Transect {version('transect')}, {self.app_name}, model SHA-256 {self.sha256}"
+
+    @property
+    def app_name(self) -> str:
+        """The name of the app, which is that of its folder."""
+        return type(self.app).__module__.split(".")[1]
 
 
 def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module", card: str) -> None:

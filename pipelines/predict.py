@@ -78,7 +78,7 @@ def predict(
 def _identity(model: model_folder.Model, kind: str) -> dict[str, object]:
     return {
         "kind": kind,
-        "app": type(model.app).__module__.split(".")[1],
+        "app": model.app_name,
         "model": model.name,
         "model_sha256": model.sha256,
         "settings": asdict(model.app.config),

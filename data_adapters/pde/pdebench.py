@@ -29,11 +29,8 @@ ARRAYS = ("tensor", "density", "pressure", "Vx", "Vy", "Vz")
 
 VELOCITIES = (("Vx", "Vy", "Vz"), ("velocity_x", "velocity_y", "velocity_z"))
 
-MOST_MEMBERS = 1_000_000
-"""More trajectories than this in one file are a mistake in it."""
-
-MOST_CHANNELS = 1000
-"""More channels than this are an array whose last axis is another one."""
+MOST_MEMBERS, MOST_CHANNELS = 1_000_000, 1000
+"""More trajectories in one file are a mistake in it, more channels an array whose last axis is another one."""
 
 BOUNDARIES: tuple[tuple[str, Boundary], ...] = (
     ("periodic", "periodic"),

@@ -73,7 +73,7 @@ def test_data_sets_of_several_kinds_are_not_held_to_one(simulation, cases):
     every = [*cases(2, "a"), *cases(2, "b")]
 
     def read(case, other="p"):
-        name = other if case.dataset == "b" else "u"
+        name = other if case.id.startswith("b") else "u"
         return simulation(np.random.default_rng(0).normal(size=(3, 1, 8)), [Field(name, (name,))])
 
     assert fit(every, read, Config()) == Fitted()

@@ -140,12 +140,16 @@ def test_identifiers_are_unique_and_safe(tmp_path: Path) -> None:
 
 
 def test_files_may_be_given_one_by_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first, second = pdebench(tmp_path / "p" / "a.h5"), pdebench(tmp_path / "q" / "a.h5", 2)
+    first, second = (pdebench(tmp_path / name / "test" / "a.h5", count) for name, count in (("p", 1), ("q", 2)))
     assert [case.id for case in find(first)] == ["a"]
-    assert [case.id for case in find(second, first)] == ["q-a-0", "q-a-1", "p-a"]
+    assert [case.id for case in find(second, first)] == ["q_test-a-0", "q_test-a-1", "p_test-a"]
     monkeypatch.chdir(tmp_path)
-    assert find(Path("p/a.h5"), second)[0].files == ("p/a.h5",)
-    assert [case.dataset for case in find(Path("p/a.h5"), second)] == ["p", "q", "q"]
+    assert find(Path("p/test/a.h5"), second)[0].files == ("p/test/a.h5",)
+    assert [case.dataset for case in find(Path("p/test/a.h5"), second)] == ["p", "q", "q"]
+    gone = find(tmp_path / "gone.h5", second)
+    assert [(case.id, case.layout) for case in gone][:1] == [("gone", "")]
+    with pytest.raises(BadInput, match="gone.h5: file: found no such file"):
+        open_simulation(gone[0], ReadConfig())
 
 
 def test_a_zarr_store_is_one_file(tmp_path: Path) -> None:

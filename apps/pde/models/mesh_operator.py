@@ -1,16 +1,20 @@
 """The mesh operator: from an unstructured mesh to a latent grid, an axial operator there, and back to the points."""
 
+import warnings
 from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn import MessagePassing
-from torch_geometric.utils import softmax
-
 from apps.pde.models.axial_operator import AxialOperator, shrunk
 from apps.pde.models.conditions import Conditions
 from apps.pde.models.mesh_operator_config import MeshOperatorConfig
 from apps.pde.models.neighbours import Edges, find_neighbourhoods
+
+with warnings.catch_warnings():
+    # It compiles some helpers in a way that torch deprecates, which says nothing to a user.
+    warnings.simplefilter("ignore", FutureWarning)
+    from torch_geometric.nn import MessagePassing
+    from torch_geometric.utils import softmax
 
 #: Width of the MLP of an offset.
 KERNEL_WIDTH = 16

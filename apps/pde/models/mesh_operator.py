@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+
 from apps.pde.models.axial_operator import AxialOperator, shrunk
 from apps.pde.models.conditions import Conditions
 from apps.pde.models.mesh_operator_config import MeshOperatorConfig

@@ -148,7 +148,7 @@ def test_files_may_be_given_one_by_one(tmp_path: Path, monkeypatch: pytest.Monke
     assert [case.dataset for case in find(Path("p/test/a.h5"), second)] == ["p", "q", "q"]
     gone = find(tmp_path / "gone.h5", second)
     assert [(case.id, case.layout) for case in gone][:1] == [("gone", "")]
-    with pytest.raises(BadInput, match="gone.h5: file: found no such file"):
+    with pytest.raises(BadInput, match=r"gone\.h5: file: found no such file"):
         open_simulation(gone[0], ReadConfig())
 
 

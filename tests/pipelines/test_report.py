@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.report import OPEN_CASES, duration, label, number, write_report
+from pipelines.report import OPEN_CASES, duration, label, number, with_baselines, write_report
 
 HOSTILE = '"><img src=x onerror=hacked()><script>hacked()<'
 LAYERS = ("before", "after", "score", "change")
@@ -267,3 +267,36 @@ def test_names_and_durations_read_as_people_write_them() -> None:
     assert {name: label(name) for name in names} == names
     times = {0.04: "0.0 s", 59.94: "59.9 s", 187.2: "3 min 7 s", 7265: "2 h 1 min", None: "\N{EN DASH}"}
     assert {seconds: duration(seconds).replace("\u202f", " ") for seconds in times} == times
+
+
+def test_a_metric_called_after_another_is_its_baseline():
+    names = [
+        "skill",
+        "nrmse",
+        "time_to_failure_steps",
+        "persistence_nrmse",
+        "vote_nrmse",
+        "persistence_time_to_failure_steps",
+    ]
+    assert with_baselines(names) == {
+        "skill": {},
+        "nrmse": {"persistence": "persistence_nrmse", "vote": "vote_nrmse"},
+        "time_to_failure_steps": {"persistence": "persistence_time_to_failure_steps"},
+    }
+
+
+def test_baselines_and_charts_stand_with_the_metrics(tmp_path):
+    (tmp_path / "charts").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "charts" / "rollout_error.png")
+    metrics = {
+        "summary": {"nrmse": 0.25, "persistence_nrmse": 1.5},
+        "intervals": {"nrmse": [0.2, 0.3]},
+        "cases": 2,
+        "charts": ["rollout_error", "../../outside", "gone"],
+    }
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    page = write_report(tmp_path).read_text(encoding="utf-8")
+    assert re.findall(r'<figure><img src="([^"]+)" width="30" height="20"', page) == ["charts/rollout_error.png"]
+    (row,) = re.findall(r'<th scope="row">nRMSE</th>(.*?)</tr>', page, re.DOTALL)
+    assert re.findall(r"[\d.]+", re.sub("<[^>]*>", " ", row)) == ["0.250", "0.200", "0.300", "1.500"]
+    assert "Persistence nRMSE" not in page

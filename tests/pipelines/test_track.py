@@ -1,20 +1,23 @@
-"""Pictures of attention in a real store."""
+"""Pictures in a real store: of attention, of validation, and those that move."""
 
 from pathlib import Path
 
+import lightning.pytorch as lightning
 import mlflow
 import numpy as np
 import pytest
 import torch
 from mlflow import MlflowClient
-from PIL import Image
+from PIL import Image, ImageSequence
 from torch import nn
 
 from core.attention import AxialAttention
 from core.inspect import attention_pictures, record
 from pipelines import config
 from pipelines.find import UsageError, app_class
-from pipelines.track import log_pictures, use_experiment
+from pipelines.predict_case import save_pictures
+from pipelines.task import Task
+from pipelines.track import Tracker, log_pictures, use_experiment
 from pipelines.train import show_attention
 
 
@@ -45,3 +48,39 @@ def test_training_shows_what_a_model_attends_to_in_one_example(workplace, tmp_pa
 def test_a_run_that_is_not_there_is_named(workplace):
     with pytest.raises(UsageError, match="run nowhere: not found"):
         log_pictures("nowhere", {})
+
+
+def moving_picture() -> np.ndarray:
+    """Five frames of 6 x 8 pixels, each of one grey."""
+    return np.full((5, 6, 8, 3), 20, np.uint8) * np.arange(1, 6, dtype=np.uint8)[:, None, None, None]
+
+
+def test_moving_pictures_are_files_of_all_their_frames(workplace, tmp_path):
+    tracker = Tracker("animation")
+    still = np.full((6, 8, 3), 7, np.uint8)
+    tracker.pictures("validation/case", {"still": still, "film": moving_picture()}, step=3)
+    tracker.finish("FINISHED")
+    (tmp_path / "out").mkdir()
+    assert save_pictures({"still": still, "film": moving_picture()}, tmp_path / "out") == ["still", "film"]
+    logged = mlflow.artifacts.download_artifacts(run_id=tracker.run_id, dst_path=str(tmp_path / "run"))
+    (gif,) = Path(logged).rglob("*.gif")
+    assert gif.name == "film_0003.gif"
+    for path in (gif, tmp_path / "out" / "film.png"):
+        with Image.open(path) as film:
+            greys = [np.asarray(frame.convert("RGB"))[0, 0, 0] for frame in ImageSequence.Iterator(film)]
+        assert greys == [20, 40, 60, 80, 100]
+    shown = [np.asarray(Image.open(path).convert("RGB")) for path in Path(logged).rglob("*.png")]
+    assert any(np.array_equal(picture, still) for picture in shown)
+
+
+def test_epochs_are_pictured_ever_more_rarely_and_the_last_one_is():
+    app = app_class("change_detection")(config.load("change_detection", None, []))
+    settings = config.TrainConfig(epochs=20)
+    task = Task(app, nn.Identity(), settings, [], tracker=None)
+    task.trainer = trainer = lightning.Trainer(logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    pictured = []
+    for epoch in range(20):
+        trainer.fit_loop.epoch_progress.current.completed = epoch
+        if task._is_pictured:
+            pictured.append(epoch + 1)
+    assert pictured == [1, 2, 4, 8, 16, 20]

@@ -34,7 +34,6 @@ from data_adapters.pde.simulation import Simulation, Trajectory
 class PreviewedRollout(Rollout):
     """A rollout that gathers its own pictures and measures while it is drained."""
 
-    first: int = field(kw_only=True)
     valid: NDArray[np.bool_] = field(kw_only=True)
     preview: Preview = field(kw_only=True)
     measures: list[Measures] = field(default_factory=list, kw_only=True)
@@ -126,7 +125,6 @@ class PDE(App[Simulation, PreviewedRollout]):
             blocks=blocks(),
             context=context,
             format=config.format,
-            first=first,
             valid=valid,
             preview=Preview(sample, times, np.where(valid, frames[-1], np.float32(np.nan))),
         )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from apps.change_detection.config import CDMaskFormerConfig
 from apps.change_detection.models.cdmaskformer import CDMaskFormer, change_score
 from apps.change_detection.models.change_extractor import ChangeExtractor
 from apps.change_detection.models.mask_decoder import AxialCrossLayer, MaskPrediction, axial_keys
+from apps.published import Comparison, compared
 from core.attention import MultiScaleDeformableAttention, SceneAxialCrossAttention, SqueezeAxialAttention
 
 # Tolerances relative to the largest magnitude of a quantity. In fp32 the whole model differs by about 3e-6 of it from
@@ -21,14 +22,6 @@ PART, MODEL, SCORE = 1e-5, 5e-5, 1e-4
 
 
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
-
-
-class Comparison(NamedTuple):
-    """The largest absolute error of a quantity, and what it may be."""
-
-    quantity: str
-    error: float
-    tolerance: float
 
 
 def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
@@ -44,12 +37,7 @@ def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
 
 
 def _compared(quantity: str, ours: Tensor, reference: Tensor, relative: float) -> Comparison:
-    if ours.shape != reference.shape:
-        raise ValueError(f"{quantity}: found shape {tuple(ours.shape)}, expected {tuple(reference.shape)}")
-    error = (ours.double() - reference.double()).abs().max().item()
-    tolerance = relative * reference.abs().max().item()
-    # A comparison with NaN on one side must fail, not vanish.
-    return Comparison(quantity, error if error == error else float("inf"), tolerance)
+    return compared(quantity, ours, reference, relative * reference.abs().max().item())
 
 
 def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,7 @@ from apps.pde.models.lora import SCALE, LowRank
 from apps.pde.models.morph import Block, Morph, interpolated
 from apps.pde.models.morph_config import MorphConfig
 from apps.pde.models.morph_embedding import ComponentConvolution, patch_shape, split_patches
-from apps.published import fill
+from apps.published import Comparison, compared, fill
 from core.attention import FewQueryAttention, SpaceTimeAxialAttention
 
 #: Absolute, and relative to the largest magnitude of a quantity where that is below one.
@@ -23,14 +23,6 @@ CANCELLED = 1e-4
 BLOCK = "transformer_blocks.0."
 #: Of the modules file, which does not tell them.
 HEADS, FUSION_HEADS = 4, 8
-
-
-class Comparison(NamedTuple):
-    """The largest error of a quantity, and what it may be."""
-
-    quantity: str
-    error: float
-    tolerance: float
 
 
 def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
@@ -48,12 +40,7 @@ def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
 
 
 def _compared(quantity: str, ours: Tensor, reference: Tensor) -> Comparison:
-    if ours.shape != reference.shape:
-        raise ValueError(f"{quantity}: found shape {tuple(ours.shape)}, expected {tuple(reference.shape)}")
-    error = (ours.double() - reference.double()).abs().max().item()
-    tolerance = TOLERANCE * min(1.0, reference.abs().max().item())
-    # A comparison with NaN on one side must fail, not vanish.
-    return Comparison(quantity, error if error == error else float("inf"), tolerance)
+    return compared(quantity, ours, reference, TOLERANCE * min(1.0, reference.abs().max().item()))
 
 
 def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from data_adapters.base import BadInput
+from data_adapters.base import SPLIT_FOLDERS, BadInput
 from data_adapters.change_detection.bands import complete, scenes_in
 from data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
 from data_adapters.change_detection.labels import LabelCoding
@@ -19,16 +19,6 @@ from data_adapters.change_detection.tables import pair_of, pairs_in_table
 
 DEEPEST = 3
 """How many folders below its root a data set may keep its images' folders."""
-
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,12 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_adapters.base import BadInput
+from data_adapters.base import SPLIT_FOLDERS, BadInput
 
 SUFFIXES = frozenset({".h5", ".hdf5", ".he5", ".nc", ".nc4", ".cdf", ".netcdf", ".vtu", ".pvd"})
 """Files that are looked at in a folder; what they hold is told from their content."""
 
 ZARR_MARKERS = (".zarray", ".zgroup", ".zmetadata", "zarr.json")
-
-SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
 
 
 def is_zarr(folder: Path) -> bool:
@@ -65,7 +55,7 @@ def split_and_dataset(file: Path, root: Path) -> tuple[str, str]:
     may as well be those of single runs: they name nothing. Both may be empty.
     """
     parts = file.parent.relative_to(root).parts
-    splits = [SPLITS.get(part.casefold(), "") for part in parts]
+    splits = [SPLIT_FOLDERS.get(part.casefold(), "") for part in parts]
     above = list(parts[: next((at for at, split in enumerate(splits) if split), 0)])
     if above and above[-1].casefold() == "data":
         above.pop()

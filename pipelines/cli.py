@@ -18,13 +18,20 @@ from pipelines.find import UsageError, app_names, app_summary, mechanisms
 if TYPE_CHECKING:
     from pipelines.predict_case import Outcome
 
-DONE, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
+DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit: 0 done, 1 some inputs or the run failed, 2 wrong usage, 130 or 143 a signal."""
     arguments, overrides = _parse(sys.argv[1:] if argv is None else argv)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    terminated = False
+
+    def terminate(*_: object) -> None:
+        nonlocal terminated
+        terminated = True
+        sys.exit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, terminate)
     from data_adapters.base import BadInput
 
     try:
@@ -39,6 +46,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         _complain(error, FAILED)
     except KeyboardInterrupt:
         _complain("interrupted", INTERRUPTED)
+    finally:
+        if terminated:
+            # A library may have lost the exit in a callback, or put an error or an exit of its own in its place.
+            sys.exit(TERMINATED)
     sys.exit(status)
 
 

@@ -60,11 +60,11 @@ def predict_case(
             write_json(folder / "done.json", done)
         return Outcome(case.id, "done", seconds)
     except Exception as error:
-        _raise_signal(error)
+        raise_signal(error)
         return Outcome(case.id, "failed", time.monotonic() - clock, one_line(error))
 
 
-def _raise_signal(error: BaseException) -> None:
+def raise_signal(error: BaseException) -> None:
     """Raise the signal that a library hid behind an error of its own, when its clean-up failed on the way out."""
     hidden = error.__context__
     while hidden is not None:

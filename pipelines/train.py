@@ -26,6 +26,7 @@ from pipelines import model_folder
 from pipelines.config import TrainConfig
 from pipelines.find import UsageError, app_class
 from pipelines.model_card import training_card
+from pipelines.predict_case import raise_signal
 from pipelines.pyfunc_model import log_model
 from pipelines.splits import with_splits
 from pipelines.task import ConsoleProgress, Task
@@ -87,7 +88,11 @@ def _tracked(app_name: str, run_id: str | None) -> Iterator[Tracker]:
     tracker = Tracker(app_name, run_id)
     status = "FAILED"
     try:
-        yield tracker
+        try:
+            yield tracker
+        except Exception as error:
+            raise_signal(error)
+            raise
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
         status = "KILLED"

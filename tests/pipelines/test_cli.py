@@ -132,3 +132,23 @@ def test_signals_end_a_command_with_their_own_status(command, tmp_path, number, 
     sender.join()
     assert (status, out) == (expected, "")
     assert len(err.splitlines()) <= 1
+
+
+@pytest.mark.parametrize("ending", ["raise SystemExit(0)", "raise ValueError('cleaning up failed')", "return 0"])
+def test_a_termination_is_told_whatever_a_library_makes_of_it(ending):
+    code = f"""
+import os, signal, time
+from pipelines import cli
+
+def loses_the_exit(arguments, overrides):
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(10)
+    except SystemExit:
+        {ending}
+
+cli._list = loses_the_exit
+cli.main(["list"])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 143, done.stderr

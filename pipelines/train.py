@@ -78,7 +78,7 @@ def resume(app_name: str, run_id: str) -> tuple[str, Path]:
     content = yaml.safe_load((folder / "training.yaml").read_text(encoding="utf-8"))
     settings = TrainConfig(**content["train"])
     app = app_class(app_name)(configs.load(app_name, None, [], base=content["app"]))
-    start = Path(content["start"]) if content["start"] else None
+    start = Path(content["start"]) if content.get("start") else None  # older runs do not tell
     with _tracked(app_name, run_id) as tracker:
         return run_id, _train(app_name, app, settings, _cases(app, content["data"], settings), tracker, folder, start)
 

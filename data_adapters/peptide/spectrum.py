@@ -1,0 +1,112 @@
+"""A tandem mass spectrum, the candidates proposed for it, and a file of both."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from data_adapters.peptide.peptide import CARBON_13, PROTON, Peptide
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """One spectrum of fragments.
+
+    `index` counts the spectra of its file from 0, whatever they are and whether or not they can be used; `scan` is its
+    scan number or "" and `title` its title or "". `precursor_mz` is in Th, `charge` above 0, `retention_time` in
+    seconds or NaN. `mz` (float64, Th, ascending) and `intensity` (float32, any unit) are its peaks. `label` is the
+    peptide that an annotated file gives. `problem` says why the spectrum cannot be used, or is ""; such a spectrum may
+    have charge 0, a precursor of NaN and no peaks.
+    """
+
+    index: int
+    scan: str
+    title: str
+    precursor_mz: float
+    charge: int
+    retention_time: float
+    mz: NDArray[np.float64]
+    intensity: NDArray[np.float32]
+    label: Peptide | None = None
+    problem: str = ""
+
+    @property
+    def precursor_mass(self) -> float:
+        """Mass of the neutral precursor, water included, Da."""
+        return (self.precursor_mz - PROTON) * self.charge
+
+    def mass_error_ppm(self, peptide: Peptide, isotopes: int = 0) -> float:
+        """Measured minus theoretical precursor mass, ppm of the latter, for the nearest of isotopes 0 to `isotopes`.
+
+        Isotope n says that the instrument picked the peak with n atoms of carbon 13.
+        """
+        errors = [self.precursor_mass - n * CARBON_13 - peptide.mass for n in range(isotopes + 1)]
+        return min(errors, key=abs) / peptide.mass * 1e6
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A peptide proposed for a spectrum, with the tools that proposed it and each one's own score (NaN for none).
+
+    `ranks` are its places in the lists of those tools, from 1.
+    """
+
+    peptide: Peptide
+    tools: tuple[str, ...]
+    scores: tuple[float, ...]
+    ranks: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A spectrum and its distinct candidates, in the order of the files that propose them."""
+
+    spectrum: Spectrum
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True)
+class Omission:
+    """Something in the inputs that was not used: a row of `omitted.csv`.
+
+    `file` and `line` (from 1, 0 where lines have no meaning) say where it stands, `spectrum` which spectrum it is about
+    ("index=7", or ""), `what` is one of the keys of `OMISSIONS`, and `detail` the rest of the story.
+    """
+
+    file: str
+    line: int
+    spectrum: str
+    what: str
+    detail: str
+
+
+OMISSIONS = {
+    "spectrum skipped": "a spectrum that cannot be used: no charge, no peaks, not MS2, malformed",
+    "no such spectrum": "a candidate whose spectrum is not in the file",
+    "precursor disagrees": "a candidate whose row tells another precursor than its spectrum has",
+    "unknown residue": "a candidate with a residue or modification of unknown mass",
+    "not a peptide": "a candidate that cannot be read, or an empty prediction",
+    "mass disagrees": "a candidate, used all the same, whose mass does not fit the precursor",
+    "unusual residue": "a candidate, used all the same, with a modification that models know by its mass alone",
+}
+"""What an `Omission` may be."""
+
+
+@dataclass
+class Run:
+    """The spectra of one file with their candidates, read anew by each call of `queries`.
+
+    `tools` are the names of the candidate files' tools, in order. `reference` is how results refer to a spectrum of
+    this file: "index" in MGF, "scan" in mzML and mzXML. `omissions` is filled while `queries` is drained, as is
+    `counts`, the number of rows, spectra and omissions of each kind; `joined` says how each tool's rows were matched.
+    """
+
+    source: str
+    reference: str
+    tools: tuple[str, ...]
+    queries: Callable[[], Iterator[Query]]
+    length: int = 0  # spectra, 0 where only reading tells
+    omissions: list[Omission] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+    joined: dict[str, str] = field(default_factory=dict)

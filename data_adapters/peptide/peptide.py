@@ -102,7 +102,7 @@ class Peptide:
 
     @cached_property
     def merged(self) -> str:
-        """The peptide in ProForma with leucine for isoleucine: equal where no spectrum could tell two peptides apart."""
+        """The peptide in ProForma with leucine for isoleucine: equal where no spectrum tells two peptides apart."""
         return "".join("L" + residue[1:] if residue[0] == "I" else residue for residue in self.residues)
 
     @cached_property

@@ -1,0 +1,1 @@
+"""Which peptide a tandem mass spectrum shows: reranking of what de novo tools propose, after RankNovo."""

@@ -1,0 +1,1 @@
+"""Models that rank the candidate peptides of a spectrum."""

@@ -1,0 +1,110 @@
+"""The reranker: candidates of one spectrum read it and each other, and each says how far off it is."""
+
+from typing import NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from apps.peptide.models.candidate_embedding import CandidateEmbedding
+from apps.peptide.models.reranker_config import RerankerConfig
+from apps.peptide.models.spectrum_encoder import SpectrumEncoder
+from apps.peptide.models.vocabulary import PAD
+from core.attention import AxialAttention, FoldedCrossAttention, TiedAttention
+
+
+class Deviations(NamedTuple):
+    """Predicted deviations from the true peptide, in units of 51.4238 Da.
+
+    `peptide` `(batch, candidates)` is that of whole candidates, from 0 for the true one upwards; `residue`
+    `(batch, candidates, columns)`, signed, of the prefix that ends at each token.
+    """
+
+    peptide: Tensor
+    residue: Tensor
+
+
+class CandidateLayer(nn.Module):
+    r"""Four blocks, each `x + Drop(f(LN(x)))`: along a candidate, across candidates, to the spectrum, and an MLP.
+
+    Attention along a candidate is tied: all candidates of a spectrum share its map. Across candidates it is taken at
+    each column by itself.
+
+    Shapes: `(batch, candidates, columns, dim)` in, the same out.
+    """
+
+    def __init__(self, config: RerankerConfig) -> None:
+        super().__init__()
+        dim, heads = config.dim, config.heads
+        self.padded_scale = config.row_scale == "padded"
+        self.row = TiedAttention(dim, heads, qkv_bias=True)
+        self.column = (
+            AxialAttention(dim, heads, axes=(0,), qkv_bias=True, dropout=config.dropout)
+            if config.column_attention
+            else None
+        )
+        self.cross = FoldedCrossAttention(dim, heads, qkv_bias=True)
+        self.fc1, self.fc2 = nn.Linear(dim, config.feedforward), nn.Linear(config.feedforward, dim)
+        self.row_norm, self.cross_norm, self.mlp_norm = (nn.LayerNorm(dim) for _ in range(3))
+        self.column_norm = nn.LayerNorm(dim) if config.column_attention else None
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
+        """Mix the tokens that `mask` `(batch, candidates, columns)` says are there."""
+        head_dim = x.shape[-1] // self.row.heads
+        scale = (head_dim * x.shape[1]) ** -0.5 if self.padded_scale else None
+        x = x + self.dropout(self.row(self.row_norm(x), mask, scale=scale))
+        if self.column is not None and self.column_norm is not None:
+            x = x + self.dropout(self.column(self.column_norm(x), mask))
+        x = x + self.dropout(self.cross(self.cross_norm(x), memory, memory_mask))
+        out: Tensor = x + self.dropout(self.fc2(self.dropout(F.gelu(self.fc1(self.mlp_norm(x))))))
+        return out
+
+
+class Reranker(nn.Module):
+    """Predicts the mass deviation of each candidate of a spectrum, and of each of its residues.
+
+    Equivariant under permutations of the candidates. With `row_scale="true_depth"` what a spectrum's candidates get
+    does not depend on the other spectra of the batch.
+
+    Source: "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing" (RankNovo, 2025).
+    """
+
+    def __init__(self, config: RerankerConfig, evidence_channels: int = 0) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = SpectrumEncoder(config)
+        self.embedding = CandidateEmbedding(config, evidence_channels)
+        self.layers = nn.ModuleList(CandidateLayer(config) for _ in range(config.layers))
+        self.norm = nn.LayerNorm(config.dim)
+        self.peptide_deviation = nn.Linear(config.dim, 1)
+        self.residue_deviation = nn.Linear(config.dim, 1)
+
+    def forward(
+        self,
+        peaks: Tensor,
+        precursor_mass: Tensor,
+        charge: Tensor,
+        tokens: Tensor,
+        masses: Tensor,
+        evidence: Tensor | None = None,
+    ) -> Deviations:
+        """Score candidates.
+
+        Args:
+            peaks: `(batch, peaks, 2)` float32, m/z in Th and intensity of norm 1 over the spectrum; zeros are padding.
+            precursor_mass: `(batch,)` float32, of the neutral precursor with water, Da.
+            charge: `(batch,)` int64.
+            tokens: `(batch, candidates, columns)` int64, the first column `START`; all `PAD` where there is none.
+            masses: `(batch, candidates, columns)` float64, Da, 0 for all that is no residue.
+            evidence: `(batch, candidates, columns, channels)` float32.
+        """
+        if self.config.peaks == "none":
+            peaks = peaks[:, :0]
+            evidence = None
+        memory, memory_mask = self.encoder(peaks, precursor_mass)
+        mask = tokens != PAD
+        x = self.embedding(tokens, masses, precursor_mass, charge, evidence)
+        for layer in self.layers:
+            x = layer(x, mask, memory, memory_mask)
+        x = self.norm(x)
+        return Deviations(self.peptide_deviation(x[:, :, 0]).squeeze(-1), self.residue_deviation(x).squeeze(-1))

@@ -1,0 +1,97 @@
+"""Which files hold spectra and which candidates, as their names and the folders they lie in tell."""
+
+import gzip
+import os
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import unquote
+
+from data_adapters.base import SPLIT_FOLDERS, BadInput
+
+SPECTRA = (".mgf", ".mzml", ".mzxml")
+CANDIDATES = (".mztab", ".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl")
+"""Endings of the files, in lower case; each may be followed by `.gz`."""
+
+METADATA = 1 << 16
+"""Bytes at the beginning of an mzTab that are searched for the names of its runs."""
+
+_LOCATION = re.compile(r"^MTD\tms_run\[\d+\]-location\t(\S[^\t\r\n]*)", re.MULTILINE)
+
+
+def ending(path: Path) -> str:
+    """The file's ending in lower case, that of the content where it is compressed."""
+    return Path(_name(path)).suffix.lower()
+
+
+def stem(path: Path) -> str:
+    """The file's name without its ending."""
+    return Path(_name(path)).stem
+
+
+def folders_below(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, list[Path], list[Path]]]:
+    """Every folder from `root` down with its files of spectra and of candidates, sorted; hidden ones are left out.
+
+    Raises:
+        BadInput: a folder cannot be listed.
+    """
+    try:
+        entries = [root / name for name in sorted(os.listdir(root)) if not name.startswith(".")]
+        here = root.resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(root, "folder", reason.lower(), "a folder that can be read") from error
+    if here in above:  # A symbolic link back to where we came from.
+        return
+    files = [path for path in entries if not path.is_dir()]
+    spectra, candidates = ([path for path in files if ending(path) in kinds] for kinds in (SPECTRA, CANDIDATES))
+    yield root, spectra, candidates
+    for path in entries:
+        if path.is_dir():
+            yield from folders_below(path, above | {here})
+
+
+def split_of(file: Path, root: Path) -> str:
+    """The split that the lowest of the folders between `root` and `file` names, or ""."""
+    named = [SPLIT_FOLDERS.get(part.casefold(), "") for part in file.parent.relative_to(root).parts]
+    return next((split for split in reversed(named) if split), "")
+
+
+def by_stem(spectra: list[Path]) -> dict[str, list[Path]]:
+    """The spectra files under their names without ending; the same run may be there in two formats."""
+    found: dict[str, list[Path]] = {}
+    for path in spectra:
+        found.setdefault(stem(path), []).append(path)
+    return found
+
+
+def spectra_of(candidates: Path, stems: dict[str, list[Path]]) -> list[Path]:
+    """The spectra files, of those that `by_stem` gave, that a candidate file belongs to; none where nothing tells.
+
+    Its name begins with theirs, followed by `.`, `_` or `-` (the longest such name counts), or it is an mzTab that
+    names them as its runs.
+    """
+    name = candidates.name
+    for end in range(len(name) - 1, 0, -1):
+        if name[end] in "._-" and name[:end] in stems:
+            return stems[name[:end]]
+    runs = dict.fromkeys(_runs(candidates)) if ending(candidates) == ".mztab" else {}
+    return [path for run in runs for path in stems.get(run, ())]
+
+
+def _runs(mztab: Path) -> Iterator[str]:
+    """The names without ending of the runs that an mzTab tells of."""
+    try:
+        with mztab.open("rb") as file:
+            compressed = file.read(2) == b"\x1f\x8b"
+        with gzip.open(mztab) if compressed else mztab.open("rb") as file:
+            text = file.read(METADATA).decode("utf-8", "replace")
+    except (OSError, EOFError, zlib.error):
+        return
+    for location in _LOCATION.findall(text):
+        yield stem(Path(re.split(r"[/\\]", unquote(location).strip())[-1]))
+
+
+def _name(path: Path) -> str:
+    return path.name[:-3] if path.name.lower().endswith(".gz") else path.name

@@ -1,0 +1,194 @@
+"""The runs of a folder, of a table, or of files given one by one."""
+
+import csv
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from data_adapters.base import BadInput
+from data_adapters.files import safe_name
+from data_adapters.peptide.folders import (
+    CANDIDATES,
+    SPECTRA,
+    by_stem,
+    ending,
+    folders_below,
+    spectra_of,
+    split_of,
+    stem,
+)
+from data_adapters.peptide.run_case import RunCase, part_of
+from data_adapters.peptide.spectra import read_labels
+
+LONGEST_ID = 120
+"""Identifiers become folder names, and file systems stop at 255 bytes with whatever is added around them."""
+
+SPLITS = ("train", "val", "test")
+KNOWN = f"spectra as {', '.join(SPECTRA)} and candidates as {', '.join(CANDIDATES)}, also with .gz"
+BY_NAME = "name it after its spectra file, as in run1.casanovo.mztab beside run1.mgf, or list both in a table"
+
+
+@dataclass
+class _Found:
+    """A spectra file, which may be missing, and its candidate files."""
+
+    spectra: Path
+    candidates: list[Path]
+    folder: str = ""
+    split: str = ""
+
+
+def find_runs(*inputs: str) -> list[RunCase]:
+    """The runs that `inputs` hold: one folder, one table, or the files of one or several runs in any order.
+
+    In a folder, searched to its bottom, every spectra file is a run. Its candidates are the files beside it that are
+    named after it (`run1.casanovo.mztab` and `run1_instanovo.csv` for `run1.mgf`), mzTab files that name it as their
+    run, and all others if it is the folder's only spectra file. Candidates without spectra are listed as a run whose
+    spectra are missing. Folders named train, val or test give the split. A table is a `.csv` with the columns
+    `spectra`, `candidates` (joined by `;`, or empty) and, if wanted, `split`; its paths are relative to it.
+
+    Raises:
+        BadInput: there is no such input, no spectra file, or a candidate file that belongs to none of several.
+    """
+    paths = [Path(text) for given in inputs for text in _separate(given)]
+    if not paths:
+        raise BadInput("inputs", "number", 0, f"one folder, one table, or files: {KNOWN}")
+    only = paths[0] if len(paths) == 1 else None
+    if only and not only.exists():
+        raise BadInput(only, "input", "nothing there", f"a folder, a table or a file: {KNOWN}")
+    if only and only.is_dir():
+        found = [*_in_folder(only)]
+        if not found:
+            raise BadInput(only, "runs", "no file of spectra or candidates", KNOWN)
+    elif only and ending(only) == ".csv":
+        found = [*_in_table(only)]
+    else:
+        found = _among(paths)
+    return _named(found)
+
+
+def divided(case: RunCase) -> list[RunCase]:
+    """The run in parts by peptide, those that none of its labels falls in left out; itself where it has no labels.
+
+    A peptide is in the same part in every run, and parts of one number and split are one group.
+    """
+    try:
+        parts = {part_of(label) for label in read_labels(case.spectra) if label}
+    except BadInput:  # It is read as a whole, and fails alone.
+        parts = set()
+    front = f"{case.split} " if case.split else ""
+    return [
+        replace(case, id=f"{case.id}-part{part:02d}", group=f"{front}part {part}", part=part) for part in sorted(parts)
+    ] or [case]
+
+
+def _separate(given: str) -> list[str]:
+    """Several files may stand in one input, joined by `;`."""
+    if os.path.exists(given):
+        return [given]
+    return [text.strip() for text in given.split(";") if text.strip()]
+
+
+def _in_folder(root: Path) -> Iterator[_Found]:
+    for folder, spectra, candidates in folders_below(root):
+        belonging: dict[Path, list[Path]] = {path: [] for path in spectra}
+        stems = by_stem(spectra)
+        for path in candidates:
+            owners = spectra_of(path, stems) or (spectra if len(spectra) == 1 else [_missing(path)])
+            for owner in owners:
+                belonging.setdefault(owner, []).append(path)
+        place = folder.relative_to(root).as_posix()
+        for path in sorted(belonging):
+            yield _Found(path, belonging[path], "" if place == "." else place, split_of(path, root))
+
+
+def _missing(candidates: Path) -> Path:
+    """The spectra file that a candidate file without one seems to have had."""
+    return candidates.with_name(f"{candidates.name.partition('.')[0]}.mgf")
+
+
+def _in_table(path: Path) -> Iterator[_Found]:
+    advice = "candidates are given together with their spectra file, or listed in a table with these columns"
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, skipinitialspace=True)
+            header = [(name or "").strip().lower() for name in rows.fieldnames or ()]
+            if not {"spectra", "candidates"} <= set(header) <= {"spectra", "candidates", "split"}:
+                found = ", ".join(header)[:200] or "none"
+                raise BadInput(path, "columns", found, "spectra, candidates and, if wanted, split", advice)
+            rows.fieldnames = header
+            runs = [_row(path, rows.line_num, row) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise BadInput(path, "table", reason, "a CSV in UTF-8 that can be read") from error
+    if not runs:
+        raise BadInput(path, "rows", "none", "a run in each row")
+    yield from runs
+
+
+def _row(path: Path, line: int, row: dict[str, str]) -> _Found:
+    if None in row or None in row.values():
+        raise BadInput(path, f"line {line}", "a wrong number of fields", f"{len(row.keys() - {None})} fields")
+    cells = {name: value.strip() for name, value in row.items()}
+    if not cells["spectra"]:
+        raise BadInput(path, f"line {line}, spectra", "nothing", "a file of spectra")
+    split = cells.get("split", "")
+    if split not in (*SPLITS, ""):
+        raise BadInput(path, f"line {line}, split", split, f"{', '.join(SPLITS)} or nothing")
+    spectra = path.parent / cells["spectra"]
+    candidates = [path.parent / text.strip() for text in cells["candidates"].split(";") if text.strip()]
+    return _Found(spectra, candidates, spectra.parent.name, split)
+
+
+def _among(paths: Sequence[Path]) -> list[_Found]:
+    """The runs of files that were given one by one."""
+    for path in paths:
+        if path.is_dir():
+            raise BadInput(path, "input", "a folder among several inputs", f"one folder alone, or files: {KNOWN}")
+    spectra = [path for path in dict.fromkeys(paths) if _holds_spectra(path)]
+    if not spectra:
+        raise BadInput(paths[0], "inputs", "no file of spectra", KNOWN, "give the spectra file as well")
+    belonging: dict[Path, list[Path]] = defaultdict(list)
+    stems = by_stem(spectra)
+    for path in dict.fromkeys(paths):
+        if path not in spectra:
+            owners = spectra if len(spectra) == 1 else spectra_of(path, stems)
+            if not owners:
+                raise BadInput(path, "spectra", f"none of {len(spectra)} files that it belongs to", "one", BY_NAME)
+            for owner in owners:
+                belonging[owner].append(path)
+    return [_Found(path, belonging[path], path.parent.name) for path in spectra]
+
+
+def _holds_spectra(path: Path) -> bool:
+    """Told from the name, and from the content where the name has no known ending."""
+    if ending(path) in (*SPECTRA, *CANDIDATES):
+        return ending(path) in SPECTRA
+    try:
+        with path.open("rb") as file:
+            head = file.read(1 << 14)
+    except OSError:
+        return False
+    return any(mark in head for mark in (b"BEGIN IONS", b"<mzML", b"<indexedmzML", b"<mzXML"))
+
+
+def _named(found: Sequence[_Found]) -> list[RunCase]:
+    """The runs, each with an identifier of its own that is safe for a folder."""
+    stems = Counter(stem(run.spectra).casefold() for run in found)
+    names = [
+        safe_name(f"{run.folder.replace('/', '_')}-{name}" if stems[name.casefold()] > 1 and run.folder else name)
+        for run, name in ((run, stem(run.spectra)) for run in found)
+    ]
+    crowded = Counter(name.casefold() for name in names)
+    cases = []
+    for number, (run, name) in enumerate(zip(found, names, strict=True)):
+        spectra, candidates = str(run.spectra), tuple(map(str, run.candidates))
+        if crowded[name.casefold()] > 1 or len(name) > LONGEST_ID:
+            same = sum(one.spectra == run.spectra for one in found[:number])
+            whole = "\0".join((spectra, *candidates, *([str(same)] if same else [])))
+            name = f"{name[:LONGEST_ID]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+        cases.append(RunCase(name, name, (spectra, *candidates), run.split, spectra, candidates))
+    return cases

@@ -1,0 +1,43 @@
+"""A case opened: its spectra with their candidates, one after the other."""
+
+from collections.abc import Iterator, Sequence
+
+from data_adapters.base import BadInput
+from data_adapters.peptide.candidate_files import open_all
+from data_adapters.peptide.candidate_row import CandidateFile
+from data_adapters.peptide.config import ReadConfig
+from data_adapters.peptide.join import CandidateStore
+from data_adapters.peptide.run_case import RunCase, part_of
+from data_adapters.peptide.spectra import read_spectra
+from data_adapters.peptide.spectra_files import KNOWN, format_of
+from data_adapters.peptide.spectrum import Query, Run
+
+
+def open_run(case: RunCase, config: ReadConfig) -> Run:
+    """The run of a case, of which nothing but the beginning of each file has been read.
+
+    Raises:
+        BadInput: a file cannot be read or is of no known kind. Draining `queries` raises it where a file turns out
+            damaged, or candidates do not belong to the spectra that they name.
+    """
+    reference = "index" if format_of(case.spectra) == "mgf" else "scan"
+    if next(read_spectra(case.spectra), None) is None:
+        raise BadInput(case.spectra, "spectra", "none above MS1", KNOWN)
+    files = open_all(case.candidates)
+    tools = tuple(tool.name for file in files for tool in file.tools)
+    run = Run(case.spectra, reference, tools, lambda: _queries(run, case, files, config))
+    return run
+
+
+def _queries(run: Run, case: RunCase, files: Sequence[CandidateFile], config: ReadConfig) -> Iterator[Query]:
+    for kept in (run.omissions, run.counts, run.joined):
+        kept.clear()
+    with CandidateStore(run, files, config) as store:
+        if files:
+            store.resolve(read_spectra(case.spectra))
+        for spectrum in read_spectra(case.spectra):
+            if case.part is None or (spectrum.label and part_of(spectrum.label) == case.part):
+                yield store.query(spectrum)
+            else:
+                store.skip(spectrum)
+        store.finish()

@@ -1,19 +1,23 @@
 """Spectra and their candidates as the tensors that the reranker reads."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from apps.peptide.config import Config
+from apps.peptide.evidence import CHANNELS, evidence
 from apps.peptide.models import vocabulary
+from apps.peptide.models.vocabulary import PAD
+from apps.peptide.peaks import model_peaks
 from data_adapters.peptide.peptide import Peptide
+from data_adapters.peptide.spectrum import Query, Spectrum
 
 
-@dataclass(frozen=True)
-class CandidateArrays:
+class CandidateArrays(NamedTuple):
     """The candidates of one spectrum as rows of a table.
 
     `tokens` (candidates, columns) int64 with a start token in front and, behind the end, gaps or padding; `masses`
@@ -37,6 +41,36 @@ def candidate_arrays(peptides: Sequence[Peptide], *, mask_gaps: bool) -> Candida
     return CandidateArrays(tokens, masses)
 
 
+def evidence_arrays(spectrum: Spectrum, peptides: Sequence[Peptide], config: Config) -> NDArray[np.float32]:
+    """What the spectrum shows of each peptide, `(candidates, columns, CHANNELS)` float32."""
+    read = config.read
+    found = [
+        evidence(spectrum, peptide, config.peaks.tolerance_ppm, read.isotopes, read.precursor_tolerance_ppm)
+        for peptide in peptides
+    ]
+    out = np.zeros((len(found), max(map(len, found)), CHANNELS), np.float32)
+    for row, one in enumerate(found):
+        out[row, : len(one)] = one
+    return out
+
+
+def batch_of(queries: Sequence[Query], config: Config) -> dict[str, Tensor]:
+    """Spectra with one candidate or more as a batch, padded to the largest among them."""
+    lists = [[candidate.peptide for candidate in query.candidates] for query in queries]
+    arrays = [candidate_arrays(peptides, mask_gaps=config.model.mask_gaps) for peptides in lists]
+    batch = {
+        "peaks": padded([model_peaks(query.spectrum, config.peaks) for query in queries]),
+        "precursor_mass": torch.tensor([query.spectrum.precursor_mass for query in queries], dtype=torch.float32),
+        "charge": torch.tensor([query.spectrum.charge for query in queries]),
+        "tokens": padded([one.tokens for one in arrays], PAD),
+        "masses": padded([one.masses for one in arrays]),
+    }
+    if config.model.evidence:
+        pairs = zip(queries, lists, strict=True)
+        batch["evidence"] = padded([evidence_arrays(query.spectrum, peptides, config) for query, peptides in pairs])
+    return batch
+
+
 def padded(arrays: Sequence[NDArray[np.generic]], fill: float = 0) -> Tensor:
     """Arrays of one rank, each filled up at the ends of its axes to the largest, as one tensor."""
     shape = tuple(max(array.shape[axis] for array in arrays) for axis in range(arrays[0].ndim))
@@ -44,3 +78,14 @@ def padded(arrays: Sequence[NDArray[np.generic]], fill: float = 0) -> Tensor:
     for index, array in enumerate(arrays):
         out[(index, *map(slice, array.shape))] = array
     return torch.from_numpy(out)
+
+
+def trimmed(batch: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A batch without the rows, columns and peaks that are padding in all of its spectra."""
+    there = batch["tokens"] != PAD
+    rows, columns = int(there.any(2).sum(1).max()), int(there.any(1).sum(1).max())
+    peaks = int((batch["peaks"].sum(2) != 0).sum(1).max())
+    cut: dict[str, tuple[int, ...]] = {"peaks": (peaks,), "peptide_deviation": (rows,)}
+    for name in ("tokens", "masses", "evidence", "residue_deviation"):
+        cut[name] = (rows, columns)
+    return {name: tensor[(slice(None), *map(slice, cut.get(name, ())))] for name, tensor in batch.items()}

@@ -9,7 +9,7 @@ class RerankerConfig:
     """Sizes of the reranker.
 
     Args:
-        dim: Width of all tokens, a multiple of 4 and of the heads.
+        dim: Width of all tokens, a multiple of 8 and of the heads.
         heads: Heads of every attention.
         feedforward: Width of the hidden layers.
         encoder_layers: Layers of the spectrum encoder.
@@ -27,13 +27,13 @@ class RerankerConfig:
         peaks: all reads the spectrum; none is the control that sees no spectrum but its precursor.
     """
 
-    dim: int = 512
-    heads: int = 8
-    feedforward: int = 1024
-    encoder_layers: int = 8
-    layers: int = 8
-    dropout: float = 0.3
-    max_length: int = 100
+    dim: int = 64
+    heads: int = 4
+    feedforward: int = 128
+    encoder_layers: int = 2
+    layers: int = 2
+    dropout: float = 0.1
+    max_length: int = 64
     max_charge: int = 10
     column_attention: bool = True
     row_scale: Literal["true_depth", "padded"] = "true_depth"

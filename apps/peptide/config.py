@@ -1,0 +1,103 @@
+"""Settings of the peptide app, free of torch so that the command line's help is quick."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from apps.peptide.calibration_config import Calibration
+from apps.peptide.models.reranker_config import RerankerConfig
+from data_adapters.peptide.config import PhantomConfig, ReadConfig
+
+Generate = Literal["missing", "always", "never"]
+
+
+@dataclass(frozen=True)
+class PeaksConfig:
+    """Which peaks the model reads.
+
+    Args:
+        count: Most intense peaks that are kept.
+        min_mz: Smallest m/z, Th.
+        max_mz: Largest m/z, Th.
+        remove_precursor: Peaks this close to the precursor, at any charge up to its own, are left out, Da.
+        tolerance_ppm: How far a peak may be from a fragment that explains it.
+    """
+
+    count: int = 100
+    min_mz: float = 50.5
+    max_mz: float = 4500.0
+    remove_precursor: float = 2.0
+    tolerance_ppm: float = 20.0
+
+    def __post_init__(self) -> None:
+        _require(self.count >= 1, "count", self.count, "1 or more")
+        _require(0 <= self.min_mz < self.max_mz, "min_mz", self.min_mz, f"0 or more and below max_mz = {self.max_mz}")
+        _require(self.remove_precursor >= 0, "remove_precursor", self.remove_precursor, "0 or more")
+        _require(self.tolerance_ppm > 0, "tolerance_ppm", self.tolerance_ppm, "above 0")
+
+
+@dataclass(frozen=True)
+class LossConfig:
+    """What training minimises, as a sum.
+
+    Args:
+        peptide: Weight of the Huber loss of each candidate's mass deviation.
+        residue: Weight of the Huber loss of each residue's mass deviation.
+        listwise: Weight of the cross entropy between the softmax of the predicted and of the true deviations of a
+            spectrum's candidates, with their signs turned.
+        temperature: Of the true deviations in that softmax, in units of 51.4238 Da.
+    """
+
+    peptide: float = 0.3
+    residue: float = 0.1
+    listwise: float = 1.0
+    temperature: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("peptide", "residue", "listwise"):
+            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        _require(self.peptide + self.listwise > 0, "peptide", self.peptide, "above 0 where listwise is 0")
+        _require(self.temperature > 0, "temperature", self.temperature, "above 0")
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of the peptide app.
+
+    Args:
+        read: How spectra and candidates are read.
+        phantom: What `transect phantom peptide` writes.
+        model: Sizes of the reranker.
+        peaks: Which peaks the model reads.
+        loss: What training minimises.
+        generate: Whether candidates are made from the spectrum itself, by the spectrum graph. missing does so for
+            spectra that no tool has a candidate for; always adds them to those of the tools.
+        generated: How many of them.
+        candidates: Candidates of each spectrum that are written.
+        fdr: False discovery rate, estimated from calibrated probabilities, up to which winners are marked as accepted.
+        spectra_per_batch: Spectra that are scored at once.
+        precision: Number format of prediction; auto takes bf16 where the hardware computes in it.
+        calibration: What turns scores into probabilities; chosen on validation.
+    """
+
+    read: ReadConfig = field(default_factory=ReadConfig)
+    phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    model: RerankerConfig = field(default_factory=RerankerConfig)
+    peaks: PeaksConfig = field(default_factory=PeaksConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    generate: Generate = "missing"
+    generated: int = 10
+    candidates: int = 1
+    fdr: float = 0.05
+    spectra_per_batch: int = 64
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    calibration: Calibration = field(default_factory=Calibration)
+
+    def __post_init__(self) -> None:
+        for name in ("generated", "candidates", "spectra_per_batch"):
+            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        _require(0 < self.fdr < 1, "fdr", self.fdr, "a share in (0, 1)")
+
+
+def _require(holds: bool, name: str, found: Any, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}: found {found!r}, expected {expected}")

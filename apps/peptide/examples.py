@@ -1,0 +1,118 @@
+"""Labelled spectra and their candidates as training examples."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from apps.peptide.batch import candidate_arrays, evidence_arrays
+from apps.peptide.candidates import with_generated
+from apps.peptide.config import Config
+from apps.peptide.distances import peptide_mass_deviation, residue_mass_deviations
+from apps.peptide.models.vocabulary import PAD
+from apps.peptide.peaks import model_peaks
+from data_adapters.base import BadInput
+from data_adapters.peptide.run_case import RunCase, part_of
+from data_adapters.peptide.spectrum import Query, Run
+
+KEPT_BYTES = 2**30
+"""Finished examples that are kept in memory; larger data sets are made anew each epoch."""
+
+
+class LabelledSpectra(Dataset[dict[str, Tensor]]):
+    """Every labelled spectrum of the cases that has a candidate, padded to the largest of the data set.
+
+    Spectra are held in memory, about 5 kB each. An example has the `peaks`, `precursor_mass` and `charge` of a
+    spectrum, the `tokens`, `masses` and `evidence` of its candidates, and how far these are from the label in units of
+    51.4238 Da: `peptide_deviation` `(candidates,)` and `residue_deviation` `(candidates, columns)`, zero at padding.
+
+    Raises:
+        BadInput: there is no labelled spectrum with candidates.
+    """
+
+    def __init__(self, cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: Config) -> None:
+        self.config = config
+        self.queries = _labelled(cases, read, config)
+        if not self.queries:
+            files = ", ".join(sorted({case.spectra for case in cases})[:3]) or "the data set"
+            found = "no labelled spectrum with candidates"
+            advice = "SEQ= in MGF is the label; candidates lie beside it or come from the spectra with generate missing"
+            raise BadInput(files, "spectra", found, "spectra with a label and candidates to train on", advice)
+        self.rows = max(len(query.candidates) for query in self.queries)
+        longest = max(len(c.peptide.residues) for query in self.queries for c in query.candidates)
+        self.columns = 1 + longest
+        self.kept: dict[int, dict[str, Tensor]] = {}
+        self.kept_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index in self.kept:
+            return self.kept[index]
+        example = self._example(self.queries[index])
+        size = sum(tensor.nbytes for tensor in example.values())
+        if self.kept_bytes + size <= KEPT_BYTES:
+            self.kept[index] = example
+            self.kept_bytes += size
+        return example
+
+    def _example(self, query: Query) -> dict[str, Tensor]:
+        spectrum, label = query.spectrum, query.spectrum.label
+        assert label is not None
+        peptides = [candidate.peptide for candidate in query.candidates]
+        tokens, masses = candidate_arrays(peptides, mask_gaps=self.config.model.mask_gaps)
+        residue = np.zeros(tokens.shape, np.float32)
+        for row, peptide in enumerate(peptides):
+            found = residue_mass_deviations(peptide.masses, label.masses)
+            residue[row, 1 : 1 + len(found)] = found
+        table = (self.rows, self.columns)
+        example = {
+            "peaks": _filled(model_peaks(spectrum, self.config.peaks), (self.config.peaks.count, 2)),
+            "precursor_mass": torch.tensor(spectrum.precursor_mass, dtype=torch.float32),
+            "charge": torch.tensor(spectrum.charge),
+            "tokens": _filled(tokens, table, PAD),
+            "masses": _filled(masses, table),
+            "peptide_deviation": _filled(
+                np.array([peptide_mass_deviation(p.masses, label.masses) for p in peptides], np.float32), (self.rows,)
+            ),
+            "residue_deviation": _filled(residue, table),
+        }
+        if self.config.model.evidence:
+            shown = evidence_arrays(spectrum, peptides, self.config)
+            example["evidence"] = _filled(shown, (*table, shown.shape[-1]))
+        return example
+
+
+def _labelled(cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: Config) -> list[Query]:
+    """The labelled spectra of all cases; the parts of a file are gathered in one reading of it."""
+    parts: dict[RunCase, set[int | None]] = {}
+    for case in cases:
+        whole = RunCase("", "", case.files, spectra=case.spectra, candidates=case.candidates)
+        parts.setdefault(whole, set()).add(case.part)
+    queries = []
+    for whole, wanted in parts.items():
+        for query in read(whole).queries():
+            label = query.spectrum.label
+            if label is None or query.spectrum.problem or not (None in wanted or part_of(label) in wanted):
+                continue
+            query = scorable(with_generated(query, config), config)
+            if query.candidates:
+                queries.append(query)
+    return queries
+
+
+def scorable(query: Query, config: Config) -> Query:
+    """`query` without the candidates that are too long for the model."""
+    fit = tuple(c for c in query.candidates if len(c.peptide.residues) < config.model.max_length)
+    return query if len(fit) == len(query.candidates) else replace(query, candidates=fit)
+
+
+def _filled(array: NDArray[np.generic], shape: tuple[int, ...], fill: float = 0) -> Tensor:
+    out = np.full(shape, fill, array.dtype)
+    out[tuple(map(slice, array.shape))] = array
+    return torch.from_numpy(out)

@@ -1,0 +1,77 @@
+"""Candidates scored in batches, spectrum after spectrum."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import nn
+
+from apps.peptide import calibration
+from apps.peptide.batch import batch_of, trimmed
+from apps.peptide.candidates import with_generated
+from apps.peptide.config import Config
+from apps.peptide.distances import GAP
+from apps.peptide.examples import scorable
+from apps.peptide.models.reranker import Deviations
+from core.precision import autocast
+from data_adapters.peptide.peptide import Peptide
+from data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
+from data_adapters.peptide.spectrum import Query, Spectrum
+
+BUFFERED = 16
+"""Batches that are sorted by size together, so that short candidates are not padded to long ones'."""
+
+
+def rank(model: nn.Module, queries: Iterator[Query], config: Config) -> Iterator[RankedSpectrum]:
+    """The spectra of `queries` in their order, each with its candidates in the order of the model's scores."""
+    while chunk := list(islice(queries, BUFFERED * config.spectra_per_batch)):
+        chunk = [scorable(with_generated(query, config), config) for query in chunk]
+        ranked: dict[int, RankedSpectrum] = {}
+        order = sorted((i for i, query in enumerate(chunk) if query.candidates), key=lambda i: _size(chunk[i]))
+        for start in range(0, len(order), config.spectra_per_batch):
+            places = order[start : start + config.spectra_per_batch]
+            ranked.update(zip(places, _ranked(model, [chunk[i] for i in places], config), strict=True))
+        for index, query in enumerate(chunk):
+            yield ranked.get(index, RankedSpectrum(query, ()))
+
+
+def _size(query: Query) -> int:
+    return max(len(candidate.peptide.residues) for candidate in query.candidates)
+
+
+def _ranked(model: nn.Module, queries: Sequence[Query], config: Config) -> list[RankedSpectrum]:
+    device = next(model.parameters()).device
+    batch = {name: tensor.to(device) for name, tensor in trimmed(batch_of(queries, config)).items()}
+    with torch.inference_mode(), autocast(config.precision, device):
+        found: Deviations = model(**batch)
+    peptide, residue = (tensor.float().cpu().numpy() for tensor in found)
+    return [_order(query, peptide[i], residue[i], config) for i, query in enumerate(queries)]
+
+
+def _order(query: Query, peptide: np.ndarray, residue: np.ndarray, config: Config) -> RankedSpectrum:
+    """The candidates by predicted deviation, the first of equals first."""
+    candidates = []
+    for row, candidate in enumerate(query.candidates):
+        length = len(candidate.peptide.residues)
+        error, fits = _precursor(query.spectrum, candidate.peptide, config)
+        candidates.append(
+            RankedCandidate(
+                candidate=candidate,
+                score=float(np.exp(-max(peptide[row], 0.0))),
+                deviation=float(peptide[row]) * GAP,
+                residue_scores=np.exp(-np.abs(residue[row, 1 : 1 + length])),
+                mass_error_ppm=error,
+                fits=fits,
+            )
+        )
+    candidates.sort(key=lambda one: one.deviation)
+    ranked = RankedSpectrum(query, tuple(candidates))
+    return replace(ranked, probability=calibration.probability(config.calibration, calibration.features(ranked)))
+
+
+def _precursor(spectrum: Spectrum, peptide: Peptide, config: Config) -> tuple[float, bool]:
+    """The error of the precursor's mass in ppm, and whether it is within tolerance."""
+    error = spectrum.mass_error_ppm(peptide, config.read.isotopes)
+    return error, abs(error) <= config.read.precursor_tolerance_ppm

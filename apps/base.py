@@ -29,6 +29,10 @@ class App(ABC, Generic[Sample, Prediction]):
     def __init__(self, config: Any) -> None:
         self.config = config
 
+    def divided(self, cases: Sequence[Case]) -> Sequence[Case]:
+        """The cases as training and evaluation take them: parts of those that a split may go through, no group cut."""
+        return cases
+
     def fitted(self, cases: Sequence[Case]) -> Self:
         """This app with whatever it takes from the training cases before a model is made, such as their statistics."""
         return self

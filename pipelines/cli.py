@@ -108,7 +108,7 @@ def _parser() -> argparse.ArgumentParser:
         "`transect train APP --print-config` shows them all with their meaning.",
     )
     added.add_argument("app", **apps)
-    added.add_argument("--data", metavar="DIR", help="the data set, in any layout the app reads")
+    added.add_argument("--data", nargs="+", metavar="DATA", help="the data set: a folder, table or files the app reads")
     added.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML")
     added.add_argument("--from", dest="start", metavar="MODEL", help="start from a model's weights and settings")
     added.add_argument("--resume", metavar="RUN_ID", help="go on with an interrupted run, with the settings it had")
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
 
     added = verb("evaluate", _evaluate, "score a model on labelled data, with intervals and a report", overriding)
     added.add_argument("model", **model)
-    added.add_argument("--data", required=True, metavar="DIR")
+    added.add_argument("--data", required=True, nargs="+", metavar="DATA", help="as train takes it")
     added.add_argument("--split", default="test", help="which split of the data set (default test)")
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for metrics, tables and report")
     added.add_argument("--overwrite", action="store_true", help="replace another model's results in --out")
@@ -196,7 +196,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
             print(text, end="")
             return DONE
         if not arguments.data:
-            raise UsageError("train: --data: found none, expected the folder of a data set")
+            raise UsageError("train: --data: found none, expected a data set")
         from pipelines.train import train
 
         run_id, folder = train(arguments.app, arguments.data, app_config, settings, start)

@@ -27,7 +27,7 @@ RESAMPLES = 1000
 
 
 def evaluate(
-    model_name: str, data: str, split: str, out: Path, overrides: Sequence[str] = (), overwrite: bool = False
+    model_name: str, data: Sequence[str], split: str, out: Path, overrides: Sequence[str] = (), overwrite: bool = False
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
     """Predict and measure the cases of `split`; returns the summary, 95 % intervals and one outcome a case.
 
@@ -39,7 +39,7 @@ def evaluate(
         BadInput: the data set holds no case.
     """
     model = model_folder.load(model_name, list(overrides))
-    cases = _of_split(model.app.adapter.cases(data), split, data)
+    cases = _of_split(model.app.divided(model.app.adapter.cases(*data)), split, " ".join(data))
     claim(out, model, "evaluate", overwrite)
     clock, started = time.monotonic(), datetime.now(UTC)
     measures: dict[str, dict[str, Any]] = {}
@@ -64,7 +64,7 @@ def evaluate(
         "intervals": intervals,
         "cases": len(measures),
         "split": split,
-        "data": data,
+        "data": " ".join(data),
     }
     write_json(out / "metrics.json", metrics)
     claim(out, model, "evaluate", True, started=started.isoformat(), seconds=time.monotonic() - clock)

@@ -35,7 +35,9 @@ from pipelines.track import Tracker, get_run, log_pictures
 log = logging.getLogger("transect")
 
 
-def train(app_name: str, data: str, config: Any, settings: TrainConfig, start: Path | None = None) -> tuple[str, Path]:
+def train(
+    app_name: str, data: Sequence[str], config: Any, settings: TrainConfig, start: Path | None = None
+) -> tuple[str, Path]:
     """Train on the cases in `data` and log the model of the best epoch; returns the run's id and the model folder.
 
     The first weights are those of the model folder `start`, or random ones.
@@ -53,13 +55,13 @@ def train(app_name: str, data: str, config: Any, settings: TrainConfig, start: P
         cases = _cases(app, data, settings)
         app = app.fitted([case for case in cases if case.split == "train"])
         content = {
-            "data": data,
+            "data": list(data),
             "start": str(start.absolute()) if start else "",
             "app": asdict(app.config),
             "train": asdict(settings),
         }
         write_whole(folder / "training.yaml", yaml.safe_dump(content, sort_keys=False))
-        tracker.describe(app.config, settings, cases, data)
+        tracker.describe(app.config, settings, cases, " ".join(data))
         return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start)
 
 
@@ -78,9 +80,10 @@ def resume(app_name: str, run_id: str) -> tuple[str, Path]:
     content = yaml.safe_load((folder / "training.yaml").read_text(encoding="utf-8"))
     settings = TrainConfig(**content["train"])
     app = app_class(app_name)(configs.load(app_name, None, [], base=content["app"]))
+    data = content["data"] if isinstance(content["data"], list) else [content["data"]]  # older runs have one
     start = Path(content["start"]) if content.get("start") else None  # older runs do not tell
     with _tracked(app_name, run_id) as tracker:
-        return run_id, _train(app_name, app, settings, _cases(app, content["data"], settings), tracker, folder, start)
+        return run_id, _train(app_name, app, settings, _cases(app, data, settings), tracker, folder, start)
 
 
 @contextmanager
@@ -102,11 +105,12 @@ def _tracked(app_name: str, run_id: str | None) -> Iterator[Tracker]:
         tracker.finish(status)
 
 
-def _cases(app: App[Any, Any], data: str, settings: TrainConfig) -> list[Case]:
-    cases = with_splits(app.adapter.cases(data), settings.validation_share, settings.seed)
+def _cases(app: App[Any, Any], data: Sequence[str], settings: TrainConfig) -> list[Case]:
+    cases = with_splits(app.divided(app.adapter.cases(*data)), settings.validation_share, settings.seed)
     counts = {split: sum(case.split == split for case in cases) for split in ("train", "val")}
     if not all(counts.values()):
-        raise UsageError(f"{data}: found {counts['train']} training and {counts['val']} validation cases, needs both")
+        found = f"{counts['train']} training and {counts['val']} validation cases"
+        raise UsageError(f"{' '.join(data)}: found {found}, needs both")
     return cases
 
 

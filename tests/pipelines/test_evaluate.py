@@ -57,7 +57,7 @@ def table_of(path: Path) -> dict[str, dict[str, str]]:
 def evaluated(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The training split, scored: enough groups for intervals."""
     out = tmp_path_factory.mktemp("evaluated") / "out"
-    evaluate(str(untrained), str(pairs), "train", out)
+    evaluate(str(untrained), [str(pairs)], "train", out)
     return out
 
 
@@ -117,7 +117,7 @@ def test_unknown_and_invalid_pixels_count_for_nothing(untrained, tmp_path):
     mask = mask_of(tmp_path / "maps" / "s")
     counted = np.where(mask == 255, 255, label).astype(np.uint8)
     assert 0 < (mask == 1).sum() < (mask == 0).sum() * 10
-    summary, intervals, _ = evaluate(str(untrained), str(tmp_path / "data"), "test", tmp_path / "out")
+    summary, intervals, _ = evaluate(str(untrained), [str(tmp_path / "data")], "test", tmp_path / "out")
     assert summary == pytest.approx(torchmetrics_of([mask % 255], [counted]), abs=1e-6)
     assert intervals == {}, "one scene says nothing about others"
 
@@ -142,7 +142,7 @@ def test_a_label_that_cannot_be_read_fails_its_case_alone(untrained, pairs, comm
 
 def test_a_split_that_is_not_there_names_those_that_are(untrained, pairs, tmp_path):
     with pytest.raises(UsageError, match=r"found test, train, val, expected 'holdout'"):
-        evaluate(str(untrained), str(pairs), "holdout", tmp_path / "out")
+        evaluate(str(untrained), [str(pairs)], "holdout", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 

@@ -1,0 +1,132 @@
+"""Choices among candidates that need no model: what a reranker must do better than."""
+
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.peptide.distances import peptide_mass_deviation
+from apps.peptide.fragments import fragment_mz, residue_masses
+from data_adapters.peptide.peptide import Peptide
+from data_adapters.peptide.spectrum import Query, Spectrum
+
+FRAGMENT_TOLERANCE_PPM = 20.0
+"""How far a peak may be from a fragment. 0.02 Da chooses worse: see `matched_ions`."""
+
+Choice: TypeAlias = Callable[[Query], int | None]
+"""The index of the candidate that it takes, None where it has none to take."""
+
+
+UNTRAINED = ("vote", "closest-precursor", "matched-ions", "matched-intensity", "oracle")
+"""The names of the choices that are not a tool's."""
+
+
+def choices(tools: Sequence[str]) -> dict[str, Choice]:
+    """All choices by name: those of `UNTRAINED` and that of each tool under its own name."""
+    functions = (vote, closest_precursor, matched_ions, matched_intensity, oracle)
+    untrained: dict[str, Choice] = dict(zip(UNTRAINED, functions, strict=True))
+    return untrained | {name: first_of(tool) for name, tool in named(tools).items()}
+
+
+def named(tools: Sequence[str]) -> dict[str, str]:
+    """The tools by names in small letters without a "_", which metrics can have in front, none like `UNTRAINED`."""
+    found: dict[str, str] = {}
+    for tool in tools:
+        name = "".join(letter if letter.isalnum() else "-" for letter in tool.lower()).strip("-") or "tool"
+        while name in found or name in UNTRAINED:
+            name += "-tool"
+        found[name] = tool
+    return found
+
+
+def first_of(tool: str) -> Choice:
+    """The choice of the candidate that this tool puts first."""
+
+    def choose(query: Query) -> int | None:
+        for index, candidate in enumerate(query.candidates):
+            if (tool, 1) in zip(candidate.tools, candidate.ranks, strict=True):
+                return index
+        return None
+
+    return choose
+
+
+def vote(query: Query) -> int | None:
+    """The candidate that most tools put first; of equals the one that most tools propose at all, then the first."""
+
+    def votes(index: int) -> tuple[int, int]:
+        candidate = query.candidates[index]
+        return candidate.ranks.count(1), len(candidate.tools)
+
+    return max(range(len(query.candidates)), key=votes, default=None)
+
+
+def closest_precursor(query: Query) -> int | None:
+    """The candidate whose mass is closest to the precursor's; of equals the first."""
+
+    def error(index: int) -> float:
+        # Rounded, so that the order in which equal residues are summed decides nothing.
+        return round(abs(query.spectrum.mass_error_ppm(query.candidates[index].peptide)), 6)
+
+    return min(range(len(query.candidates)), key=error, default=None)
+
+
+def matched_ions(query: Query) -> int | None:
+    """The candidate with the most b and y ions in the spectrum; of equals the first.
+
+    Peptide recall at 20 ppm and at 0.02 Da: .887 and .882 on 2000 simulated spectra with the lists of six real tools,
+    .746 and .703 on 118 real spectra.
+    """
+    return _most([float(found.sum()) for found, _ in _fragments(query)])
+
+
+def matched_intensity(query: Query) -> int | None:
+    """The candidate whose b and y ions are the most intense in sum; of equals the first."""
+    return _most([round(float(query.spectrum.intensity[peaks].sum()), 9) for _, peaks in _fragments(query)])
+
+
+def oracle(query: Query) -> int | None:
+    """The candidate closest to the label by peptide mass deviation, of equals the one spelled like it, then the first.
+
+    No choice among these candidates is better; None where there is no label.
+    """
+    label = query.spectrum.label
+    if label is None:
+        return None
+
+    def distance(index: int) -> tuple[float, bool]:
+        peptide = query.candidates[index].peptide
+        return round(peptide_mass_deviation(peptide.masses, label.masses), 9), peptide.proforma != label.proforma
+
+    return min(range(len(query.candidates)), key=distance, default=None)
+
+
+def matched_fragments(
+    spectrum: Spectrum, peptide: Peptide, tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM
+) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
+    """Which b and y ions of a peptide are in a spectrum, those of two charges too if the precursor has three or more.
+
+    Returns:
+        found: bool (charges, 2, cleavages), b ions before y ions, in the order of `fragment_mz`.
+        peaks: int64 (matched,), ascending and each once, indices of the peaks nearest to the fragments that were found.
+    """
+    masses = residue_masses(peptide)
+    charges = (1, 2) if spectrum.charge >= 3 else (1,)
+    mz = np.array([fragment_mz(masses, charge) for charge in charges])
+    if not len(spectrum.mz):
+        return np.zeros(mz.shape, np.bool_), np.empty(0, np.int64)
+    above = np.searchsorted(spectrum.mz, mz).clip(1, max(len(spectrum.mz) - 1, 1))
+    below = above - 1
+    above = np.minimum(above, len(spectrum.mz) - 1)
+    nearest = np.where(mz - spectrum.mz[below] <= spectrum.mz[above] - mz, below, above)
+    found = np.abs(spectrum.mz[nearest] - mz) <= tolerance_ppm * 1e-6 * mz
+    return found, np.unique(nearest[found])
+
+
+def _fragments(query: Query) -> list[tuple[NDArray[np.bool_], NDArray[np.int64]]]:
+    return [matched_fragments(query.spectrum, candidate.peptide) for candidate in query.candidates]
+
+
+def _most(numbers: Sequence[float]) -> int | None:
+    return int(np.argmax(numbers)) if numbers else None

@@ -1,0 +1,131 @@
+"""How sure to be of a winner: probabilities that hold what they say, and the error rates that follow from them.
+
+False discovery rates here use no decoys. There is no database whose reversal could stand for wrong answers, and a
+wrong de novo peptide is mostly a near miss that a decoy would not resemble. The rate among the accepted is the mean of
+their calibrated probabilities of being wrong; it holds as far as the calibration does, on data like that which it was
+fitted on. `realised` says on labelled data whether it did.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.peptide.calibration_config import Calibration
+from data_adapters.peptide.ranking import RankedSpectrum
+
+LEAST_SCORE = 1e-9
+BINS = 10
+
+
+def features(ranked: RankedSpectrum) -> tuple[float, ...]:
+    """What a calibration weighs of a spectrum, in its order: each speaks for the winner where it is larger.
+
+    The spectrum must have a winner. Without a runner-up the margin is the score, as if a runner-up had none.
+    """
+    winner = ranked.ranking[0]
+    tools = {tool for candidate in ranked.query.candidates for tool in candidate.tools}
+    return (
+        math.log(max(winner.score, LEAST_SCORE)),
+        winner.score if math.isnan(ranked.margin) else ranked.margin,
+        len(set(winner.candidate.tools)) / max(len(tools), 1),
+        float(winner.fits),
+    )
+
+
+def fit(rows: Sequence[Sequence[float]], right: Sequence[bool]) -> Calibration:
+    """The calibration of winners with these `features`, of which is known whether they are `right`.
+
+    Logistic regression (Platt, 1999) by scikit-learn, monotone: a feature that would speak against a winner, which it
+    can only seem to do, is left out. Not fitted where all are right or all wrong.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    if len(set(right)) < 2:
+        return Calibration()
+    table = np.array(rows, np.float64)
+    used = np.arange(table.shape[1])
+    while True:
+        model = LogisticRegression(C=100.0, max_iter=1000).fit(table[:, used], np.array(right))
+        weights = model.coef_[0]
+        if len(used) == 1 or weights.min() >= 0:
+            break
+        used = np.delete(used, weights.argmin())
+    every = np.zeros(table.shape[1])
+    every[used] = np.maximum(weights, 0)
+    return Calibration(float(model.intercept_[0]), *map(float, every))
+
+
+def probability(calibration: Calibration, row: Sequence[float]) -> float:
+    """The probability that a winner with these `features` is right; NaN where nothing was fitted."""
+    if not calibration.is_fitted:
+        return math.nan
+    weights = (calibration.log_score, calibration.margin, calibration.agreement, calibration.fits)
+    odds = calibration.bias + sum(weight * value for weight, value in zip(weights, row, strict=True))
+    # By the sign, since exp overflows on one side.
+    return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds))
+
+
+def q_values(probabilities: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
+    """The false discovery rate among all winners that are as probable as each one or more, `(winners,)`.
+
+    That is the mean of 1 - p over them (Kall et al. 2008, J. Proteome Res. 7(1), on posterior errors). It never falls
+    as p does, and equals have one value. NaN where p is.
+    """
+    p = np.asarray(probabilities, np.float64)
+    known = np.flatnonzero(~np.isnan(p))
+    order = known[np.argsort(-p[known], kind="stable")]
+    mean = np.cumsum(1 - p[order]) / np.arange(1, len(order) + 1)
+    last_of_equals = np.searchsorted(-p[order], -p[order], side="right") - 1
+    values = np.full(len(p), np.nan)
+    values[order] = mean[last_of_equals]
+    return values
+
+
+def threshold(probabilities: Sequence[float] | NDArray[np.float64], fdr: float) -> float:
+    """The least probability among the winners that are accepted at a false discovery rate; infinite where none is."""
+    accepted = np.asarray(probabilities, np.float64)[q_values(probabilities) <= fdr]
+    return float(accepted.min(initial=np.inf))
+
+
+def realised(
+    probabilities: Sequence[float] | NDArray[np.float64], right: Sequence[bool] | NDArray[np.bool_], fdr: float
+) -> tuple[int, float]:
+    """How many winners are accepted at a false discovery rate and what share of them is wrong; NaN where none is."""
+    accepted = q_values(probabilities) <= fdr
+    wrong = ~np.asarray(right, np.bool_)[accepted]
+    return len(wrong), float(wrong.mean()) if len(wrong) else math.nan
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The winners whose probabilities lie in one of the equal parts of 0 to 1.
+
+    How many they are, the mean of their probabilities, and the share of them that is right.
+    """
+
+    count: int
+    probability: float
+    right: float
+
+
+def reliability(
+    probabilities: Sequence[float] | NDArray[np.float64], right: Sequence[bool] | NDArray[np.bool_], bins: int = BINS
+) -> list[Bin]:
+    """What was said and what was so, in those of `bins` that are not empty, from 0 to 1; NaN is left out."""
+    p, so = np.asarray(probabilities, np.float64), np.asarray(right, np.bool_)
+    p, so = p[~np.isnan(p)], so[~np.isnan(p)]
+    of = np.minimum((p * bins).astype(int), bins - 1)
+    members = [of == number for number in range(bins)]
+    return [Bin(int(some.sum()), float(p[some].mean()), float(so[some].mean())) for some in members if some.any()]
+
+
+def expected_calibration_error(
+    probabilities: Sequence[float] | NDArray[np.float64], right: Sequence[bool] | NDArray[np.bool_]
+) -> float:
+    """The mean over winners of |said - so| in their bin (Guo et al. 2017, ICML); NaN where there are none."""
+    found = reliability(probabilities, right)
+    total = sum(one.count for one in found)
+    return sum(one.count * abs(one.probability - one.right) for one in found) / total if total else math.nan

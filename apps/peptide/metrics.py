@@ -1,0 +1,218 @@
+"""Scores of a reranker, and of choices that need none, from what single spectra contribute."""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.peptide.baselines import UNTRAINED, choices, named
+from apps.peptide.calibration import expected_calibration_error, features, realised
+from apps.peptide.matching import DALTON, STRICT, residue_matches
+from data_adapters.peptide.peptide import Peptide
+from data_adapters.peptide.ranking import RankedSpectrum
+from data_adapters.peptide.spectrum import Candidate
+
+Row: TypeAlias = dict[str, Any]
+"""What a labelled spectrum contributes, in plain numbers: see `spectrum_row`."""
+Measures: TypeAlias = dict[str, Any]
+"""The rows of a case by column: see `joined`."""
+
+RERANKER = "reranker"
+COUNTS = ("predicted", "matched", "matched_strict", "right", "right_strict", "right_merged", "right_exact")
+BESIDE = ("peptide_recall", "peptide_recall_strict", "amino_acid_precision")
+"""The metrics that are told of every choice beside the reranker's; of tools, which have scores, the area too."""
+BEST_TOOL = "best-tool"
+
+
+def spectrum_row(ranked: RankedSpectrum, tools: Sequence[str]) -> Row | None:
+    """What a spectrum contributes to the scores; None without a label.
+
+    Returns:
+        `true`, the number of the label's elements; `modified`, 1 if any but a cysteine is; `features` of the winner and
+        its calibrated `probability`, None where there is none; and `outcomes` of the reranker and of all `choices` by
+        name: `COUNTS` in order, then the score by which it would be accepted, None where it has none. A spectrum
+        without candidates counts as one that nothing was predicted for.
+    """
+    query, label = ranked.query, ranked.query.spectrum.label
+    if label is None:
+        return None
+    counts: dict[int | None, list[int]] = {None: outcome(None, label)}
+
+    def counts_of(index: int | None) -> list[int]:
+        if index is not None and index not in counts:
+            counts[index] = outcome(query.candidates[index].peptide, label)
+        return counts[index]
+
+    winner = ranked.ranking[0] if ranked.ranking else None
+    sure = winner is not None and not math.isnan(ranked.probability)
+    score = None if winner is None else ranked.probability if sure else winner.score
+    outcomes = {RERANKER: [*outcome(winner.candidate.peptide if winner else None, label), score]}
+    tool_of = named(tools)
+    for name, choose in choices(tools).items():
+        index = choose(query)
+        own = _score_of(query.candidates[index], tool_of[name]) if index is not None and name in tool_of else None
+        outcomes[name] = [*counts_of(index), own]
+    return {
+        "true": len(label.residues),
+        "modified": int(any("[" in residue and residue[0] != "C" for residue in label.residues)),
+        "features": None if winner is None else list(features(ranked)),
+        "probability": ranked.probability if sure else None,
+        "outcomes": outcomes,
+    }
+
+
+def outcome(predicted: Peptide | None, label: Peptide) -> list[int]:
+    """`COUNTS` of one prediction, None being a missing one.
+
+    `predicted`: its elements; `matched` and `matched_strict`: those of them that are right by the rules of DeepNovo and
+    of ProteoBench, never more than either peptide has, which pairs from both ends could make of them. `right` and
+    `right_strict`: 1 if all are; `right_merged` and `right_exact`: 1 if it is spelled like the label, with isoleucine
+    and leucine merged or told apart.
+    """
+    if predicted is None:
+        return [0] * len(COUNTS)
+    most = min(len(predicted.residues), len(label.residues))
+    loose, strict = (residue_matches(predicted, label, rule) for rule in (DALTON, STRICT))
+    return [
+        len(predicted.residues),
+        min(int(loose.sum()), most),
+        min(int(strict.sum()), most),
+        int(loose.all()),
+        int(strict.all()),
+        int(predicted.merged == label.merged),
+        int(predicted.proforma == label.proforma),
+    ]
+
+
+def _score_of(candidate: Candidate, tool: str) -> float | None:
+    """The score that a tool gave to a candidate."""
+    score = candidate.scores[candidate.tools.index(tool)]
+    return None if math.isnan(score) else score
+
+
+def joined(rows: Iterable[Row]) -> Measures:
+    """The rows of a case by column, and those of each choice below `outcomes` by `COUNTS` and "score"."""
+    table = list(rows)
+    names = list(table[0]["outcomes"]) if table else [RERANKER]
+    outcomes = {
+        name: {
+            column: [row["outcomes"][name][place] for row in table] for place, column in enumerate((*COUNTS, "score"))
+        }
+        for name in names
+    }
+    plain = ("true", "modified", "features", "probability")
+    return {name: [row[name] for row in table] for name in plain} | {"outcomes": outcomes}
+
+
+def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
+    """All metrics over all labelled spectra; NaN where there is nothing to divide by.
+
+    `peptide_recall` is the goal: winners that are right, of all labelled spectra, those without a prediction included.
+    `peptide_precision` is of the predicted ones, `amino_acid_precision` and `amino_acid_recall` are of the predicted
+    and of the true amino acids, `coverage` is the share with a prediction. Right is what DeepNovo's rule of 0.1 and
+    0.5 Da calls so; "strict" is ProteoBench's of 20 and 50 ppm, "merged" the spelling with I as L, "exact" the spelling
+    with I and L told apart. `peptide_recall_modified` is of the labels with a modification other than cysteine's.
+    `precision_coverage_auc` is the area under `precision_coverage`. Where the reranker is calibrated,
+    `calibration_error` is the expected one, `accepted_share` of the labelled spectra is accepted at the false discovery
+    rate `fdr`, and `accepted_wrong_share` of these is wrong.
+
+    Metrics of other choices have their name in front: `vote_peptide_recall`. The best tool is the one of the highest
+    peptide recall, which nobody knows beforehand.
+    """
+    names = dict.fromkeys(name for one in measures for name in one["outcomes"])
+    scores = {name: _scores(measures, name) for name in names}
+    tools = [name for name in names if name not in (RERANKER, *UNTRAINED)]
+    if tools:
+        scores[BEST_TOOL] = max((scores[name] for name in tools), key=lambda one: one["peptide_recall"])
+    beside = {name: BESIDE if name in UNTRAINED else (*BESIDE, "precision_coverage_auc") for name in scores}
+    beside.pop(RERANKER, None)
+    return {
+        **scores.get(RERANKER, {}),
+        **_calibrated(measures, fdr),
+        **{f"{name}_{metric}": scores[name][metric] for name, shown in beside.items() for metric in shown},
+    }
+
+
+def _scores(measures: Sequence[Measures], name: str) -> dict[str, float]:
+    """The metrics of one choice over the cases that have it."""
+    having = [(one, one["outcomes"][name]) for one in measures if name in one["outcomes"]]
+    # Plain sums: the lists are short-lived, and arrays of them would take longer to make than to add.
+    total = {count: sum(sum(columns[count]) for _, columns in having) for count in COUNTS}
+    spectra, true = sum(len(one["true"]) for one, _ in having), sum(sum(one["true"]) for one, _ in having)
+    predictions = sum(count > 0 for _, columns in having for count in columns["predicted"])
+    modified = [
+        right
+        for one, columns in having
+        for is_modified, right in zip(one["modified"], columns["right"], strict=True)
+        if is_modified
+    ]
+    return {
+        "peptide_recall": _share(total["right"], spectra),
+        "peptide_precision": _share(total["right"], predictions),
+        "amino_acid_precision": _share(total["matched"], total["predicted"]),
+        "amino_acid_recall": _share(total["matched"], true),
+        "coverage": _share(predictions, spectra),
+        "peptide_recall_strict": _share(total["right_strict"], spectra),
+        "amino_acid_precision_strict": _share(total["matched_strict"], total["predicted"]),
+        "amino_acid_recall_strict": _share(total["matched_strict"], true),
+        "peptide_recall_merged": _share(total["right_merged"], spectra),
+        "peptide_recall_exact": _share(total["right_exact"], spectra),
+        "peptide_recall_modified": _share(sum(modified), len(modified)),
+        "precision_coverage_auc": _area(*curve(measures, name)),
+    }
+
+
+def _calibrated(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
+    probabilities, right = winners(measures)
+    if np.isnan(probabilities).all():
+        return dict.fromkeys(("calibration_error", "accepted_share", "accepted_wrong_share"), math.nan)
+    accepted, wrong = realised(probabilities, right, fdr)
+    return {
+        "calibration_error": expected_calibration_error(probabilities, right),
+        "accepted_share": _share(accepted, sum(len(one["true"]) for one in measures)),
+        "accepted_wrong_share": wrong,
+    }
+
+
+def winners(measures: Sequence[Measures]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The probabilities of all spectra, NaN where there is none, and whether their winners are right, `(spectra,)`."""
+    probabilities = [value for one in measures for value in one["probability"]]
+    right = [value for one in measures for value in one["outcomes"][RERANKER]["right"]]
+    return np.array(probabilities, np.float64), np.array(right, np.bool_)
+
+
+def curve(measures: Sequence[Measures], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`precision_coverage` of one choice over the cases that have it; empty where it has no scores."""
+    having = [(one, one["outcomes"][name]) for one in measures if name in one["outcomes"]]
+    scores = np.array([score for _, columns in having for score in columns["score"]], np.float64)
+    right = np.array([value for _, columns in having for value in columns["right"]], np.float64)
+    known = ~np.isnan(scores)
+    return precision_coverage(scores[known], right[known], sum(len(one["true"]) for one, _ in having))
+
+
+def precision_coverage(
+    scores: NDArray[np.float64], right: NDArray[np.float64], spectra: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Precision of the predictions with the best scores, beside the share of all `spectra` that they are.
+
+    Returns:
+        coverage, ascending, and precision: one point for each distinct score. Equals are accepted together, so that the
+        order of the files decides nothing. The curve ends at the share of spectra that have a prediction.
+    """
+    order = np.argsort(-scores, kind="stable")
+    accepted = 1 + np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+    return accepted / max(spectra, 1), np.cumsum(right[order])[accepted - 1] / accepted
+
+
+def _area(coverage: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
+    """Under the straight lines between the points, and as high as the first of them in front of it; NaN without any."""
+    if not len(coverage):
+        return math.nan
+    before = np.concatenate([precision[:1], precision[:-1]])
+    return float((np.diff(coverage, prepend=0) * (precision + before) / 2).sum())
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else math.nan

@@ -134,7 +134,7 @@ def joined(name: str, parts: list[Tensor], heads: int) -> Tensor:
     """The tensor `name` of a `Reranker` from its published parts: fused projections go head by head."""
     if name.endswith("wavelengths"):
         if any(not torch.equal(parts[0], part) for part in parts):
-            raise RuntimeError("sines and cosines of other wavelengths")
+            raise BadInput(MODEL, name, "sines and cosines of different wavelengths", "the same ones in both")
         return parts[0]
     if ".cross.query." in name:
         return parts[0].chunk(3)[0]

@@ -32,7 +32,7 @@ def checked_spectrum(
     for a peak. `problem` is a reason that the reader found itself.
     """
     with np.errstate(over="ignore"):
-        mz, intensity = mz.astype(np.float64, copy=False), intensity.astype(np.float32, copy=False)
+        mz, intensity = np.array(mz, np.float64), np.array(intensity, np.float32)
     precursor_mz = precursor_mz if math.isfinite(precursor_mz) and precursor_mz > 0 else math.nan
     charge = charges[0] if len(set(charges)) == 1 and charges[0] > 0 else 0
     problem = problem or _precursor_problem(precursor_mz, charges) or _peaks_problem(mz, intensity)

@@ -1,15 +1,16 @@
-"""Spectra of MGF files (Mascot Generic Format): the file is cut into its blocks, and pyteomics reads each of them.
+"""Spectra of MGF files (Mascot Generic Format).
 
-pyteomics ends a file at the first block that it cannot read; here the damage stays within its block.
+The file is cut into its blocks by hand, since pyteomics ends it at the first block that it cannot read, holds a line of
+any length, and takes longer to read peaks than numpy; what pyteomics knows of charges and precursors is used.
 """
 
-import io
 import math
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 from pyteomics import mgf
 from pyteomics.auxiliary import PyteomicsError
 
@@ -25,8 +26,8 @@ LARGEST = 1 << 24
 
 _BEGIN = re.compile(rb"BEGIN IONS[ \t]*(?=[\r\n])")
 _LABEL = re.compile(rb"[\r\n][ \t]*(?:SEQ|seq)=([^\r\n]*)")
-_PARAMETER = re.compile(r"^[ \t]*([A-Za-z]+)=(.*?)[ \t\r]*$", re.MULTILINE)
-_TIMES = re.compile(r"^(RTINSECONDS=[0-9.]+)[-, ].*$", re.MULTILINE)
+_COMMENTS = "#;!/"
+_NUMBER = re.compile(r"[0-9]*\.?[0-9]+")
 _SCAN_IN_TITLE = re.compile(r"\bscan=(\d+)|\.(\d+)\.\2\.\d*(?:\s|$)")
 
 
@@ -40,7 +41,7 @@ def mgf_spectra(file: BinaryIO, path: str) -> Iterator[Spectrum]:
     before, ended = next(pieces)
     if ended:
         raise BadInput(path, "spectra", "no BEGIN IONS", KNOWN)
-    header = _header(before)
+    header = _parameters(_lines(before))
     for index, (block, ended) in enumerate(pieces):
         spectrum = _spectrum(index, block, header)
         if spectrum is None and ended:
@@ -76,70 +77,71 @@ def _pieces(file: BinaryIO, path: str) -> Iterator[tuple[bytes, bool]]:
         rest += chunk
 
 
-def _header(text: bytes) -> dict[str, Any]:
-    """Parameters that hold for every block without its own, such as the charge."""
-    try:
-        return dict(mgf.MGF(_text(text + b"\nBEGIN IONS\n")).header)
-    except (PyteomicsError, ValueError):
-        return {}
-
-
-def _spectrum(index: int, block: bytes, header: dict[str, Any]) -> Spectrum | None:
+def _spectrum(index: int, block: bytes, header: dict[str, str]) -> Spectrum | None:
     """The spectrum of a block, None where the block does not end."""
-    try:
-        read = _read(_text(b"BEGIN IONS" + block))
-    except (PyteomicsError, ValueError, IndexError) as error:
-        return _malformed(index, _reason(error), block)
-    if read is None:
+    lines = _lines(block)
+    if "END IONS" not in lines:
         return None
-    said = header | read["params"]
-    title = said.get("title", "")
+    lines = lines[: lines.index("END IONS")]
+    said = header | _parameters(lines)
+    try:
+        mz, intensity = _peaks([line for line in lines if line and "=" not in line and line[0] not in _COMMENTS])
+        precursor, charges = _precursor(said)
+    except (PyteomicsError, ValueError, IndexError) as error:
+        return _malformed(index, " ".join(str(error).split())[:100], block)
+    scan, title = _names(said)
     return checked_spectrum(
         index,
-        scan=said.get("scans") or _scan_in(title),
+        scan=scan,
         title=title,
-        precursor_mz=said.get("pepmass", (math.nan,))[0],
-        charges=[int(charge) for charge in said.get("charge", ())],
-        retention_time=float(said.get("rtinseconds", math.nan)),
-        mz=read["m/z array"],
-        intensity=read["intensity array"],
+        precursor_mz=precursor,
+        charges=charges,
+        retention_time=_seconds(said.get("rtinseconds", "")),
+        mz=mz,
+        intensity=intensity,
         label=_label(block),
     )
 
 
-def _read(text: io.StringIO) -> dict[str, Any] | None:
-    try:
-        return _parsed(text)
-    except ValueError:
-        # A range of times, which the format allows, is read as its beginning.
-        return _parsed(io.StringIO(_TIMES.sub(r"\1", text.getvalue())))
-
-
-def _parsed(text: io.StringIO) -> dict[str, Any] | None:
-    reader = mgf.MGF(text, use_header=False, convert_arrays=1, read_charges=False, dtype=np.float64)
-    found: dict[str, Any] | None = next(reader, None)
-    return found
-
-
 def _malformed(index: int, reason: str, block: bytes) -> Spectrum:
-    said = {key.lower(): value for key, value in _PARAMETER.findall(_text(block).getvalue())}
-    title = said.get("title", "")
-    scan = said.get("scans") or _scan_in(title)
+    scan, title = _names(_parameters(_lines(block)))
     return checked_spectrum(index, scan=scan, title=title, label=_label(block), problem=f"malformed: {reason}")
 
 
-def _text(content: bytes) -> io.StringIO:
-    return io.StringIO(content.decode("utf-8", "replace"), newline=None)
+def _parameters(lines: list[str]) -> dict[str, str]:
+    """What the lines KEY=VALUE say, by key in lower case; before the first block it holds for all."""
+    pairs = [line.split("=", 1) for line in lines if "=" in line and line[0] not in _COMMENTS]
+    return {key.lower(): value.strip() for key, value in pairs}
 
 
-def _reason(error: Exception) -> str:
-    return " ".join(str(error).split())[:100]
+def _peaks(lines: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The first two columns, m/z and intensity; some converters add that of the charges."""
+    table = np.loadtxt(lines, usecols=(0, 1), ndmin=2, comments=None) if lines else np.empty((0, 2))
+    return table[:, 0], table[:, 1]
 
 
-def _scan_in(title: str) -> str:
-    """The scan number that a title gives, as ThermoRawFileParser or the TPP's converters write it."""
+def _precursor(said: dict[str, str]) -> tuple[float, list[int]]:
+    """The precursor's m/z, NaN for none, and its possible charges; that behind PEPMASS comes first."""
+    (mz, _), charge = mgf.MGF.parse_pepmass_charge(said["pepmass"]) if said.get("pepmass") else ((math.nan, None), None)
+    text = charge or said.get("charge", "")
+    return mz, [int(one) for one in mgf.MGF.parse_precursor_charge(text, list_only=True)] if text else []
+
+
+def _seconds(text: str) -> float:
+    """The retention time, the beginning of it where a range is given."""
+    found = _NUMBER.match(text)
+    return float(found[0]) if found else math.nan
+
+
+def _names(said: dict[str, str]) -> tuple[str, str]:
+    """Scan number and title; where there is no scan, that which converters write into the title."""
+    title = said.get("title", "")
     found = _SCAN_IN_TITLE.search(title)
-    return (found[1] or found[2]) if found else ""
+    return said.get("scans") or ((found[1] or found[2]) if found else ""), title
+
+
+def _lines(content: bytes) -> list[str]:
+    return [line.strip() for line in content.decode("utf-8", "replace").replace("\r", "\n").split("\n")]
 
 
 def _label(block: bytes) -> Peptide | None:

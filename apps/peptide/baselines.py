@@ -1,6 +1,7 @@
 """Choices among candidates that need no model: what a reranker must do better than."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from apps.peptide.distances import peptide_mass_deviation
 from apps.peptide.fragments import fragment_mz, residue_masses
 from data_adapters.peptide.peptide import Peptide
-from data_adapters.peptide.spectrum import Query, Spectrum
+from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
 
 FRAGMENT_TOLERANCE_PPM = 20.0
 """How far a peak may be from a fragment. 0.02 Da chooses worse: see `matched_ions`."""
@@ -22,34 +23,36 @@ UNTRAINED = ("vote", "closest-precursor", "matched-ions", "matched-intensity", "
 """The names of the choices that are not a tool's."""
 
 
-def choices(tools: Sequence[str]) -> dict[str, Choice]:
-    """All choices by name: those of `UNTRAINED` and that of each tool under its own name."""
-    functions = (vote, closest_precursor, matched_ions, matched_intensity, oracle)
-    untrained: dict[str, Choice] = dict(zip(UNTRAINED, functions, strict=True))
-    return untrained | {name: first_of(tool) for name, tool in named(tools).items()}
+@dataclass(frozen=True)
+class FirstOf:
+    """The choice of the candidate that `tool` puts first."""
 
+    tool: str
 
-def named(tools: Sequence[str]) -> dict[str, str]:
-    """The tools by names in small letters without a "_", which metrics can have in front, none like `UNTRAINED`."""
-    found: dict[str, str] = {}
-    for tool in tools:
-        name = "".join(letter if letter.isalnum() else "-" for letter in tool.lower()).strip("-") or "tool"
-        while name in found or name in UNTRAINED:
-            name += "-tool"
-        found[name] = tool
-    return found
-
-
-def first_of(tool: str) -> Choice:
-    """The choice of the candidate that this tool puts first."""
-
-    def choose(query: Query) -> int | None:
+    def __call__(self, query: Query) -> int | None:
         for index, candidate in enumerate(query.candidates):
-            if (tool, 1) in zip(candidate.tools, candidate.ranks, strict=True):
+            if (self.tool, 1) in zip(candidate.tools, candidate.ranks, strict=True):
                 return index
         return None
 
-    return choose
+    def score(self, candidate: Candidate) -> float:
+        """What the tool gave to its choice, NaN for nothing."""
+        return candidate.scores[candidate.tools.index(self.tool)]
+
+
+def choices(tools: Sequence[str]) -> dict[str, Choice]:
+    """All choices by name: those of `UNTRAINED`, then that of each tool under its own name.
+
+    Names are in small letters and without a "_", so that the names of metrics can follow them.
+    """
+    functions = (vote, closest_precursor, matched_ions, matched_intensity, oracle)
+    named: dict[str, Choice] = dict(zip(UNTRAINED, functions, strict=True))
+    for tool in tools:
+        name = "".join(letter if letter.isalnum() else "-" for letter in tool.lower()).strip("-") or "tool"
+        while name in named:
+            name += "-tool"
+        named[name] = FirstOf(tool)
+    return named
 
 
 def vote(query: Query) -> int | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from apps.peptide.calibration_config import Calibration
 from data_adapters.peptide.ranking import RankedSpectrum
+from data_adapters.peptide.write import q_values
 
 LEAST_SCORE = 1e-9
 BINS = 10
@@ -66,22 +67,6 @@ def probability(calibration: Calibration, row: Sequence[float]) -> float:
     odds = calibration.bias + sum(weight * value for weight, value in zip(weights, row, strict=True))
     # By the sign, since exp overflows on one side.
     return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds))
-
-
-def q_values(probabilities: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
-    """The false discovery rate among all winners that are as probable as each one or more, `(winners,)`.
-
-    That is the mean of 1 - p over them (Kall et al. 2008, J. Proteome Res. 7(1), on posterior errors). It never falls
-    as p does, and equals have one value. NaN where p is.
-    """
-    p = np.asarray(probabilities, np.float64)
-    known = np.flatnonzero(~np.isnan(p))
-    order = known[np.argsort(-p[known], kind="stable")]
-    mean = np.cumsum(1 - p[order]) / np.arange(1, len(order) + 1)
-    last_of_equals = np.searchsorted(-p[order], -p[order], side="right") - 1
-    values = np.full(len(p), np.nan)
-    values[order] = mean[last_of_equals]
-    return values
 
 
 def threshold(probabilities: Sequence[float] | NDArray[np.float64], fdr: float) -> float:

@@ -1,18 +1,18 @@
 """Scores of a reranker, and of choices that need none, from what single spectra contribute."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.baselines import UNTRAINED, choices, named
-from apps.peptide.calibration import expected_calibration_error, features, realised
+from apps.peptide import calibration
+from apps.peptide.baselines import UNTRAINED, Choice, FirstOf
+from apps.peptide.calibration_config import Calibration
 from apps.peptide.matching import DALTON, STRICT, residue_matches
 from data_adapters.peptide.peptide import Peptide
 from data_adapters.peptide.ranking import RankedSpectrum
-from data_adapters.peptide.spectrum import Candidate
 
 Row: TypeAlias = dict[str, Any]
 """What a labelled spectrum contributes, in plain numbers: see `spectrum_row`."""
@@ -26,14 +26,14 @@ BESIDE = ("peptide_recall", "peptide_recall_strict", "amino_acid_precision")
 BEST_TOOL = "best-tool"
 
 
-def spectrum_row(ranked: RankedSpectrum, tools: Sequence[str]) -> Row | None:
+def spectrum_row(ranked: RankedSpectrum, choices: Mapping[str, Choice]) -> Row | None:
     """What a spectrum contributes to the scores; None without a label.
 
     Returns:
         `true`, the number of the label's elements; `modified`, 1 if any but a cysteine is; `features` of the winner and
-        its calibrated `probability`, None where there is none; and `outcomes` of the reranker and of all `choices` by
-        name: `COUNTS` in order, then the score by which it would be accepted, None where it has none. A spectrum
-        without candidates counts as one that nothing was predicted for.
+        its `probability`, None where there is none; and `outcomes` of the reranker and of all `choices` by name:
+        `COUNTS` in order, then the score by which it would be accepted, None where it has none. A spectrum without
+        candidates counts as one that nothing was predicted for.
     """
     query, label = ranked.query, ranked.query.spectrum.label
     if label is None:
@@ -46,19 +46,19 @@ def spectrum_row(ranked: RankedSpectrum, tools: Sequence[str]) -> Row | None:
         return counts[index]
 
     winner = ranked.ranking[0] if ranked.ranking else None
-    sure = winner is not None and not math.isnan(ranked.probability)
-    score = None if winner is None else ranked.probability if sure else winner.score
-    outcomes = {RERANKER: [*outcome(winner.candidate.peptide if winner else None, label), score]}
-    tool_of = named(tools)
-    for name, choose in choices(tools).items():
+    won = outcome(winner.candidate.peptide if winner else None, label)
+    outcomes: dict[str, list[float | None]] = {RERANKER: [*won, winner.score if winner else None]}
+    for name, choose in choices.items():
         index = choose(query)
-        own = _score_of(query.candidates[index], tool_of[name]) if index is not None and name in tool_of else None
-        outcomes[name] = [*counts_of(index), own]
+        score = math.nan
+        if index is not None and isinstance(choose, FirstOf):
+            score = choose.score(query.candidates[index])
+        outcomes[name] = [*counts_of(index), _known(score)]
     return {
         "true": len(label.residues),
         "modified": int(any("[" in residue and residue[0] != "C" for residue in label.residues)),
-        "features": None if winner is None else list(features(ranked)),
-        "probability": ranked.probability if sure else None,
+        "features": None if winner is None else list(calibration.features(ranked)),
+        "probability": _known(ranked.probability) if winner else None,
         "outcomes": outcomes,
     }
 
@@ -86,10 +86,8 @@ def outcome(predicted: Peptide | None, label: Peptide) -> list[int]:
     ]
 
 
-def _score_of(candidate: Candidate, tool: str) -> float | None:
-    """The score that a tool gave to a candidate."""
-    score = candidate.scores[candidate.tools.index(tool)]
-    return None if math.isnan(score) else score
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def joined(rows: Iterable[Row]) -> Measures:
@@ -106,6 +104,30 @@ def joined(rows: Iterable[Row]) -> Measures:
     return {name: [row[name] for row in table] for name in plain} | {"outcomes": outcomes}
 
 
+def fitted(measures: Sequence[Measures]) -> Calibration:
+    """The calibration that was right on these measures."""
+    rows = [
+        (row, bool(right))
+        for one in measures
+        for row, right in zip(one["features"], one["outcomes"][RERANKER]["right"], strict=True)
+        if row is not None
+    ]
+    return calibration.fit([row for row, _ in rows], [right for _, right in rows])
+
+
+def calibrated(measures: Sequence[Measures], by: Calibration) -> list[Measures]:
+    """The measures with the probabilities that a calibration gives; without any if it is not fitted."""
+    return [
+        {
+            **one,
+            "probability": [
+                None if row is None else _known(calibration.probability(by, row)) for row in one["features"]
+            ],
+        }
+        for one in measures
+    ]
+
+
 def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
     """All metrics over all labelled spectra; NaN where there is nothing to divide by.
 
@@ -114,7 +136,7 @@ def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
     and of the true amino acids, `coverage` is the share with a prediction. Right is what DeepNovo's rule of 0.1 and
     0.5 Da calls so; "strict" is ProteoBench's of 20 and 50 ppm, "merged" the spelling with I as L, "exact" the spelling
     with I and L told apart. `peptide_recall_modified` is of the labels with a modification other than cysteine's.
-    `precision_coverage_auc` is the area under `precision_coverage`. Where the reranker is calibrated,
+    `precision_coverage_auc` is the area under `precision_coverage` by score. Where the reranker is calibrated,
     `calibration_error` is the expected one, `accepted_share` of the labelled spectra is accepted at the false discovery
     rate `fdr`, and `accepted_wrong_share` of these is wrong.
 
@@ -168,9 +190,9 @@ def _calibrated(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
     probabilities, right = winners(measures)
     if np.isnan(probabilities).all():
         return dict.fromkeys(("calibration_error", "accepted_share", "accepted_wrong_share"), math.nan)
-    accepted, wrong = realised(probabilities, right, fdr)
+    accepted, wrong = calibration.realised(probabilities, right, fdr)
     return {
-        "calibration_error": expected_calibration_error(probabilities, right),
+        "calibration_error": calibration.expected_calibration_error(probabilities, right),
         "accepted_share": _share(accepted, sum(len(one["true"]) for one in measures)),
         "accepted_wrong_share": wrong,
     }

@@ -1,0 +1,129 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from apps.peptide import calibration
+from apps.peptide.calibration import expected_calibration_error, features, fit, probability, realised, reliability
+from apps.peptide.calibration_config import Calibration
+from data_adapters.peptide.proforma import parse_peptide
+from data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
+from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+
+ROW = (-0.2, 0.3, 0.5, 1.0)
+FITTED = Calibration(bias=-1.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0)
+SHARES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60)
+
+
+def drawn(count: int, truth: Calibration, seed: int = 0) -> tuple[list[list[float]], list[bool]]:
+    """Winners that are right as often as `truth` says."""
+    random = np.random.default_rng(seed)
+    table = np.column_stack(
+        [-random.exponential(1, count), random.random(count), random.random(count), random.random(count) < 0.8]
+    )
+    return table.tolist(), [bool(random.random() < probability(truth, row)) for row in table]
+
+
+def proposed(tools: tuple[str, ...]) -> Candidate:
+    return Candidate(parse_peptide("PEPTIDEK"), tools, (1.0,) * len(tools), (1,) * len(tools))
+
+
+def ranked(*winners: tuple[float, tuple[str, ...]], fits: bool = True, others: tuple[str, ...] = ()) -> RankedSpectrum:
+    spectrum = Spectrum(0, "", "", 500.0, 2, math.nan, np.empty(0), np.empty(0, np.float32))
+    ranking = [
+        RankedCandidate(proposed(tools), score, 0.0, np.ones(8, np.float32), 0.0, fits) for score, tools in winners
+    ]
+    left = tuple(proposed((tool,)) for tool in others)
+    return RankedSpectrum(Query(spectrum, tuple(one.candidate for one in ranking) + left), tuple(ranking))
+
+
+def test_features_by_hand() -> None:
+    one = ranked((0.8, ("a", "b")), (0.3, ("c",)), others=("d",))
+    assert features(one) == pytest.approx((math.log(0.8), 0.5, 0.5, 1.0))
+    assert features(ranked((0.8, ("a",)), fits=False)) == pytest.approx((math.log(0.8), 0.8, 1.0, 0.0))
+    assert all(map(math.isfinite, features(ranked((0.0, ())))))
+
+
+def test_probability_by_hand() -> None:
+    assert probability(FITTED, ROW) == pytest.approx(1 / (1 + math.exp(-(-1 - 0.4 + 0.9 + 0.25 + 1))))
+    assert math.isnan(probability(Calibration(), ROW))
+    assert probability(Calibration(bias=2000.0), ROW) == 1.0
+    assert probability(Calibration(bias=-2000.0), ROW) == 0.0
+
+
+def test_a_calibration_finds_the_odds_that_data_was_drawn_with() -> None:
+    found = fit(*drawn(20000, FITTED))
+    for name in ("bias", "log_score", "margin", "agreement", "fits"):
+        assert getattr(found, name) == pytest.approx(getattr(FITTED, name), abs=0.15), name
+    rows, right = drawn(20000, FITTED, seed=1)
+    assert expected_calibration_error([probability(found, row) for row in rows], right) < 0.015
+
+
+def test_no_feature_speaks_against_a_winner() -> None:
+    rows, right = drawn(2000, Calibration(bias=-1.0, log_score=2.0, margin=3.0, agreement=-2.0, fits=1.0))
+    found = fit(rows, right)
+    assert found.agreement == 0
+    assert min(found.log_score, found.margin, found.fits) > 0
+    worse = fit([[-value for value in row] for row in rows], right)
+    assert min(worse.log_score, worse.margin, worse.agreement, worse.fits) >= 0
+
+
+def test_nothing_is_fitted_where_all_winners_are_alike() -> None:
+    assert not fit([ROW, ROW], [True, True]).is_fitted
+    assert not fit([], []).is_fitted
+    assert fit([ROW, ROW], [True, False]) == fit([ROW, ROW], [True, False])
+
+
+def test_accepted_at_a_rate_by_hand() -> None:
+    p = [0.9, 0.99, math.nan, 0.5, 0.9]
+    # Sorted: .99, .9, .9, .5; the means of 1 - p are .01, .055, .07 and .1775.
+    assert calibration.threshold(p, 0.01 + 1e-9) == 0.99
+    assert calibration.threshold(p, 0.06) == 0.99  # of the two equals neither, since both would be 7 %
+    assert calibration.threshold(p, 0.07 + 1e-9) == 0.9
+    assert calibration.threshold(p, 0.2) == 0.5
+    assert calibration.threshold(p, 0.001) == math.inf
+    assert calibration.threshold([], 0.5) == math.inf
+
+
+@given(SHARES, st.floats(0.001, 0.5))
+@settings(max_examples=100, deadline=None)
+def test_the_threshold_keeps_the_rate_and_lets_in_all_that_it_can(p: list[float], fdr: float) -> None:
+    least = calibration.threshold(p, fdr)
+    accepted = [value for value in p if value >= least]
+    assert not accepted or np.mean([1 - value for value in accepted]) <= fdr + 1e-6
+    left = [value for value in p if value < least]
+    if left:
+        more = [value for value in p if value >= max(left)]
+        assert np.mean([1 - value for value in more]) > fdr - 1e-6
+
+
+def test_realised_says_what_share_of_the_accepted_was_wrong() -> None:
+    p, right = [0.99, 0.98, 0.97, 0.2, math.nan], [True, False, True, True, False]
+    accepted, wrong = realised(p, right, 0.05)
+    assert accepted == 3
+    assert wrong == pytest.approx(1 / 3)
+    accepted, wrong = realised(p, right, 0.001)
+    assert accepted == 0
+    assert math.isnan(wrong)
+
+
+def test_the_stated_rate_is_the_realised_one_where_probabilities_are_true() -> None:
+    rows, right = drawn(20000, Calibration(bias=2.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0), seed=2)
+    found = fit(*drawn(20000, Calibration(bias=2.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0), seed=3))
+    p = [probability(found, row) for row in rows]
+    for fdr in (0.01, 0.05, 0.1):
+        accepted, wrong = realised(p, right, fdr)
+        assert accepted > 1000
+        assert wrong == pytest.approx(fdr, abs=4 * math.sqrt(fdr / accepted))
+
+
+def test_reliability_by_hand() -> None:
+    p, right = [0.05, 0.15, 0.11, 0.95, 1.0, math.nan], [False, True, False, True, True, True]
+    found = reliability(p, right)
+    assert [one.count for one in found] == [1, 2, 2]
+    assert [one.right for one in found] == [0, 0.5, 1]
+    assert [one.probability for one in found] == pytest.approx([0.05, 0.13, 0.975])
+    assert expected_calibration_error(p, right) == pytest.approx((0.05 + 2 * 0.37 + 2 * 0.025) / 5)
+    assert math.isnan(expected_calibration_error([math.nan], [True]))

@@ -1,0 +1,262 @@
+"""How much likelier the peaks of a spectrum are if a peptide breaks at given places than if they are noise."""
+
+import json
+import math
+from functools import cache
+from importlib import resources
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.peptide.compiled import compiled
+from apps.peptide.fragments import AMMONIA, CARBON_MONOXIDE
+from apps.peptide.graph.peaks import Peaks
+from apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES
+from data_adapters.peptide.peptide import PROTON, WATER
+
+IONS = ("b", "y", "b++", "y++", "a", "b-H2O", "b-NH3", "y-H2O", "y-NH3")
+"""The fragments of a cleavage that are looked for."""
+MINOR = 2
+"""The first of those that are seldom seen without another."""
+PARENTS = (0, 1, 0, 1, 0, 0, 0, 1, 1)
+"""Whether each comes with the b ion, 0, or with the y ion, 1."""
+DEVIATION = 0.3
+"""Standard deviation of a true peak's and a true precursor's m/z, in tolerances."""
+CLOSE = math.log(2 / (DEVIATION * math.sqrt(2 * math.pi)))
+"""Logarithm of the likelihood of no error at all, over that of any error within the tolerance."""
+REGIONS, STRENGTHS = 5, 3
+"""How many parts of a peptide and strengths of a parent ion are told apart."""
+IMMONIUM_MZ: NDArray[np.float64] = ELEMENT_MASS[: len(RESIDUES)] - CARBON_MONOXIDE + PROTON
+
+
+class Tables(NamedTuple):
+    """Natural logarithms, counted by `apps.peptide.graph.count`.
+
+    Of likelihood ratios, that the fragment of a cleavage has such a peak over that a fragment of no cleavage has:
+    `b` and `y`, `(5 regions, 6 levels)`, and `minor`, `(7 ions, strength of the b or y ion: none, weak, strong; unseen
+    or seen)`. `immonium`, `(residues, unseen or seen)`: the same for a residue that the peptide has over one that it
+    has not. `left` and `right`, `(elements, 3 strengths)`: how much more often the residue stands before and after a
+    cleavage whose stronger ion is none, weak or strong than its regions let expect. Of probabilities: `inner`,
+    `(elements,)`, that an element occurs at all, and `last`, `(residues,)`, that a residue is the last, by which
+    tryptic peptides are preferred.
+    """
+
+    b: NDArray[np.float64]
+    y: NDArray[np.float64]
+    minor: NDArray[np.float64]
+    immonium: NDArray[np.float64]
+    left: NDArray[np.float64]
+    right: NDArray[np.float64]
+    inner: NDArray[np.float64]
+    last: NDArray[np.float64]
+
+
+@cache
+def tables(charge: int) -> Tables:
+    """The tables for spectra of precursors of this charge."""
+    stored = json.loads(resources.files("apps.peptide.graph").joinpath("tables.json").read_text())
+    minor = stored["minor_of_many_charges" if charge > 2 else "minor"]
+    return Tables(*(np.array(minor if name == "minor" else stored[name], np.float64) for name in Tables._fields))
+
+
+def cleavage_peaks(masses: NDArray[np.float64], total: float, peaks: Peaks, tolerance_ppm: float) -> NDArray[np.int64]:
+    """Which peak is each of the `IONS` of cleavages at these prefix masses, Da: indices `(cleavages, 9)`, -1 for none.
+
+    `total` is the mass of all residues.
+    """
+    found = np.empty((len(masses), len(IONS)), np.int64)
+    _find_all(masses, total, peaks.mz, tolerance_ppm, found)
+    return found
+
+
+def levels_of(found: NDArray[np.int64], peaks: Peaks) -> NDArray[np.int64]:
+    """The intensity level of each peak found, 0 where there is none."""
+    return np.append(peaks.level, 0)[found]
+
+
+def immonium_seen(peaks: Peaks, tolerance_ppm: float) -> list[bool]:
+    """Whether there is a peak at the immonium ion of each residue."""
+    return [nearest(peaks.mz, target, tolerance_ppm) >= 0 for target in IMMONIUM_MZ]
+
+
+def cleavage_scores(
+    masses: NDArray[np.float64], total: float, levels: NDArray[np.int64], table: Tables
+) -> NDArray[np.float64]:
+    """Log likelihood ratio of each cleavage: of such levels if it is one, over noise. Level -1 says nothing of an ion."""
+    scores = np.empty(len(masses))
+    _score_all(masses, total, levels, table.b, table.y, table.minor, scores)
+    return scores
+
+
+def beside_scores(
+    left: NDArray[np.int64] | None, right: NDArray[np.int64] | None, levels: NDArray[np.int64], table: Tables
+) -> NDArray[np.float64]:
+    """What the residues before and after cleavages with ions of these levels add to their scores, where known."""
+    strength = np.minimum((levels[:, :MINOR].max(1, initial=0) + 2) // 3, STRENGTHS - 1)
+    scores = np.zeros(len(levels))
+    if left is not None:
+        scores += table.left[left, strength]
+    if right is not None:
+        scores += table.right[right, strength]
+    return scores
+
+
+def peptide_scores(
+    rows: NDArray[np.int64], mass: float, peaks: Peaks, tolerance_ppm: float, precursor_ppm: float, table: Tables
+) -> NDArray[np.float64]:
+    """Log likelihood ratio of each peptide `(peptides, length)`, codes padded with -1, plus that of its residues.
+
+    Peaks are looked for where the peptide's own mass puts them. One that several fragments explain counts once: for a
+    y ion before a b ion before all others.
+
+    Args:
+        rows: codes of the peptides' elements.
+        mass: of the neutral precursor, Da.
+        peaks: of the spectrum.
+        tolerance_ppm: how far a peak may be from its fragment.
+        precursor_ppm: how far a peptide may be from the precursor.
+        table: of likelihoods.
+    """
+    scores = np.empty(len(rows))
+    _score_peptides(rows, mass, peaks.mz, peaks.level, tolerance_ppm, precursor_ppm, ELEMENT_MASS, *table, scores)
+    return scores
+
+
+@compiled
+def _ion(prefix: float, total: float, ion: int) -> float:
+    """m/z of one of `IONS`."""
+    suffix = total - prefix + WATER
+    if ion == 0:
+        return prefix + PROTON
+    if ion == 1:
+        return suffix + PROTON
+    if ion == 2:
+        return prefix / 2 + PROTON
+    if ion == 3:
+        return suffix / 2 + PROTON
+    if ion == 4:
+        return prefix - CARBON_MONOXIDE + PROTON
+    if ion == 5:
+        return prefix - WATER + PROTON
+    if ion == 6:
+        return prefix - AMMONIA + PROTON
+    if ion == 7:
+        return suffix - WATER + PROTON
+    return suffix - AMMONIA + PROTON
+
+
+@compiled
+def nearest(mz: NDArray[np.float64], target: float, tolerance_ppm: float) -> int:
+    """Index of the peak nearest to `target`, or -1 where none is within the tolerance."""
+    i = int(np.searchsorted(mz, target))
+    best, distance = -1, tolerance_ppm * 1e-6 * target
+    if i < len(mz) and mz[i] - target <= distance:
+        best, distance = i, mz[i] - target
+    if i > 0 and target - mz[i - 1] <= distance:
+        best = i - 1
+    return best
+
+
+@compiled
+def _find_all(
+    masses: NDArray[np.float64], total: float, mz: NDArray[np.float64], ppm: float, found: NDArray[np.int64]
+) -> None:
+    for i in range(len(masses)):
+        for ion in range(len(IONS)):
+            found[i, ion] = nearest(mz, _ion(masses[i], total, ion), ppm)
+
+
+@compiled
+def region_of(prefix: float, total: float) -> int:
+    """Where in the peptide: 0 at most after its first residue or two, 4 before its last, thirds between."""
+    if prefix < 187.0:
+        return 0
+    if total - prefix < 187.0:
+        return 4
+    return 1 + min(int(3 * prefix / total), 2)
+
+
+@compiled
+def strength_of(level: int) -> int:
+    """0 for no peak, 1 for a weak one, 2 for the strongest two levels."""
+    return min((level + 2) // 3, 2)
+
+
+@compiled
+def _score_all(
+    masses: NDArray[np.float64],
+    total: float,
+    levels: NDArray[np.int64],
+    b: NDArray[np.float64],
+    y: NDArray[np.float64],
+    minor: NDArray[np.float64],
+    scores: NDArray[np.float64],
+) -> None:
+    for i in range(len(masses)):
+        region = region_of(masses[i], total)
+        scores[i] = b[region, levels[i, 0]] + y[region, levels[i, 1]]
+        for ion in range(MINOR, len(IONS)):
+            if levels[i, ion] < 0:
+                continue
+            scores[i] += minor[ion - MINOR, strength_of(levels[i, PARENTS[ion]]), min(levels[i, ion], 1)]
+
+
+@compiled
+def _claim(found: NDArray[np.int64], peaks: int, level: NDArray[np.int64], levels: NDArray[np.int64]) -> None:
+    """Levels of ions whose peaks are `found`, each peak counted for one ion alone; -1 where another has it."""
+    taken = np.zeros(peaks, np.bool_)
+    for ion in (1, 0, 2, 3, 4, 5, 6, 7, 8):
+        for i in range(len(found)):
+            peak = found[i, ion]
+            if peak < 0:
+                levels[i, ion] = 0
+            elif taken[peak]:
+                # A b ion without a peak of its own was not seen; nobody expects all of the others.
+                levels[i, ion] = 0 if ion < 2 else -1
+            else:
+                levels[i, ion] = level[peak]
+                taken[peak] = True
+
+
+@compiled
+def _score_peptides(
+    rows: NDArray[np.int64],
+    mass: float,
+    mz: NDArray[np.float64],
+    level: NDArray[np.int64],
+    ppm: float,
+    precursor_ppm: float,
+    element_mass: NDArray[np.float64],
+    b: NDArray[np.float64],
+    y: NDArray[np.float64],
+    minor: NDArray[np.float64],
+    immonium: NDArray[np.float64],
+    left: NDArray[np.float64],
+    right: NDArray[np.float64],
+    inner: NDArray[np.float64],
+    last: NDArray[np.float64],
+    scores: NDArray[np.float64],
+) -> None:
+    seen = np.array([int(nearest(mz, target, ppm) >= 0) for target in IMMONIUM_MZ])
+    for row in range(len(rows)):
+        codes = rows[row][rows[row] >= 0]
+        prefix = np.cumsum(element_mass[codes])
+        total, cleavages = prefix[-1], len(codes) - 1
+        found = np.empty((cleavages, len(IONS)), np.int64)
+        levels, each = np.empty_like(found), np.empty(cleavages)
+        _find_all(prefix[:-1], total, mz, ppm, found)
+        _claim(found, len(mz), level, levels)
+        _score_all(prefix[:-1], total, levels, b, y, minor, each)
+        score = each.sum() + inner[codes[:-1]].sum() + last[codes[-1]]
+        for i in range(cleavages):
+            strength = strength_of(max(levels[i, 0], levels[i, 1]))
+            score += left[codes[i], strength] + right[codes[i + 1], strength]
+            for ion in range(MINOR):
+                if levels[i, ion] > 0:
+                    target = _ion(prefix[i], total, ion)
+                    score += CLOSE - 0.5 * ((mz[found[i, ion]] / target - 1) / (DEVIATION * ppm * 1e-6)) ** 2
+        for residue in range(len(immonium)):
+            if (codes == residue).any():
+                score += immonium[residue, seen[residue]]
+        scores[row] = score - 0.5 * ((mass / (total + WATER) - 1) / (DEVIATION * precursor_ppm * 1e-6)) ** 2

@@ -15,7 +15,7 @@ from data_adapters.base import BadInput
 from data_adapters.peptide.candidate_row import CandidateFile, CandidateRow, Damaged, run_name
 
 KEYS = ("title", "scan", "index", "number")
-_BATCH = 10_000
+_BATCH = 1000
 
 
 class Row(NamedTuple):

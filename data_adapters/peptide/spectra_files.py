@@ -4,7 +4,7 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import BinaryIO, cast
+from io import BufferedIOBase
 
 from data_adapters.base import BadInput
 
@@ -28,12 +28,12 @@ class Bounded:
         path: Its name, for the message.
     """
 
-    def __init__(self, file: BinaryIO, path: str) -> None:
+    def __init__(self, file: BufferedIOBase, path: str) -> None:
         self.file, self.path, self.left = file, path, LONGEST
 
     def read(self, size: int = -1) -> bytes:
         """At most `size` bytes, b"" at the end."""
-        content = self.file.read(min(size, HEAD) if size > 0 else HEAD)
+        content = self.file.read1(min(size, HEAD) if size > 0 else HEAD)
         self.left -= len(content)
         if self.left < 0:
             raise BadInput(self.path, "spectra", f"{LONGEST >> 20} MiB in which none ends", KNOWN)
@@ -45,7 +45,7 @@ class Bounded:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[BinaryIO]:
+def opened(path: str) -> Iterator[BufferedIOBase]:
     """The file's bytes, decompressed where it is gzip, whatever its name.
 
     Raises:
@@ -56,7 +56,7 @@ def opened(path: str) -> Iterator[BinaryIO]:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             with gzip.open(file) if compressed else nullcontext(file) as content:
-                yield cast(BinaryIO, content)
+                yield content
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput(path, "gzip", str(error).lower(), "a whole file", "fetch or write it again") from error
     except OSError as error:
@@ -71,7 +71,7 @@ def format_of(path: str) -> str:
         BadInput: it cannot be read, is empty, or is XML of another kind.
     """
     with opened(path) as file:
-        head = file.read(HEAD)
+        head = file.read1(HEAD)
     if not head.strip():
         raise BadInput(path, "content", "nothing", KNOWN)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()

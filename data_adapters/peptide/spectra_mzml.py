@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +30,7 @@ Params = dict[str, list[Element]]
 _SCAN = re.compile(r"(?:^|\s)scan(?:Id)?=(\d+)")
 
 
-def mzml_spectra(file: BinaryIO, path: str) -> Iterator[Spectrum]:
+def mzml_spectra(file: BufferedIOBase, path: str) -> Iterator[Spectrum]:
     """The spectra above MS1, in the order of the file; those of all levels count in their index.
 
     Raises:

@@ -9,7 +9,8 @@ import binascii
 import math
 import zlib
 from collections.abc import Iterator
-from typing import Any, BinaryIO
+from io import BufferedIOBase
+from typing import Any
 
 import numpy as np
 from lxml import etree
@@ -28,7 +29,7 @@ class Unreadable(ValueError):
     """Why a spectrum cannot be read though its file can."""
 
 
-def elements(file: BinaryIO, path: str, *names: str) -> Iterator[tuple[str, Element]]:
+def elements(file: BufferedIOBase, path: str, *names: str) -> Iterator[tuple[str, Element]]:
     """The elements of these names as ("start", element) and ("end", element), each cleared after its end.
 
     Raises:
@@ -78,7 +79,7 @@ def unpacked(text: str | None, dtype: DTypeLike, compression: str, count: int) -
     if compression not in ("none", "zlib"):
         raise Unreadable(f"peaks packed as {compression}")
     try:
-        content = base64.b64decode(text or "", validate=False)
+        content = base64.b64decode("".join((text or "").split()), validate=True)
         if compression == "zlib" and content:
             content = zlib.decompressobj().decompress(content, size + 1)
     except (binascii.Error, ValueError, zlib.error) as error:

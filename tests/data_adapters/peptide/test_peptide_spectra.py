@@ -3,6 +3,7 @@
 import base64
 import gzip
 import math
+import resource
 import tracemalloc
 import zlib
 from collections.abc import Callable
@@ -47,6 +48,11 @@ def until_bad(path: str) -> tuple[list[Spectrum], str]:
     with pytest.raises(BadInput) as raised:
         found.extend(read_spectra(path))
     return found, str(raised.value)
+
+
+def peak_bytes() -> int:
+    """The most memory that this process ever held, that of C libraries included."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def summary(spectra: list[Spectrum]) -> list[tuple[object, ...]]:
@@ -344,11 +350,9 @@ def test_a_bomb_takes_little_memory(write, monkeypatch, start, repeated):
     monkeypatch.setattr(spectra_mgf, "LARGEST", 1 << 21)
     monkeypatch.setattr(spectra_files, "LONGEST", 1 << 21)
     path = write(gzip.compress(start + repeated * ((1 << 26) // len(repeated)), compresslevel=1))
-    tracemalloc.start()
+    before = peak_bytes()
     until_bad(path)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 1 << 24
+    assert peak_bytes() - before < 1 << 26
 
 
 def test_an_array_that_inflates_to_more_than_it_tells_is_not_inflated(write):
@@ -542,7 +546,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("kind", ["mgf", "mzml", "mzxml"])
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 @given(
     flips=st.lists(st.tuples(st.floats(0, 1), st.integers(0, 255)), max_size=4),

@@ -46,9 +46,9 @@ def find_runs(*inputs: str) -> list[RunCase]:
 
     In a folder, searched to its bottom, every spectra file is a run. Its candidates are the files beside it that are
     named after it (`run1.casanovo.mztab` and `run1_instanovo.csv` for `run1.mgf`), mzTab files that name it as their
-    run, and all others if it is the folder's only spectra file. Candidates without spectra are listed as a run whose
-    spectra are missing. Folders named train, val or test give the split. A table is a `.csv` with the columns
-    `spectra`, `candidates` (joined by `;`, or empty) and, if wanted, `split`; its paths are relative to it.
+    run, and all others of a known dialect if it is the folder's only spectra file. Candidates without spectra are
+    listed as a run whose spectra are missing. Folders named train, val or test give the split. A table is a `.csv` with
+    the columns `spectra`, `candidates` (joined by `;`, or empty) and, if wanted, `split`; its paths are relative to it.
 
     Raises:
         BadInput: there is no such input, no spectra file, or a candidate file that belongs to none of several.
@@ -97,12 +97,26 @@ def _in_folder(root: Path) -> Iterator[_Found]:
         belonging: dict[Path, list[Path]] = {path: [] for path in spectra}
         stems = by_stem(spectra)
         for path in candidates:
-            owners = spectra_of(path, stems) or (spectra if len(spectra) == 1 else [_missing(path)])
+            owners = spectra_of(path, stems)
+            if not owners and _is_foreign(path):
+                continue
+            owners = owners or (spectra if len(spectra) == 1 else [_missing(path)])
             for owner in owners:
                 belonging.setdefault(owner, []).append(path)
         place = folder.relative_to(root).as_posix()
         for path in sorted(belonging):
             yield _Found(path, belonging[path], "" if place == "." else place, split_of(path, root))
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether a file that is named after no spectra, such as a README or a table of samples, is of no known dialect."""
+    from data_adapters.peptide.candidate_files import open_candidates
+
+    try:
+        open_candidates(str(path))
+    except BadInput as error:  # A damaged or empty file is not foreign: reading it tells.
+        return error.field == "dialect"
+    return False
 
 
 def _missing(candidates: Path) -> Path:

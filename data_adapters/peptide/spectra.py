@@ -1,7 +1,7 @@
 """Files of spectra, read one spectrum at a time."""
 
 from collections.abc import Callable, Iterator
-from io import BufferedIOBase
+from io import BufferedReader
 
 from data_adapters.peptide.peptide import Peptide
 from data_adapters.peptide.spectra_files import format_of, opened
@@ -34,7 +34,7 @@ def read_labels(path: str) -> Iterator[Peptide | None]:
         yield from mgf_labels(file, path)
 
 
-def _reader(name: str) -> Callable[[BufferedIOBase, str], Iterator[Spectrum]]:
+def _reader(name: str) -> Callable[[BufferedReader, str], Iterator[Spectrum]]:
     if name == "mgf":
         return mgf_spectra
     if name == "mzml":
@@ -46,6 +46,6 @@ def _reader(name: str) -> Callable[[BufferedIOBase, str], Iterator[Spectrum]]:
     return mzxml_spectra
 
 
-def _read(path: str, reader: Callable[[BufferedIOBase, str], Iterator[Spectrum]]) -> Iterator[Spectrum]:
+def _read(path: str, reader: Callable[[BufferedReader, str], Iterator[Spectrum]]) -> Iterator[Spectrum]:
     with opened(path) as file:
         yield from reader(file, path)

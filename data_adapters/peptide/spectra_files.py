@@ -4,7 +4,8 @@ import gzip
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from io import BufferedIOBase
+from io import BufferedReader
+from typing import cast
 
 from data_adapters.base import BadInput
 
@@ -28,7 +29,7 @@ class Bounded:
         path: Its name, for the message.
     """
 
-    def __init__(self, file: BufferedIOBase, path: str) -> None:
+    def __init__(self, file: BufferedReader, path: str) -> None:
         self.file, self.path, self.left = file, path, LONGEST
 
     def read(self, size: int = -1) -> bytes:
@@ -45,7 +46,7 @@ class Bounded:
 
 
 @contextmanager
-def opened(path: str) -> Iterator[BufferedIOBase]:
+def opened(path: str) -> Iterator[BufferedReader]:
     """The file's bytes, decompressed where it is gzip, whatever its name.
 
     Raises:
@@ -56,7 +57,7 @@ def opened(path: str) -> Iterator[BufferedIOBase]:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             with gzip.open(file) if compressed else nullcontext(file) as content:
-                yield content
+                yield cast(BufferedReader, content)  # GzipFile has all that it has
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput(path, "gzip", str(error).lower(), "a whole file", "fetch or write it again") from error
     except OSError as error:

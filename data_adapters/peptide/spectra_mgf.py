@@ -7,7 +7,7 @@ any length, and takes longer to read peaks than numpy; what pyteomics knows of c
 import math
 import re
 from collections.abc import Iterator
-from io import BufferedIOBase
+from io import BufferedReader
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ _NUMBER = re.compile(r"[0-9]*\.?[0-9]+")
 _SCAN_IN_TITLE = re.compile(r"\bscan=(\d+)|\.(\d+)\.\2\.\d*(?:\s|$)")
 
 
-def mgf_spectra(file: BufferedIOBase, path: str) -> Iterator[Spectrum]:
+def mgf_spectra(file: BufferedReader, path: str) -> Iterator[Spectrum]:
     """Every block of the file as a spectrum, in order.
 
     Raises:
@@ -50,14 +50,14 @@ def mgf_spectra(file: BufferedIOBase, path: str) -> Iterator[Spectrum]:
         yield spectrum or _malformed(index, "no END IONS", block)
 
 
-def mgf_labels(file: BufferedIOBase, path: str) -> Iterator[Peptide | None]:
+def mgf_labels(file: BufferedReader, path: str) -> Iterator[Peptide | None]:
     """The label of each block, as `mgf_spectra` reads it, without reading its peaks."""
     pieces = _pieces(file, path)
     next(pieces)
     return (_label(block) for block, _ in pieces)
 
 
-def _pieces(file: BufferedIOBase, path: str) -> Iterator[tuple[bytes, bool]]:
+def _pieces(file: BufferedReader, path: str) -> Iterator[tuple[bytes, bool]]:
     """What stands before the first BEGIN IONS, then what follows each up to the next, and whether the file ends it."""
     rest, found = file.read1(CHUNK).removeprefix(b"\xef\xbb\xbf"), 0
     while True:

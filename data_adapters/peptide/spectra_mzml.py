@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from io import BufferedIOBase
+from io import BufferedReader
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,7 @@ Params = dict[str, list[Element]]
 _SCAN = re.compile(r"(?:^|\s)scan(?:Id)?=(\d+)")
 
 
-def mzml_spectra(file: BufferedIOBase, path: str) -> Iterator[Spectrum]:
+def mzml_spectra(file: BufferedReader, path: str) -> Iterator[Spectrum]:
     """The spectra above MS1, in the order of the file; those of all levels count in their index.
 
     Raises:

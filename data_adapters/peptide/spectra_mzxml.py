@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from io import BufferedIOBase
+from io import BufferedReader
 from typing import Any
 
 from numpy.typing import NDArray
@@ -26,7 +26,7 @@ class _Open:
     read: bool = False
 
 
-def mzxml_spectra(file: BufferedIOBase, path: str) -> Iterator[Spectrum]:
+def mzxml_spectra(file: BufferedReader, path: str) -> Iterator[Spectrum]:
     """The spectra above MS1, in the order in which they begin; those of all levels count in their index.
 
     Raises:

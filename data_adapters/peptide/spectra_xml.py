@@ -9,7 +9,7 @@ import binascii
 import math
 import zlib
 from collections.abc import Iterator
-from io import BufferedIOBase
+from io import BufferedReader
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ class Unreadable(ValueError):
     """Why a spectrum cannot be read though its file can."""
 
 
-def elements(file: BufferedIOBase, path: str, *names: str) -> Iterator[tuple[str, Element]]:
+def elements(file: BufferedReader, path: str, *names: str) -> Iterator[tuple[str, Element]]:
     """The elements of these names as ("start", element) and ("end", element), each cleared after its end.
 
     Raises:

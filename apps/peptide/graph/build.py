@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from apps.peptide.compiled import compiled
 from apps.peptide.graph.likelihood import Tables, beside_scores, cleavage_peaks, cleavage_scores, levels_of, tables
 from apps.peptide.graph.peaks import LEVELS, Peaks, strongest_peaks
-from apps.peptide.graph.residues import ELEMENT_MASS, ELEMENTS, RESIDUES, edge_kinds
+from apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES, edge_kinds
 from data_adapters.peptide.peptide import CARBON_13, PROTON, WATER
 from data_adapters.peptide.spectrum import Spectrum
 
@@ -78,7 +78,7 @@ def spectrum_graph(
 def build_graph(
     spectrum: Spectrum, peaks: Peaks, tolerance_ppm: float, precursor_tolerance_ppm: float, isotope: int
 ) -> Graph:
-    """The graph of `peaks`, those of `spectrum`; its arguments are those of `spectrum_graph`."""
+    """The graph of `peaks`, which are those of `spectrum`; the other arguments are those of `spectrum_graph`."""
     total = spectrum.precursor_mass - isotope * CARBON_13 - WATER
     if not len(peaks.mz) or total < LIGHTEST:
         none, pair = np.empty(0), np.empty((0, 2), np.int64)
@@ -131,8 +131,7 @@ def _residue_gains(
     """How probable the residues of each edge are at all, and beside the nodes that it joins."""
     (source, target), final = ends, len(levels) - 1
     opening, closing = codes[:, 0], np.where(codes[:, 1] >= 0, codes[:, 1], codes[:, 0])
-    last = np.append(table.last, np.full(len(ELEMENTS) - len(RESIDUES), -np.inf))
-    gain = np.where(target == final, last[closing], table.inner[closing])
+    gain = np.where(target == final, table.last[closing], table.inner[closing])
     gain += np.where(codes[:, 1] >= 0, table.inner[opening], 0.0)
     gain += np.where(source > 0, beside_scores(None, opening, levels[source], table), 0.0)
     return gain + np.where(target < final, beside_scores(closing, None, levels[target], table), 0.0)

@@ -32,6 +32,8 @@ WRONG = 10
 """Random peptides by which noise is counted, for each true one."""
 FEW = 0.5
 """What is added to each count."""
+FOREIGN = 0.01
+"""Share of immonium ions taken to say nothing, as those of peptides isolated together, which simulations lack."""
 ENOUGH = 5.0
 """What is added to the counts of what stands beside cleavages, found and expected alike."""
 
@@ -46,7 +48,7 @@ class Counts:
         self.immonium = np.full((2, len(RESIDUES), 2), FEW)
         # Cleavages by the residue before or after them, the strength of the stronger ion, and the region.
         self.beside = np.zeros((2, len(ELEMENTS), STRENGTHS, REGIONS))
-        self.inner, self.last = np.full(len(ELEMENTS), FEW), np.full(len(RESIDUES), FEW)
+        self.inner, self.last = np.full(len(ELEMENTS), FEW), np.full(len(ELEMENTS), FEW)
 
     def add(self, spectrum: Spectrum, codes: list[int]) -> None:
         """Count a spectrum of the peptide that `codes` stand for."""
@@ -82,15 +84,21 @@ class Counts:
 
     def tables(self) -> dict[str, list[float]]:
         """Logarithms of the ratios of what was counted."""
-        major, minor, immonium = (_shares(counts, -1) for counts in (self.major, self.minor, self.immonium))
+        minor, immonium, cleaved = (_shares(counts, -1) for counts in (self.minor, self.immonium, self.major[1]))
+        # Noise is rare and much the same in all regions but that of the lightest ions.
+        lightest = np.zeros((MINOR, REGIONS, 1), np.bool_)
+        lightest[0, 0], lightest[1, -1] = True, True
+        heavier = np.where(lightest, 0, self.major[0]).sum(1, keepdims=True)
+        noisy = _shares(np.where(lightest, self.major[0], heavier), -1)
+        immonium = (1 - FOREIGN) * immonium + FOREIGN / 2
         # Noise knows nothing of parents and charges.
         noise = _shares(self.minor[0].sum((0, 2)), -1)[:, None]
         usual = _shares(self.beside.sum(1, keepdims=True), 2)
         expected = (usual * self.beside.sum(2, keepdims=True)).sum(-1)
         beside = (self.beside.sum(-1) + ENOUGH) / (expected + ENOUGH)
         ratios = {
-            "b": major[1, 0] / major[0, 0],
-            "y": major[1, 1] / major[0, 1],
+            "b": cleaved[0] / noisy[0],
+            "y": cleaved[1] / noisy[1],
             "minor": minor[1, 0] / noise,
             "minor_of_many_charges": minor[1, 1] / noise,
             "immonium": immonium[1] / immonium[0],

@@ -37,9 +37,9 @@ class Tables(NamedTuple):
     `b` and `y`, `(5 regions, 6 levels)`, and `minor`, `(7 ions, strength of the b or y ion: none, weak, strong; unseen
     or seen)`. `immonium`, `(residues, unseen or seen)`: the same for a residue that the peptide has over one that it
     has not. `left` and `right`, `(elements, 3 strengths)`: how much more often the residue stands before and after a
-    cleavage whose stronger ion is none, weak or strong than its regions let expect. Of probabilities: `inner`,
-    `(elements,)`, that an element occurs at all, and `last`, `(residues,)`, that a residue is the last, by which
-    tryptic peptides are preferred.
+    cleavage whose stronger ion is none, weak or strong than its regions let expect. Of probabilities, `(elements,)`:
+    `inner` that an element occurs before the last place, and `last` that it is there, by which tryptic peptides are
+    preferred.
     """
 
     b: NDArray[np.float64]
@@ -83,7 +83,7 @@ def immonium_seen(peaks: Peaks, tolerance_ppm: float) -> list[bool]:
 def cleavage_scores(
     masses: NDArray[np.float64], total: float, levels: NDArray[np.int64], table: Tables
 ) -> NDArray[np.float64]:
-    """Log likelihood ratio of each cleavage: of such levels if it is one, over noise. Level -1 says nothing of an ion."""
+    """Log likelihood ratio of each cleavage: of such levels if it is one, over noise. Level -1 says nothing."""
     scores = np.empty(len(masses))
     _score_all(masses, total, levels, table.b, table.y, table.minor, scores)
     return scores
@@ -203,7 +203,7 @@ def _score_all(
 
 
 @compiled
-def _claim(found: NDArray[np.int64], peaks: int, level: NDArray[np.int64], levels: NDArray[np.int64]) -> None:
+def claim(found: NDArray[np.int64], peaks: int, level: NDArray[np.int64], levels: NDArray[np.int64]) -> None:
     """Levels of ions whose peaks are `found`, each peak counted for one ion alone; -1 where another has it."""
     taken = np.zeros(peaks, np.bool_)
     for ion in (1, 0, 2, 3, 4, 5, 6, 7, 8):
@@ -213,7 +213,7 @@ def _claim(found: NDArray[np.int64], peaks: int, level: NDArray[np.int64], level
                 levels[i, ion] = 0
             elif taken[peak]:
                 # A b ion without a peak of its own was not seen; nobody expects all of the others.
-                levels[i, ion] = 0 if ion < 2 else -1
+                levels[i, ion] = 0 if ion < MINOR else -1
             else:
                 levels[i, ion] = level[peak]
                 taken[peak] = True
@@ -246,7 +246,7 @@ def _score_peptides(
         found = np.empty((cleavages, len(IONS)), np.int64)
         levels, each = np.empty_like(found), np.empty(cleavages)
         _find_all(prefix[:-1], total, mz, ppm, found)
-        _claim(found, len(mz), level, levels)
+        claim(found, len(mz), level, levels)
         _score_all(prefix[:-1], total, levels, b, y, minor, each)
         score = each.sum() + inner[codes[:-1]].sum() + last[codes[-1]]
         for i in range(cleavages):

@@ -40,7 +40,7 @@ def propose(
         isotopes: atoms of carbon 13 that the precursor may have had when it was picked.
     """
     peaks = strongest_peaks(spectrum, tolerance_ppm)
-    if not len(peaks.mz):
+    if count < 1 or not len(peaks.mz):
         return []
     found: list[tuple[float, NDArray[np.int64]]] = []
     for isotope in range(isotopes + 1):

@@ -48,15 +48,14 @@ def fit(rows: Sequence[Sequence[float]], right: Sequence[bool]) -> Calibration:
         return Calibration()
     table = np.array(rows, np.float64)
     used = np.arange(table.shape[1])
-    while True:
+    while len(used):
         model = LogisticRegression(C=100.0, max_iter=1000).fit(table[:, used], np.array(right))
-        weights = model.coef_[0]
-        if len(used) == 1 or weights.min() >= 0:
-            break
-        used = np.delete(used, weights.argmin())
-    every = np.zeros(table.shape[1])
-    every[used] = np.maximum(weights, 0)
-    return Calibration(float(model.intercept_[0]), *map(float, every))
+        weights = np.zeros(table.shape[1])
+        weights[used] = model.coef_[0]
+        if weights.min() >= 0:
+            return Calibration(float(model.intercept_[0]), *map(float, weights))
+        used = used[used != weights.argmin()]
+    return Calibration(bias=math.log(sum(right) / (len(right) - sum(right))))
 
 
 def probability(calibration: Calibration, row: Sequence[float]) -> float:

@@ -7,7 +7,7 @@ import pytest
 from pyteomics import mgf
 
 from apps.peptide import baselines
-from apps.peptide.baselines import choices, matched_fragments
+from apps.peptide.baselines import choices, explained, matched_fragments
 from data_adapters.peptide.peptide import PROTON, WATER
 from data_adapters.peptide.proforma import parse_peptide
 from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
@@ -66,17 +66,17 @@ def test_matched_ions_by_hand() -> None:
     """b1 P, b2 PE, y1 K, y2 EK of PEK."""
     b, y = np.cumsum([P, E]) + PROTON, np.cumsum([K, E]) + WATER + PROTON
     spectrum = query(mz=(b[0], 120.0, y[0] * (1 + 15e-6), b[1] * (1 - 25e-6), y[1])).spectrum
-    found, peaks = matched_fragments(spectrum, parse_peptide("PEK"))
-    assert found.shape == (1, 2, 2)
-    np.testing.assert_array_equal(found[0], [[True, False], [True, True]])  # b2 is 25 ppm away; y2 comes before y1
-    np.testing.assert_array_equal(peaks, [0, 2, 4])
+    found, nearest = matched_fragments(spectrum, parse_peptide("PEK"))
+    np.testing.assert_array_equal(found, [[[True, False], [True, True]]])  # b2 is 25 ppm away; y2 comes before y1
+    np.testing.assert_array_equal(nearest, [[[0, 3], [4, 2]]])
+    assert explained(spectrum, parse_peptide("PEK")) == pytest.approx(3 / 5)
 
 
 def test_fragments_of_two_charges_count_from_three_charges_of_the_precursor_on() -> None:
     twice = ((P + E) / 2 + PROTON,)
     for charge, seen in ((2, 0), (3, 1)):
-        found, peaks = matched_fragments(query(mz=twice, charge=charge).spectrum, parse_peptide("PEK"))
-        assert found.sum() == len(peaks) == seen
+        found, _ = matched_fragments(query(mz=twice, charge=charge).spectrum, parse_peptide("PEK"))
+        assert found.sum() == seen
         assert len(found) == max(charge - 1, 1)
 
 
@@ -88,10 +88,10 @@ def test_a_modified_terminus_is_part_of_the_first_residue() -> None:
 
 @pytest.mark.parametrize("mz", [(), (50.0,), (5000.0,)])
 def test_spectra_without_a_fragment(mz: tuple[float, ...]) -> None:
-    found, peaks = matched_fragments(query(mz=mz).spectrum, parse_peptide("PEK"))
-    assert found.shape == (1, 2, 2)
+    found, nearest = matched_fragments(query(mz=mz).spectrum, parse_peptide("PEK"))
+    assert found.shape == nearest.shape == (1, 2, 2)
     assert not found.any()
-    assert not len(peaks)
+    assert explained(query(mz=mz).spectrum, parse_peptide("PEK")) == 0
 
 
 def test_many_weak_ions_beat_one_by_number_and_lose_by_intensity() -> None:

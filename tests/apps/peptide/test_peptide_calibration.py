@@ -66,8 +66,12 @@ def test_no_feature_speaks_against_a_winner() -> None:
     found = fit(rows, right)
     assert found.agreement == 0
     assert min(found.log_score, found.margin, found.fits) > 0
-    worse = fit([[-value for value in row] for row in rows], right)
-    assert min(worse.log_score, worse.margin, worse.agreement, worse.fits) >= 0
+    without = fit([[row[0], row[1], 0.0, row[3]] for row in rows], right)
+    assert found.bias == pytest.approx(without.bias, abs=1e-3)
+    assert found.margin == pytest.approx(without.margin, abs=1e-3)
+    worse = fit([[-value for value in row] for row in drawn(2000, FITTED)[0]], drawn(2000, FITTED)[1])
+    share = np.mean(drawn(2000, FITTED)[1])
+    assert worse == Calibration(bias=pytest.approx(math.log(share / (1 - share))))
 
 
 def test_nothing_is_fitted_where_all_winners_are_alike() -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from data_adapters.base import BadInput
 from data_adapters.peptide.candidate_row import CandidateFile, Damaged
 from data_adapters.peptide.config import ReadConfig
-from data_adapters.peptide.join_evidence import WAYS, Evidence, Repeats, Way, mass_agrees, names_of, precursor_agrees
+from data_adapters.peptide.join_evidence import WAYS, Evidence, Way, mass_agrees, names_of, precursor_agrees
 from data_adapters.peptide.join_rows import Row, RowDatabase
 from data_adapters.peptide.join_shift import ShiftWatch
 from data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
@@ -67,12 +67,11 @@ class CandidateStore:
         """
         counts = [self._rows.counts[tool] for tool in range(len(self._tools))]
         evidence = [Evidence(told=tool in self._rows.told) for tool in range(len(self._tools))]
-        repeats, sampled = Repeats(), 0
+        sampled = 0
         for spectrum in spectra:
             if spectrum.problem:
                 continue
             names = names_of(spectrum)
-            repeats.add(names)
             for way in WAYS:
                 # The first row of each tool.
                 rows = {row.tool: row for row in reversed(self._rows.where(way[0], names[way[1]]))}
@@ -87,7 +86,7 @@ class CandidateStore:
         for one, path, count, found in zip(self._tools, self._paths, counts, evidence, strict=True):
             way, reason = next(iter(WAYS)), "nothing to join"
             if count and sampled:
-                way, reason = found.decide(repeats.unfit(), path, one.name, self._run.source)
+                way, reason = found.decide(path, one.name, self._run.source)
             self._ways.append(way)
             self._run.joined[one.name] = reason
 

@@ -1,7 +1,7 @@
 """Which of a spectrum's names a tool's keys mean, decided on whether the rows fit the spectra that they name so."""
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
 
 from data_adapters.base import BadInput
@@ -74,13 +74,13 @@ class Evidence:
         self.judged[way] += fits is not None
         self.fitting[way] += bool(fits)
 
-    def decide(self, unfit: set[str], path: str, tool: str, source: str) -> tuple[Way, str]:
-        """The way to join and what speaks for it; names of spectra in `unfit` are shared by most of them.
+    def decide(self, path: str, tool: str, source: str) -> tuple[Way, str]:
+        """The way to join and what speaks for it.
 
         Raises:
             BadInput: no row names a spectrum of `source`, or the rows do not fit the spectra that they name.
         """
-        ways = [way for way in WAYS if self.joined[way] and way[1] not in unfit]
+        ways = [way for way in WAYS if self.joined[way]]
         if not ways:
             advice = "were they made from another file of spectra?"
             raise BadInput(path, f"spectra of {tool}", f"none of those in {source}", "rows of this file", advice)
@@ -96,22 +96,3 @@ class Evidence:
 
     def _share(self, way: Way) -> str:
         return f"{self.fitting[way]} of {self.judged[way]} sampled rows fit by {WAYS[way]}"
-
-
-class Repeats:
-    """Which names of the sampled spectra are shared by most of them, and so name none."""
-
-    def __init__(self) -> None:
-        self._values: defaultdict[str, set[int | str]] = defaultdict(set)
-        self._count: Counter[str] = Counter()
-
-    def add(self, names: dict[str, int | str | None]) -> None:
-        """Count the names of a spectrum."""
-        for name, value in names.items():
-            if value is not None:
-                self._values[name].add(value)
-                self._count[name] += 1
-
-    def unfit(self) -> set[str]:
-        """The names of which there are fewer than half as many as spectra."""
-        return {name for name, values in self._values.items() if 2 * len(values) < self._count[name]}

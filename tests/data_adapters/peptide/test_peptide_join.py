@@ -4,10 +4,14 @@ import math
 import random
 import re
 import shutil
+import tempfile
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from data_adapters.base import BadInput
 from data_adapters.peptide import join, join_rows
@@ -269,6 +273,23 @@ def test_a_missing_or_wrong_file_is_named_when_the_run_is_opened(tmp_path, missi
     (tmp_path / missing).unlink()
     with pytest.raises(BadInput, match=f"{missing}: file: found no such file"):
         opened(tmp_path / "run.mgf", tmp_path / "a.mztab")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_flipped_bytes_of_rows_cost_those_rows_alone(data):
+    names = peptides(12)
+    head = "TITLE\tDENOVO\tScore\n"
+    content = bytearray((head + "".join(f"spectrum {i}\t{s}\t0.5\n" for i, s in enumerate(names))).encode())
+    places = data.draw(st.lists(st.integers(len(head), len(content) - 1), min_size=1, max_size=4))
+    for place in places:
+        content[place] = data.draw(st.integers(0, 255))
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_mgf(folder / "run.mgf", names)
+        (folder / "a.tsv").write_bytes(content)
+        found = drained(opened(folder / "run.mgf", folder / "a.tsv"))
+    assert sum(one != [name] for one, name in zip(found, names, strict=True)) <= 2 * len(places)
 
 
 def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):

@@ -1,0 +1,197 @@
+"""Pictures of single rankings and of the scores of many."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, UNTRAINED
+from apps.peptide.calibration import expected_calibration_error, q_values, reliability
+from apps.peptide.metrics import RERANKER, Measures, curve, summary_of, winners
+from apps.peptide.mirror import mirror
+from apps.peptide.panels import (
+    INK,
+    MODEL_COLOUR,
+    RIGHT_COLOUR,
+    SOFT,
+    WRONG_COLOUR,
+    Picture,
+    chart,
+    panel,
+    picture,
+    quiet,
+)
+from data_adapters.peptide.ranking import RankedSpectrum
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+Numbers = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+TOOL_COLOURS = ("#6a51a3", "#2e8b8b", "#b8860b", "#ad1457", "#5d4037", "#607d8b", "#7cb342", "#3949ab")
+BARS = [place / 40 for place in range(41)]
+"""The borders of a histogram's bars."""
+FEWEST = 20
+"""Winners below which no precision is drawn: it would jump with each of them."""
+MARKS = dict(zip(UNTRAINED, "osD^*", strict=True))
+
+
+def pictures(spectra: Sequence[RankedSpectrum], tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM) -> dict[str, Picture]:
+    """Pictures of a run by name, uint8 `(height, width, 3)` of one size: of telling spectra among these, and of scores.
+
+    The spectra are the one with the surest winner, one in the middle, the one with the narrowest margin and, where
+    there are labels, the surest of the winners that are wrong; each is shown once.
+    """
+    answered = sorted((one for one in spectra if one.ranking), key=_certainty, reverse=True)
+    if not answered:
+        return {}
+    wrong = [one for one in answered if _is_right(one) is False]
+    told = {
+        "surest": answered[0],
+        "middle": answered[len(answered) // 2],
+        "closest_call": min(answered, key=lambda one: math.inf if math.isnan(one.margin) else one.margin),
+        **({"surest_of_the_wrong": wrong[0]} if wrong else {}),
+    }
+    once: dict[int, str] = {}
+    for name, one in told.items():
+        once.setdefault(one.query.spectrum.index, name)
+    made = {name: mirror(told[name], tolerance_ppm) for name in once.values()}
+    certainties = np.array([_certainty(one) for one in answered])
+    rights = [_is_right(one) for one in answered]
+    right = None if None in rights else np.array(rights, np.bool_)
+    what = "score of the winner" if math.isnan(answered[0].probability) else "probability that the winner is right"
+    return made | {"scores": picture(partial(_draw_scores, certainties, right, what))}
+
+
+def _certainty(ranked: RankedSpectrum) -> float:
+    return ranked.ranking[0].score if math.isnan(ranked.probability) else ranked.probability
+
+
+def _is_right(ranked: RankedSpectrum) -> bool | None:
+    label = ranked.query.spectrum.label
+    return None if label is None else ranked.ranking[0].candidate.peptide.merged == label.merged
+
+
+def charts(measures: Sequence[Measures], fdr: float) -> dict[str, Picture]:
+    """Pictures of what many cases measured, by name, uint8 `(height, width, 3)` of one size.
+
+    Precision beside coverage, of the reranker, of tools and of other choices; the scores of right and wrong winners;
+    and where the reranker is calibrated, how far its probabilities hold and what is accepted at each error rate.
+    """
+    if not any(one["true"] for one in measures):
+        return {}
+    made = {"precision_coverage": picture(partial(_draw_precision, measures))}
+    probabilities, right = winners(measures)
+    known = ~np.isnan(probabilities)
+    scores = np.array([score for one in measures for score in one["outcomes"][RERANKER]["score"]], np.float64)
+    answered = ~np.isnan(scores)
+    if answered.any():
+        draw = partial(_draw_scores, scores[answered], right[answered], "score of the winner")
+        made["scores"] = picture(draw)
+    if known.any():
+        made["calibration"] = picture(partial(_draw_calibration, probabilities[known], right[known]))
+        made["accepted"] = picture(partial(_draw_accepted, probabilities[known], right[known], fdr))
+    return made
+
+
+def _draw_scores(scores: Numbers, right: Flags | None, what: str, figure: "Figure") -> None:
+    axes = chart(figure, f"Winners of {len(scores)} spectra by their scores", what, "spectra")
+    if right is None:
+        axes.hist(scores, BARS, color=MODEL_COLOUR, alpha=0.8)
+    else:
+        groups = (("right", right, RIGHT_COLOUR), ("wrong", ~right, WRONG_COLOUR))
+        for name, members, colour in groups:
+            label = f"{name}: {members.sum()}"
+            axes.hist(scores[members], BARS, color=colour, alpha=0.25)
+            axes.hist(scores[members], BARS, color=colour, histtype="step", linewidth=1.6, label=label)
+        axes.legend(frameon=False, loc="upper center")
+    axes.set_xlim(0, 1)
+
+
+def _draw_precision(measures: Sequence[Measures], figure: "Figure") -> None:
+    spectra = sum(len(one["true"]) for one in measures)
+    title = f"Precision among the winners with the best scores, of {spectra} labelled spectra"
+    axes = chart(figure, title, "coverage: share of the labelled spectra", "precision: share that is right", right=330)
+    axes.set_xlim(0, 1.01)
+    axes.set_ylim(0, 1.02)
+    names = list(dict.fromkeys(name for one in measures for name in one["outcomes"]))
+    found = summary_of(measures, 0.5)
+    recall = {name: found["peptide_recall" if name == RERANKER else f"{name}_peptide_recall"] for name in names}
+    tools = [name for name in names if name not in (RERANKER, *UNTRAINED)]
+    for name in sorted(names, key=lambda name: (name != RERANKER, name in UNTRAINED, -recall[name])):
+        label = f"{name}, recall {recall[name]:.3f}"
+        coverage, precision = curve(measures, name)
+        known = coverage * _spectra(measures, name) >= min(FEWEST, spectra)
+        coverage, precision = coverage[known], precision[known]
+        if name == RERANKER:
+            axes.plot(coverage, precision, color=MODEL_COLOUR, linewidth=2.6, label=label, zorder=4)
+        elif name in UNTRAINED:
+            axes.plot(
+                *_point(measures, name), MARKS[name], color=INK, markersize=8, label=label, clip_on=False, zorder=3
+            )
+        else:
+            colour = TOOL_COLOURS[tools.index(name) % len(TOOL_COLOURS)]
+            if len(coverage):
+                axes.plot(coverage, precision, color=colour, linewidth=1.3, label=label)
+            axes.plot(*_point(measures, name), ".", color=colour, markersize=9, label="" if len(coverage) else label)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, fontsize=10)
+
+
+def _point(measures: Sequence[Measures], name: str) -> tuple[float, float]:
+    """Coverage and precision of all that a choice has to say."""
+    having = [one["outcomes"][name] for one in measures if name in one["outcomes"]]
+    predicted = sum(count > 0 for columns in having for count in columns["predicted"])
+    right = sum(sum(columns["right"]) for columns in having)
+    return predicted / _spectra(measures, name), right / predicted if predicted else math.nan
+
+
+def _spectra(measures: Sequence[Measures], name: str) -> int:
+    """The labelled spectra of the cases that have a choice."""
+    return sum(len(one["true"]) for one in measures if name in one["outcomes"])
+
+
+def _draw_calibration(probabilities: Numbers, right: Flags, figure: "Figure") -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    error = expected_calibration_error(probabilities, right)
+    title = f"Calibration of {len(right)} winners: expected error {error:.3f}"
+    axes = chart(figure, title, "", "share that is right", bottom=248)
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="as said")
+    bins = reliability(probabilities, right)
+    said, so, counts = (np.array([getattr(one, name) for one in bins]) for name in ("probability", "right", "count"))
+    # One standard error of a share, from a success and a failure more than were counted (Agresti and Coull, 1998).
+    spread = np.sqrt((so * counts + 1) * ((1 - so) * counts + 1) / (counts + 2) ** 2 / (counts + 2))
+    axes.errorbar(said, so, spread, color=MODEL_COLOUR, marker="o", capsize=3, linewidth=1.6, label="as it was")
+    axes.set(xlim=(0, 1), ylim=(0, 1.02))
+    axes.tick_params(labelbottom=False)
+    axes.legend(frameon=False, loc="upper left")
+    below = panel(figure, 84, 64, 32, 572)
+    quiet(below)
+    below.hist(probabilities, BARS, color=MODEL_COLOUR, alpha=0.8)
+    below.set(xlim=(0, 1), xlabel="probability that the winner is right", ylabel="winners")
+    below.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+
+
+def _draw_accepted(probabilities: Numbers, right: Flags, fdr: float, figure: "Figure") -> None:
+    q = q_values(probabilities)
+    order = np.argsort(q, kind="stable")
+    accepted = np.arange(1, len(q) + 1)
+    wrong = np.cumsum(~right[order])
+    last = np.append(np.diff(q[order]) > 0, True)
+    rate, accepted, wrong = q[order][last], accepted[last], wrong[last]
+    title = f"Winners accepted at each false discovery rate, of {len(q)}"
+    axes = chart(figure, title, "false discovery rate: mean probability of being wrong among the accepted", "winners")
+    axes.step(rate, accepted, where="post", color=MODEL_COLOUR, linewidth=2.2, label="accepted")
+    axes.step(rate, accepted - wrong, where="post", color=RIGHT_COLOUR, linewidth=1.6, label="right among them")
+    axes.step(rate, wrong, where="post", color=WRONG_COLOUR, linewidth=1.6, label="wrong among them")
+    axes.plot(rate, rate * accepted, color=SOFT, linewidth=1, linestyle="--", label="wrong as stated")
+    within = rate <= fdr
+    stated = f"{accepted[within][-1]}, {wrong[within][-1] / accepted[within][-1]:.1%} wrong" if within.any() else "none"
+    axes.axvline(fdr, color=INK, linewidth=1, linestyle=":", label=f"accepted at {fdr:.0%}: {stated}")
+    axes.set_xlim(0, min(1.0, max(2.5 * fdr, 0.1)))
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False, loc="center right")

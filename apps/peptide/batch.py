@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from apps.peptide.config import Config
-from apps.peptide.evidence import CHANNELS, evidence
+from apps.peptide.evidence import evidence
 from apps.peptide.models import vocabulary
 from apps.peptide.models.vocabulary import PAD
 from apps.peptide.peaks import model_peaks
@@ -44,14 +44,7 @@ def candidate_arrays(peptides: Sequence[Peptide], *, mask_gaps: bool) -> Candida
 def evidence_arrays(spectrum: Spectrum, peptides: Sequence[Peptide], config: Config) -> NDArray[np.float32]:
     """What the spectrum shows of each peptide, `(candidates, columns, CHANNELS)` float32."""
     read = config.read
-    found = [
-        evidence(spectrum, peptide, config.peaks.tolerance_ppm, read.isotopes, read.precursor_tolerance_ppm)
-        for peptide in peptides
-    ]
-    out = np.zeros((len(found), max(map(len, found)), CHANNELS), np.float32)
-    for row, one in enumerate(found):
-        out[row, : len(one)] = one
-    return out
+    return evidence(spectrum, peptides, config.peaks.tolerance_ppm, read.isotopes, read.precursor_tolerance_ppm)
 
 
 def batch_of(queries: Sequence[Query], config: Config) -> dict[str, Tensor]:

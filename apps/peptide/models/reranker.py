@@ -64,7 +64,8 @@ class Reranker(nn.Module):
     """Predicts the mass deviation of each candidate of a spectrum, and of each of its residues.
 
     Equivariant under permutations of the candidates. With `row_scale="true_depth"` what a spectrum's candidates get
-    does not depend on the other spectra of the batch.
+    does not depend on the other spectra of the batch. Evidence, which RankNovo does not have, is added to the tokens and,
+    that of whole candidates, to their predicted deviations, through linear maps that start at zero.
 
     Source: "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing" (RankNovo, 2025).
     """
@@ -77,6 +78,13 @@ class Reranker(nn.Module):
         self.layers = nn.ModuleList(CandidateLayer(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.dim)
         self.peptide_deviation = nn.Linear(config.dim, 1)
+        self.shown = nn.Linear(evidence_channels, 1, bias=False) if config.evidence else None
+        if self.shown is not None:
+            # Training starts from the order of the likelihood ratios, which the last channel tells.
+            nn.init.zeros_(self.peptide_deviation.weight)
+            nn.init.zeros_(self.peptide_deviation.bias)
+            nn.init.zeros_(self.shown.weight)
+            nn.init.constant_(self.shown.weight[:, -1:], -1.0)
         self.residue_deviation = nn.Linear(config.dim, 1)
 
     def forward(
@@ -107,4 +115,7 @@ class Reranker(nn.Module):
         for layer in self.layers:
             x = layer(x, mask, memory, memory_mask)
         x = self.norm(x)
-        return Deviations(self.peptide_deviation(x[:, :, 0]).squeeze(-1), self.residue_deviation(x).squeeze(-1))
+        peptide = self.peptide_deviation(x[:, :, 0])
+        if self.shown is not None and evidence is not None:
+            peptide = peptide + self.shown(evidence[:, :, 0])
+        return Deviations(peptide.squeeze(-1), self.residue_deviation(x).squeeze(-1))

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 
 from apps.peptide.config import PeaksConfig
-from apps.peptide.evidence import CHANNELS, IONS, WHOLE, evidence
+from apps.peptide.evidence import CHANNELS, IONS, SIDE, WHOLE, evidence
 from apps.peptide.fragments import fragment_mz, residue_masses
 from apps.peptide.peaks import model_peaks
 from data_adapters.peptide.peptide import PROTON, WATER
 from data_adapters.peptide.proforma import parse_peptide
 from data_adapters.peptide.spectrum import Spectrum
-
-SIDE = IONS + 2  # of a cleavage: its ions, then whether b and y are there
 
 
 def spectrum(peaks: dict[float, float], precursor_mz: float, charge: int = 2) -> Spectrum:
@@ -23,7 +21,7 @@ def spectrum(peaks: dict[float, float], precursor_mz: float, charge: int = 2) ->
 
 
 def shown(one: Spectrum, text: str) -> np.ndarray:
-    return evidence(one, parse_peptide(text), 20.0, 1, 20.0)
+    return evidence(one, [parse_peptide(text)], 20.0, 1, 20.0)[0]
 
 
 def test_fragments_by_hand():
@@ -45,20 +43,20 @@ def test_an_ion_is_told_on_both_sides_of_its_cleavage(text, first):
     b, y = fragment_mz(residue_masses(peptide))
     one = spectrum({b[1]: 25.0, y[2]: 100.0}, peptide.mz(2))
     found = shown(one, text)
-    before, after = found[:, :SIDE], found[:, SIDE : 2 * SIDE]
+    before, after = found[:, : SIDE - 1], found[:, SIDE : 2 * SIDE - 1]
     row = 1 + first  # of the first residue
     assert after[row + 1, 0] == pytest.approx(0.5)  # b_2, behind the second residue: root of a quarter
     assert before[row + 2, 0] == pytest.approx(0.5)
     assert after[row + 2, 1] == before[row + 3, 1] == 1  # y of the third cleavage, the base peak
     assert after[row + 1, IONS] == after[row + 2, IONS + 1] == 1
-    assert np.count_nonzero(found[1:, : 2 * SIDE]) == 8
+    assert np.count_nonzero(before[1:]) + np.count_nonzero(after[1:]) == 8
 
 
 def test_whole_candidates():
     peptide = parse_peptide("GASPK")
     b, y = fragment_mz(residue_masses(peptide))
     one = spectrum({b[1]: 25.0, y[2]: 100.0, 999.0: 25.0}, peptide.mz(2))
-    explained, seen, error, size, fits, length = shown(one, "GASPK")[0, -WHOLE:]
+    explained, seen, error, size, fits, length = shown(one, "GASPK")[0, -WHOLE:-2]
     assert explained == pytest.approx(1.5 / 2)
     assert seen == pytest.approx(2 / 8)
     assert error == pytest.approx(0, abs=1e-6)
@@ -91,6 +89,26 @@ def test_the_unit_of_intensity_and_no_peaks_at_all():
     found = shown(spectrum({}, mz), "GASPK")
     assert found.shape == (6, CHANNELS)
     assert not found[1:].any()
+
+
+def test_likelihoods_are_those_of_the_graph_and_beside_the_best_of_the_list():
+    from apps.peptide.graph.likelihood import peptide_scores, tables
+    from apps.peptide.graph.peaks import strongest_peaks
+    from apps.peptide.graph.residues import codes_of
+
+    right, wrong = parse_peptide("GASPVTLK"), parse_peptide("GASVPTLK")
+    b, y = fragment_mz(residue_masses(right))
+    one = spectrum(dict.fromkeys([*b[1:], *y], 50.0) | {444.4: 100.0}, right.mz(2))
+    found = evidence(one, [wrong, right], 20.0, 1, 20.0)
+    row = np.array([codes_of(right)])
+    expected = peptide_scores(row, right.mass, strongest_peaks(one, 20.0), 20.0, 20.0, tables(2))[0]
+    assert found[1, 0, -2] == pytest.approx(expected / 10, rel=1e-5)
+    assert found[1, 0, -1] == 0
+    assert found[0, 0, -1] == pytest.approx(found[0, 0, -2] - found[1, 0, -2])
+    assert found[0, 0, -1] < -0.1
+    behind = 2 * SIDE - 1
+    assert found[1, 4, behind] == found[1, 5, SIDE - 1] > 0  # GASP|VTLK is seen
+    assert found[0, 4, behind] < 0  # GASV|PTLK is not
 
 
 def test_peaks_as_the_reference_processes_them(shared_parity, shared_data):

@@ -111,7 +111,13 @@ DIALECTS = (
         fixed_cysteine=True,
         lower_case=True,
     ),
-    Dialect("custom", ("spectrum_id", "sequence", "score"), (("spectrum_id", "number"),)),
+    Dialect(
+        "custom",
+        ("spectrum_id", "sequence", "score"),
+        (("spectrum_id", "number"),),
+        precursor_mz="precursor_mz",
+        charge="charge",
+    ),
 )
 
 _BEAM = re.compile(r"(instanovo_|diffusion_)?predictions(?:_beam_([0-9]+))?")

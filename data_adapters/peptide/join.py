@@ -84,7 +84,7 @@ class CandidateStore:
             ):
                 break
         for one, path, count, found in zip(self._tools, self._paths, counts, evidence, strict=True):
-            way, reason = next(iter(WAYS)), "nothing to join"
+            way, reason = next(iter(WAYS)), "no key: there is nothing to join"
             if count and sampled:
                 way, reason = found.decide(path, one.name, self._run.source)
             self._ways.append(way)

@@ -87,12 +87,12 @@ class Evidence:
         best = max(ways, key=lambda way: self.fitting[way])
         least_rows, least_share = (3, 0.5) if self.told else (10, 0.1)
         if self.judged[best] >= least_rows and self.fitting[best] < least_share * self.judged[best]:
-            found = "; ".join(map(self._share, ways))
+            found = "rows that fit: " + ", ".join(map(self._share, ways))
             expected = f"rows with the {'precursor' if self.told else 'precursor mass'} of the spectra that they name"
             advice = f"make the candidates from {source} itself: rows are never joined by their position"
             raise BadInput(path, f"spectra of {tool}", found, expected, advice)
-        rejected = [f", {self._share(way)}" for way in ways[: ways.index(best)]]
-        return best, self._share(best) + "".join(rejected)
+        rejected = [f", but {self._share(way)}" for way in ways[: ways.index(best)]]
+        return best, f"{WAYS[best]}: {self.fitting[best]} of {self.judged[best]} sampled rows fit{''.join(rejected)}"
 
     def _share(self, way: Way) -> str:
-        return f"{self.fitting[way]} of {self.judged[way]} sampled rows fit by {WAYS[way]}"
+        return f"{self.fitting[way]} of {self.judged[way]} by {WAYS[way]}"

@@ -104,13 +104,13 @@ def test_a_shifted_file_is_refused_with_the_evidence(tmp_path, dialect):
     shifted = list(enumerate(names[1:]))
     if dialect == "mzTab":
         (tmp_path / "a").write_text(told((i, s, 0.5) for i, s in shifted))
-        expected = "0 of 79 sampled rows fit by index, .*expected rows with the precursor of"
+        expected = "rows that fit: 0 of 79 by index, .*expected rows with the precursor of"
     elif dialect == "table":
         (tmp_path / "a").write_text("TITLE\tDENOVO\tScore\n" + "".join(f"spectrum {i}\t{s}\t1\n" for i, s in shifted))
-        expected = "0 of 79 sampled rows fit by title; .*expected rows with the precursor mass of"
+        expected = "rows that fit: 0 of 79 by title, .*expected rows with the precursor mass of"
     else:
         (tmp_path / "a").write_text("".join(f"{' '.join(s)}\n" for _, s in shifted))
-        expected = "0 of 79 sampled rows fit by index"
+        expected = "rows that fit: 0 of 79 by index"
     run = opened(tmp_path / "run.mgf", tmp_path / "a")
     with pytest.raises(BadInput, match=expected):
         drained(run)

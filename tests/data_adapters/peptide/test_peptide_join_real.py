@@ -102,8 +102,7 @@ def test_an_index_that_is_a_scan_number_is_found_out(shared_data, tmp_path):
     judged = 1500 - unusable
     for tool in ("casanovo", "casanovo_2", "pepnet"):
         assert run.joined[tool] == (
-            f"{judged} of {judged} sampled rows fit by index, which is the scan number here, "
-            f"0 of {judged} sampled rows fit by index"
+            f"index, which is the scan number here: {judged} of {judged} sampled rows fit, but 0 of {judged} by index"
         )
     assert unusable == run.counts["spectrum skipped"] == without_peaks > 0
     assert run.counts["precursor disagrees"] == 0

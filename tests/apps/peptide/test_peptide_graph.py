@@ -8,12 +8,12 @@ import pytest
 
 from apps.peptide.fragments import fragment_mz, residue_masses
 from apps.peptide.graph.build import Graph, build_graph, spectrum_graph
-from apps.peptide.graph.count import Counts
+from apps.peptide.graph.count import FEW, Counts
 from apps.peptide.graph.decode import best_paths
 from apps.peptide.graph.likelihood import claim, tables
 from apps.peptide.graph.peaks import KEPT, strongest_peaks
 from apps.peptide.graph.propose import propose
-from apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES, codes_of, peptide_of
+from apps.peptide.graph.residues import ELEMENT_MASS, ELEMENTS, RESIDUES, codes_of, peptide_of
 from data_adapters.peptide.peptide import CARBON_13, Peptide
 from data_adapters.peptide.spectra import read_spectra
 from data_adapters.peptide.spectrum import Spectrum
@@ -256,6 +256,13 @@ def test_hundred_thousand_peaks():
     assert len(propose(crowded)) == 10
 
 
+def test_peaks_without_a_number_and_precursors_beyond_peptides_are_left_out():
+    odd = spectrum([175.119, 300.1, np.nan, 320.2], [1.0, np.inf, 1.0, np.nan], 500.0)
+    assert strongest_peaks(odd, 20.0).mz.tolist() == [175.119]
+    assert propose(spectrum([175.119, 300.1], [1.0, 1.0], 1e9)) == []
+    assert spectrum_graph(spectrum([175.119, 300.1], [1.0, 1.0], 1e9)).num_nodes == 0
+
+
 def test_isotopes_and_the_precursor_are_no_peaks():
     mz, intensity = [300.0, 300.0 + CARBON_13, 400.0, 400.0 + CARBON_13, 500.0], [2.0, 1.0, 1.0, 2.0, 9.0]
     kept = strongest_peaks(spectrum(mz, intensity, 500.0), 20.0)
@@ -294,7 +301,8 @@ def test_counting_finds_what_spectra_were_made_of():
         for _ in range(20):
             counts.add(fragments(peptide(parts)), codes_of(peptide(parts)))
     found = counts.tables()
-    assert np.exp(found["last"])[RESIDUES.index("K")] == pytest.approx(5 / 6, abs=0.05)
+    expected = (100 + FEW) / (120 + FEW * len(ELEMENTS))
+    assert np.exp(found["last"])[RESIDUES.index("K")] == pytest.approx(expected, abs=1e-3)
     # Each cleavage has both ions, save the few that lie on a peak counted for another.
     assert np.array(found["b"])[1:4, 0].max() < np.log(0.1)
     assert np.array(found["y"])[1:4, 0].max() < np.log(0.1)

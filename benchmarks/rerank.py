@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rerank", description=__doc__)
     parser.add_argument("spectra", type=Path, help="labelled spectra as MGF, or .mgf.gz")
     parser.add_argument("candidates", nargs="+", type=Path, help="candidate files")
-    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--only", choices=list(MODELS), nargs="+", default=list(MODELS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -55,7 +55,9 @@ def main() -> None:
         right: dict[str, list[np.ndarray]] = {}
         for name in arguments.only:
             for seed in range(SEEDS):
-                settings = TrainConfig(epochs=arguments.epochs, batch_size=32, seed=seed, precision="fp32")
+                settings = TrainConfig(
+                    epochs=arguments.epochs, batch_size=32, learning_rate=5e-4, seed=seed, precision="fp32"
+                )
                 before = _cpu_seconds()
                 _, folder = train("peptide", [str(data / "train.csv")], MODELS[name], settings)
                 spent = _cpu_seconds() - before

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from apps.peptide.distances import peptide_mass_deviation
+from apps.peptide.evidence import likelihood_ratios
 from apps.peptide.fragments import fragment_mz, residue_masses
+from apps.peptide.graph.peaks import strongest_peaks
 from data_adapters.peptide.peptide import Peptide
 from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
 
@@ -19,7 +21,7 @@ Choice: TypeAlias = Callable[[Query], int | None]
 """The index of the candidate that it takes, None where it has none to take."""
 
 
-UNTRAINED = ("vote", "closest-precursor", "matched-ions", "matched-intensity", "oracle")
+UNTRAINED = ("vote", "closest-precursor", "matched-ions", "matched-intensity", "likelihood", "oracle")
 """The names of the choices that are not a tool's."""
 
 
@@ -45,7 +47,7 @@ def choices(tools: Sequence[str]) -> dict[str, Choice]:
 
     Names are in small letters and without a "_", so that the names of metrics can follow them.
     """
-    functions = (vote, closest_precursor, matched_ions, matched_intensity, oracle)
+    functions = (vote, closest_precursor, matched_ions, matched_intensity, likelihood, oracle)
     named: dict[str, Choice] = dict(zip(UNTRAINED, functions, strict=True))
     for tool in tools:
         name = "".join(letter if letter.isalnum() else "-" for letter in tool.lower()).strip("-") or "tool"
@@ -88,6 +90,13 @@ def matched_ions(query: Query) -> int | None:
 def matched_intensity(query: Query) -> int | None:
     """The candidate whose b and y ions are the most intense in sum; of equals the first."""
     return _most([explained(query.spectrum, candidate.peptide) for candidate in query.candidates])
+
+
+def likelihood(query: Query) -> int | None:
+    """The candidate that makes the peaks likeliest, by the tables of `apps.peptide.graph`; of equals the first."""
+    peaks = strongest_peaks(query.spectrum, FRAGMENT_TOLERANCE_PPM)
+    charge = query.spectrum.charge
+    return _most([likelihood_ratios(one.peptide, peaks, charge, FRAGMENT_TOLERANCE_PPM)[1] for one in query.candidates])
 
 
 def oracle(query: Query) -> int | None:

@@ -50,7 +50,7 @@ class LossConfig:
     peptide: float = 0.3
     residue: float = 0.1
     listwise: float = 1.0
-    temperature: float = 0.5
+    temperature: float = 0.1
 
     def __post_init__(self) -> None:
         for name in ("peptide", "residue", "listwise"):

@@ -54,7 +54,7 @@ def evidence(
         masses = np.array(peptide.masses, np.float64)
         first = 1 if peptide.residues[0].endswith("-") else 0
         explained, seen = _fill(row, spectrum.mz, root, masses, first, spectrum.charge, tolerance_ppm)
-        cleavages, ratio = _likelihood(peptide, masses, first, strongest, spectrum.charge, tolerance_ppm)
+        cleavages, ratio = likelihood_ratios(peptide, strongest, spectrum.charge, tolerance_ppm)
         end = 1 + len(masses)
         row[1 + first : end - 1, 2 * SIDE - 1] = cleavages / RATIO_SCALE
         row[2 + first : end, SIDE - 1] = cleavages / RATIO_SCALE
@@ -74,14 +74,15 @@ def evidence(
     return out
 
 
-def _likelihood(
-    peptide: Peptide, masses: NDArray[np.float64], first: int, peaks: Peaks, charge: int, tolerance_ppm: float
+def likelihood_ratios(
+    peptide: Peptide, peaks: Peaks, charge: int, tolerance_ppm: float
 ) -> tuple[NDArray[np.float64], float]:
-    """The log likelihood ratio of each cleavage and of the peptide, which is their sum where it has unusual residues."""
+    """The log likelihood ratio of each cleavage and of the peptide: their sum where it has unusual residues."""
+    first = 1 if peptide.residues[0].endswith("-") else 0
+    prefix = peptide.prefix_masses()
     if not len(peaks.mz):
-        return np.zeros(max(len(masses) - first - 1, 0)), 0.0
+        return np.zeros(max(len(prefix) - first - 1, 0)), 0.0
     table = tables(charge)
-    prefix = np.cumsum(masses)
     found = levels_of(cleavage_peaks(prefix[first:-1], prefix[-1], peaks, tolerance_ppm), peaks)
     cleavages = cleavage_scores(prefix[first:-1], prefix[-1], found, table)
     codes = codes_of(peptide)

@@ -37,7 +37,7 @@ BARS = [place / 40 for place in range(41)]
 """The borders of a histogram's bars."""
 FEWEST = 20
 """Winners below which no precision is drawn: it would jump with each of them."""
-MARKS = dict(zip(UNTRAINED, "osD^*", strict=True))
+MARKS = dict(zip(UNTRAINED, "osD^v*", strict=True))
 
 
 def pictures(spectra: Sequence[RankedSpectrum], tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM) -> dict[str, Picture]:

@@ -143,7 +143,7 @@ def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
     Metrics of other choices have their name in front: `vote_peptide_recall`. The best tool is the one of the highest
     peptide recall, which nobody knows beforehand.
     """
-    names = dict.fromkeys(name for one in measures for name in one["outcomes"])
+    names = dict.fromkeys([RERANKER, *(name for one in measures for name in one["outcomes"])])
     scores = {name: _scores(measures, name) for name in names}
     tools = [name for name in names if name not in (RERANKER, *UNTRAINED)]
     if tools:

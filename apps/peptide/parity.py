@@ -1,6 +1,6 @@
 """How far RankNovo and its parts are from recorded outputs of the reference implementation."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -129,7 +129,7 @@ def _blocks(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
     _fill(row, LAYER + "row.", {"row_self_attention.layer.": fixture["row"]["sd"]}, config.heads)
     _fill(column, LAYER + "column.", {"column_self_attention.layer.": fixture["col"]["sd"]}, config.heads)
     scale = (config.dim // config.heads * x.shape[1]) ** -0.5
-    calls = {"row": partial(row, scale=scale), "col": column}
+    calls: dict[str, Callable[..., Tensor]] = {"row": partial(row, scale=scale), "col": column}
     for name, call in calls.items():
         recorded = fixture[name]
         yield _close(name, call(x, there), recorded["out"].permute(2, 0, 1, 3), there)

@@ -64,8 +64,9 @@ class Reranker(nn.Module):
     """Predicts the mass deviation of each candidate of a spectrum, and of each of its residues.
 
     Equivariant under permutations of the candidates. With `row_scale="true_depth"` what a spectrum's candidates get
-    does not depend on the other spectra of the batch. Evidence, which RankNovo does not have, is added to the tokens and,
-    that of whole candidates, to their predicted deviations, through linear maps that start at zero.
+    does not depend on the other spectra of the batch. Evidence, which RankNovo does not have, is added to the tokens
+    and, that of whole candidates, to their predicted deviations, through linear maps; an untrained model ranks by the
+    likelihood ratios that it tells.
 
     Source: "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing" (RankNovo, 2025).
     """

@@ -32,7 +32,7 @@ class RerankerConfig:
     feedforward: int = 128
     encoder_layers: int = 2
     layers: int = 2
-    dropout: float = 0.1
+    dropout: float = 0.2
     max_length: int = 64
     max_charge: int = 10
     column_attention: bool = True

@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rerank", description=__doc__)
     parser.add_argument("spectra", type=Path, help="labelled spectra as MGF, or .mgf.gz")
     parser.add_argument("candidates", nargs="+", type=Path, help="candidate files")
-    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--only", choices=list(MODELS), nargs="+", default=list(MODELS))
     arguments = parser.parse_args()
     torch.set_num_threads(1)

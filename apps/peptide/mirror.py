@@ -68,7 +68,10 @@ def _draw(figure: "Figure", ranked: RankedSpectrum, tolerance_ppm: float) -> Non
         one = ranked.ranking[place] if place < len(ranked.ranking) else None
         ions = _ions(spectrum, one.candidate.peptide, tolerance_ppm) if one else {}
         _draw_peaks(axes, spectrum, ions, 1 - 2 * place)
-        if one:
+        if one is None:
+            nobody = "no other candidate" if place else "no candidate"
+            figure.text(LEFT / WIDTH, 1 - FACTS[place] / HEIGHT, nobody, va="top", color=SOFT)
+        else:
             _draw_facts(figure, ranked, place, tolerance_ppm)
             _draw_ladder(
                 figure, one, LADDERS[place], matched_fragments(spectrum, one.candidate.peptide, tolerance_ppm)[0]
@@ -124,13 +127,15 @@ def _draw_peaks(axes: "Axes", spectrum: Spectrum, ions: dict[int, tuple[str, str
     height = sign * spectrum.intensity / max(float(spectrum.intensity.max(initial=0)), 1e-30)
     rest = np.setdiff1d(np.arange(len(height)), list(ions))
     axes.vlines(spectrum.mz[rest], 0, height[rest], color=PEAK_COLOUR, linewidth=0.9)
+    for kind in COLOURS:
+        of_kind = [peak for peak, (_, colour) in ions.items() if colour == kind]
+        axes.vlines(spectrum.mz[of_kind], 0, height[of_kind], color=kind, linewidth=1.6)
     low, high = axes.get_xlim()
     pixel = (high - low) / (WIDTH - LEFT - RIGHT)
     named: list[float] = []
     for peak in sorted(ions, key=lambda peak: -abs(height[peak])):
         name, colour = ions[peak]
         mz = float(spectrum.mz[peak])
-        axes.vlines(mz, 0, height[peak], color=colour, linewidth=1.6)
         if all(abs(mz - other) > NAME_WIDTH * pixel for other in named):
             named.append(mz)
             align = "bottom" if sign > 0 else "top"
@@ -160,8 +165,10 @@ def _draw_facts(figure: "Figure", ranked: RankedSpectrum, place: int, tolerance_
     ]
     by = list(dict.fromkeys(one.candidate.tools))
     agree = f"proposed by {len(by)} of {len(tools)} tools: {', '.join(by)}"
-    for at, line in enumerate((_line(facts, 165), _line([agree], 165))):
+    for at, line in enumerate((_line(facts, 165), _line([agree], 115))):
         figure.text(LEFT / WIDTH, top - (22 + 18 * at) / HEIGHT, line, va="top", fontsize=9.5, color=SOFT)
+    key = "residues: darker is surer" + (", purple is modified" if "[" in peptide.proforma else "")
+    figure.text(1 - RIGHT / WIDTH, top - 40 / HEIGHT, key, va="top", ha="right", fontsize=8.5, color=SOFT)
 
 
 def _draw_ladder(figure: "Figure", one: RankedCandidate, top: float, found: NDArray[np.bool_]) -> None:
@@ -177,7 +184,7 @@ def _draw_ladder(figure: "Figure", one: RankedCandidate, top: float, found: NDAr
     if residues[0].endswith("-") and len(residues) > 1:
         ladder.text(0, 39, residues[0], color=MODIFIED_COLOUR, fontsize=10, va="center")
         start, residues, scores = 8.0 * len(residues[0]), residues[1:], scores[1:]
-    cell = min(CELL, (width - start - 110) / len(residues))
+    cell = min(CELL, (width - start) / len(residues))
     for at, (residue, score) in enumerate(zip(residues, scores, strict=True)):
         shade = 0.04 + 0.4 * float(np.nan_to_num(score))
         box = (start + at * cell + 2, 27)
@@ -188,8 +195,6 @@ def _draw_ladder(figure: "Figure", one: RankedCandidate, top: float, found: NDAr
         ladder.text(
             middle, 38, residue[0], color=colour, fontsize=size, ha="center", va="center_baseline", weight="bold"
         )
-    note = "shaded by residue score" + (", purple modified" if any(len(residue) > 1 for residue in residues) else "")
-    ladder.text(start + len(residues) * cell + 14, 39, note, color=SOFT, fontsize=8.5, va="center")
     reach = min(9.0, 0.35 * cell)
     for at, (b, y) in enumerate(found.any(0).T, 1):
         x = start + at * cell
@@ -200,7 +205,7 @@ def _draw_ladder(figure: "Figure", one: RankedCandidate, top: float, found: NDAr
         ):
             if seen:
                 ladder.plot([x, x, x + side], [39, end, end], color=colour, linewidth=1.5)
-                if cell >= 20:
+                if cell >= 24:
                     align = "bottom" if end > 39 else "top"
                     offset = 2 if end > 39 else -2
                     ladder.text(x + side / 2, end + offset, name, color=colour, fontsize=8, ha="center", va=align)

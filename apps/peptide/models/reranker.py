@@ -37,11 +37,7 @@ class CandidateLayer(nn.Module):
         dim, heads = config.dim, config.heads
         self.padded_scale = config.row_scale == "padded"
         self.row = TiedAttention(dim, heads, qkv_bias=True)
-        self.column = (
-            AxialAttention(dim, heads, axes=(0,), qkv_bias=True, dropout=config.dropout)
-            if config.column_attention
-            else None
-        )
+        self.column = AxialAttention(dim, heads, axes=(0,), qkv_bias=True) if config.column_attention else None
         self.cross = FoldedCrossAttention(dim, heads, qkv_bias=True)
         self.fc1, self.fc2 = nn.Linear(dim, config.feedforward), nn.Linear(config.feedforward, dim)
         self.row_norm, self.cross_norm, self.mlp_norm = (nn.LayerNorm(dim) for _ in range(3))

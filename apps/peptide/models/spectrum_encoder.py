@@ -16,7 +16,7 @@ class EncoderLayer(nn.Module):
 
     def __init__(self, config: RerankerConfig) -> None:
         super().__init__()
-        self.attention = AxialAttention(config.dim, config.heads, ndim=1, qkv_bias=True, dropout=config.dropout)
+        self.attention = AxialAttention(config.dim, config.heads, ndim=1, qkv_bias=True)
         self.norm1 = nn.LayerNorm(config.dim)
         self.linear1 = nn.Linear(config.dim, config.feedforward)
         self.linear2 = nn.Linear(config.feedforward, config.dim)

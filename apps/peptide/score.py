@@ -20,6 +20,8 @@ from data_adapters.peptide.peptide import Peptide
 from data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
 from data_adapters.peptide.spectrum import Query, Spectrum
 
+BEND = 5.0
+"""How sharply scores bend towards 1."""
 BUFFERED = 16
 """Batches that are sorted by size together, so that short candidates are not padded to long ones'."""
 
@@ -59,7 +61,7 @@ def _order(query: Query, peptide: np.ndarray, residue: np.ndarray, config: Confi
         candidates.append(
             RankedCandidate(
                 candidate=candidate,
-                score=float(np.exp(-max(peptide[row], 0.0))),
+                score=_score(float(peptide[row])),
                 deviation=float(peptide[row]) * GAP,
                 residue_scores=np.exp(-np.abs(residue[row, 1 : 1 + length])),
                 mass_error_ppm=error,
@@ -69,6 +71,14 @@ def _order(query: Query, peptide: np.ndarray, residue: np.ndarray, config: Confi
     candidates.sort(key=lambda one: one.deviation)
     ranked = RankedSpectrum(query, tuple(candidates))
     return replace(ranked, probability=calibration.probability(config.calibration, calibration.features(ranked)))
+
+
+def _score(deviation: float) -> float:
+    """exp(-d) of a predicted deviation d, in units of `GAP`, bent so that it never reaches 1: a better one scores higher.
+
+    Predictions for right candidates lie on both sides of 0.
+    """
+    return float(np.exp(-np.logaddexp(0, BEND * deviation) / BEND))
 
 
 def _precursor(spectrum: Spectrum, peptide: Peptide, config: Config) -> tuple[float, bool]:

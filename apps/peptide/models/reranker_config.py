@@ -14,8 +14,7 @@ class RerankerConfig:
         feedforward: Width of the hidden layers.
         encoder_layers: Layers of the spectrum encoder.
         layers: Layers that mix the candidates.
-        dropout: Share of activations dropped in training, but none of attention's maps, whose fused kernels have no room
-            for it.
+        dropout: Share of activations dropped in training; attention's maps are left whole, as fused kernels need it.
         max_length: Longest candidate, a modified N-terminus and the start token included; longer ones are not scored.
         max_charge: Largest precursor charge; larger ones count as it.
         column_attention: Whether candidates attend to each other residue by residue.

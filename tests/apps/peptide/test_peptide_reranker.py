@@ -122,13 +122,23 @@ def test_the_blind_control_sees_no_peak():
     assert torch.equal(found.peptide, other.peptide)
 
 
-def test_evidence_changes_nothing_at_first_and_has_a_gradient():
+def test_an_untrained_model_ranks_by_likelihood_ratios():
     torch.manual_seed(0)
-    made = Reranker(CONFIG.model, CHANNELS)
+    made = Reranker(CONFIG.model, CHANNELS).eval()
     batch = batch_of(LISTS, CONFIG)
     with torch.no_grad():
-        assert torch.equal(made(**batch).peptide, made(**batch | {"evidence": batch["evidence"] + 1}).peptide)
-    made(**batch).peptide.sum().backward()
+        assert torch.equal(made(**batch).peptide, -batch["evidence"][:, :, 0, -1])
+    made(**batch).peptide.square().sum().backward()
+    assert made.shown.weight.grad.abs().sum() > 0
+
+
+def test_evidence_of_residues_changes_nothing_at_first_and_has_a_gradient():
+    torch.manual_seed(0)
+    made = Reranker(CONFIG.model, CHANNELS).eval()
+    batch = batch_of(LISTS, CONFIG)
+    with torch.no_grad():
+        assert torch.equal(made(**batch).residue, made(**batch | {"evidence": batch["evidence"] + 1}).residue)
+    made(**batch).residue.square().sum().backward()
     assert made.embedding.evidence.weight.grad.abs().sum() > 0
 
 

@@ -74,7 +74,7 @@ def _order(query: Query, peptide: np.ndarray, residue: np.ndarray, config: Confi
 
 
 def _score(deviation: float) -> float:
-    """exp(-d) of a predicted deviation d, in units of `GAP`, bent so that it never reaches 1: a better one scores higher.
+    """exp(-d) of a predicted deviation d, in units of `GAP`, bent to stay below 1: a smaller one always scores higher.
 
     Predictions for right candidates lie on both sides of 0.
     """

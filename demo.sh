@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole road, for change on synthetic pairs and a real pair of Landsat scenes, then for an equation: demo.sh TRANSECT FOLDER
+# The whole road, for change on synthetic pairs and a real pair of Landsat scenes, an equation, and peptides:
+# demo.sh TRANSECT FOLDER
 set -euo pipefail
 transect=$1
 samples=$(cd "$(dirname "$0")" && pwd)/samples/landsat5_2000_2010
@@ -40,6 +41,17 @@ say "8. Go on with one of them, past the end of what was simulated"
 "$transect" predict models:/pde-demo@champion "$(find simulations/test -name '*.hdf5' | sort | head -1)" \
     --out rollout --start last --steps 40
 
+say "9. Write runs of spectra with the candidates of four tools, train a reranker on them and score it"
+"$transect" phantom peptide --out runs --count 12
+"$transect" train peptide --data runs --train.epochs 3 --train.batch_size 32 | tee trained-peptide.txt
+run=$(awk '$1 == "run" { print $2 }' trained-peptide.txt)
+"$transect" register "$run" --name peptide-demo --alias champion
+"$transect" evaluate models:/peptide-demo@champion --data runs --out evaluation-peptide
+
+say "10. Name the peptides of a run"
+"$transect" predict models:/peptide-demo@champion "$(find "$PWD/runs/test" -name '*.mgf' | sort | head -1)" \
+    "$(find "$PWD/runs/test" -name '*.casanovo.mztab' | sort | head -1)" --out peptides
+
 case=$(find "$PWD/landsat" -name mask.tif -printf '%h\n')
 say "Done. Look at"
 cat <<EOT
@@ -49,5 +61,7 @@ report, Landsat pair       $PWD/landsat/report.html
 report, evaluation         $PWD/evaluation/report.html
 rollout (NetCDF)           $(find "$PWD/rollout" -name rollout.nc)
 report, equation           $PWD/evaluation-pde/report.html
+peptides (mzTab)           $(find "$PWD/peptides" -name results.mztab)
+report, peptides           $PWD/evaluation-peptide/report.html
 MLflow                     cd $PWD && $transect ui    then open http://127.0.0.1:5000
 EOT

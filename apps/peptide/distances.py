@@ -1,7 +1,7 @@
 """How far a peptide is from another: peptide and residue mass deviations, which a reranker learns to predict."""
 
 from collections.abc import Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import TypeAlias
 
 import numpy as np
@@ -56,7 +56,7 @@ def mass_deviations(
     target, target_ends = _packed(targets)
     peptides, residues = np.empty(len(queries)), np.empty(len(query))
     _fill(query, query_ends, target, target_ends, peptides, residues)
-    return peptides, np.split(residues, query_ends[:-1]) if len(queries) else []
+    return peptides, [residues[start:end] for start, end in pairwise([0, *query_ends.tolist()])]
 
 
 def _packed(peptides: Sequence[Masses]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:

@@ -94,8 +94,9 @@ def bootstrap(
         for _ in range(RESAMPLES)
     ]
     intervals = {}
-    for name in draws[0]:
-        values = [draw[name] for draw in draws if math.isfinite(draw[name])]
+    for name in dict.fromkeys(name for draw in draws for name in draw):
+        # A metric that only some cases have, such as a tool's, is not in every draw.
+        values = [draw[name] for draw in draws if math.isfinite(draw.get(name, math.nan))]
         if values:
             low, high = np.percentile(values, (2.5, 97.5))
             intervals[name] = (float(low), float(high))

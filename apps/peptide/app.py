@@ -13,6 +13,7 @@ from apps.base import App
 from apps.peptide import metrics
 from apps.peptide.baselines import choices
 from apps.peptide.batch import trimmed
+from apps.peptide.candidates import GRAPH
 from apps.peptide.config import Config, PeaksConfig
 from apps.peptide.evidence import CHANNELS
 from apps.peptide.examples import LabelledSpectra
@@ -74,7 +75,7 @@ class PeptideIdentification(App[Run, PicturedRanking]):
 
     def predict(self, model: nn.Module, sample: Run) -> PicturedRanking:
         def spectra() -> Iterator[RankedSpectrum]:
-            for done, ranked in enumerate(rank(model, sample.queries(), self.config), 1):
+            for done, ranked in enumerate(rank(model, sample, self.config), 1):
                 if len(ranking.kept) < PICTURED and ranked.ranking:
                     ranking.kept.append(ranked)
                 if sample.length:
@@ -92,7 +93,7 @@ class PeptideIdentification(App[Run, PicturedRanking]):
 
     def measure(self, prediction: PicturedRanking, sample: Run) -> dict[str, Any]:
         """What each labelled spectrum adds, those without a candidate included."""
-        chosen = choices(sample.tools)
+        chosen = choices([*sample.tools, GRAPH] if self.config.generate == "always" else sample.tools)
         rows = [row for ranked in prediction.spectra if (row := metrics.spectrum_row(ranked, chosen))]
         if not rows:
             found = "no labelled spectrum"

@@ -44,7 +44,7 @@ class LossConfig:
         residue: Weight of the Huber loss of each residue's mass deviation.
         listwise: Weight of the cross entropy between the softmax of the predicted and of the true deviations of a
             spectrum's candidates, with their signs turned.
-        temperature: Of the true deviations in that softmax, in units of 51.4238 Da.
+        temperature: Of both softmaxes, in units of 51.4238 Da.
     """
 
     peptide: float = 0.3

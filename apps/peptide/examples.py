@@ -12,12 +12,12 @@ from torch.utils.data import Dataset
 from apps.peptide.batch import candidate_arrays, evidence_arrays
 from apps.peptide.candidates import with_generated
 from apps.peptide.config import Config
-from apps.peptide.distances import peptide_mass_deviation, residue_mass_deviations
+from apps.peptide.distances import mass_deviations
 from apps.peptide.models.vocabulary import PAD
 from apps.peptide.peaks import model_peaks
 from data_adapters.base import BadInput
 from data_adapters.peptide.run_case import RunCase, part_of
-from data_adapters.peptide.spectrum import Query, Run
+from data_adapters.peptide.spectrum import Omission, Query, Run
 
 KEPT_BYTES = 2**30
 """Finished examples that are kept in memory; larger data sets are made anew each epoch."""
@@ -66,10 +66,10 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
         assert label is not None
         peptides = [candidate.peptide for candidate in query.candidates]
         tokens, masses = candidate_arrays(peptides, mask_gaps=self.config.model.mask_gaps)
+        deviations, of_residues = mass_deviations([p.masses for p in peptides], [label.masses] * len(peptides))
         residue = np.zeros(tokens.shape, np.float32)
-        for row, peptide in enumerate(peptides):
-            found = residue_mass_deviations(peptide.masses, label.masses)
-            residue[row, 1 : 1 + len(found)] = found
+        for row, found in zip(residue, of_residues, strict=True):
+            row[1 : 1 + len(found)] = found
         table = (self.rows, self.columns)
         example = {
             "peaks": _filled(model_peaks(spectrum, self.config.peaks), (self.config.peaks.count, 2)),
@@ -77,9 +77,7 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
             "charge": torch.tensor(spectrum.charge),
             "tokens": _filled(tokens, table, PAD),
             "masses": _filled(masses, table),
-            "peptide_deviation": _filled(
-                np.array([peptide_mass_deviation(p.masses, label.masses) for p in peptides], np.float32), (self.rows,)
-            ),
+            "peptide_deviation": _filled(deviations.astype(np.float32), (self.rows,)),
             "residue_deviation": _filled(residue, table),
         }
         if self.config.model.evidence:
@@ -96,20 +94,29 @@ def _labelled(cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: 
         parts.setdefault(whole, set()).add(case.part)
     queries = []
     for whole, wanted in parts.items():
-        for query in read(whole).queries():
+        run = read(whole)
+        for query in run.queries():
             label = query.spectrum.label
             if label is None or query.spectrum.problem or not (None in wanted or part_of(label) in wanted):
                 continue
-            query = scorable(with_generated(query, config), config)
+            query = scorable(with_generated(query, config), config, run)
             if query.candidates:
                 queries.append(query)
     return queries
 
 
-def scorable(query: Query, config: Config) -> Query:
-    """`query` without the candidates that are too long for the model."""
-    fit = tuple(c for c in query.candidates if len(c.peptide.residues) < config.model.max_length)
-    return query if len(fit) == len(query.candidates) else replace(query, candidates=fit)
+def scorable(query: Query, config: Config, run: Run) -> Query:
+    """`query` without the candidates that are too long for the model, which are noted in its `run`."""
+    fit = []
+    for candidate in query.candidates:
+        length = len(candidate.peptide.residues)
+        if length < config.model.max_length:
+            fit.append(candidate)
+            continue
+        proposed = f"{', '.join(candidate.tools)}: {candidate.peptide.proforma[:100]}"
+        detail = f"{proposed}: found {length} residues, expected {config.model.max_length - 1} or fewer"
+        run.omit("too long", Omission(run.source, 0, run.named(query.spectrum), "too long", detail))
+    return query if len(fit) == len(query.candidates) else replace(query, candidates=tuple(fit))
 
 
 def _filled(array: NDArray[np.generic], shape: tuple[int, ...], fill: float = 0) -> Tensor:

@@ -13,9 +13,10 @@ def ranking_loss(found: Deviations, batch: dict[str, Tensor], config: LossConfig
 
     With p the predicted and d the true deviations of the candidates of a spectrum, and r those of its residues::
 
-        L = a huber(p, d) + b huber(r_predicted, r_true) + c CE(softmax(-d / temperature), softmax(-p))
+        L = a huber(p, d) + b huber(r_predicted, r_true) + c CE(softmax(-d / temperature), softmax(-p / temperature))
 
-    The Huber losses are means over all candidates and over all residues, the cross entropy over spectra.
+    The Huber losses are means over all candidates and over all residues, the cross entropy over spectra; all three are
+    least where p is d.
 
     Source: RankNovo's coarse and fine losses (its equation 10, whose norm is not published); list-wise cross entropy:
     Cao et al., "Learning to Rank: From Pairwise Approach to Listwise Approach" (2007), with a target of one's own.
@@ -27,6 +28,6 @@ def ranking_loss(found: Deviations, batch: dict[str, Tensor], config: LossConfig
     loss = config.peptide * F.smooth_l1_loss(found.peptide[candidates].float(), true[candidates])
     residue = F.smooth_l1_loss(found.residue[residues].float(), batch["residue_deviation"][residues])
     loss = loss + config.residue * residue
-    predicted = (-found.peptide.float()).masked_fill(~candidates, -1e9).log_softmax(1)
+    predicted = (-found.peptide.float() / config.temperature).masked_fill(~candidates, -1e9).log_softmax(1)
     target = (-true / config.temperature).masked_fill(~candidates, -1e9).softmax(1)
     return loss - config.listwise * (target * predicted.masked_fill(~candidates, 0)).sum(1).mean()

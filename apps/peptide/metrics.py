@@ -206,9 +206,14 @@ def winners(measures: Sequence[Measures]) -> tuple[NDArray[np.float64], NDArray[
 
 
 def curve(measures: Sequence[Measures], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """`precision_coverage` of one choice over the cases that have it; empty where it has no scores."""
+    """`precision_coverage` of one choice over the cases that have it; empty where it has no scores.
+
+    The reranker's winners go by their probabilities, once it is calibrated.
+    """
     having = [(one, one["outcomes"][name]) for one in measures if name in one["outcomes"]]
     scores = np.array([score for _, columns in having for score in columns["score"]], np.float64)
+    if name == RERANKER and not np.isnan(probabilities := winners(measures)[0]).all():
+        scores = probabilities
     right = np.array([value for _, columns in having for value in columns["right"]], np.float64)
     known = ~np.isnan(scores)
     return precision_coverage(scores[known], right[known], sum(len(one["true"]) for one, _ in having))

@@ -18,7 +18,7 @@ from apps.peptide.models.reranker import Deviations
 from core.precision import autocast
 from data_adapters.peptide.peptide import Peptide
 from data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
-from data_adapters.peptide.spectrum import Query, Spectrum
+from data_adapters.peptide.spectrum import Query, Run, Spectrum
 
 BEND = 5.0
 """How sharply scores bend towards 1."""
@@ -26,10 +26,14 @@ BUFFERED = 16
 """Batches that are sorted by size together, so that short candidates are not padded to long ones'."""
 
 
-def rank(model: nn.Module, queries: Iterator[Query], config: Config) -> Iterator[RankedSpectrum]:
-    """The spectra of `queries` in their order, each with its candidates in the order of the model's scores."""
+def rank(model: nn.Module, run: Run, config: Config) -> Iterator[RankedSpectrum]:
+    """The spectra of `run` in their order, each with its candidates in the order of the model's scores.
+
+    Candidates that are too long for the model are noted among the run's omissions.
+    """
+    queries = run.queries()
     while chunk := list(islice(queries, BUFFERED * config.spectra_per_batch)):
-        chunk = [scorable(with_generated(query, config), config) for query in chunk]
+        chunk = [scorable(with_generated(query, config), config, run) for query in chunk]
         ranked: dict[int, RankedSpectrum] = {}
         order = sorted((i for i, query in enumerate(chunk) if query.candidates), key=lambda i: _size(chunk[i]))
         for start in range(0, len(order), config.spectra_per_batch):

@@ -13,14 +13,12 @@ from data_adapters.peptide.join_rows import Row, RowDatabase
 from data_adapters.peptide.join_shift import ShiftWatch
 from data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
 from data_adapters.peptide.proforma import UnknownResidue, parse_peptide
-from data_adapters.peptide.spectrum import OMISSIONS, Candidate, Omission, Query, Run, Spectrum
+from data_adapters.peptide.spectrum import LISTED, OMISSIONS, Candidate, Omission, Query, Run, Spectrum
 
 SAMPLE = 2000
 """Usable spectra that decide how each tool's rows are joined."""
 ENOUGH = 20
 """Rows of a tool that the sample must hold, if need be by going on."""
-LISTED = 100_000
-"""Omissions that are listed; their counts go on."""
 
 _UNSEEN, _SEEN, _REFUSED = range(3)
 
@@ -130,7 +128,7 @@ class CandidateStore:
             self._refuse_shifted(tool, watch.judge())
         for row, keys in self._rows.all():
             if self._states[row.number] == _REFUSED:
-                self._list(self._refused.get(row.number), "precursor disagrees")
+                self._run.omit("precursor disagrees", self._refused.get(row.number))
             elif self._states[row.number] == _UNSEEN:
                 key = self._ways[row.tool][0]
                 self._record("no such spectrum", f"{key} {keys[key]}", row=row)
@@ -216,20 +214,13 @@ class CandidateStore:
             raise BadInput(path, f"spectra of {name}", problem, "rows that belong to the spectra they name", advice)
 
     def _damaged(self, path: str, damaged: Damaged) -> None:
-        self._list(Omission(path, damaged.line, "", "not a peptide", damaged.detail), "not a peptide")
+        self._run.omit("not a peptide", Omission(path, damaged.line, "", "not a peptide", damaged.detail))
 
     def _record(self, what: str, detail: str, spectrum: Spectrum | None = None, row: Row | None = None) -> None:
-        wanted = len(self._run.omissions) < LISTED
-        self._list(self._omission(what, detail, spectrum, row) if wanted else None, what)
+        self._run.omit(what, self._omission(what, detail, spectrum, row) if self._run.lists else None)
 
     def _omission(self, what: str, detail: str, spectrum: Spectrum | None, row: Row | None) -> Omission:
-        reference = self._run.reference if spectrum and spectrum.scan else "index"
-        named = f"{reference}={getattr(spectrum, reference)}" if spectrum else ""
+        named = self._run.named(spectrum) if spectrum else ""
         if row:
             return Omission(self._paths[row.tool], row.line, named, what, f"{self._tools[row.tool].name}: {detail}")
         return Omission(self._run.source, 0, named, what, detail)
-
-    def _list(self, omission: Omission | None, what: str) -> None:
-        self._run.counts[what] += 1
-        if omission and len(self._run.omissions) < LISTED:
-            self._run.omissions.append(omission)

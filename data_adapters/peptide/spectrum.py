@@ -88,9 +88,12 @@ OMISSIONS = {
     "unknown residue": "a candidate with a residue or modification of unknown mass",
     "not a peptide": "a candidate that cannot be read, or an empty prediction",
     "mass disagrees": "a candidate, used all the same, whose mass does not fit the precursor",
+    "too long": "a candidate of more residues than the model takes",
     "unusual residue": "a candidate, used all the same, with a modification that models know by its mass alone",
 }
 """What an `Omission` may be."""
+LISTED = 100_000
+"""Omissions of a run that are listed; their counts go on."""
 
 
 @dataclass
@@ -110,3 +113,19 @@ class Run:
     omissions: list[Omission] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     joined: dict[str, str] = field(default_factory=dict)
+
+    def named(self, spectrum: Spectrum) -> str:
+        """How results refer to a spectrum: "scan=17", or "index=7" where it has no scan number."""
+        reference = self.reference if spectrum.scan else "index"
+        return f"{reference}={getattr(spectrum, reference)}"
+
+    @property
+    def lists(self) -> bool:
+        """Whether another omission would be listed."""
+        return len(self.omissions) < LISTED
+
+    def omit(self, what: str, omission: Omission | None) -> None:
+        """Count something of kind `what` that is not used, and list it as long as there is room."""
+        self.counts[what] = self.counts.get(what, 0) + 1
+        if omission and self.lists:
+            self.omissions.append(omission)

@@ -211,7 +211,7 @@ def test_what_is_not_used_is_told_by_kind(tmp_path, monkeypatch):
     counts = dict(run.counts)
     assert drained(run) == found
     assert run.counts == counts
-    monkeypatch.setattr(join, "LISTED", 3)
+    monkeypatch.setattr("data_adapters.peptide.spectrum.LISTED", 3)
     drained(run)
     assert len(run.omissions) == 3
     assert run.counts == counts

@@ -226,7 +226,11 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     )
     for name, baselines in with_baselines(summary).items():
         low, high = intervals.get(name, (float("nan"),) * 2)
-        others = "".join(f"  {baseline} {summary[other]:.4f}" for baseline, other in baselines.items())
+        others = "".join(
+            f"  {baseline} {summary[other]:.4f}"
+            for baseline, other in baselines.items()
+            if summary[other] == summary[other]
+        )
         print(f"{name:22} {summary[name]:.4f}  [{low:.4f}, {high:.4f}]{others}")
     return _tell(outcomes, arguments.out)
 

@@ -85,8 +85,7 @@ def _models() -> dict[str, Config]:
 
 
 MODELS: Mapping[str, Config] = _models()
-#: With evidence training starts from a good ranking, which larger steps would lose on the way.
-RATES = {"blind control": 5e-4, "without evidence": 5e-4, "reranker": 1e-4}
+RATES = {"blind control": 5e-4, "without evidence": 5e-4, "reranker": 1e-3}
 
 
 def split(spectra: Path, folder: Path, candidates: Sequence[str]) -> Path:

@@ -29,6 +29,8 @@ from data_adapters.peptide.spectrum import Run
 
 PICTURED = 500
 """Ranked spectra of a run that are kept for its pictures."""
+#: Share of the learning rate at which a model learns that starts from the order of the likelihood ratios.
+STEADY = 0.1
 #: What the model reads; the rest of an example is what it is held against.
 INPUTS = ("peaks", "precursor_mass", "charge", "tokens", "masses", "evidence")
 
@@ -72,6 +74,13 @@ class PeptideIdentification(App[Run, PicturedRanking]):
         batch = trimmed(batch)
         found = model(**{name: batch[name] for name in INPUTS if name in batch})
         return ranking_loss(found, batch, self.config.loss)
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """All parameters; with evidence at a tenth of the rate, or early steps would lose the ranking it starts with."""
+        return [
+            {**group, "learning_rate_scale": STEADY if self.config.model.evidence else 1.0}
+            for group in super().parameter_groups(model)
+        ]
 
     def predict(self, model: nn.Module, sample: Run) -> PicturedRanking:
         def spectra() -> Iterator[RankedSpectrum]:

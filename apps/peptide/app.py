@@ -76,7 +76,7 @@ class PeptideIdentification(App[Run, PicturedRanking]):
         return ranking_loss(found, batch, self.config.loss)
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """All parameters; with evidence at a tenth of the rate, or early steps would lose the ranking it starts with."""
+        """All parameters; with evidence at a tenth of the rate, so that early steps keep the ranking it starts with."""
         return [
             {**group, "learning_rate_scale": STEADY if self.config.model.evidence else 1.0}
             for group in super().parameter_groups(model)

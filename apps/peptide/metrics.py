@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias
+from functools import lru_cache
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,8 @@ COUNTS = ("predicted", "matched", "matched_strict", "right", "right_strict", "ri
 BESIDE = ("peptide_recall", "peptide_recall_strict", "amino_acid_precision")
 """The metrics that are told of every choice beside the reranker's; of tools, which have scores, the area too."""
 BEST_TOOL = "best-tool"
+KEPT = 2048
+"""Sums that are kept: a bootstrap asks a thousand times for those of the same measures, which nobody changes."""
 
 
 def spectrum_row(ranked: RankedSpectrum, choices: Mapping[str, Choice]) -> Row | None:
@@ -120,9 +123,7 @@ def calibrated(measures: Sequence[Measures], by: Calibration) -> list[Measures]:
     return [
         {
             **one,
-            "probability": [
-                None if row is None else _known(calibration.probability(by, row)) for row in one["features"]
-            ],
+            "probability": _probabilities(_Same(one["features"]), by),
         }
         for one in measures
     ]
@@ -159,17 +160,9 @@ def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
 
 def _scores(measures: Sequence[Measures], name: str) -> dict[str, float]:
     """The metrics of one choice over the cases that have it."""
-    having = [(one, one["outcomes"][name]) for one in measures if name in one["outcomes"]]
-    # Plain sums: the lists are short-lived, and arrays of them would take longer to make than to add.
-    total = {count: sum(sum(columns[count]) for _, columns in having) for count in COUNTS}
-    spectra, true = sum(len(one["true"]) for one, _ in having), sum(sum(one["true"]) for one, _ in having)
-    predictions = sum(count > 0 for _, columns in having for count in columns["predicted"])
-    modified = [
-        right
-        for one, columns in having
-        for is_modified, right in zip(one["modified"], columns["right"], strict=True)
-        if is_modified
-    ]
+    added = np.sum([one.counts for one in _having(measures, name)] or [np.zeros(len(ADDED), np.int64)], 0)
+    total = dict(zip(ADDED, added.tolist(), strict=True))
+    spectra, true, predictions = total["spectra"], total["true"], total["predictions"]
     return {
         "peptide_recall": _share(total["right"], spectra),
         "peptide_precision": _share(total["right"], predictions),
@@ -181,9 +174,54 @@ def _scores(measures: Sequence[Measures], name: str) -> dict[str, float]:
         "amino_acid_recall_strict": _share(total["matched_strict"], true),
         "peptide_recall_merged": _share(total["right_merged"], spectra),
         "peptide_recall_exact": _share(total["right_exact"], spectra),
-        "peptide_recall_modified": _share(sum(modified), len(modified)),
+        "peptide_recall_modified": _share(total["modified_right"], total["modified"]),
         "precision_coverage_auc": _area(*curve(measures, name)),
     }
+
+
+class _Same:
+    """A key that equals itself alone; it keeps `it` alive, so that nothing else can have its identity."""
+
+    def __init__(self, it: Any) -> None:
+        self.it = it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.it is other.it
+
+    def __hash__(self) -> int:
+        return id(self.it)
+
+
+class _Sums(NamedTuple):
+    """One choice in one case: what is `ADDED` up over its spectra, and two columns as arrays."""
+
+    counts: NDArray[np.int64]
+    right: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+
+ADDED = (*COUNTS, "predictions", "spectra", "true", "modified", "modified_right")
+
+
+def _having(measures: Sequence[Measures], name: str) -> list[_Sums]:
+    """The sums of one choice in the cases that have it."""
+    having = [one for one in measures if name in one["outcomes"]]
+    return [_sums(_Same(one["outcomes"][name]), _Same(one["true"]), _Same(one["modified"])) for one in having]
+
+
+@lru_cache(KEPT)
+def _sums(columns: _Same, true: _Same, modified: _Same) -> _Sums:
+    table = np.array([columns.it[count] for count in COUNTS], np.int64)
+    is_modified, right = np.array(modified.it, np.bool_), np.array(columns.it["right"], np.int64)
+    predictions = (table[COUNTS.index("predicted")] > 0).sum()
+    besides = (predictions, len(true.it), sum(true.it), is_modified.sum(), right[is_modified].sum())
+    counts = np.array([*table.sum(1), *besides], np.int64)
+    return _Sums(counts, right.astype(np.float64), np.array(columns.it["score"], np.float64))
+
+
+@lru_cache(KEPT)
+def _probabilities(of: _Same, by: Calibration) -> list[float | None]:
+    return [None if row is None else _known(calibration.probability(by, row)) for row in of.it]
 
 
 def _calibrated(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
@@ -210,13 +248,15 @@ def curve(measures: Sequence[Measures], name: str) -> tuple[NDArray[np.float64],
 
     The reranker's winners go by their probabilities, once it is calibrated.
     """
-    having = [(one, one["outcomes"][name]) for one in measures if name in one["outcomes"]]
-    scores = np.array([score for _, columns in having for score in columns["score"]], np.float64)
+    having = _having(measures, name)
+    if not having:
+        return precision_coverage(np.empty(0), np.empty(0), 0)
+    scores = np.concatenate([one.score for one in having])
     if name == RERANKER and not np.isnan(probabilities := winners(measures)[0]).all():
         scores = probabilities
-    right = np.array([value for _, columns in having for value in columns["right"]], np.float64)
+    right = np.concatenate([one.right for one in having])
     known = ~np.isnan(scores)
-    return precision_coverage(scores[known], right[known], sum(len(one["true"]) for one, _ in having))
+    return precision_coverage(scores[known], right[known], sum(len(one.right) for one in having))
 
 
 def precision_coverage(

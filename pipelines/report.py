@@ -31,7 +31,7 @@ UNITS = {
 
 ACRONYMS = {
     "iou": "IoU", "apebench": "APEBench", "pdebench": "PDEBench", "morph": "MORPH", "nrmse": "nRMSE", "vrmse": "VRMSE",
-    "crmse": "cRMSE", "brmse": "bRMSE", "frmse": "fRMSE",
+    "crmse": "cRMSE", "brmse": "bRMSE", "frmse": "fRMSE", "auc": "AUC",
 }  # fmt: skip
 """How words are written that are no words."""
 

@@ -96,7 +96,7 @@ class CandidateStore:
         """
         self._run.counts["spectra"] += 1
         if spectrum.problem:
-            rows = self.skip(spectrum)
+            rows = self._pass_over(spectrum)
             detail = f"{spectrum.problem}; {rows} candidates not used" if rows else spectrum.problem
             self._record("spectrum skipped", detail, spectrum)
             return Query(spectrum, ())
@@ -110,13 +110,6 @@ class CandidateStore:
             for row, peptide, rank in proposed:
                 proposals[peptide.merged].append((row, peptide, rank))
         return Query(spectrum, tuple(self._candidate(spectrum, found) for found in proposals.values()))
-
-    def skip(self, spectrum: Spectrum) -> int:
-        """Pass over a spectrum that is not wanted; returns how many rows belong to it."""
-        rows = [row for found in self._joined(spectrum).values() for row in found]
-        for row in rows:
-            self._states[row.number] = _SEEN
-        return len(rows)
 
     def finish(self) -> None:
         """Record the rows that no spectrum took, when all spectra of the file were passed.
@@ -132,6 +125,13 @@ class CandidateStore:
             elif self._states[row.number] == _UNSEEN:
                 key = self._ways[row.tool][0]
                 self._record("no such spectrum", f"{key} {keys[key]}", row=row)
+
+    def _pass_over(self, spectrum: Spectrum) -> int:
+        """Take the rows of a spectrum that cannot be used as seen; returns how many they are."""
+        rows = [row for found in self._joined(spectrum).values() for row in found]
+        for row in rows:
+            self._states[row.number] = _SEEN
+        return len(rows)
 
     def _joined(self, spectrum: Spectrum) -> dict[int, list[Row]]:
         """The rows of each tool that name the spectrum, best first."""

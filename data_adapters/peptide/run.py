@@ -1,6 +1,8 @@
 """A case opened: its spectra with their candidates, one after the other."""
 
+import os
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 
 from data_adapters.base import BadInput
 from data_adapters.peptide.candidate_files import open_all
@@ -30,14 +32,35 @@ def open_run(case: RunCase, config: ReadConfig) -> Run:
 
 
 def _queries(run: Run, case: RunCase, files: Sequence[CandidateFile], config: ReadConfig) -> Iterator[Query]:
+    if case.part is not None:
+        found = _parts(case.spectra, case.candidates, config, _stamps(case)).get(case.part, [])
+        run.counts["spectra"] = len(found)
+        yield from found
+        return
     for kept in (run.omissions, run.counts, run.joined):
         kept.clear()
     with CandidateStore(run, files, config) as store:
         if files:
             store.resolve(read_spectra(case.spectra))
         for spectrum in read_spectra(case.spectra):
-            if case.part is None or (spectrum.label and part_of(spectrum.label) == case.part):
-                yield store.query(spectrum)
-            else:
-                store.skip(spectrum)
+            yield store.query(spectrum)
         store.finish()
+
+
+@lru_cache(maxsize=1)
+def _parts(
+    spectra: str, candidates: tuple[str, ...], config: ReadConfig, stamps: tuple[tuple[int, int], ...]
+) -> dict[int, list[Query]]:
+    """The labelled spectra of a run by part: they are asked for one part after the other, and joined once for all."""
+    whole = RunCase("", "", (spectra, *candidates), spectra=spectra, candidates=candidates)
+    parts: dict[int, list[Query]] = {}
+    for query in open_run(whole, config).queries():
+        if query.spectrum.label:
+            parts.setdefault(part_of(query.spectrum.label), []).append(query)
+    return parts
+
+
+def _stamps(case: RunCase) -> tuple[tuple[int, int], ...]:
+    """Size and time of change of each file, by which another file under the same name is told."""
+    states = [os.stat(file) for file in (case.spectra, *case.candidates)]
+    return tuple((state.st_size, state.st_mtime_ns) for state in states)

@@ -120,13 +120,7 @@ def fitted(measures: Sequence[Measures]) -> Calibration:
 
 def calibrated(measures: Sequence[Measures], by: Calibration) -> list[Measures]:
     """The measures with the probabilities that a calibration gives; without any if it is not fitted."""
-    return [
-        {
-            **one,
-            "probability": _probabilities(_Same(one["features"]), by),
-        }
-        for one in measures
-    ]
+    return [{**one, "probability": _probabilities(_Same(one["features"]), by)} for one in measures]
 
 
 def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
@@ -137,7 +131,7 @@ def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
     and of the true amino acids, `coverage` is the share with a prediction. Right is what DeepNovo's rule of 0.1 and
     0.5 Da calls so; "strict" is ProteoBench's of 20 and 50 ppm, "merged" the spelling with I as L, "exact" the spelling
     with I and L told apart. `peptide_recall_modified` is of the labels with a modification other than cysteine's.
-    `precision_coverage_auc` is the area under `precision_coverage` by score. Where the reranker is calibrated,
+    `precision_coverage_auc` is the area under `curve`. Where the reranker is calibrated,
     `calibration_error` is the expected one, `accepted_share` of the labelled spectra is accepted at the false discovery
     rate `fdr`, and `accepted_wrong_share` of these is wrong.
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +49,7 @@ class Ranking:
     """The answers of a run, made while `spectra` is drained.
 
     `top` is how many candidates of each spectrum are written, `fdr` the false discovery rate at which the winners are
-    accepted, and `tolerance_ppm` that of the precursor.
+    accepted, and `tolerance_ppm` that of the precursor. `progress` is the finished share, as far as it is known.
     """
 
     run: Run
@@ -58,4 +58,3 @@ class Ranking:
     fdr: float
     tolerance_ppm: float
     progress: float = 0.0
-    facts: dict[str, float | str] = field(default_factory=dict)

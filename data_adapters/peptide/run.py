@@ -10,7 +10,7 @@ from data_adapters.peptide.candidate_row import CandidateFile
 from data_adapters.peptide.config import ReadConfig
 from data_adapters.peptide.join import CandidateStore
 from data_adapters.peptide.run_case import RunCase, part_of
-from data_adapters.peptide.spectra import read_spectra
+from data_adapters.peptide.spectra import read_labels, read_spectra
 from data_adapters.peptide.spectra_files import KNOWN, format_of
 from data_adapters.peptide.spectrum import Query, Run
 
@@ -34,11 +34,12 @@ def open_run(case: RunCase, config: ReadConfig) -> Run:
 def _queries(run: Run, case: RunCase, files: Sequence[CandidateFile], config: ReadConfig) -> Iterator[Query]:
     if case.part is not None:
         found = _parts(case.spectra, case.candidates, config, _stamps(case)).get(case.part, [])
-        run.counts["spectra"] = len(found)
+        run.length = run.counts["spectra"] = len(found)
         yield from found
         return
     for kept in (run.omissions, run.counts, run.joined):
         kept.clear()
+    run.length = sum(1 for _ in read_labels(case.spectra))
     with CandidateStore(run, files, config) as store:
         if files:
             store.resolve(read_spectra(case.spectra))

@@ -103,13 +103,14 @@ class Run:
     `tools` are the names of the candidate files' tools, in order. `reference` is how results refer to a spectrum of
     this file: "index" in MGF, "scan" in mzML and mzXML. `omissions` is filled while `queries` is drained, as is
     `counts`, the number of rows, spectra and omissions of each kind; `joined` says how each tool's rows were matched.
+    `length` is the number of spectra once the first is drained, 0 in mzML and mzXML, where only reading all tells.
     """
 
     source: str
     reference: str
     tools: tuple[str, ...]
     queries: Callable[[], Iterator[Query]]
-    length: int = 0  # spectra, 0 where only reading tells
+    length: int = 0
     omissions: list[Omission] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     joined: dict[str, str] = field(default_factory=dict)

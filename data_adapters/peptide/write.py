@@ -30,8 +30,7 @@ def write_ranking(ranking: Ranking, folder: Path, source: str) -> dict[str, floa
         source: The model and its version in a line.
 
     Returns:
-        `spectra`, `answered`, where the model was calibrated those `accepted` at `fdr`, `tools`, the `omissions`, and
-        the facts of the ranking.
+        `spectra`, `answered`, where the model was calibrated those `accepted` at `fdr`, `tools` and `omissions`.
 
     Raises:
         OSError: a file could not be written whole; what is in `folder` then is worth nothing.
@@ -58,7 +57,7 @@ def write_ranking(ranking: Ranking, folder: Path, source: str) -> dict[str, floa
     if not np.isnan(q).all():
         facts |= {"accepted": int((q <= ranking.fdr).sum()), "fdr": ranking.fdr}
     facts |= {"tools": ", ".join(ranking.run.tools), "omissions": len(ranking.run.omissions)}
-    return facts | ranking.facts
+    return facts
 
 
 @dataclass

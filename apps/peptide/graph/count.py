@@ -21,7 +21,7 @@ from apps.peptide.graph.likelihood import (
     levels_of,
     region_of,
     strength_of,
-)  # fmt: skip
+)
 from apps.peptide.graph.peaks import LEVELS, Peaks, strongest_peaks
 from apps.peptide.graph.residues import ELEMENT_MASS, ELEMENTS, RESIDUES, codes_of
 from data_adapters.peptide.spectra import read_spectra

@@ -259,8 +259,11 @@ def test_a_part_of_a_run_holds_its_peptides_and_no_false_alarm(tmp_path):
         run = opened(tmp_path / "run.mgf", tmp_path / "a.mztab", part=part)
         found = [query.spectrum.index for query in run.queries()]
         assert found == [index for index, one in enumerate(parts) if one == part]
-        assert run.counts["spectra"] == len(found)
+        assert run.counts["spectra"] == run.length == len(found)
         assert run.omissions == []
+    whole = opened(tmp_path / "run.mgf", tmp_path / "a.mztab")
+    next(whole.queries())
+    assert whole.length == len(names)
 
 
 @pytest.mark.parametrize("missing", ["run.mgf", "a.mztab"])

@@ -57,7 +57,7 @@ def spectrum(index: int, title: str = "", scan: str = "", problem: str = "", tim
 def ranked(
     index: int, *peptides: str, probability: float = math.nan, fits: bool = True, **about: object
 ) -> RankedSpectrum:
-    made = spectrum(index, **about)  # type: ignore[arg-type]
+    made = spectrum(index, **about)
     candidates = [Candidate(parse_peptide(text), ("casanovo", "novo"), (0.5, math.nan), (1, 1)) for text in peptides]
     ranking = [
         RankedCandidate(
@@ -88,7 +88,7 @@ def write(tmp_path: Path) -> Callable[..., tuple[Path, dict[str, float | str]]]:
         run.joined = {"casanovo": "index"}
         folder = tmp_path / f"out{next(count)}"
         folder.mkdir()
-        ranking = Ranking(run, iter(spectra), top, 0.05, 20.0, facts={"probable": 3})
+        ranking = Ranking(run, iter(spectra), top, 0.05, 20.0)
         return folder, write_ranking(ranking, folder, "reranker 3, of run [abc]")
 
     return written
@@ -295,7 +295,6 @@ def test_every_spectrum_has_a_row_and_its_winner(write):
         "fdr": 0.05,
         "tools": "casanovo, novo",
         "omissions": 0,
-        "probable": 3,
     }
 
 

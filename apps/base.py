@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Dataset, DistributedSampler, Sampler
 
-from data_adapters.base import Adapter, BadInput, Case
+from transect.data_adapters.base import Adapter, BadInput, Case
 
 Sample = TypeVar("Sample")
 Prediction = TypeVar("Prediction")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput
 
 #: Where frameworks put a model's tensors beside the rest of what they save.
 NESTED = ("model_state_dict", "state_dict", "model", "net")

@@ -26,12 +26,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from apps.pde.measures import PERSISTENCE, Measures, frame_measures
-from apps.pde.metrics import apebench_nrmse
-from apps.pde.models.axial_operator import AxialOperator
-from apps.pde.models.axial_operator_config import AxialOperatorConfig
-from apps.pde.models.conditions import Conditions
-from data_adapters.pde.generate import apebench
+from transect.apps.pde.measures import PERSISTENCE, Measures, frame_measures
+from transect.apps.pde.metrics import apebench_nrmse
+from transect.apps.pde.models.axial_operator import AxialOperator
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.config import AxialOperatorConfig
+from transect.data_adapters.pde.generate import apebench
 
 CONFIG = AxialOperatorConfig(channels=24, kernel=5, blocks=2, patch=4, dim=16, depth=1, heads=4, mlp_ratio=1)
 PERIODIC = Conditions(boundary=(("periodic", "periodic"),))

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from benchmarks.core_cases import CASES, DIM, HEADS, Case
 from benchmarks.measure import Run, matmul_rate, peak_bytes, seconds
-from core.attention import AxialAttention
-from core.precision import computes_in_bf16
+from transect.core.attention import AxialAttention
+from transect.core.precision import computes_in_bf16
 
 COLUMNS = "{:<36} {:<5} {:<8} {:>9} {:>9} {:>8} {:>7}  {}"
 

@@ -19,7 +19,7 @@ from benchmarks.peers import (
     LoopScan,
     TorchAxial,
 )
-from core.attention import (
+from transect.core.attention import (
     AxialAttention,
     AxialTrajectoryAttention,
     CrossWindowAttention,
@@ -30,9 +30,9 @@ from core.attention import (
     TiedAttention,
     WindowAttention,
 )
-from core.attention.axial import FULL_ATTENTION_TOKENS
-from core.attention.grid import Partition
-from core.selective_recurrence import selective_recurrence
+from transect.core.attention.axial import FULL_ATTENTION_TOKENS
+from transect.core.attention.grid import Partition
+from transect.core.selective_recurrence import selective_recurrence
 
 DIM, HEADS = 128, 8
 

@@ -32,10 +32,10 @@ import torch
 from scipy.interpolate import RectBivariateSpline
 from torch import Tensor, nn
 
-from apps.pde.models.axial_operator import AxialOperator
-from apps.pde.models.axial_operator_config import AxialOperatorConfig
-from apps.pde.models.conditions import Conditions
-from data_adapters.pde.config import Boundary
+from transect.apps.pde.models.axial_operator import AxialOperator
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.config import AxialOperatorConfig
+from transect.data_adapters.pde.config import Boundary
 
 CONFIG = AxialOperatorConfig(
     channels=16, kernel=3, blocks=3, patch=4, dim=48, depth=1, heads=4, attention="full", constants=2

@@ -18,8 +18,8 @@ import torch.nn.functional as F
 from sklearn.datasets import load_digits
 from torch import Tensor, nn
 
-from core.axial_transformer import AxialTransformer
-from core.positions import AxialPositions
+from transect.core.axial_transformer import AxialTransformer
+from transect.core.positions import AxialPositions
 
 LEVELS, GRID = 17, (8, 8)
 SEEDS, EPOCHS, BATCH, RATE = 3, 20, 32, 6e-3

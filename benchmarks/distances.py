@@ -18,11 +18,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 
-from apps.peptide.distances import GAP, Masses, mass_deviations, peptide_mass_deviation, residue_mass_deviations
-from apps.peptide.matching import residue_matches
 from benchmarks.measure import seconds
-from data_adapters.peptide.peptide import Peptide
-from data_adapters.peptide.proforma import parse_peptide
+from transect.apps.peptide.distances import (
+    GAP,
+    Masses,
+    mass_deviations,
+    peptide_mass_deviation,
+    residue_mass_deviations,
+)
+from transect.apps.peptide.matching import residue_matches
+from transect.data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.peptide.proforma import parse_peptide
 
 TABLE = Path(__file__).resolve().parents[2] / "shared" / "parity" / "peptide" / "pmd_rmd.tsv"
 TOLERANCE = 1e-8

@@ -12,12 +12,12 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.graph.build import build_graph
-from apps.peptide.graph.peaks import strongest_peaks
-from apps.peptide.graph.propose import propose
-from data_adapters.peptide.peptide import Peptide
-from data_adapters.peptide.spectra import read_spectra
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.graph.build import build_graph
+from transect.apps.peptide.graph.peaks import strongest_peaks
+from transect.apps.peptide.graph.propose import propose
+from transect.data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.peptide.spectra.read import read_spectra
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 COUNT, TOLERANCE_PPM = 10, 20.0
 NEAR = 0.02

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
-from apps.pde.models.axial_operator import AxialOperator
-from apps.pde.models.conditions import Conditions
-from apps.pde.models.mesh_operator import MeshOperator
-from apps.pde.models.mesh_operator_config import MeshOperatorConfig
-from apps.pde.models.neighbours import REMEMBERED
-from data_adapters.pde.config import ReadConfig
-from data_adapters.pde.mesh_files import open_member
-from data_adapters.pde.mesh_phantom import write_mesh_phantom
+from transect.apps.pde.models.axial_operator import AxialOperator
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.mesh_operator import MeshOperator
+from transect.apps.pde.models.mesh_operator_config import MeshOperatorConfig
+from transect.apps.pde.models.neighbours import REMEMBERED
+from transect.data_adapters.pde.config import ReadConfig
+from transect.data_adapters.pde.mesh_files import open_member
+from transect.data_adapters.pde.mesh_phantom import write_mesh_phantom
 
 COUNTS, POINTS, GRID = {"train": 48, "test": 16}, 400, 20
 SEEDS, SECONDS, BATCH, RATE = 3, 25.0, 8, 3e-3

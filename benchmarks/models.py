@@ -18,10 +18,10 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor
 
-from apps.change_detection.config import ModelConfig, ModelName
-from apps.change_detection.models import build
-from apps.change_detection.models.detector import ChangeDetector
-from core.precision import computes_in_bf16
+from transect.apps.change_detection.config import ModelConfig, ModelName
+from transect.apps.change_detection.models import build
+from transect.apps.change_detection.models.detector import ChangeDetector
+from transect.core.precision import computes_in_bf16
 
 NAMES: tuple[ModelName, ...] = ("unet", "siamese_concat", "siamese_difference", "cdmaskformer")
 REPEATS = 3

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apps.pde.models.morph import Morph
-from apps.pde.models.morph_config import MorphConfig
-from apps.pde.weights import to_reference
 from benchmarks.measure import seconds
+from transect.apps.pde.models.morph import Morph
+from transect.apps.pde.models.morph_config import MorphConfig
+from transect.apps.pde.weights import to_reference
 
 SHAPES = {
     "1-D 1024, F3 C1": (1, 1, 3, 1, 1, 1, 1024),

@@ -23,7 +23,7 @@ def main(arguments: list[str]) -> int:
         print(f"{app}: no such app\n{USAGE}", file=sys.stderr)
         return 2
     try:
-        parity = importlib.import_module(f"apps.{app}.parity")
+        parity = importlib.import_module(f"transect.apps.{app}.parity")
     except ModuleNotFoundError as error:
         print(f"{app}: {error}\n{USAGE}", file=sys.stderr)
         return 2

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention import MultiScaleDeformableAttention
-from core.attention.kernel import softmax_attention
+from transect.core.attention import MultiScaleDeformableAttention
+from transect.core.attention.kernel import softmax_attention
 
 
 def along(x: Tensor, axis: int) -> Tensor:
@@ -169,7 +169,7 @@ class LoopScan(nn.Module):
     """The selective recurrence of `(batch, tokens, channels)`, one token after another."""
 
     def forward(self, u: Tensor, delta: Tensor, rates: Tensor, write: Tensor, read: Tensor) -> Tensor:
-        """As `core.selective_recurrence`, without a bias."""
+        """As `transect.core.selective_recurrence`, without a bias."""
         step = F.softplus(delta)[..., None, :]
         decay, update = (step * rates).exp(), step * u[..., None, :] * write[..., None]
         state, out = torch.zeros_like(update[:, 0]), []

@@ -21,14 +21,14 @@ import rasterio
 import torch
 from rasterio.transform import from_origin
 
-from apps.change_detection.app import ChangeDetection
-from apps.change_detection.config import Config, ModelConfig, ModelName
-from apps.change_detection.models import build
-from apps.change_detection.tiles import Tiling
-from core.precision import autocast
-from data_adapters.change_detection.phantom import draw_pair
-from pipelines.model_folder import Model
-from pipelines.predict_case import predict_case
+from transect.apps.change_detection.app import ChangeDetection
+from transect.apps.change_detection.config import Config, ModelConfig, ModelName
+from transect.apps.change_detection.inference import Tiling
+from transect.apps.change_detection.models import build
+from transect.core.precision import autocast
+from transect.data_adapters.change_detection.phantom import draw_pair
+from transect.pipelines.model_folder import Model
+from transect.pipelines.predict_case import predict_case
 
 TILE, OVERLAP = 512, 64
 CPU = torch.device("cpu")

@@ -14,10 +14,10 @@ import numpy as np
 import rasterio
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
-from apps.change_detection.app import ChangeDetection
-from data_adapters.change_detection.maps import NODATA
-from data_adapters.change_detection.phantom import draw_pair
-from pipelines import model_folder
+from transect.apps.change_detection.app import ChangeDetection
+from transect.data_adapters.change_detection.maps import NODATA
+from transect.data_adapters.change_detection.phantom import draw_pair
+from transect.pipelines import model_folder
 
 LIMIT = 0.005
 SINGLE_BAND = ["--read.bands", "[1,1,1]"]

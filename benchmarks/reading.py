@@ -23,9 +23,9 @@ from rasterio.transform import from_origin
 from rasterio.windows import Window
 from scipy.ndimage import gaussian_filter
 
-from data_adapters.change_detection.config import ReadConfig
-from data_adapters.change_detection.scene import Scene
-from data_adapters.overlap import prefetch
+from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.scene import Scene
+from transect.data_adapters.overlap import prefetch
 
 BLOCK = TILE = 512
 SMALL, LARGE = 10_000, 20_000

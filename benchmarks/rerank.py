@@ -23,15 +23,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 
-from apps.peptide.app import PeptideIdentification
-from apps.peptide.baselines import choices
-from apps.peptide.config import Config
-from apps.peptide.metrics import COUNTS, RERANKER, spectrum_row
-from data_adapters.peptide.run_case import PARTS, part_of
-from data_adapters.peptide.spectra import read_labels
-from pipelines import model_folder
-from pipelines.config import TrainConfig
-from pipelines.train import train
+from transect.apps.peptide.app import PeptideIdentification
+from transect.apps.peptide.baselines import choices
+from transect.apps.peptide.config import Config
+from transect.apps.peptide.metrics import COUNTS, RERANKER, spectrum_row
+from transect.data_adapters.peptide.run_case import PARTS, part_of
+from transect.data_adapters.peptide.spectra.read import read_labels
+from transect.pipelines import model_folder
+from transect.pipelines.config import TrainConfig
+from transect.pipelines.train import train
 
 TEST_PARTS = PARTS // 5
 SEEDS = 3

@@ -13,9 +13,9 @@ import torch
 from pyteomics import mgf
 
 from benchmarks.measure import seconds
-from data_adapters.peptide.config import PhantomConfig
-from data_adapters.peptide.phantom import write_phantom
-from data_adapters.peptide.spectra import read_labels, read_spectra
+from transect.data_adapters.peptide.config import PhantomConfig
+from transect.data_adapters.peptide.phantom import write_phantom
+from transect.data_adapters.peptide.spectra.read import read_labels, read_spectra
 
 SPECTRA = 4000
 OURS, PYTEOMICS, LABELS = "read_spectra", "pyteomics.mgf.read", "read_labels"

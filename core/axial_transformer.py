@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.axial import AxialAttention
-from core.positions import AxialPositions
+from transect.core.attention.axial import AxialAttention
+from transect.core.positions import AxialPositions
 
 
 class Block(nn.Module):

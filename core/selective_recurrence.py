@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.recurrence import linear_recurrence, previous
+from transect.core.recurrence import linear_recurrence, previous
 
 BLOCK_ELEMENTS = 2**21
 """States computed at once on a CPU: 8 MiB, which the allocator reuses instead of asking the system for fresh pages."""

@@ -13,10 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
 
-from pipelines.find import UsageError, app_names, app_summary, mechanisms
+from transect.pipelines.find import UsageError, app_names, app_summary, mechanisms
 
 if TYPE_CHECKING:
-    from pipelines.predict_case import Outcome
+    from transect.pipelines.predict_case import Outcome
 
 DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -32,11 +32,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(TERMINATED)
 
     signal.signal(signal.SIGTERM, terminate)
-    from data_adapters.base import BadInput
+    from transect.data_adapters.base import BadInput
 
     try:
         if arguments.verb not in ("list", "ui"):
-            from pipelines.console import set_up_logging
+            from transect.pipelines.console import set_up_logging
 
             set_up_logging()
         status = arguments.run(arguments, overrides)
@@ -173,8 +173,8 @@ def _list(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _phantom(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines import config
-    from pipelines.find import app_class
+    from transect.pipelines import config
+    from transect.pipelines.find import app_class
 
     app = app_class(arguments.app)(config.load(arguments.app, None, overrides))
     app.adapter.phantom(arguments.out, arguments.count, arguments.seed)
@@ -183,10 +183,10 @@ def _phantom(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines import config
+    from transect.pipelines import config
 
     if arguments.resume:
-        from pipelines.train import resume
+        from transect.pipelines.train import resume
 
         run_id, folder = resume(arguments.app, arguments.resume)
     else:
@@ -197,7 +197,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
             return DONE
         if not arguments.data:
             raise UsageError("train: --data: found none, expected a data set")
-        from pipelines.train import train
+        from transect.pipelines.train import train
 
         run_id, folder = train(arguments.app, arguments.data, app_config, settings, start)
     print(f"run    {run_id}\nmodel  {folder}")
@@ -206,7 +206,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 def _start(arguments: argparse.Namespace) -> tuple[Path | None, dict[str, Any]]:
     """The folder of the model that training starts from, and its settings."""
-    from pipelines import model_folder
+    from transect.pipelines import model_folder
 
     if not arguments.start:
         return None, {}
@@ -218,8 +218,8 @@ def _start(arguments: argparse.Namespace) -> tuple[Path | None, dict[str, Any]]:
 
 
 def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines.evaluate import evaluate
-    from pipelines.report import with_baselines
+    from transect.pipelines.evaluate import evaluate
+    from transect.pipelines.report import with_baselines
 
     summary, intervals, outcomes = evaluate(
         arguments.model, arguments.data, arguments.split, arguments.out, overrides, arguments.overwrite
@@ -236,14 +236,14 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _register(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines.register import register
+    from transect.pipelines.register import register
 
     print(register(arguments.source, arguments.name, arguments.alias))
     return DONE
 
 
 def _predict(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines.predict import predict
+    from transect.pipelines.predict import predict
 
     outcomes = predict(
         arguments.model,
@@ -264,7 +264,7 @@ def _tell(outcomes: Sequence["Outcome"], out: Path) -> int:
 
 
 def _import_weights(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines.import_weights import import_weights
+    from transect.pipelines.import_weights import import_weights
 
     import_weights(arguments.app, arguments.file, arguments.out)
     print(arguments.out)
@@ -272,19 +272,19 @@ def _import_weights(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _serve(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines.serve import serve
+    from transect.pipelines.serve import serve
 
     return serve(arguments.model, arguments.port, arguments.root)
 
 
 def _ui(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines.serve import ui
+    from transect.pipelines.serve import ui
 
     return ui(arguments.port)
 
 
 def _report(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from pipelines.report import write_report
+    from transect.pipelines.report import write_report
 
     print(write_report(arguments.folder))
     return DONE

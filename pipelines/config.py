@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import yaml
 
-from pipelines.find import UsageError, config_class
+from transect.pipelines.find import UsageError, config_class
 
 
 @dataclass

@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from apps.base import App
-from data_adapters.base import Case
-from data_adapters.files import whole_folder, write_json
-from pipelines import model_folder
-from pipelines.console import Progress
-from pipelines.find import UsageError
-from pipelines.predict import claim, write_manifest, write_table
-from pipelines.predict_case import Outcome, one_line, save_pictures
-from pipelines.report import with_baselines, write_report
+from transect.apps.base import App
+from transect.data_adapters.base import Case
+from transect.data_adapters.files import whole_folder, write_json
+from transect.pipelines import model_folder
+from transect.pipelines.console import Progress
+from transect.pipelines.find import UsageError
+from transect.pipelines.predict import claim, write_manifest, write_table
+from transect.pipelines.predict_case import Outcome, one_line, save_pictures
+from transect.pipelines.report import with_baselines, write_report
 
 log = logging.getLogger("transect")
 

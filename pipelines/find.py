@@ -6,8 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import apps
-import core
+from transect import apps, core
 
 ROOT = Path(apps.__file__).parent
 ATTENTION = Path(core.__file__).parent / "attention"
@@ -28,7 +27,7 @@ def app_summary(name: str) -> str:
 
 
 def mechanisms() -> dict[str, str]:
-    """The mechanisms that `core.attention` exports, each with what its file says of itself; imports none of them."""
+    """The mechanisms that `core/attention` exports, each with what its file says of itself; imports none of them."""
     found = {}
     for node in ast.parse((ATTENTION / "__init__.py").read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -46,7 +45,7 @@ def config_class(name: str) -> type:
 
 def app_class(name: str) -> type[Any]:
     """The one `App` that an app's `app` module defines."""
-    from apps.base import App
+    from transect.apps.base import App
 
     module = _module(name, "app")
     found = [
@@ -62,4 +61,4 @@ def app_class(name: str) -> type[Any]:
 def _module(name: str, part: str) -> ModuleType:
     if name not in app_names():
         raise UsageError(f"app: found {name!r}, expected one of {', '.join(app_names())}")
-    return importlib.import_module(f"apps.{name}.{part}")
+    return importlib.import_module(f"transect.apps.{name}.{part}")

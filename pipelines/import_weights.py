@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from data_adapters.files import sha256
-from pipelines import model_folder
-from pipelines.find import app_class
-from pipelines.model_card import import_card
+from transect.data_adapters.files import sha256
+from transect.pipelines import model_folder
+from transect.pipelines.find import app_class
+from transect.pipelines.model_card import import_card
 
 
 def import_weights(app_name: str, file: Path, out: Path) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipelines.find import app_summary
+from transect.pipelines.find import app_summary
 
 
 def training_card(app: str, run_id: str, epoch: int, validation: Mapping[str, float]) -> str:

@@ -1,20 +1,20 @@
 """A model as three files: `config.yaml`, `model.safetensors` and `card.md`; and where models are found."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_adapters.files import sha256, whole_folder
-from pipelines import config as configs
-from pipelines.find import UsageError, app_class
+import transect
+from transect.data_adapters.files import sha256, whole_folder
+from transect.pipelines import config as configs
+from transect.pipelines.find import UsageError, app_class
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from apps.base import App
+    from transect.apps.base import App
 
 FILES = ("config.yaml", "model.safetensors", "card.md")
 
@@ -37,7 +37,7 @@ class Model:
     @property
     def app_name(self) -> str:
         """The name of the app, which is that of its folder."""
-        return type(self.app).__module__.split(".")[1]
+        return type(self.app).__module__.split(".")[2]
 
 
 def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module", card: str) -> None:
@@ -116,7 +116,7 @@ def find(name: str) -> Path:
         UsageError: there is none.
     """
     if name.startswith(("models:/", "runs:/")):
-        from pipelines.track import download_model
+        from transect.pipelines.track import download_model
 
         return download_model(name)
     folder = Path(name)
@@ -142,20 +142,15 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 
 def code_sha256() -> str:
-    """The hash of the four packages that compute a prediction, to tell apart models of different code."""
+    """The hash of the Python files of the package `transect`, to detect that a model runs with other code."""
     import hashlib
 
-    root = Path(__file__).parent.parent
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        for file in sorted((root / package).rglob("*.py")):
-            digest.update(f"{file.relative_to(root)}\0{sha256(file)}\n".encode())
+    for folder in (PACKAGE, *sorted(PACKAGE.iterdir())):  # `rglob` does not follow the links of a checkout
+        for file in sorted(folder.glob("*.py") if folder == PACKAGE else folder.rglob("*.py")):
+            digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0{sha256(file)}\n".encode())
     return digest.hexdigest()
 
 
-PACKAGES = ("core", "data_adapters", "apps", "pipelines")
-
-
-def code_paths() -> list[str]:
-    """The four packages as folders, for a registered model to carry along."""
-    return [os.fspath(Path(__file__).parent.parent / package) for package in PACKAGES]
+PACKAGE = Path(transect.__file__).parent
+"""The folder of the package, which a registered model carries along."""

@@ -11,14 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from data_adapters.base import Case
-from data_adapters.files import write_json, write_whole
-from pipelines import model_folder
-from pipelines.console import Progress
-from pipelines.find import UsageError
-from pipelines.predict_case import Outcome, stamps
-from pipelines.report import write_report
-from pipelines.workers import outcomes_of
+from transect.data_adapters.base import Case
+from transect.data_adapters.files import write_json, write_whole
+from transect.pipelines import model_folder
+from transect.pipelines.console import Progress
+from transect.pipelines.find import UsageError
+from transect.pipelines.predict_case import Outcome, stamps
+from transect.pipelines.report import write_report
+from transect.pipelines.workers import outcomes_of
 
 log = logging.getLogger("transect")
 

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from data_adapters.base import BadInput, Case
-from data_adapters.files import safe_name, sha256, whole_folder, write_json
-from pipelines.model_folder import Model
+from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.files import safe_name, sha256, whole_folder, write_json
+from transect.pipelines.model_folder import Model
 
 log = logging.getLogger("transect")
 

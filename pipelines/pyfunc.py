@@ -12,9 +12,9 @@ import mlflow
 import pandas as pd
 from mlflow.pyfunc import PythonModel
 
-from data_adapters.base import BadInput, Case
-from pipelines import model_folder
-from pipelines.predict_case import Outcome, one_line, predict_case
+from transect.data_adapters.base import BadInput, Case
+from transect.pipelines import model_folder
+from transect.pipelines.predict_case import Outcome, one_line, predict_case
 
 ROOTS = "TRANSECT_ROOTS"
 _SERVER_MARK = "__pyfunc_model_path__"  # MLflow's scoring server sets it

@@ -14,9 +14,9 @@ from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from packaging.requirements import Requirement
 
-from apps.base import App
-from pipelines import model_folder
-from pipelines.model_folder import app_of, code_paths, code_sha256
+from transect.apps.base import App
+from transect.pipelines import model_folder
+from transect.pipelines.model_folder import PACKAGE, app_of, code_sha256
 
 
 def log_model(folder: Path) -> str:
@@ -45,7 +45,7 @@ def _content(folder: Path) -> Iterator[dict[str, Any]]:
             yield {
                 "python_model": str(Path(__file__).with_name("pyfunc.py")),
                 "artifacts": {"model": str(folder), "example": str(example)},
-                "code_paths": code_paths(),
+                "code_paths": [str(PACKAGE)],
                 "signature": _signature(app),
                 "input_example": (row, {"out": "predictions"}),
                 "pip_requirements": pinned_requirements(app_name),

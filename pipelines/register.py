@@ -7,10 +7,10 @@ import mlflow
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from pipelines import model_folder
-from pipelines.find import UsageError
-from pipelines.pyfunc_model import log_model
-from pipelines.track import use_experiment, use_store
+from transect.pipelines import model_folder
+from transect.pipelines.find import UsageError
+from transect.pipelines.pyfunc_model import log_model
+from transect.pipelines.track import use_experiment, use_store
 
 
 def register(source: str, name: str, alias: str) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from data_adapters.files import write_whole
+from transect.data_adapters.files import write_whole
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 

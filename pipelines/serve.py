@@ -8,8 +8,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from pipelines import model_folder
-from pipelines.track import use_store
+from transect.pipelines import model_folder
+from transect.pipelines.track import use_store
 
 
 def serve(model: str, port: int, roots: list[str]) -> int:
@@ -19,7 +19,7 @@ def serve(model: str, port: int, roots: list[str]) -> int:
     environment = {**os.environ, "TRANSECT_ROOTS": os.pathsep.join(roots)}
     with tempfile.TemporaryDirectory() as scratch:
         if not model.startswith(("models:/", "runs:/")):
-            from pipelines.pyfunc_model import save_model
+            from transect.pipelines.pyfunc_model import save_model
 
             save_model(model_folder.find(model), Path(scratch, "model"))
             model = str(Path(scratch, "model"))

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from data_adapters.base import Case
+from transect.data_adapters.base import Case
 
 
 def with_splits(cases: Sequence[Case], validation_share: float, seed: int) -> list[Case]:

@@ -10,13 +10,13 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from apps.base import App
-from data_adapters.base import Case
-from pipelines.config import TrainConfig
-from pipelines.console import Progress
-from pipelines.find import UsageError
-from pipelines.model_folder import channels_last
-from pipelines.track import Tracker
+from transect.apps.base import App
+from transect.data_adapters.base import Case
+from transect.pipelines.config import TrainConfig
+from transect.pipelines.console import Progress
+from transect.pipelines.find import UsageError
+from transect.pipelines.model_folder import channels_last
+from transect.pipelines.track import Tracker
 
 log = logging.getLogger("transect")
 

@@ -30,10 +30,10 @@ from mlflow.entities import Metric, Run
 from mlflow.exceptions import MlflowException
 from PIL import Image
 
-from data_adapters.base import Case
-from pipelines.find import UsageError
-from pipelines.model_folder import FILES
-from pipelines.predict_case import FRAME_MS
+from transect.data_adapters.base import Case
+from transect.pipelines.find import UsageError
+from transect.pipelines.model_folder import FILES
+from transect.pipelines.predict_case import FRAME_MS
 
 logging.getLogger("mlflow").setLevel(logging.ERROR)
 warnings.filterwarnings("ignore", module="mlflow")
@@ -129,7 +129,7 @@ class Tracker:
 
 
 def log_pictures(run_id: str, pictures: Mapping[str, Any]) -> None:
-    """Write pictures to a run as artifacts, each at its path in it, such as those of `core.inspect.attention_pictures`.
+    """Write pictures to a run as artifacts, each at its path in it, such as `attention_pictures` makes.
 
     They are uint8 `(height, width, 3)`, arrays or tensors on the CPU.
 

@@ -16,21 +16,21 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
 
-from apps.base import App
-from core.inspect import attention_pictures, record
-from core.precision import computes_in_bf16
-from data_adapters.base import Case
-from data_adapters.files import write_whole
-from pipelines import config as configs
-from pipelines import model_folder
-from pipelines.config import TrainConfig
-from pipelines.find import UsageError, app_class
-from pipelines.model_card import training_card
-from pipelines.predict_case import raise_signal
-from pipelines.pyfunc_model import log_model
-from pipelines.splits import with_splits
-from pipelines.task import ConsoleProgress, Task
-from pipelines.track import Tracker, get_run, log_pictures
+from transect.apps.base import App
+from transect.core.inspect import attention_pictures, record
+from transect.core.precision import computes_in_bf16
+from transect.data_adapters.base import Case
+from transect.data_adapters.files import write_whole
+from transect.pipelines import config as configs
+from transect.pipelines import model_folder
+from transect.pipelines.config import TrainConfig
+from transect.pipelines.find import UsageError, app_class
+from transect.pipelines.model_card import training_card
+from transect.pipelines.predict_case import raise_signal
+from transect.pipelines.pyfunc_model import log_model
+from transect.pipelines.splits import with_splits
+from transect.pipelines.task import ConsoleProgress, Task
+from transect.pipelines.track import Tracker, get_run, log_pictures
 
 log = logging.getLogger("transect")
 

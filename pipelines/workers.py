@@ -7,9 +7,9 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
-from data_adapters.base import Case
-from pipelines import model_folder
-from pipelines.predict_case import Outcome, predict_case
+from transect.data_adapters.base import Case
+from transect.pipelines import model_folder
+from transect.pipelines.predict_case import Outcome, predict_case
 
 
 def outcomes_of(
@@ -74,7 +74,7 @@ _worker_model: model_folder.Model
 def _start_worker(name: str, overrides: list[str], threads: int) -> None:
     import torch
 
-    from pipelines.console import set_up_logging
+    from transect.pipelines.console import set_up_logging
 
     global _worker_model
     set_up_logging()

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from pipelines import cli, config
-from pipelines.find import app_names
+from transect.pipelines import cli, config
+from transect.pipelines.find import app_names
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -9,23 +9,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from apps.base import App
-from apps.change_detection import models
-from apps.change_detection.augment import augment
-from apps.change_detection.config import Config, ModelConfig
-from apps.change_detection.examples import TrainingTiles
-from apps.change_detection.figures import Preview
-from apps.change_detection.losses import change_loss
-from apps.change_detection.models.detector import ChangeDetector
-from apps.change_detection.prepare import normalise, to_unit, value_limits
-from apps.change_detection.tiles import Tiling, score_rows
-from core.precision import autocast
-from data_adapters.base import BadInput, Case
-from data_adapters.change_detection.adapter import ChangeAdapter
-from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
-from data_adapters.change_detection.pairs import Pair, missing_partners
-from data_adapters.change_detection.scene import Scene
-from data_adapters.overlap import prefetch
+from transect.apps.base import App
+from transect.apps.change_detection import models
+from transect.apps.change_detection.augment import augment
+from transect.apps.change_detection.config import Config, ModelConfig
+from transect.apps.change_detection.dataset import TrainingTiles
+from transect.apps.change_detection.figures import Preview
+from transect.apps.change_detection.inference import Tiling, score_rows
+from transect.apps.change_detection.losses import change_loss
+from transect.apps.change_detection.models.detector import ChangeDetector
+from transect.apps.change_detection.prepare import normalise, to_unit, value_limits
+from transect.core.precision import autocast
+from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.change_detection.adapter import ChangeAdapter
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
+from transect.data_adapters.change_detection.pairs import Pair, missing_partners
+from transect.data_adapters.change_detection.scene import Scene
+from transect.data_adapters.overlap import prefetch
 
 
 @dataclass
@@ -49,7 +49,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
     @classmethod
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
         """The app and model of a published CDMaskFormer checkpoint, with the paper's settings."""
-        from apps.change_detection.weights import config_from_reference, from_reference, load_reference
+        from transect.apps.change_detection.weights import config_from_reference, from_reference, load_reference
 
         state = load_reference(file)
         config = Config(

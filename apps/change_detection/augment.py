@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from apps.change_detection.config import AugmentConfig
+from transect.apps.change_detection.config import AugmentConfig
 
 
 def augment(before: Tensor, after: Tensor, label: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor, Tensor]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.config import ReadConfig
 
 ModelName = Literal["unet", "siamese_concat", "siamese_difference", "cdmaskformer"]
 Normalize = Literal["absolute", "image"]

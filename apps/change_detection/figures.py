@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from data_adapters.change_detection.maps import LEVELS, NODATA, Grid, Strip
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, Grid, Strip
 
 LONGEST_SIDE = 1024
 

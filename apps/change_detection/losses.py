@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apps.change_detection.models.mask_decoder import MaskPrediction
+from transect.apps.change_detection.models.mask_decoder import MaskPrediction
 
 CHANGED, IGNORED = 1, 255
 MASK_WEIGHT, DICE_WEIGHT, CLASS_WEIGHT = 10.0, 10.0, 1.0

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from apps.change_detection import losses, weights
-from apps.change_detection.config import CDMaskFormerConfig
-from apps.change_detection.models.cdmaskformer import CDMaskFormer, change_score
-from apps.change_detection.models.change_extractor import ChangeExtractor
-from apps.change_detection.models.mask_decoder import AxialCrossLayer, MaskPrediction, axial_keys
-from apps.published import Comparison, compared
-from core.attention import MultiScaleDeformableAttention, SceneAxialCrossAttention, SqueezeAxialAttention
+from transect.apps.change_detection import losses, weights
+from transect.apps.change_detection.config import CDMaskFormerConfig
+from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer, change_score
+from transect.apps.change_detection.models.change_extractor import ChangeExtractor
+from transect.apps.change_detection.models.mask_decoder import AxialCrossLayer, MaskPrediction, axial_keys
+from transect.apps.published import Comparison, compared
+from transect.core.attention import MultiScaleDeformableAttention, SceneAxialCrossAttention, SqueezeAxialAttention
 
 # Tolerances relative to the largest magnitude of a quantity. In fp32 the whole model differs by about 3e-6 of it from
 # float64, and the reference by up to 1e-5, depending on its number of threads; stretching to 0..1 magnifies both.

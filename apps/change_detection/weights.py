@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apps.change_detection.config import CDMaskFormerConfig, StageConfig
-from apps.change_detection.models.cdmaskformer import CDMaskFormer
-from apps.published import fill, load_reference, named, unwrapped
-from data_adapters.base import BadInput
+from transect.apps.change_detection.config import CDMaskFormerConfig, StageConfig
+from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer
+from transect.apps.published import fill, load_reference, named, unwrapped
+from transect.data_adapters.base import BadInput
 
 __all__ = ["config_from_reference", "fill", "from_reference", "load_reference", "published_names"]
 

@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from apps.base import App
-from apps.pde.config import Config, ModelConfig
-from apps.pde.examples import Windows, check_frames, valid_cells
-from apps.pde.fitting import fit
-from apps.pde.kinds import check_kind
-from apps.pde.measures import Measures, frame_measures, joined
-from apps.pde.metrics import summary_of
-from apps.pde.models.build import build, has_mask, started_from
-from apps.pde.models.lora import merged_state, parameter_groups
-from apps.pde.models.uniform_fields import UniformFields
-from apps.pde.preview import Preview
-from apps.pde.roll import roll
-from apps.pde.sampling import BalancedBatches
-from apps.pde.step import step_loss
-from data_adapters.base import BadInput, Case
-from data_adapters.pde.adapter import PDEAdapter
-from data_adapters.pde.rollout import Rollout
-from data_adapters.pde.simulation import Simulation, Trajectory
+from transect.apps.base import App
+from transect.apps.pde.config import Config, ModelConfig
+from transect.apps.pde.dataset import Windows, check_frames, valid_cells
+from transect.apps.pde.fitting import fit
+from transect.apps.pde.inference import roll
+from transect.apps.pde.kinds import check_kind
+from transect.apps.pde.measures import Measures, frame_measures, joined
+from transect.apps.pde.metrics import summary_of
+from transect.apps.pde.models.build import build, has_mask, started_from
+from transect.apps.pde.models.lora import merged_state, parameter_groups
+from transect.apps.pde.models.uniform_fields import UniformFields
+from transect.apps.pde.preview import Preview
+from transect.apps.pde.sampling import BalancedBatches
+from transect.apps.pde.step import step_loss
+from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.pde.adapter import PDEAdapter
+from transect.data_adapters.pde.rollout import Rollout
+from transect.data_adapters.pde.simulation import Simulation, Trajectory
 
 
 @dataclass
@@ -56,7 +56,7 @@ class PDE(App[Simulation, PreviewedRollout]):
         The reference scales each trajectory by its own mean and deviation, future included; here those of the context
         take their place. Low-rank updates are added to the weights they belong to.
         """
-        from apps.pde.weights import from_reference, load_reference
+        from transect.apps.pde.weights import from_reference, load_reference
 
         morph = from_reference(load_reference(file), source=file)
         config = Config(
@@ -152,7 +152,7 @@ class PDE(App[Simulation, PreviewedRollout]):
         return summary_of(measures)
 
     def figures(self, prediction: PreviewedRollout, sample: Simulation) -> dict[str, NDArray[np.uint8]]:
-        from apps.pde.figures import film, pictures
+        from transect.apps.pde.figures import film, pictures
 
         if self.config.pictures == "none":
             return {}
@@ -160,7 +160,7 @@ class PDE(App[Simulation, PreviewedRollout]):
         return made if self.config.pictures == "still" else {**made, "film": film(prediction.preview)}
 
     def charts(self, measures: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.uint8]]:
-        from apps.pde.figures import charts
+        from transect.apps.pde.figures import charts
 
         return charts(measures)
 

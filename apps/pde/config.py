@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from apps.pde.models.axial_operator_config import AxialOperatorConfig
-from apps.pde.models.mesh_operator_config import MeshOperatorConfig
-from apps.pde.models.morph_config import LoraConfig, MorphConfig
-from data_adapters.pde.config import Field, Format, PhantomConfig, ReadConfig
+from transect.apps.pde.models.config import AxialOperatorConfig
+from transect.apps.pde.models.mesh_operator_config import MeshOperatorConfig
+from transect.apps.pde.models.morph_config import LoraConfig, MorphConfig
+from transect.data_adapters.pde.config import Field, Format, PhantomConfig, ReadConfig
 
 ModelName = Literal["axial_operator", "morph", "mesh_operator"]
 Normalize = Literal["training", "context", "none"]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.pde.simulation import Axis
+from transect.data_adapters.pde.simulation import Axis
 
 FAILED_NRMSE, FAILED_CORRELATION = 0.2, 0.8
 NOISE = 1e-8

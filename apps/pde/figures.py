@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.pde.diagnostics import FAILED_NRMSE
-from apps.pde.measures import PERSISTENCE, Measures
-from apps.pde.metrics import mean_nrmse, mean_of, steps_to_failure
-from apps.pde.panels import (
+from transect.apps.pde.diagnostics import FAILED_NRMSE
+from transect.apps.pde.measures import PERSISTENCE, Measures
+from transect.apps.pde.metrics import mean_nrmse, mean_of, steps_to_failure
+from transect.apps.pde.panels import (
     HEIGHT,
     MODEL_COLOUR,
     PERSISTENCE_COLOUR,
@@ -29,8 +29,8 @@ from apps.pde.panels import (
     picture,
     quartiles,
 )
-from apps.pde.preview import Preview
-from data_adapters.pde.simulation import Coordinate
+from transect.apps.pde.preview import Preview
+from transect.data_adapters.pde.simulation import Coordinate
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

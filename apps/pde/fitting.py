@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.pde.config import Config, Fitted, Scale
-from apps.pde.examples import constant_of, parameter_of
-from apps.pde.kinds import check_kind, kind_of
-from data_adapters.base import BadInput
-from data_adapters.pde.simulation import Simulation, Trajectory
+from transect.apps.pde.config import Config, Fitted, Scale
+from transect.apps.pde.dataset import constant_of, parameter_of
+from transect.apps.pde.kinds import check_kind, kind_of
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.simulation import Simulation, Trajectory
 
 SIMULATIONS, PAIRS, VALUES = 256, 16, 2**27
 """At most so many simulations, pairs of frames of each and values in all are read for the statistics."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from apps.pde.config import Fitted
-from data_adapters.base import BadInput
-from data_adapters.pde.config import Field
-from data_adapters.pde.simulation import Simulation
+from transect.apps.pde.config import Fitted
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.config import Field
+from transect.data_adapters.pde.simulation import Simulation
 
 TIME_STEP_TOLERANCE = 0.01
 """Largest difference of the time step from the training's, as a share of it."""

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.pde.diagnostics import energy_spectrum, spectrum_error, sum_shells
-from data_adapters.pde.simulation import Axis
+from transect.apps.pde.diagnostics import energy_spectrum, spectrum_error, sum_shells
+from transect.data_adapters.pde.simulation import Axis
 
 Measures = dict[str, list[Any]]
 PERSISTENCE = "persistence_"

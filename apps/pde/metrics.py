@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.pde.diagnostics import time_to_failure
-from apps.pde.measures import PERSISTENCE, Measures
+from transect.apps.pde.diagnostics import time_to_failure
+from transect.apps.pde.measures import PERSISTENCE, Measures
 
 WELL_EPSILON = 1e-7
 APEBENCH_STEPS = 100

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.pde.simulation import Coordinate, Mesh
+from transect.data_adapters.pde.simulation import Coordinate, Mesh
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apps.pde import metrics, weights
-from apps.pde.measures import frame_measures
-from apps.pde.models.lora import SCALE, LowRank
-from apps.pde.models.morph import Block, Morph, interpolated
-from apps.pde.models.morph_config import MorphConfig
-from apps.pde.models.morph_embedding import ComponentConvolution, patch_shape, split_patches
-from apps.published import Comparison, compared, fill
-from core.attention import FewQueryAttention, SpaceTimeAxialAttention
+from transect.apps.pde import metrics, weights
+from transect.apps.pde.measures import frame_measures
+from transect.apps.pde.models.lora import SCALE, LowRank
+from transect.apps.pde.models.morph import Block, Morph, interpolated
+from transect.apps.pde.models.morph_config import MorphConfig
+from transect.apps.pde.models.morph_embedding import ComponentConvolution, patch_shape, split_patches
+from transect.apps.published import Comparison, compared, fill
+from transect.core.attention import FewQueryAttention, SpaceTimeAxialAttention
 
 #: Absolute, and relative to the largest magnitude of a quantity where that is below one.
 TOLERANCE = 5e-6

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.pde.diagnostics import energy_spectrum
-from data_adapters.pde.simulation import Axis, Coordinate, Mesh, Simulation
+from transect.apps.pde.diagnostics import energy_spectrum
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Mesh, Simulation
 
 SHOWN_CHANNELS, LONGEST_SIDE, MOST_POINTS = 4, 256, 2**16
 LINE_FRAMES, OTHER_FRAMES = 128, 60

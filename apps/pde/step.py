@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from apps.pde.config import Config, Scale
-from apps.pde.models.conditions import CONDITIONS, Conditions
+from transect.apps.pde.config import Config, Scale
+from transect.apps.pde.models.conditions import CONDITIONS, Conditions
 
 SMALLEST_DEVIATION = 1e-6
 """Of a context, as a share of its mean: what varies less is taken as constant."""

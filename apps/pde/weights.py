@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apps.pde.models.lora import add_lora
-from apps.pde.models.morph import Morph
-from apps.pde.models.morph_config import LoraConfig, MorphConfig, Positions
-from apps.published import fill, load_reference, named, unwrapped
-from data_adapters.base import BadInput
+from transect.apps.pde.models.lora import add_lora
+from transect.apps.pde.models.morph import Morph
+from transect.apps.pde.models.morph_config import LoraConfig, MorphConfig, Positions
+from transect.apps.published import fill, load_reference, named, unwrapped
+from transect.data_adapters.base import BadInput
 
 __all__ = [
     "config_from_reference",

@@ -9,23 +9,23 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from apps.base import App
-from apps.peptide import metrics
-from apps.peptide.baselines import choices
-from apps.peptide.batch import trimmed
-from apps.peptide.candidates import GRAPH
-from apps.peptide.config import Config, PeaksConfig
-from apps.peptide.evidence import CHANNELS
-from apps.peptide.examples import LabelledSpectra
-from apps.peptide.losses import ranking_loss
-from apps.peptide.models.reranker import Reranker
-from apps.peptide.score import rank
-from data_adapters.base import BadInput, Case
-from data_adapters.peptide.adapter import PeptideAdapter
-from data_adapters.peptide.layouts import divided
-from data_adapters.peptide.ranking import RankedSpectrum, Ranking
-from data_adapters.peptide.run_case import RunCase
-from data_adapters.peptide.spectrum import Run
+from transect.apps.base import App
+from transect.apps.peptide import metrics
+from transect.apps.peptide.baselines import choices
+from transect.apps.peptide.batch import trimmed
+from transect.apps.peptide.candidates import GRAPH
+from transect.apps.peptide.config import Config, PeaksConfig
+from transect.apps.peptide.dataset import LabelledSpectra
+from transect.apps.peptide.evidence import CHANNELS
+from transect.apps.peptide.inference import rank
+from transect.apps.peptide.losses import ranking_loss
+from transect.apps.peptide.models.reranker import Reranker
+from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.peptide.adapter import PeptideAdapter
+from transect.data_adapters.peptide.layouts import divided
+from transect.data_adapters.peptide.ranking import RankedSpectrum, Ranking
+from transect.data_adapters.peptide.run_case import RunCase
+from transect.data_adapters.peptide.spectrum import Run
 
 PICTURED = 500
 """Ranked spectra of a run that are kept for its pictures."""
@@ -55,7 +55,7 @@ class PeptideIdentification(App[Run, PicturedRanking]):
     @classmethod
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
         """The app and model of a published RankNovo checkpoint, which reads 300 peaks and no evidence."""
-        from apps.peptide.weights import from_reference, load_reference
+        from transect.apps.peptide.weights import from_reference, load_reference
 
         model = from_reference(load_reference(file), source=file)
         return cls(Config(model=model.config, peaks=PeaksConfig(count=300))), model
@@ -117,12 +117,12 @@ class PeptideIdentification(App[Run, PicturedRanking]):
         return type(self)(replace(self.config, calibration=metrics.fitted(measures)))
 
     def figures(self, prediction: PicturedRanking, sample: Run) -> dict[str, NDArray[np.uint8]]:
-        from apps.peptide.figures import pictures
+        from transect.apps.peptide.figures import pictures
 
         return pictures(prediction.kept, self.config.peaks.tolerance_ppm)
 
     def charts(self, measures: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.uint8]]:
-        from apps.peptide.figures import charts
+        from transect.apps.peptide.figures import charts
 
         return charts(metrics.calibrated(measures, self.config.calibration), self.config.fdr)
 

@@ -7,12 +7,12 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.distances import peptide_mass_deviation
-from apps.peptide.evidence import likelihood_ratios
-from apps.peptide.fragments import fragment_mz, residue_masses
-from apps.peptide.graph.peaks import strongest_peaks
-from data_adapters.peptide.peptide import Peptide
-from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.apps.peptide.distances import peptide_mass_deviation
+from transect.apps.peptide.evidence import likelihood_ratios
+from transect.apps.peptide.fragments import fragment_mz, residue_masses
+from transect.apps.peptide.graph.peaks import strongest_peaks
+from transect.data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
 
 FRAGMENT_TOLERANCE_PPM = 20.0
 """How far a peak may be from a fragment. 0.02 Da chooses worse: see `matched_ions`."""
@@ -93,7 +93,7 @@ def matched_intensity(query: Query) -> int | None:
 
 
 def likelihood(query: Query) -> int | None:
-    """The candidate that makes the peaks likeliest, by the tables of `apps.peptide.graph`; of equals the first."""
+    """The candidate that makes the peaks likeliest, by the tables of `apps/peptide/graph`; of equals the first."""
     peaks = strongest_peaks(query.spectrum, FRAGMENT_TOLERANCE_PPM)
     charge = query.spectrum.charge
     return _most([likelihood_ratios(one.peptide, peaks, charge, FRAGMENT_TOLERANCE_PPM)[1] for one in query.candidates])

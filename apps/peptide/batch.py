@@ -8,13 +8,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from apps.peptide.config import Config
-from apps.peptide.evidence import evidence
-from apps.peptide.models import vocabulary
-from apps.peptide.models.vocabulary import PAD
-from apps.peptide.peaks import model_peaks
-from data_adapters.peptide.peptide import Peptide
-from data_adapters.peptide.spectrum import Query, Spectrum
+from transect.apps.peptide.config import Config
+from transect.apps.peptide.evidence import evidence
+from transect.apps.peptide.models import vocabulary
+from transect.apps.peptide.models.vocabulary import PAD
+from transect.apps.peptide.peaks import model_peaks
+from transect.data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.peptide.spectrum import Query, Spectrum
 
 
 class CandidateArrays(NamedTuple):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.calibration_config import Calibration
-from data_adapters.peptide.ranking import RankedSpectrum
-from data_adapters.peptide.write import q_values
+from transect.apps.peptide.calibration_config import Calibration
+from transect.data_adapters.peptide.ranking import RankedSpectrum
+from transect.data_adapters.peptide.results.write import q_values
 
 LEAST_SCORE = 1e-9
 BINS = 10

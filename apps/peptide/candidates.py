@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from apps.peptide.config import Config
-from data_adapters.peptide.spectrum import Candidate, Query
+from transect.apps.peptide.config import Config
+from transect.data_adapters.peptide.spectrum import Candidate, Query
 
 GRAPH = "spectrum graph"
 """The name under which candidates from the spectrum itself stand among the tools."""
@@ -14,7 +14,7 @@ def with_generated(query: Query, config: Config) -> Query:
     unusable = query.spectrum.problem or config.generate == "never"
     if unusable or (config.generate == "missing" and query.candidates):
         return query
-    from apps.peptide.graph.propose import propose
+    from transect.apps.peptide.graph.propose import propose
 
     read = config.read
     proposed = propose(

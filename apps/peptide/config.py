@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from apps.peptide.calibration_config import Calibration
-from apps.peptide.models.reranker_config import RerankerConfig
-from data_adapters.peptide.config import PhantomConfig, ReadConfig
+from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.models.config import RerankerConfig
+from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
 
 Generate = Literal["missing", "always", "never"]
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.compiled import compiled
+from transect.apps.peptide.compiled import compiled
 
 GAP = 51.4238
 """The mean difference between two residues of the reference's vocabulary, Da: what a gap costs, and the unit."""

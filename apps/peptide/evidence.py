@@ -6,13 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.compiled import compiled
-from apps.peptide.fragments import AMMONIA, CARBON_MONOXIDE
-from apps.peptide.graph.likelihood import cleavage_peaks, cleavage_scores, levels_of, peptide_scores, tables
-from apps.peptide.graph.peaks import Peaks, strongest_peaks
-from apps.peptide.graph.residues import codes_of
-from data_adapters.peptide.peptide import PROTON, WATER, Peptide
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.compiled import compiled
+from transect.apps.peptide.fragments import AMMONIA, CARBON_MONOXIDE
+from transect.apps.peptide.graph.likelihood import cleavage_peaks, cleavage_scores, levels_of, peptide_scores, tables
+from transect.apps.peptide.graph.peaks import Peaks, strongest_peaks
+from transect.apps.peptide.graph.residues import codes_of
+from transect.data_adapters.peptide.peptide import PROTON, WATER, Peptide
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 IONS = 10
 """Kinds of fragments that are looked for at a cleavage."""
@@ -42,7 +42,7 @@ def evidence(
         `(candidates, 1 + most elements, CHANNELS)` float32, zero behind the end. The first column is the start token's.
         Of a cleavage: root intensity, relative to the base peak, of b, y, b with two charges, y with two charges (both
         for precursors of three charges and more), a, b - H2O, b - NH3, y - H2O, y - NH3 and the isotope of y; 1 where b
-        and where y are there; and the log likelihood ratio of `apps.peptide.graph`, of a cleavage over noise. Of the
+        and where y are there; and the log likelihood ratio of `apps/peptide/graph`, of a cleavage over noise. Of the
         whole: share of the root intensity that is explained, share of b and y that are there, signed and absolute error
         of the precursor, whether that is within tolerance, length, log likelihood ratio and how far that is below the
         best of the list's.

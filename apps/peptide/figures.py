@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, UNTRAINED
-from apps.peptide.calibration import expected_calibration_error, q_values, reliability
-from apps.peptide.metrics import RERANKER, Measures, curve, summary_of, winners
-from apps.peptide.mirror import mirror
-from apps.peptide.panels import (
+from transect.apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, UNTRAINED
+from transect.apps.peptide.calibration import expected_calibration_error, q_values, reliability
+from transect.apps.peptide.metrics import RERANKER, Measures, curve, summary_of, winners
+from transect.apps.peptide.panels import (
     INK,
     MODEL_COLOUR,
     RIGHT_COLOUR,
@@ -24,7 +23,8 @@ from apps.peptide.panels import (
     picture,
     quiet,
 )
-from data_adapters.peptide.ranking import RankedSpectrum
+from transect.apps.peptide.spectrum_figure import mirror
+from transect.data_adapters.peptide.ranking import RankedSpectrum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.peptide.peptide import PROTON, WATER, Peptide
+from transect.data_adapters.peptide.peptide import PROTON, WATER, Peptide
 
 AMMONIA = 17.026549
 """Mass of ammonia, Da."""

@@ -3,9 +3,9 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from apps.peptide.config import LossConfig
-from apps.peptide.models.reranker import Deviations
-from apps.peptide.models.vocabulary import GAP, PAD, START
+from transect.apps.peptide.config import LossConfig
+from transect.apps.peptide.models.reranker import Deviations
+from transect.apps.peptide.models.vocabulary import GAP, PAD, START
 
 
 def ranking_loss(found: Deviations, batch: dict[str, Tensor], config: LossConfig) -> Tensor:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.compiled import compiled
-from data_adapters.peptide.peptide import Peptide
+from transect.apps.peptide.compiled import compiled
+from transect.data_adapters.peptide.peptide import Peptide
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,12 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide import calibration
-from apps.peptide.baselines import UNTRAINED, Choice, FirstOf
-from apps.peptide.calibration_config import Calibration
-from apps.peptide.matching import DALTON, STRICT, residue_matches
-from data_adapters.peptide.peptide import Peptide
-from data_adapters.peptide.ranking import RankedSpectrum
+from transect.apps.peptide import calibration
+from transect.apps.peptide.baselines import UNTRAINED, Choice, FirstOf
+from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.matching import DALTON, STRICT, residue_matches
+from transect.data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.peptide.ranking import RankedSpectrum
 
 Row: TypeAlias = dict[str, Any]
 """What a labelled spectrum contributes, in plain numbers: see `spectrum_row`."""

@@ -7,15 +7,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from apps.peptide import weights
-from apps.peptide.batch import candidate_arrays, padded
-from apps.peptide.models.candidate_embedding import CandidateEmbedding
-from apps.peptide.models.mass_encoding import MassEncoding
-from apps.peptide.models.reranker import CandidateLayer, Reranker
-from apps.peptide.models.reranker_config import RerankerConfig
-from apps.peptide.models.vocabulary import PAD
-from apps.published import Comparison, compared, fill
-from data_adapters.peptide.proforma import parse_peptide
+from transect.apps.peptide import weights
+from transect.apps.peptide.batch import candidate_arrays, padded
+from transect.apps.peptide.models.candidate_embedding import CandidateEmbedding
+from transect.apps.peptide.models.config import RerankerConfig
+from transect.apps.peptide.models.mass_encoding import MassEncoding
+from transect.apps.peptide.models.reranker import CandidateLayer, Reranker
+from transect.apps.peptide.models.vocabulary import PAD
+from transect.apps.published import Comparison, compared, fill
+from transect.data_adapters.peptide.proforma import parse_peptide
 
 TOLERANCE = 1e-5
 LAYER = "layers.0."
@@ -74,7 +74,7 @@ def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
 
 def _labels(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
     """The deviations of each candidate from the first of its list, which is the true peptide."""
-    from apps.peptide.distances import peptide_mass_deviation, residue_mass_deviations
+    from transect.apps.peptide.distances import peptide_mass_deviation, residue_mass_deviations
 
     peptide, residue = torch.zeros_like(fixture["pmd_labels"]), torch.zeros_like(fixture["rmd_labels"]).double()
     for index, texts in enumerate(fixture["candidates"]):

@@ -7,9 +7,9 @@ before the first spectrum.
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.config import PeaksConfig
-from data_adapters.peptide.peptide import PROTON
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.config import PeaksConfig
+from transect.data_adapters.peptide.peptide import PROTON
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 
 def model_peaks(spectrum: Spectrum, config: PeaksConfig) -> NDArray[np.float32]:

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from apps.peptide.models.reranker import Reranker
-from apps.peptide.models.reranker_config import RerankerConfig
-from apps.published import fill, load_reference, named, unwrapped
-from data_adapters.base import BadInput
+from transect.apps.peptide.models.config import RerankerConfig
+from transect.apps.peptide.models.reranker import Reranker
+from transect.apps.published import fill, load_reference, named, unwrapped
+from transect.data_adapters.base import BadInput
 
 __all__ = ["config_from_reference", "from_reference", "joined", "load_reference", "published_names"]
 

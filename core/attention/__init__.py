@@ -1,19 +1,19 @@
 """Attention and its relatives on N-dimensional grids, each in the file of its published name."""
 
-from core.attention.attend import attend
-from core.attention.axial import AxialAttention
-from core.attention.cross_window import CrossWindowAttention
-from core.attention.deformable import MultiScaleDeformableAttention
-from core.attention.few_query import FewQueryAttention
-from core.attention.folded_cross import FoldedCrossAttention
-from core.attention.neighborhood import NeighborhoodAttention
-from core.attention.scene_axial import SceneAxialCrossAttention
-from core.attention.selective_scan import SelectiveScan, TriPlaneScan
-from core.attention.space_time import SpaceTimeAxialAttention
-from core.attention.squeeze_axial import SqueezeAxialAttention
-from core.attention.tied import TiedAttention
-from core.attention.trajectory import AxialTrajectoryAttention
-from core.attention.window import WindowAttention
+from transect.core.attention.attend import attend
+from transect.core.attention.axial import AxialAttention
+from transect.core.attention.cross_window import CrossWindowAttention
+from transect.core.attention.deformable import MultiScaleDeformableAttention
+from transect.core.attention.few_query import FewQueryAttention
+from transect.core.attention.folded_cross import FoldedCrossAttention
+from transect.core.attention.neighborhood import NeighborhoodAttention
+from transect.core.attention.scene_axial import SceneAxialCrossAttention
+from transect.core.attention.selective_scan import SelectiveScan, TriPlaneScan
+from transect.core.attention.space_time import SpaceTimeAxialAttention
+from transect.core.attention.squeeze_axial import SqueezeAxialAttention
+from transect.core.attention.tied import TiedAttention
+from transect.core.attention.trajectory import AxialTrajectoryAttention
+from transect.core.attention.window import WindowAttention
 
 __all__ = [
     "AxialAttention",

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from core.attention.kernel import softmax_attention
+from transect.core.attention.kernel import softmax_attention
 
 
 def attend(

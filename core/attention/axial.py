@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.attend import attend
+from transect.core.attention.attend import attend
 
 #: Where "auto" changes from full to axial attention: up to about here the one product of all tokens is the cheaper one.
 FULL_ATTENTION_TOKENS = 128

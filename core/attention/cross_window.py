@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from core.attention.attend import attend
-from core.attention.grid import Partition, counts, fit, from_windows, to_windows
+from transect.core.attention.attend import attend
+from transect.core.attention.grid import Partition, counts, fit, from_windows, to_windows
 
 
 class CrossWindowAttention(nn.Module):
@@ -16,8 +16,8 @@ class CrossWindowAttention(nn.Module):
         y_i = W_o attend(W_q X_i + b_q, W_k K_i + b_k, W_v V_i + b_v) + b_o
 
     Both grids have as many windows along each axis; the windows may differ in size, and so may the grids. Either side
-    is partitioned by "block" or "grid" (see `core.attention.grid.split`). An axis of `None` joins its windows whole
-    and takes no part in the pairing: views, on either side, or frames. So with bird's-eye queries
+    is partitioned by "block" or "grid" (see `grid.split`). An axis of `None` joins its windows whole and takes no part
+    in the pairing: views, on either side, or frames. So with bird's-eye queries
     `(batch, views, H, W, dim)` or `(batch, H, W, dim)` and images `(batch, cameras, h, w, dim)`, the windows
     `(None, 10, 10)` or `(10, 10)` and `(None, 6, 12)` are fused axial cross-attention (FAX-CA), local with block
     against block, global with block against grid.

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.attend import attend
+from transect.core.attention.attend import attend
 
 
 class FewQueryAttention(nn.Module):

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from core.attention.attend import attend
+from transect.core.attention.attend import attend
 
 
 class FoldedCrossAttention(nn.Module):

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from core.attention.attend import attend
-from core.attention.grid import check_mask
+from transect.core.attention.attend import attend
+from transect.core.attention.grid import check_mask
 
 # Queries that attend together, along each axis of a grid of one, two or three axes: the 32 that the fused kernel of a
 # CPU takes at once. Fewer of them waste its products and copy more keys, more read more keys that are not wanted.

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.selective_recurrence import selective_recurrence
+from transect.core.selective_recurrence import selective_recurrence
 
 
 class SelectiveScan(nn.Module):

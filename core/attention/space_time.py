@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from core.attention.axial import AxialAttention
+from transect.core.attention.axial import AxialAttention
 
 
 class SpaceTimeAxialAttention(nn.Module):

@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.attend import attend
-from core.conv import ConvBN
+from transect.core.attention.attend import attend
+from transect.core.conv import ConvBN
 
 
 class SqueezedAxis(nn.Module):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from core.attention.attend import attend
+from transect.core.attention.attend import attend
 
 
 class TiedAttention(nn.Module):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from core.attention.attend import attend
+from transect.core.attention.attend import attend
 
 
 class TrajectoryAttention(nn.Module):

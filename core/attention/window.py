@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from core.attention.attend import attend
-from core.attention.grid import Partition, fit, from_windows, to_windows
-from core.attention.relative_bias import RelativeBias
+from transect.core.attention.attend import attend
+from transect.core.attention.grid import Partition, fit, from_windows, to_windows
+from transect.core.attention.relative_bias import RelativeBias
 
 
 class WindowAttention(nn.Module):
@@ -16,7 +16,7 @@ class WindowAttention(nn.Module):
 
         q, k, v = W_qkv X + b,      y = W_o attend(q, k, v, bias = B) + b_o
 
-    `partition` says which cells form a window of lengths p (see `core.attention.grid.split`): "block" takes p
+    `partition` says which cells form a window of lengths p (see `grid.split`): "block" takes p
     neighbours along each axis, "grid" takes p cells at equal distances, so one of each mixes the whole grid. B is the
     relative bias where asked for.
 

@@ -1,10 +1,10 @@
 """What attention does inside a model: maps, influence, importance of heads, and pictures of them."""
 
-from core.inspect.importance import head_importance
-from core.inspect.influence import influence
-from core.inspect.maps import AttentionMap, record
-from core.inspect.measures import entropy, mean_distance
-from core.inspect.pictures import attention_pictures, colours, heat_map, matrix, panels
+from transect.core.inspect.importance import head_importance
+from transect.core.inspect.influence import influence
+from transect.core.inspect.maps import AttentionMap, record
+from transect.core.inspect.measures import entropy, mean_distance
+from transect.core.inspect.pictures import attention_pictures, colours, heat_map, matrix, panels
 
 __all__ = [
     "AttentionMap",

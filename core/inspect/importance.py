@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from core.conv import ConvBN
+from transect.core.conv import ConvBN
 
 #: The layers that read the heads of a module side by side, the first one's channels first, and their channel axis.
 PROJECTIONS = {"out": -1, "out_proj": -1, "output_proj": -1, "encode": 1}

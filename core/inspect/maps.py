@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from core.attention.attend import AttendCall, Layout
-from core.attention.kernel import attention_weights
-from core.inspect.measures import entropy, mean_distance
+from transect.core.attention.attend import AttendCall, Layout
+from transect.core.attention.kernel import attention_weights
+from transect.core.inspect.measures import entropy, mean_distance
 
 # By its name, since the package has a function of the same name in its place.
-_attend = importlib.import_module("core.attention.attend")
+_attend = importlib.import_module("transect.core.attention.attend")
 
 
 @dataclass(frozen=True)

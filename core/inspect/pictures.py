@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from core.inspect.maps import AttentionMap
+from transect.core.inspect.maps import AttentionMap
 
 # From low to high. The lightness of CIELAB rises evenly from 10 to 94 while the hue turns from violet to yellow, so
 # equal steps look equal, also to colour-blind eyes and on a grey print.

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from data_adapters.change_detection.config import ReadConfig
-from data_adapters.change_detection.layouts import find_pairs
-from data_adapters.change_detection.maps import ChangeMap
-from data_adapters.change_detection.pairs import Pair
-from data_adapters.change_detection.phantom import write_phantom
-from data_adapters.change_detection.scene import Scene
-from data_adapters.change_detection.write import write_change_map
+from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.layouts import find_pairs
+from transect.data_adapters.change_detection.maps import ChangeMap
+from transect.data_adapters.change_detection.pairs import Pair
+from transect.data_adapters.change_detection.phantom import write_phantom
+from transect.data_adapters.change_detection.scene import Scene
+from transect.data_adapters.change_detection.write import write_change_map
 
 
 class ChangeAdapter:

@@ -11,7 +11,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject, transform
 
-from data_adapters.change_detection.maps import Grid
+from transect.data_adapters.change_detection.maps import Grid
 
 Window = tuple[int, int, int, int]
 """Row, column, height and width, in pixels."""

@@ -4,9 +4,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.dates import acquisition_date, file_name
-from data_adapters.change_detection.folders import rasters_by_stem
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.dates import acquisition_date, file_name
+from transect.data_adapters.change_detection.folders import rasters_by_stem
 
 NATURAL_COLOUR = {
     "Landsat 4, 5 or 7": (re.compile(r"L[A-Z]0?[457]"), ("3", "2", "1")),

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".img", ".vrt"})
 

@@ -14,10 +14,10 @@ from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.config import ReadConfig
-from data_adapters.change_detection.maps import NODATA
-from data_adapters.change_detection.raster import DRIVERS, Raster
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.maps import NODATA
+from transect.data_adapters.change_detection.raster import DRIVERS, Raster
 
 SCAN_PIXELS = 1 << 22
 WHITE, HALF = 255, 128

@@ -9,13 +9,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from data_adapters.base import SPLIT_FOLDERS, BadInput
-from data_adapters.change_detection.bands import complete, scenes_in
-from data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
-from data_adapters.change_detection.labels import LabelCoding
-from data_adapters.change_detection.pairs import SPLITS, Pair, named
-from data_adapters.change_detection.special_layouts import is_oscd_region, is_whu, oscd_region, whu_whole_images
-from data_adapters.change_detection.tables import pair_of, pairs_in_table
+from transect.data_adapters.base import SPLIT_FOLDERS, BadInput
+from transect.data_adapters.change_detection.bands import complete, scenes_in
+from transect.data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
+from transect.data_adapters.change_detection.labels import LabelCoding
+from transect.data_adapters.change_detection.pairs import SPLITS, Pair, named
+from transect.data_adapters.change_detection.special_layouts import (
+    is_oscd_region,
+    is_whu,
+    oscd_region,
+    whu_whole_images,
+)
+from transect.data_adapters.change_detection.tables import pair_of, pairs_in_table
 
 DEEPEST = 3
 """How many folders below its root a data set may keep its images' folders."""

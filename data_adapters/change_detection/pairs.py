@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from data_adapters.base import BadInput, Case
-from data_adapters.change_detection.labels import LabelCoding
-from data_adapters.files import safe_name
+from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.change_detection.labels import LabelCoding
+from transect.data_adapters.files import safe_name
 
 SPLITS = ("train", "val", "test")
 

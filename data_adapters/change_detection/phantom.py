@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from data_adapters.change_detection.terrain import SIZE, Ground, draw_ground, smooth_field
+from transect.data_adapters.change_detection.terrain import SIZE, Ground, draw_ground, smooth_field
 
 ROOFS = ((0.86, 0.86, 0.84), (0.62, 0.62, 0.64), (0.30, 0.30, 0.33), (0.64, 0.38, 0.30), (0.38, 0.50, 0.68))
 PATCHES = ((0.66, 0.56, 0.44), (0.13, 0.11, 0.10), (0.15, 0.22, 0.29), (0.72, 0.70, 0.67), (0.27, 0.40, 0.20))

@@ -11,7 +11,7 @@ from scipy import ndimage
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from data_adapters.change_detection.maps import NODATA
+from transect.data_adapters.change_detection.maps import NODATA
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,10 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection import vrt
-from data_adapters.change_detection.config import ReadConfig
-from data_adapters.change_detection.maps import Grid
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection import vrt
+from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.maps import Grid
 
 DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "BMP", "GIF")
 """The formats that are opened. None takes arbitrary bytes for pixels or follows a file to the network; VRT is added

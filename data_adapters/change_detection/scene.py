@@ -9,12 +9,12 @@ from typing import Self
 import numpy as np
 from affine import Affine
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.align import Alignment, Read, georeferenced, laid_over
-from data_adapters.change_detection.config import ReadConfig
-from data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
-from data_adapters.change_detection.maps import NODATA, Grid, Strip
-from data_adapters.change_detection.raster import Raster, RowReader
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.align import Alignment, Read, georeferenced, laid_over
+from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
+from transect.data_adapters.change_detection.maps import NODATA, Grid, Strip
+from transect.data_adapters.change_detection.raster import Raster, RowReader
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
 """Size of a strip of both dates: the same memory whatever the scene's width, unless a single row takes more."""

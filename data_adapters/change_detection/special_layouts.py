@@ -3,11 +3,11 @@
 import re
 from pathlib import Path
 
-from data_adapters.change_detection.bands import scenes_in
-from data_adapters.change_detection.dates import oscd_dates
-from data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
-from data_adapters.change_detection.labels import LabelCoding
-from data_adapters.change_detection.pairs import SPLITS, Pair
+from transect.data_adapters.change_detection.bands import scenes_in
+from transect.data_adapters.change_detection.dates import oscd_dates
+from transect.data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
+from transect.data_adapters.change_detection.labels import LabelCoding
+from transect.data_adapters.change_detection.pairs import SPLITS, Pair
 
 
 def is_oscd_region(folders: dict[str, Path]) -> bool:

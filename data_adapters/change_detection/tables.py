@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.bands import one_scene, scene_name
-from data_adapters.change_detection.dates import acquisition_date, file_name, iso_day
-from data_adapters.change_detection.pairs import SPLITS, Pair
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.bands import one_scene, scene_name
+from transect.data_adapters.change_detection.dates import acquisition_date, file_name, iso_day
+from transect.data_adapters.change_detection.pairs import SPLITS, Pair
 
 COLUMNS = ("before", "after", "label", "before_date", "after_date", "split", "id")
 

@@ -8,7 +8,7 @@ or read any file's bytes as pixels, are refused.
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
-from data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput
 
 LARGEST, DEEPEST = 64 << 20, 4
 REFUSED_BANDS = ("VRTDerivedRasterBand", "VRTRawRasterBand", "VRTProcessedDataset")

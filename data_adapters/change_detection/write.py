@@ -16,11 +16,11 @@ from rasterio.errors import NotGeoreferencedWarning
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from data_adapters.change_detection.disk import writing
-from data_adapters.change_detection.geopackage import write_geopackage
-from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
-from data_adapters.change_detection.polygons import is_changed, patches
-from data_adapters.overlap import consume_aside
+from transect.data_adapters.change_detection.disk import writing
+from transect.data_adapters.change_detection.geopackage import write_geopackage
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
+from transect.data_adapters.change_detection.polygons import is_changed, patches
+from transect.data_adapters.overlap import consume_aside
 
 BLOCK = 512
 """Side of a tile of the GeoTIFFs, in pixels."""

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from data_adapters.pde.config import PhantomConfig, ReadConfig
-from data_adapters.pde.layouts import find_trajectories, open_simulation
-from data_adapters.pde.rollout import Rollout
-from data_adapters.pde.simulation import Simulation, Trajectory
+from transect.data_adapters.pde.config import PhantomConfig, ReadConfig
+from transect.data_adapters.pde.layouts import find_trajectories, open_simulation
+from transect.data_adapters.pde.rollout import Rollout
+from transect.data_adapters.pde.simulation import Simulation, Trajectory
 
 
 class PDEAdapter:
@@ -27,15 +27,15 @@ class PDEAdapter:
     def write(self, case: Trajectory, prediction: Rollout, folder: Path, source: str) -> dict[str, float | str]:
         """Write the rollout as NetCDF or Zarr, or as VTU if it lives on a mesh."""
         if prediction.simulation.mesh is not None:
-            from data_adapters.pde.mesh_files import write_mesh_rollout
+            from transect.data_adapters.pde.mesh_files import write_mesh_rollout
 
             return write_mesh_rollout(prediction, folder, source)
-        from data_adapters.pde.write import write_rollout
+        from transect.data_adapters.pde.write import write_rollout
 
         return write_rollout(prediction, folder, source)
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` small simulations, of known answers where there are any, in a layout of PDEBench or as VTU."""
-        from data_adapters.pde.phantom import write_phantom
+        from transect.data_adapters.pde.phantom import write_phantom
 
         write_phantom(root, count, seed, self.phantom_config)

@@ -9,8 +9,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput
-from data_adapters.pde.config import Boundary, ReadConfig
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.config import Boundary, ReadConfig
 
 MEMBERS = ("member", "ensemble", "sample", "trajectory", "realization", "batch")
 """Names of dimensions that count trajectories."""

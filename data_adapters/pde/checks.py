@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from data_adapters.base import BadInput
-from data_adapters.pde.config import Field, ReadConfig
-from data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.config import Field, ReadConfig
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
 
 MOST_AXES = 3
 

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from data_adapters.base import SPLIT_FOLDERS, BadInput
+from transect.data_adapters.base import SPLIT_FOLDERS, BadInput
 
 SUFFIXES = frozenset({".h5", ".hdf5", ".he5", ".nc", ".nc4", ".cdf", ".netcdf", ".vtu", ".pvd"})
 """Files that are looked at in a folder; what they hold is told from their content."""

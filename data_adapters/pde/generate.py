@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput
 
 HIGHEST_WAVENUMBER = 5
 

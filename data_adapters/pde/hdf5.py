@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput
 
 MOST_COMPRESSED = 1100
 """Deflate makes zeros about 1030 times smaller; a dataset that claims more than this holds next to nothing."""

@@ -15,15 +15,15 @@ from types import ModuleType
 
 import h5py
 
-from data_adapters.base import BadInput
-from data_adapters.files import safe_name
-from data_adapters.pde import pdebench, well
-from data_adapters.pde.checks import checked
-from data_adapters.pde.config import ReadConfig
-from data_adapters.pde.folders import is_zarr, simulation_files, split_and_dataset
-from data_adapters.pde.hdf5 import attributes, item, names, opened
-from data_adapters.pde.members import Member
-from data_adapters.pde.simulation import Simulation, Trajectory
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.files import safe_name
+from transect.data_adapters.pde import pdebench, well
+from transect.data_adapters.pde.checks import checked
+from transect.data_adapters.pde.config import ReadConfig
+from transect.data_adapters.pde.folders import is_zarr, simulation_files, split_and_dataset
+from transect.data_adapters.pde.hdf5 import attributes, item, names, opened
+from transect.data_adapters.pde.members import Member
+from transect.data_adapters.pde.simulation import Simulation, Trajectory
 
 MODULES = {"pdebench": "pdebench", "well": "well", "xarray": "xarray_files", "mesh": "mesh_files"}
 """By name of the layout, the module of this package that reads it; imported when a file needs it."""
@@ -132,7 +132,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _module(layout: str) -> ModuleType:
-    return import_module(f"data_adapters.pde.{MODULES[layout]}")
+    return import_module(f"transect.data_adapters.pde.{MODULES[layout]}")
 
 
 def _members(path: Path, layout: str, config: ReadConfig) -> list[Member]:

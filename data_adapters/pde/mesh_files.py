@@ -11,14 +11,14 @@ import meshio
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput
-from data_adapters.files import whole_folder, write_whole
-from data_adapters.pde.checks import chosen
-from data_adapters.pde.config import Field, ReadConfig
-from data_adapters.pde.members import Member
-from data_adapters.pde.rollout import Rollout
-from data_adapters.pde.simulation import Coordinate, Mesh, Simulation
-from data_adapters.pde.vtu import VtuFile, parse_xml, read_bytes
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.files import whole_folder, write_whole
+from transect.data_adapters.pde.checks import chosen
+from transect.data_adapters.pde.config import Field, ReadConfig
+from transect.data_adapters.pde.members import Member
+from transect.data_adapters.pde.rollout import Rollout
+from transect.data_adapters.pde.simulation import Coordinate, Mesh, Simulation
+from transect.data_adapters.pde.vtu import VtuFile, parse_xml, read_bytes
 
 Places = Mapping[str, tuple[str, int]]
 """The array of point data, and the place in it, of each component."""

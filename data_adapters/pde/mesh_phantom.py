@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import Delaunay, cKDTree
 
-from data_adapters.pde.config import Field
-from data_adapters.pde.mesh_files import write_frames
-from data_adapters.pde.simulation import Mesh
+from transect.data_adapters.pde.config import Field
+from transect.data_adapters.pde.mesh_files import write_frames
+from transect.data_adapters.pde.simulation import Mesh
 
 DIFFUSIVITY, FRAME = 0.04, 0.05
 WAVES = 5

@@ -8,9 +8,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.pde.config import PhantomConfig
-from data_adapters.pde.generate import DIFFUSIVITY, SCENARIOS, TRANSFER, apebench, mixed_diffusion
-from data_adapters.pde.mesh_phantom import write_mesh_phantom
+from transect.data_adapters.pde.config import PhantomConfig
+from transect.data_adapters.pde.generate import DIFFUSIVITY, SCENARIOS, TRANSFER, apebench, mixed_diffusion
+from transect.data_adapters.pde.mesh_phantom import write_mesh_phantom
 
 FRAME = 0.05
 """Time between two frames; the domain is of length one along each axis, and APEBench's time runs by one a frame."""

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.pde.config import Format
-from data_adapters.pde.simulation import Simulation
+from transect.data_adapters.pde.config import Format
+from transect.data_adapters.pde.simulation import Simulation
 
 
 @dataclass

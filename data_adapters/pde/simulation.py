@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput, Case
-from data_adapters.pde.config import Boundary, Field
+from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.pde.config import Boundary, Field
 
 STEP_TOLERANCE = 1e-3
 """Largest deviation of a time step from the first one, as a share of it; float32 time axes need this much."""

@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput
-from data_adapters.pde.vtk_encoding import TYPES, base64_coded, from_ascii, from_binary, raw
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.vtk_encoding import TYPES, base64_coded, from_ascii, from_binary, raw
 
 LARGEST = 1 << 30
 """Bytes of the largest file."""

@@ -15,9 +15,9 @@ from numcodecs import Blosc
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
-from data_adapters.overlap import consume_aside
-from data_adapters.pde.rollout import Rollout
-from data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.overlap import consume_aside
+from transect.data_adapters.pde.rollout import Rollout
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
 
 CHUNK = 1 << 20
 """Bytes of a chunk at most: as many frames as fit, or else a part of one frame."""

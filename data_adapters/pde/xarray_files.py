@@ -12,12 +12,12 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput
-from data_adapters.pde import cf
-from data_adapters.pde.config import Field, ReadConfig
-from data_adapters.pde.members import Member
-from data_adapters.pde.simulation import Axis, Coordinate, Simulation
-from data_adapters.pde.xarray_open import check_size, opened, reading
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde import cf
+from transect.data_adapters.pde.config import Field, ReadConfig
+from transect.data_adapters.pde.members import Member
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.pde.xarray_open import check_size, opened, reading
 
 LONGEST = 1 << 24
 """Frames, members or cells along an axis; a file that declares more is mistaken or hostile."""

@@ -11,8 +11,8 @@ import h5py
 import xarray as xr
 from zarr.storage import LocalStore
 
-from data_adapters.base import BadInput
-from data_adapters.pde import hdf5
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde import hdf5
 
 CODECS = {
     "blosc", "bz2", "gzip", "lz4", "lzma", "zlib", "zstd", "adler32", "crc32", "crc32c", "fletcher32", "bytes",

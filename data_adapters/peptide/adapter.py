@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from data_adapters.peptide.config import PhantomConfig, ReadConfig
-from data_adapters.peptide.layouts import find_runs
-from data_adapters.peptide.ranking import Ranking
-from data_adapters.peptide.run_case import RunCase
-from data_adapters.peptide.spectrum import Run
+from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
+from transect.data_adapters.peptide.layouts import find_runs
+from transect.data_adapters.peptide.ranking import Ranking
+from transect.data_adapters.peptide.run_case import RunCase
+from transect.data_adapters.peptide.spectrum import Run
 
 
 class PeptideAdapter:
@@ -23,18 +23,18 @@ class PeptideAdapter:
 
     def read(self, case: RunCase) -> Run:
         """The run, its spectra and candidates read when they are asked for."""
-        from data_adapters.peptide.run import open_run
+        from transect.data_adapters.peptide.run import open_run
 
         return open_run(case, self.config)
 
     def write(self, case: RunCase, prediction: Ranking, folder: Path, source: str) -> dict[str, float | str]:
         """Write the ranking as mzTab, a table of winners, and a table of what was not used."""
-        from data_adapters.peptide.write import write_ranking
+        from transect.data_adapters.peptide.results.write import write_ranking
 
         return write_ranking(prediction, folder, source)
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` small runs with known answers and the candidate files of several tools."""
-        from data_adapters.peptide.phantom import write_phantom
+        from transect.data_adapters.peptide.phantom import write_phantom
 
         write_phantom(root, count, seed, self.phantom_config)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
-from data_adapters.base import SPLIT_FOLDERS, BadInput
+from transect.data_adapters.base import SPLIT_FOLDERS, BadInput
 
 SPECTRA = (".mgf", ".mzml", ".mzxml")
 CANDIDATES = (".mztab", ".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl")

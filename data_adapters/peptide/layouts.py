@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from data_adapters.base import BadInput
-from data_adapters.files import safe_name
-from data_adapters.peptide.folders import (
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.files import safe_name
+from transect.data_adapters.peptide.folders import (
     CANDIDATES,
     SPECTRA,
     by_stem,
@@ -20,8 +20,8 @@ from data_adapters.peptide.folders import (
     split_of,
     stem,
 )
-from data_adapters.peptide.run_case import RunCase, part_of
-from data_adapters.peptide.spectra import read_labels
+from transect.data_adapters.peptide.run_case import RunCase, part_of
+from transect.data_adapters.peptide.spectra.read import read_labels
 
 LONGEST_ID = 120
 """Identifiers become folder names, and file systems stop at 255 bytes with whatever is added around them."""
@@ -110,7 +110,7 @@ def _in_folder(root: Path) -> Iterator[_Found]:
 
 def _is_foreign(path: Path) -> bool:
     """Whether a file that is named after no spectra, such as a README or a table of samples, is of no known dialect."""
-    from data_adapters.peptide.candidate_files import open_candidates
+    from transect.data_adapters.peptide.candidates.read import open_candidates
 
     try:
         open_candidates(str(path))

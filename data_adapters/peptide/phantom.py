@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput
-from data_adapters.peptide.config import PhantomConfig
-from data_adapters.peptide.peptide import AMINO_ACID_MASS, PROTON, REFERENCE_MASS, Peptide
-from data_adapters.peptide.phantom_tools import TOOLS, Proposal
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.candidates.phantom import TOOLS, Proposal
+from transect.data_adapters.peptide.config import PhantomConfig
+from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, PROTON, REFERENCE_MASS, Peptide
 
 RIGHT = (0.65, 0.6, 0.5, 0.45, 0.4)
 """The share of spectra for which each tool proposes the peptide that the spectrum is of."""

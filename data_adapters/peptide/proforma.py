@@ -8,7 +8,7 @@ residue that has been met before is looked up.
 import re
 from functools import lru_cache
 
-from data_adapters.peptide.peptide import AMINO_ACID_MASS, MODIFICATIONS, REFERENCE_MASS, Peptide
+from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, MODIFICATIONS, REFERENCE_MASS, Peptide
 
 TOLERANCE = 0.02
 """How far a written mass may be from that of a known modification to be it, Da; tools write 0.98 and 57.02."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.peptide.spectrum import Candidate, Query, Run
+from transect.data_adapters.peptide.spectrum import Candidate, Query, Run
 
 
 @dataclass(frozen=True)

@@ -4,15 +4,15 @@ import os
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
-from data_adapters.base import BadInput
-from data_adapters.peptide.candidate_files import open_all
-from data_adapters.peptide.candidate_row import CandidateFile
-from data_adapters.peptide.config import ReadConfig
-from data_adapters.peptide.join import CandidateStore
-from data_adapters.peptide.run_case import RunCase, part_of
-from data_adapters.peptide.spectra import read_labels, read_spectra
-from data_adapters.peptide.spectra_files import KNOWN, format_of
-from data_adapters.peptide.spectrum import Query, Run
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.candidates.read import open_all
+from transect.data_adapters.peptide.candidates.row import CandidateFile
+from transect.data_adapters.peptide.config import ReadConfig
+from transect.data_adapters.peptide.join.store import CandidateStore
+from transect.data_adapters.peptide.run_case import RunCase, part_of
+from transect.data_adapters.peptide.spectra.read import read_labels, read_spectra
+from transect.data_adapters.peptide.spectra.source import KNOWN, format_of
+from transect.data_adapters.peptide.spectrum import Query, Run
 
 
 def open_run(case: RunCase, config: ReadConfig) -> Run:

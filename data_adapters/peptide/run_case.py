@@ -3,8 +3,8 @@
 import hashlib
 from dataclasses import dataclass, field
 
-from data_adapters.base import Case
-from data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.base import Case
+from transect.data_adapters.peptide.peptide import Peptide
 
 PARTS = 40
 """Into how many parts, by peptide, labelled spectra are divided for training and evaluation."""

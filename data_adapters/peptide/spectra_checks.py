@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.peptide.peptide import Peptide
-from data_adapters.peptide.spectrum import Spectrum
+from transect.data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 NO_PEAKS: NDArray[Any] = np.empty(0)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.peptide.peptide import CARBON_13, PROTON, Peptide
+from transect.data_adapters.peptide.peptide import CARBON_13, PROTON, Peptide
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.attention import attend
+from transect.core.attention import attend
 
 HEADS, DIM, VALUE_DIM = 2, 3, 4
 GRIDS = [(5,), (3, 4), (4, 4), (2, 3, 4), (3, 3, 3), (2, 3, 2, 2)]

@@ -7,7 +7,7 @@ import torch
 from axial_attention import AxialAttention as LucidrainsAxialAttention
 from torch import Tensor, nn
 
-from core.attention import AxialAttention
+from transect.core.attention import AxialAttention
 
 GRIDS = [(4,), (3, 4), (4, 4), (2, 3, 4), (2, 1, 2, 3)]
 DIM, HEADS = 12, 12

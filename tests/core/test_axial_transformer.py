@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.axial_transformer import AxialTransformer, shift
+from transect.core.axial_transformer import AxialTransformer, shift
 
 LEVELS = 3
 SHAPES = [

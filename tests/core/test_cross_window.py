@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.cross_window import CrossWindowAttention
-from core.attention.window import WindowAttention
+from transect.core.attention.cross_window import CrossWindowAttention
+from transect.core.attention.window import WindowAttention
 
 DIM, HEADS = 6, 2
 # Grid, window, context grid, context window: equal and different sizes and ranks, whole windows and odd ones, views.

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
-import core.attention
-from core.attention import (
+from transect.core import attention
+from transect.core.attention import (
     AxialAttention,
     AxialTrajectoryAttention,
     CrossWindowAttention,
@@ -27,7 +27,7 @@ from core.attention import (
     TriPlaneScan,
     WindowAttention,
 )
-from core.attention.relative_bias import ContinuousRelativeBias
+from transect.core.attention.relative_bias import ContinuousRelativeBias
 
 PYRAMID = [(3, 5), (2, 2)]
 Make = Callable[[], nn.Module]
@@ -138,7 +138,7 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def test_the_catalogue_is_complete():
-    exported = {name for name in core.attention.__all__ if inspect.isclass(getattr(core.attention, name))}
+    exported = {name for name in attention.__all__ if inspect.isclass(getattr(attention, name))}
     built = {type(part).__name__ for make, _ in CATALOGUE.values() for part in make().modules()}
     assert exported <= built
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.attention import FewQueryAttention
+from transect.core.attention import FewQueryAttention
 
 
 def few_query(dim: int = 12, heads: int = 3) -> FewQueryAttention:

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.attention.few_query import FewQueryAttention
-from core.attention.folded_cross import FoldedCrossAttention
+from transect.core.attention.few_query import FewQueryAttention
+from transect.core.attention.folded_cross import FoldedCrossAttention
 
 
 def close(found: Tensor, expected: Tensor) -> None:

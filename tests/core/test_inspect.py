@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.attention import (
+from transect.core.attention import (
     AxialAttention,
     AxialTrajectoryAttention,
     FewQueryAttention,
@@ -23,10 +23,10 @@ from core.attention import (
     WindowAttention,
     attend,
 )
-from core.attention.cross_window import CrossWindowAttention
-from core.attention.grid import from_windows
-from core.attention.neighborhood import NeighborhoodAttention
-from core.inspect import (
+from transect.core.attention.cross_window import CrossWindowAttention
+from transect.core.attention.grid import from_windows
+from transect.core.attention.neighborhood import NeighborhoodAttention
+from transect.core.inspect import (
     AttentionMap,
     attention_pictures,
     colours,
@@ -41,7 +41,7 @@ from core.inspect import (
 )
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "inspect.md"
-ATTEND = importlib.import_module("core.attention.attend")
+ATTEND = importlib.import_module("transect.core.attention.attend")
 
 
 def close(found: Tensor, expected: Tensor) -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from core.attention import attend, kernel
+from transect.core.attention import attend, kernel
 
 BATCH, HEADS, QUERIES, DIM = 2, 3, 7, 4
 OPTIONS = list(itertools.product([False, True], [False, True], [False, True]))

@@ -6,13 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention import (
+from transect.core.attention import (
     FewQueryAttention,
     MultiScaleDeformableAttention,
     SceneAxialCrossAttention,
     SqueezeAxialAttention,
 )
-from core.conv import ConvBN
+from transect.core.conv import ConvBN
 
 SHAPES = [(3, 5), (2, 2)]
 

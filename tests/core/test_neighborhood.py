@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.neighborhood import BLOCK, NeighborhoodAttention
+from transect.core.attention.neighborhood import BLOCK, NeighborhoodAttention
 
 DIM, HEADS = 4, 2
 # Grid, kernel, dilation. The first of each rank are within one block, the others cross several, whole or not.

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from core.attention import AxialAttention
-from core.positions import AxialPositions
+from transect.core.attention import AxialAttention
+from transect.core.positions import AxialPositions
 
 GRIDS = [(5,), (3, 4), (4, 4), (2, 3, 4), (2, 3, 1, 2)]
 

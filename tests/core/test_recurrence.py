@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from core import recurrence
-from core.recurrence import linear_recurrence, previous
+from transect.core import recurrence
+from transect.core.recurrence import linear_recurrence, previous
 
 CASES = [
     ((1,), (0,)),

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from core.attention.relative_bias import ContinuousRelativeBias, RelativeBias
+from transect.core.attention.relative_bias import ContinuousRelativeBias, RelativeBias
 
 WINDOWS = [(5,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
 

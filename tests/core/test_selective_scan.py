@@ -7,9 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core import selective_recurrence as selective
-from core.attention.selective_scan import SelectiveScan, TriPlaneScan
-from core.selective_recurrence import selective_recurrence
+from transect.core import selective_recurrence as selective
+from transect.core.attention.selective_scan import SelectiveScan, TriPlaneScan
+from transect.core.selective_recurrence import selective_recurrence
 
 GRIDS = [((5,), (0,)), ((3, 4), (0, 1)), ((3, 4), (1, 0)), ((2, 3, 2), (2, 0, 1)), ((2, 1, 2, 3), (1, 3, 0, 2))]
 NAMES = {
@@ -258,7 +258,7 @@ def test_autocast_leaves_the_scan_in_float32():
         return found[-1]
 
     with pytest.MonkeyPatch.context() as patch, torch.autocast("cpu", torch.bfloat16):
-        patch.setattr("core.attention.selective_scan.selective_recurrence", recorded)
+        patch.setattr("transect.core.attention.selective_scan.selective_recurrence", recorded)
         out = module(x)
         out.float().sum().backward()
     assert all(y.dtype == torch.float32 for y in found)

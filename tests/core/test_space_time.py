@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.space_time import SpaceTimeAxialAttention
+from transect.core.attention.space_time import SpaceTimeAxialAttention
 
 
 def close(found: Tensor, expected: Tensor) -> None:

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.axial import AxialAttention
-from core.attention.folded_cross import FoldedCrossAttention
-from core.attention.tied import TiedAttention
+from transect.core.attention.axial import AxialAttention
+from transect.core.attention.folded_cross import FoldedCrossAttention
+from transect.core.attention.tied import TiedAttention
 
 
 def close(found: Tensor, expected: Tensor) -> None:

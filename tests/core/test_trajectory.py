@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.attention.axial import AxialAttention
-from core.attention.trajectory import AxialTrajectoryAttention, TrajectoryAttention
+from transect.core.attention.axial import AxialAttention
+from transect.core.attention.trajectory import AxialTrajectoryAttention, TrajectoryAttention
 
 
 def close(found: Tensor, expected: Tensor) -> None:

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention.axial import AxialAttention
-from core.attention.grid import fit, from_windows, merge, split, to_windows
-from core.attention.window import WindowAttention
+from transect.core.attention.axial import AxialAttention
+from transect.core.attention.grid import fit, from_windows, merge, split, to_windows
+from transect.core.attention.window import WindowAttention
 
 DIM, HEADS = 6, 2
 # Grid, window: whole numbers of windows first, then odd sizes, then windows longer than the grid.

@@ -2,7 +2,7 @@
 
 import pickle
 
-from data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput
 
 
 def test_the_message_is_one_line_with_both_sides_and_the_advice() -> None:

@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_adapters.files import safe_name, sha256, whole_folder, write_json, write_whole
+from transect.data_adapters.files import safe_name, sha256, whole_folder, write_json, write_whole
 
 ROOT = Path(__file__).resolve().parents[2]
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from data_adapters.files import whole_folder
+from transect.data_adapters.files import whole_folder
 with whole_folder(Path(sys.argv[1])) as folder:
     (folder / "half.txt").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)

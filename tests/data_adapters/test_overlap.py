@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from data_adapters.overlap import consume_aside, prefetch
+from transect.data_adapters.overlap import consume_aside, prefetch
 
 
 def test_items_arrive_once_and_in_order() -> None:

@@ -39,7 +39,7 @@ def transect(workplace: Path) -> Callable[..., subprocess.CompletedProcess[str]]
     """The command line, in a process of its own."""
 
     def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "pipelines.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "transect.pipelines.cli", *map(str, arguments)]
         return subprocess.run(command, capture_output=True, text=True, cwd=workplace, **options)  # type: ignore[call-overload]
 
     return run
@@ -48,7 +48,7 @@ def transect(workplace: Path) -> Callable[..., subprocess.CompletedProcess[str]]
 @pytest.fixture(scope="session")
 def pairs(workplace: Path) -> Path:
     """Twelve synthetic pairs in the layout of LEVIR-CD."""
-    from data_adapters.change_detection.phantom import write_phantom
+    from transect.data_adapters.change_detection.phantom import write_phantom
 
     write_phantom(workplace / "pairs", 12, 3)
     return workplace / "pairs"
@@ -84,7 +84,7 @@ def command(workplace: Path) -> Iterator[Callable[..., tuple[int, str, str]]]:
     handlers, propagate = logger.handlers, logger.propagate
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        from pipelines.cli import main
+        from transect.pipelines.cli import main
 
         out, err = io.StringIO(), io.StringIO()
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
@@ -99,7 +99,7 @@ def command(workplace: Path) -> Iterator[Callable[..., tuple[int, str, str]]]:
 @pytest.fixture(scope="session")
 def small_config() -> Any:
     """Change detection with a CDMaskFormer that loads in no time: nothing here asks how well it finds change."""
-    from apps.change_detection.config import CDMaskFormerConfig, Config, ModelConfig, StageConfig
+    from transect.apps.change_detection.config import CDMaskFormerConfig, Config, ModelConfig, StageConfig
 
     stages = (
         StageConfig((16, 32), (1, 2)),
@@ -118,9 +118,9 @@ def untrained(pairs: Path, small_config: Any) -> Path:
     import numpy as np
     import torch
 
-    from apps.change_detection.app import ChangeDetection
-    from data_adapters.change_detection.maps import LEVELS
-    from pipelines import model_folder
+    from transect.apps.change_detection.app import ChangeDetection
+    from transect.data_adapters.change_detection.maps import LEVELS
+    from transect.pipelines import model_folder
 
     torch.manual_seed(0)
     app = ChangeDetection(small_config)

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from pipelines.find import app_names
+from transect.pipelines.find import app_names
 
 HEAVY = {"torch", "mlflow", "lightning", "jsonargparse", "numpy", "rasterio", "pandas", "yaml", "rich"}
 
@@ -18,7 +18,7 @@ HEAVY = {"torch", "mlflow", "lightning", "jsonargparse", "numpy", "rasterio", "p
 def test_help_imports_nothing_heavy(words):
     code = f"""
 import sys
-from pipelines.cli import main
+from transect.pipelines.cli import main
 try:
     main({words!r})
 finally:
@@ -31,7 +31,7 @@ finally:
 
 
 def test_threads_do_not_spin_unless_the_user_says_so():
-    code = "import os, pipelines.cli; print(os.environ['OMP_WAIT_POLICY'], os.environ['THP_MEM_ALLOC_ENABLE'])"
+    code = "import os, transect.pipelines.cli; print(os.environ['OMP_WAIT_POLICY'], os.environ['THP_MEM_ALLOC_ENABLE'])"
     bare = {
         name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")
     }
@@ -50,10 +50,10 @@ def test_list_names_every_app_and_its_task(command):
 
 
 def test_list_names_every_mechanism_and_what_it_does(command):
-    import core.attention
+    from transect.core import attention
 
     _, out, _ = command("list")
-    for name in core.attention.__all__:
+    for name in attention.__all__:
         if name[0].isupper():
             (line,) = [line for line in out.splitlines() if line.split()[:1] == [name]]
             assert len(line.split()) > 4
@@ -138,7 +138,7 @@ def test_signals_end_a_command_with_their_own_status(command, tmp_path, number, 
 def test_a_termination_is_told_whatever_a_library_makes_of_it(ending):
     code = f"""
 import os, signal, time
-from pipelines import cli
+from transect.pipelines import cli
 
 def loses_the_exit(arguments, overrides):
     try:

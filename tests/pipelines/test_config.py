@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import config
-from pipelines.config import TrainConfig
-from pipelines.find import ROOT, UsageError, app_names, config_class
+from transect.pipelines import config
+from transect.pipelines.config import TrainConfig
+from transect.pipelines.find import ROOT, UsageError, app_names, config_class
 
 APP = "change_detection"
 
@@ -138,7 +138,7 @@ def test_settings_need_neither_torch_nor_what_tracks_runs(app):
     # A process of its own, since this one may have imported anything.
     code = f"""
 import sys
-from pipelines import config
+from transect.pipelines import config
 config.load_training({app!r}, None, [])
 print(sorted({{"torch", "mlflow", "lightning", "rasterio", "geopandas", "pandas"}} & set(sys.modules)))
 """

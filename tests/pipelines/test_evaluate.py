@@ -20,13 +20,13 @@ from torchmetrics.classification import (
     BinaryRecall,
 )
 
-from apps.change_detection.app import ChangeDetection
-from apps.change_detection.config import Config
-from data_adapters.base import Case
-from data_adapters.change_detection.maps import LEVELS
-from pipelines.evaluate import bootstrap, evaluate
-from pipelines.find import UsageError
-from pipelines.predict import predict
+from transect.apps.change_detection.app import ChangeDetection
+from transect.apps.change_detection.config import Config
+from transect.data_adapters.base import Case
+from transect.data_adapters.change_detection.maps import LEVELS
+from transect.pipelines.evaluate import bootstrap, evaluate
+from transect.pipelines.find import UsageError
+from transect.pipelines.predict import predict
 
 METRICS = {
     "precision": BinaryPrecision,

@@ -14,13 +14,13 @@ import pytest
 import torch
 from torch.utils.data import default_collate
 
-from apps.base import App
-from data_adapters.base import Case
-from pipelines import model_folder
-from pipelines.config import TrainConfig
-from pipelines.find import ROOT, app_class, app_names, app_summary, config_class
-from pipelines.predict import predict
-from pipelines.splits import with_splits
+from transect.apps.base import App
+from transect.data_adapters.base import Case
+from transect.pipelines import model_folder
+from transect.pipelines.config import TrainConfig
+from transect.pipelines.find import ROOT, app_class, app_names, app_summary, config_class
+from transect.pipelines.predict import predict
+from transect.pipelines.splits import with_splits
 
 
 @pytest.fixture(scope="module", params=app_names())
@@ -68,7 +68,9 @@ def test_an_app_is_one_class_with_a_line_for_the_command_line(name, app):
 
 
 def test_settings_load_without_torch(name):
-    code = f"import sys, apps.{name}.config; print(sorted({{'torch', 'numpy', 'rasterio'}} & set(sys.modules)))"
+    code = (
+        f"import sys, transect.apps.{name}.config; print(sorted({{'torch', 'numpy', 'rasterio'}} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
 
@@ -78,16 +80,25 @@ def test_settings_are_plain_enough_for_a_file(app):
 
 
 def test_an_app_imports_its_own_folder_its_adapter_the_core_and_the_base(name):
-    allowed = (f"apps.{name}", "apps.base", "apps.published", "core", "data_adapters")
-    other_apps = tuple(f"data_adapters.{other}" for other in app_names() if other != name)
+    allowed = (
+        f"transect.apps.{name}",
+        "transect.apps.base",
+        "transect.apps.published",
+        "transect.core",
+        "transect.data_adapters",
+    )
+    other_apps = tuple(f"transect.data_adapters.{other}" for other in app_names() if other != name)
     for file in (ROOT / name).rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             modules += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             for module in modules:
-                assert not module.startswith(("pipelines", "mlflow", "lightning", *other_apps)), (file, node.lineno)
-                assert module != "apps", (file, node.lineno)  # `from apps import NAME` hides what it takes
-                if module.split(".")[0] in ("apps", "core", "data_adapters"):
+                assert not module.startswith(("transect.pipelines", "mlflow", "lightning", *other_apps)), (
+                    file,
+                    node.lineno,
+                )
+                assert module not in ("transect", "transect.apps"), (file, node.lineno)  # these hide what they take
+                if module.startswith("transect."):
                     assert module.startswith(allowed), (file, node.lineno)
 
 

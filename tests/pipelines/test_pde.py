@@ -13,10 +13,10 @@ import xarray
 import yaml
 from safetensors.torch import load_file
 
-from apps.pde.app import PDE
-from apps.pde.config import Config, ModelConfig
-from apps.pde.models.morph_config import MorphConfig
-from pipelines import model_folder
+from transect.apps.pde.app import PDE
+from transect.apps.pde.config import Config, ModelConfig
+from transect.apps.pde.models.morph_config import MorphConfig
+from transect.pipelines import model_folder
 
 SMALL = [
     *("--model.axial_operator.channels", "8", "--model.axial_operator.dim", "16", "--model.axial_operator.depth", "1"),

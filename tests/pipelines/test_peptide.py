@@ -15,13 +15,13 @@ import torch
 import yaml
 from pyteomics.mztab import MzTab
 
-from apps.peptide.app import PeptideIdentification
-from apps.peptide.config import Config
-from data_adapters.peptide.config import PhantomConfig
-from data_adapters.peptide.proforma import parse_peptide
-from pipelines import model_folder, train
-from pipelines.predict import predict
-from pipelines.splits import with_splits
+from transect.apps.peptide.app import PeptideIdentification
+from transect.apps.peptide.config import Config
+from transect.data_adapters.peptide.config import PhantomConfig
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.pipelines import model_folder, train
+from transect.pipelines.predict import predict
+from transect.pipelines.splits import with_splits
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -25,12 +25,12 @@ from PIL import Image
 from rasterio.transform import Affine
 from torch import Tensor, nn
 
-from apps.change_detection.app import ChangeDetection
-from data_adapters.files import sha256
-from pipelines.find import UsageError
-from pipelines.model_folder import Model, load
-from pipelines.predict import predict
-from pipelines.predict_case import Outcome, predict_case
+from transect.apps.change_detection.app import ChangeDetection
+from transect.data_adapters.files import sha256
+from transect.pipelines.find import UsageError
+from transect.pipelines.model_folder import Model, load
+from transect.pipelines.predict import predict
+from transect.pipelines.predict_case import Outcome, predict_case
 
 
 def rows(out: Path, name: str = "manifest.csv") -> dict[str, dict[str, str]]:
@@ -220,7 +220,7 @@ def test_a_failed_case_is_tried_again_and_an_old_result_of_it_is_not_taken_for_n
 
 def run_until(first_done: Path, number: int, *arguments: object) -> tuple[int, str]:
     """Start a prediction, send a signal when the first case is done, and return the exit status and the log."""
-    command = [sys.executable, "-m", "pipelines.cli", "predict", *map(str, arguments)]
+    command = [sys.executable, "-m", "transect.pipelines.cli", "predict", *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not first_done.exists():
         assert process.poll() is None, process.communicate()

@@ -19,20 +19,20 @@ import pytest
 import yaml
 from mlflow import MlflowClient
 
-import core
-from pipelines import model_folder
-from pipelines.find import UsageError
-from pipelines.pyfunc_model import pinned_requirements
-from pipelines.register import register
-from pipelines.track import use_store
+import transect
+from transect.pipelines import model_folder
+from transect.pipelines.find import UsageError
+from transect.pipelines.pyfunc_model import pinned_requirements
+from transect.pipelines.register import register
+from transect.pipelines.track import use_store
 
-CHECKOUT = Path(core.__file__).parents[1]
+CHECKOUT = Path(transect.__file__).parents[1]
 
 ELSEWHERE = """
 import json, sys, warnings
 sys.path = [path for path in sys.path if path not in ("", {checkout!r})]
 try:
-    import core
+    import transect
     raise SystemExit("the checkout is still in reach")
 except ImportError:
     pass
@@ -42,11 +42,11 @@ with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     model = mlflow.pyfunc.load_model({uri!r})
     told = [str(warning.message) for warning in caught]
-import core, apps, data_adapters, pipelines
+import transect.core, transect.apps, transect.data_adapters, transect.pipelines
 def predicted(row, out):
     return model.predict(pandas.DataFrame([row]), params={{"out": out}}).to_dict("records")[0]
 answer = {{
-    "code": [module.__file__ for module in (core, apps, data_adapters, pipelines)],
+    "code": [module.__file__ for module in (transect.core, transect.apps, transect.data_adapters, transect.pipelines)],
     "warned": [text for text in told if "other code" in text],
     "example": predicted({{"before": "before.png", "after": "after.png"}}, "of_example"),
     "relative": predicted({relative!r}, "of_relative"),
@@ -105,7 +105,7 @@ def test_a_name_alone_runs_the_models_own_code_outside_the_checkout(elsewhere):
     _, answer = elsewhere
     for path in answer["code"]:
         assert not Path(path).is_relative_to(CHECKOUT)
-        assert Path(path).parts[-3] == "code"
+        assert Path(path).parts[-4:-2] == ("code", "transect")
     assert answer["warned"] == []
     assert answer["heavy"] == []
 
@@ -120,7 +120,7 @@ def test_it_predicts_its_example_and_files_by_relative_and_absolute_path(elsewhe
 
 
 def test_it_finds_there_what_the_command_line_finds_here(elsewhere, champion, pairs, tmp_path):
-    from pipelines.predict import predict
+    from transect.pipelines.predict import predict
 
     case = [str(pairs / "test" / side / "test_11.png") for side in "AB"]
     (outcome,) = predict(champion, case, tmp_path / "out")
@@ -147,14 +147,15 @@ def test_a_model_of_other_code_says_so(mlflow_folder, tmp_path):
 
 def test_the_model_carries_the_code_that_it_names(mlflow_folder):
     expected = (mlflow_folder / "artifacts" / "example" / "code.sha256").read_text()
-    code = (
-        "import sys; sys.path.insert(0, sys.argv[1]); from pipelines.model_folder import *; print(code_sha256(), FILES)"
-    )
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from transect.pipelines.model_folder import *\n"
+    code += "print(code_sha256(), FILES)"
     command = [sys.executable, "-c", code, str(mlflow_folder / "code")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=mlflow_folder, env=environment())
     assert done.stdout.split()[0] == expected == model_folder.code_sha256(), done.stderr
     missing = [
-        path for path in CHECKOUT.glob("pipelines/*.j2") if not (mlflow_folder / "code/pipelines" / path.name).is_file()
+        path
+        for path in CHECKOUT.glob("pipelines/*.j2")
+        if not (mlflow_folder / "code/transect/pipelines" / path.name).is_file()
     ]
     assert missing == []
 
@@ -269,7 +270,7 @@ def test_a_server_answers_and_stays_within_its_folders(light, pairs, tmp_path):
         port = free.getsockname()[1]
     roots = [tmp_path / "data", tmp_path / "results"]
     shutil.copytree(pairs / "test", roots[0])
-    command = [sys.executable, "-m", "pipelines.cli", "serve", light, "--port", str(port)]
+    command = [sys.executable, "-m", "transect.pipelines.cli", "serve", light, "--port", str(port)]
     command += [word for root in roots for word in ("--root", str(root))]
     server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
     inside = {column: str(roots[0] / side / "test_11.png") for column, side in zip(COLUMNS, "AB", strict=True)}

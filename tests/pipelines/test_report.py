@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipelines.report import OPEN_CASES, duration, label, number, with_baselines, write_report
+from transect.pipelines.report import OPEN_CASES, duration, label, number, with_baselines, write_report
 
 HOSTILE = '"><img src=x onerror=hacked()><script>hacked()<'
 LAYERS = ("before", "after", "score", "change")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from data_adapters.base import BadInput
-from pipelines import model_folder
-from pipelines.find import UsageError
-from pipelines.import_weights import import_weights
-from pipelines.predict import predict
+from transect.data_adapters.base import BadInput
+from transect.pipelines import model_folder
+from transect.pipelines.find import UsageError
+from transect.pipelines.import_weights import import_weights
+from transect.pipelines.predict import predict
 
 APP = "change_detection"
 

@@ -11,14 +11,14 @@ from mlflow import MlflowClient
 from PIL import Image, ImageSequence
 from torch import nn
 
-from core.attention import AxialAttention
-from core.inspect import attention_pictures, record
-from pipelines import config
-from pipelines.find import UsageError, app_class
-from pipelines.predict_case import save_pictures
-from pipelines.task import Task
-from pipelines.track import Tracker, log_pictures, use_experiment
-from pipelines.train import show_attention
+from transect.core.attention import AxialAttention
+from transect.core.inspect import attention_pictures, record
+from transect.pipelines import config
+from transect.pipelines.find import UsageError, app_class
+from transect.pipelines.predict_case import save_pictures
+from transect.pipelines.task import Task
+from transect.pipelines.track import Tracker, log_pictures, use_experiment
+from transect.pipelines.train import show_attention
 
 
 def test_attention_pictures_stand_in_the_run_as_they_were_drawn(workplace, tmp_path):

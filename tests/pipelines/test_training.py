@@ -15,8 +15,8 @@ import yaml
 from mlflow import MlflowClient
 from safetensors.torch import load_file
 
-from data_adapters.base import Case
-from pipelines.splits import with_splits
+from transect.data_adapters.base import Case
+from transect.pipelines.splits import with_splits
 
 LONGER = ["--train.epochs", "3"]
 
@@ -67,7 +67,17 @@ def test_a_killed_run_resumes_to_the_result_of_the_unbroken_one(pairs, workplace
     whole_run = whole.stdout.split()[1]
 
     known = set(os.listdir(workplace / "checkpoints"))
-    command = [sys.executable, "-m", "pipelines.cli", "train", "change_detection", "--data", str(pairs), *tiny, *LONGER]
+    command = [
+        sys.executable,
+        "-m",
+        "transect.pipelines.cli",
+        "train",
+        "change_detection",
+        "--data",
+        str(pairs),
+        *tiny,
+        *LONGER,
+    ]
     process = subprocess.Popen(command, cwd=workplace, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     broken_run = ""
     deadline = time.monotonic() + 300
@@ -95,7 +105,7 @@ def test_a_killed_run_resumes_to_the_result_of_the_unbroken_one(pairs, workplace
 
 def test_a_terminated_run_says_how_to_go_on(pairs, workplace, client, tiny):
     known = set(os.listdir(workplace / "checkpoints"))
-    command = [sys.executable, "-m", "pipelines.cli", "train", "change_detection", "--data", str(pairs), *tiny]
+    command = [sys.executable, "-m", "transect.pipelines.cli", "train", "change_detection", "--data", str(pairs), *tiny]
     process = subprocess.Popen(
         [*command, "--train.epochs", "500"], cwd=workplace, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )

@@ -1,7 +1,7 @@
 """The change detectors: each maps `(before, after)` to its training output, and `score` to a map in [0, 1]."""
 
-from apps.change_detection.config import ModelConfig
-from apps.change_detection.models.detector import ChangeDetector
+from transect.apps.change_detection.config import ModelConfig
+from transect.apps.change_detection.models.detector import ChangeDetector
 
 
 def build(config: ModelConfig, channels: int = 3) -> ChangeDetector:
@@ -11,11 +11,11 @@ def build(config: ModelConfig, channels: int = 3) -> ChangeDetector:
         ValueError: the encoder is unknown to segmentation-models-pytorch.
     """
     if config.name == "cdmaskformer":
-        from apps.change_detection.models.cdmaskformer import CDMaskFormer
+        from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer
 
         return CDMaskFormer(config.cdmaskformer, channels)
     # Here, not above: this import takes seconds, and CDMaskFormer does not need it.
-    from apps.change_detection.models.unet import ChangeUNet
+    from transect.apps.change_detection.models.unet import ChangeUNet
 
     try:
         return ChangeUNet(config.name, config.encoder, config.pretrained, channels)

@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apps.change_detection.config import StageConfig
-from core.attention import SqueezeAxialAttention
-from core.conv import ConvBN
+from transect.apps.change_detection.config import StageConfig
+from transect.core.attention import SqueezeAxialAttention
+from transect.core.conv import ConvBN
 
 
 class InvertedResidual(nn.Module):

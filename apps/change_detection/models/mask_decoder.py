@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apps.change_detection.models.pixel_decoder import DecodedPixels
-from core.attention import FewQueryAttention, SceneAxialCrossAttention
+from transect.apps.change_detection.models.pixel_decoder import DecodedPixels
+from transect.core.attention import FewQueryAttention, SceneAxialCrossAttention
 
 LEVELS = 4
 MASK_THRESHOLD = 0.15  # a query does not look where its last mask fell below this probability

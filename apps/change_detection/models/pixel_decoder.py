@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.attention import MultiScaleDeformableAttention
+from transect.core.attention import MultiScaleDeformableAttention
 
 GROUPS = 32
 

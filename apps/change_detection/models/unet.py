@@ -8,7 +8,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor
 
-from apps.change_detection.models.detector import ChangeDetector, padded
+from transect.apps.change_detection.models.detector import ChangeDetector, padded
 
 Fusion = Literal["unet", "siamese_concat", "siamese_difference"]
 DECODER_CHANNELS = (256, 128, 64, 32, 16)

@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apps.pde.models.axial_operator_config import AxialOperatorConfig
-from apps.pde.models.conditions import Conditions
-from apps.pde.models.padding import pad
-from core.attention import AxialAttention
-from core.attention.relative_bias import ContinuousRelativeBias
-from data_adapters.pde.config import Boundary
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.config import AxialOperatorConfig
+from transect.apps.pde.models.padding import pad
+from transect.core.attention import AxialAttention
+from transect.core.attention.relative_bias import ContinuousRelativeBias
+from transect.data_adapters.pde.config import Boundary
 
 Ends = Sequence[tuple[Boundary, Boundary]]
 #: Width of what the equation's parameters are turned into before they scale and shift the channels.

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from apps.pde.config import Config, ModelConfig
-from apps.pde.models.lora import add_lora, is_new, merged_state
-from apps.pde.models.morph import Morph
-from apps.pde.models.uniform_fields import UniformFields
+from transect.apps.pde.config import Config, ModelConfig
+from transect.apps.pde.models.lora import add_lora, is_new, merged_state
+from transect.apps.pde.models.morph import Morph
+from transect.apps.pde.models.uniform_fields import UniformFields
 
 
 def build(config: Config) -> nn.Module:
@@ -30,11 +30,11 @@ def _plain(config: Config) -> nn.Module:
         raise ValueError(f"model.name: found {model.name} without fields, expected morph, or one data set to fit it to")
     channels = sum(len(one.components) for one in fitted.fields)
     if model.name == "mesh_operator":
-        from apps.pde.models.mesh_operator import MeshOperator
+        from transect.apps.pde.models.mesh_operator import MeshOperator
 
         operator = replace(model.mesh_operator, parameters=parameters, constants=constants)
         return MeshOperator(operator, channels, len(fitted.axes), config.context)
-    from apps.pde.models.axial_operator import AxialOperator
+    from transect.apps.pde.models.axial_operator import AxialOperator
 
     sizes = replace(model.axial_operator, parameters=parameters, constants=constants)
     return AxialOperator(sizes, channels, len(fitted.axes), config.context)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from data_adapters.pde.config import Boundary
+from transect.data_adapters.pde.config import Boundary
 
 #: In the order of The Well's codes, as batches tell them.
 CONDITIONS: tuple[Boundary, ...] = ("wall", "open", "periodic")

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from apps.pde.models.morph_config import LoraConfig
-from core.attention import AxialAttention
+from transect.apps.pde.models.morph_config import LoraConfig
+from transect.core.attention import AxialAttention
 
 #: `alpha / rank` of the published models, whose alpha is twice the rank.
 SCALE = 2.0

@@ -6,10 +6,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from apps.pde.models.axial_operator import AxialOperator, shrunk
-from apps.pde.models.conditions import Conditions
-from apps.pde.models.mesh_operator_config import MeshOperatorConfig
-from apps.pde.models.neighbours import Edges, find_neighbourhoods
+from transect.apps.pde.models.axial_operator import AxialOperator, shrunk
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.mesh_operator_config import MeshOperatorConfig
+from transect.apps.pde.models.neighbours import Edges, find_neighbourhoods
 
 with warnings.catch_warnings():
     # It compiles some helpers in a way that torch deprecates, which says nothing to a user.

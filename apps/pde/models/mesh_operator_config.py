@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from apps.pde.models.axial_operator_config import AxialOperatorConfig
+from transect.apps.pde.models.config import AxialOperatorConfig
 
 
 def _require(holds: bool, name: str, found: Any, expected: str) -> None:

@@ -6,11 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apps.pde.models.conditions import Conditions
-from apps.pde.models.morph_config import MorphConfig
-from apps.pde.models.morph_embedding import FieldEmbedding, join_patches, patch_shape
-from core.attention import SpaceTimeAxialAttention
-from core.attention.relative_bias import ContinuousRelativeBias
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.morph_config import MorphConfig
+from transect.apps.pde.models.morph_embedding import FieldEmbedding, join_patches, patch_shape
+from transect.core.attention import SpaceTimeAxialAttention
+from transect.core.attention.relative_bias import ContinuousRelativeBias
 
 
 class Block(nn.Module):

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apps.pde.models.morph_config import LIFTED, MorphConfig, Padding
-from apps.pde.models.padding import pad
-from core.attention import FewQueryAttention
-from data_adapters.pde.config import Boundary
+from transect.apps.pde.models.morph_config import LIFTED, MorphConfig, Padding
+from transect.apps.pde.models.padding import pad
+from transect.core.attention import FewQueryAttention
+from transect.data_adapters.pde.config import Boundary
 
 Ends = tuple[Boundary, Boundary]
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)

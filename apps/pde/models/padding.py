@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from data_adapters.pde.config import Boundary
+from transect.data_adapters.pde.config import Boundary
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], boundary: Sequence[tuple[Boundary, Boundary]]) -> Tensor:

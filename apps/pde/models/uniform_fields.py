@@ -6,9 +6,9 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from apps.pde.models.conditions import Conditions
-from apps.pde.models.morph import Morph
-from apps.pde.models.padding import pad
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.morph import Morph
+from transect.apps.pde.models.padding import pad
 
 RANK = 3
 

@@ -5,12 +5,19 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.compiled import compiled
-from apps.peptide.graph.likelihood import Tables, beside_scores, cleavage_peaks, cleavage_scores, levels_of, tables
-from apps.peptide.graph.peaks import LEVELS, Peaks, strongest_peaks
-from apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES, edge_kinds
-from data_adapters.peptide.peptide import CARBON_13, PROTON, WATER
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.compiled import compiled
+from transect.apps.peptide.graph.likelihood import (
+    Tables,
+    beside_scores,
+    cleavage_peaks,
+    cleavage_scores,
+    levels_of,
+    tables,
+)
+from transect.apps.peptide.graph.peaks import LEVELS, Peaks, strongest_peaks
+from transect.apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES, edge_kinds
+from transect.data_adapters.peptide.peptide import CARBON_13, PROTON, WATER
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 if TYPE_CHECKING:
     from torch_geometric.data import Data

@@ -1,4 +1,4 @@
-"""Counts what the scores of a graph are made of: `python -m apps.peptide.graph.count ANNOTATED [--without OTHER]`.
+"""Count the tables of a graph's scores: `python -m transect.apps.peptide.graph.count ANNOTATED [--without OTHER]`.
 
 Prints `tables.json`. The one in this folder was counted in 4000 simulated spectra of mouse peptides, without the
 peptides of the 128 real spectra that the graph is tested on.
@@ -10,7 +10,7 @@ import json
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.graph.likelihood import (
+from transect.apps.peptide.graph.likelihood import (
     IONS,
     MINOR,
     PARENTS,
@@ -22,10 +22,10 @@ from apps.peptide.graph.likelihood import (
     region_of,
     strength_of,
 )
-from apps.peptide.graph.peaks import LEVELS, Peaks, strongest_peaks
-from apps.peptide.graph.residues import ELEMENT_MASS, ELEMENTS, RESIDUES, codes_of
-from data_adapters.peptide.spectra import read_spectra
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.graph.peaks import LEVELS, Peaks, strongest_peaks
+from transect.apps.peptide.graph.residues import ELEMENT_MASS, ELEMENTS, RESIDUES, codes_of
+from transect.data_adapters.peptide.spectra.read import read_spectra
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 TOLERANCE_PPM = 20.0
 WRONG = 10

@@ -5,8 +5,8 @@ import heapq
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.compiled import compiled
-from apps.peptide.graph.build import Graph
+from transect.apps.peptide.compiled import compiled
+from transect.apps.peptide.graph.build import Graph
 
 STEPS, HELD = 20_000, 200_000
 """How many partial paths are followed at most, and how many are held to be followed."""

@@ -9,11 +9,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.compiled import compiled
-from apps.peptide.fragments import AMMONIA, CARBON_MONOXIDE
-from apps.peptide.graph.peaks import Peaks
-from apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES
-from data_adapters.peptide.peptide import PROTON, WATER
+from transect.apps.peptide.compiled import compiled
+from transect.apps.peptide.fragments import AMMONIA, CARBON_MONOXIDE
+from transect.apps.peptide.graph.peaks import Peaks
+from transect.apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES
+from transect.data_adapters.peptide.peptide import PROTON, WATER
 
 IONS = ("b", "y", "b++", "y++", "a", "b-H2O", "b-NH3", "y-H2O", "y-NH3")
 """The fragments of a cleavage that are looked for."""
@@ -31,7 +31,7 @@ IMMONIUM_MZ: NDArray[np.float64] = ELEMENT_MASS[: len(RESIDUES)] - CARBON_MONOXI
 
 
 class Tables(NamedTuple):
-    """Natural logarithms, counted by `apps.peptide.graph.count`.
+    """Natural logarithms, counted by `transect.apps.peptide.graph.count`.
 
     Of likelihood ratios, that the fragment of a cleavage has such a peak over that a fragment of no cleavage has:
     `b` and `y`, `(5 regions, 6 levels)`, and `minor`, `(7 ions, strength of the b or y ion: none, weak, strong; unseen
@@ -55,7 +55,7 @@ class Tables(NamedTuple):
 @cache
 def tables(charge: int) -> Tables:
     """The tables for spectra of precursors of this charge."""
-    stored = json.loads(resources.files("apps.peptide.graph").joinpath("tables.json").read_text())
+    stored = json.loads(resources.files("transect.apps.peptide.graph").joinpath("tables.json").read_text())
     minor = stored["minor_of_many_charges" if charge > 2 else "minor"]
     return Tables(*(np.array(minor if name == "minor" else stored[name], np.float64) for name in Tables._fields))
 

@@ -5,9 +5,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.compiled import compiled
-from data_adapters.peptide.peptide import CARBON_13, PROTON
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.compiled import compiled
+from transect.data_adapters.peptide.peptide import CARBON_13, PROTON
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 HEAVIEST = 10_000.0
 """Precursors above this are not sequenced, Da."""

@@ -3,13 +3,13 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from apps.peptide.graph.build import build_graph
-from apps.peptide.graph.decode import best_paths
-from apps.peptide.graph.likelihood import peptide_scores, tables
-from apps.peptide.graph.peaks import strongest_peaks
-from apps.peptide.graph.residues import peptide_of
-from data_adapters.peptide.peptide import CARBON_13, Peptide
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.graph.build import build_graph
+from transect.apps.peptide.graph.decode import best_paths
+from transect.apps.peptide.graph.likelihood import peptide_scores, tables
+from transect.apps.peptide.graph.peaks import strongest_peaks
+from transect.apps.peptide.graph.residues import peptide_of
+from transect.data_adapters.peptide.peptide import CARBON_13, Peptide
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 PATHS = 200
 """Paths that are scored anew as peptides, at least."""

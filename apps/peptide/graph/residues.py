@@ -5,7 +5,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
+from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
 
 MASS_OF = AMINO_ACID_MASS | REFERENCE_MASS
 """Mass of each residue and terminal modification by its ProForma spelling, Da."""

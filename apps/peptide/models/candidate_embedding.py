@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from apps.peptide.models import vocabulary
-from apps.peptide.models.mass_encoding import MassEncoding
-from apps.peptide.models.reranker_config import RerankerConfig
+from transect.apps.peptide.models import vocabulary
+from transect.apps.peptide.models.config import RerankerConfig
+from transect.apps.peptide.models.mass_encoding import MassEncoding
 
 
 class CandidateEmbedding(nn.Module):

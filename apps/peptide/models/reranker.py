@@ -5,11 +5,11 @@ from typing import NamedTuple
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from apps.peptide.models.candidate_embedding import CandidateEmbedding
-from apps.peptide.models.reranker_config import RerankerConfig
-from apps.peptide.models.spectrum_encoder import SpectrumEncoder
-from apps.peptide.models.vocabulary import PAD
-from core.attention import AxialAttention, FoldedCrossAttention, TiedAttention
+from transect.apps.peptide.models.candidate_embedding import CandidateEmbedding
+from transect.apps.peptide.models.config import RerankerConfig
+from transect.apps.peptide.models.spectrum_encoder import SpectrumEncoder
+from transect.apps.peptide.models.vocabulary import PAD
+from transect.core.attention import AxialAttention, FoldedCrossAttention, TiedAttention
 
 
 class Deviations(NamedTuple):

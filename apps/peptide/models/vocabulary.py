@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.peptide.peptide import Peptide
 
 #: In the order of the published embedding; RankNovo writes the modified ones as the digits 0 to 7.
 RESIDUES = (

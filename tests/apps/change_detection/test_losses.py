@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from apps.change_detection.losses import Target, change_loss, match
-from apps.change_detection.models.mask_decoder import MaskPrediction
+from transect.apps.change_detection.losses import Target, change_loss, match
+from transect.apps.change_detection.models.mask_decoder import MaskPrediction
 
 
 def prediction(layers: int = 2, images: int = 3, queries: int = 4, side: int = 4) -> MaskPrediction:

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from apps.change_detection.config import CDMaskFormerConfig, ModelConfig, StageConfig
-from apps.change_detection.losses import change_loss
-from apps.change_detection.models import build
-from apps.change_detection.models.cdmaskformer import change_score
-from apps.change_detection.models.mask_decoder import sine_embedding
-from apps.change_detection.weights import from_reference
+from transect.apps.change_detection.config import CDMaskFormerConfig, ModelConfig, StageConfig
+from transect.apps.change_detection.losses import change_loss
+from transect.apps.change_detection.models import build
+from transect.apps.change_detection.models.cdmaskformer import change_score
+from transect.apps.change_detection.models.mask_decoder import sine_embedding
+from transect.apps.change_detection.weights import from_reference
 
 TINY = CDMaskFormerConfig(
     stem=8,
@@ -101,8 +101,9 @@ def test_unknown_encoder_is_named():
 
 
 def test_config_needs_no_torch_and_cdmaskformer_no_smp():
-    code = "import sys, apps.change_detection.config; assert 'torch' not in sys.modules\n"
-    code += "from apps.change_detection import losses, weights; from apps.change_detection.models import cdmaskformer\n"
+    code = "import sys, transect.apps.change_detection.config; assert 'torch' not in sys.modules\n"
+    code += "from transect.apps.change_detection import losses, weights\n"
+    code += "from transect.apps.change_detection.models import cdmaskformer\n"
     code += "assert 'segmentation_models_pytorch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 
@@ -144,7 +145,7 @@ def test_query_without_a_mask_looks_everywhere(monkeypatch):
     detector, images = model("cdmaskformer").eval(), pair(64, 64)
     scores = []
     for threshold in (0.0, 2.0):  # no pixel is blocked, every pixel is blocked
-        monkeypatch.setattr("apps.change_detection.models.mask_decoder.MASK_THRESHOLD", threshold)
+        monkeypatch.setattr("transect.apps.change_detection.models.mask_decoder.MASK_THRESHOLD", threshold)
         scores.append(detector.score(*images))
     assert torch.equal(*scores)
 
@@ -229,7 +230,7 @@ def test_gradient_reaches_every_parameter(name):
 
 
 def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean():
-    from apps.change_detection.models.backbone import DropPath
+    from transect.apps.change_detection.models.backbone import DropPath
 
     torch.manual_seed(0)
     drop = DropPath(0.25)

@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from apps.change_detection import parity
+from transect.apps.change_detection import parity
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def test_parity_notices(small, quantity, change):
 
 @pytest.mark.parametrize("threshold", [0.1, 0.5])
 def test_parity_notices_another_mask_threshold(small, monkeypatch, threshold):
-    monkeypatch.setattr("apps.change_detection.models.mask_decoder.MASK_THRESHOLD", threshold)
+    monkeypatch.setattr("transect.apps.change_detection.models.mask_decoder.MASK_THRESHOLD", threshold)
     assert any(each.error > each.tolerance for each in parity.compare(small))
 
 

@@ -8,10 +8,15 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from apps.change_detection.config import CDMaskFormerConfig
-from apps.change_detection.models.cdmaskformer import CDMaskFormer
-from apps.change_detection.weights import config_from_reference, from_reference, load_reference, published_names
-from data_adapters.base import BadInput
+from transect.apps.change_detection.config import CDMaskFormerConfig
+from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer
+from transect.apps.change_detection.weights import (
+    config_from_reference,
+    from_reference,
+    load_reference,
+    published_names,
+)
+from transect.data_adapters.base import BadInput
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_adapters.pde.config import Field
-from data_adapters.pde.simulation import Axis, Coordinate, Simulation, Trajectory
+from transect.data_adapters.pde.config import Field
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation, Trajectory
 
 
 def make_simulation(

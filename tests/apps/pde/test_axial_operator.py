@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from apps.pde.models.axial_operator import AxialOperator
-from apps.pde.models.axial_operator_config import AxialOperatorConfig
-from apps.pde.models.conditions import Conditions
-from apps.pde.models.padding import pad
+from transect.apps.pde.models.axial_operator import AxialOperator
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.config import AxialOperatorConfig
+from transect.apps.pde.models.padding import pad
 
 SMALL = AxialOperatorConfig(channels=4, blocks=1, patch=2, dim=8, depth=1, heads=2)
 #: Without convolutions across cells, what tokens see is known exactly.

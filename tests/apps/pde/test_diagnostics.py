@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from apps.pde.diagnostics import energy_spectrum, spectrum_error, time_to_failure
-from data_adapters.pde.simulation import Axis
+from transect.apps.pde.diagnostics import energy_spectrum, spectrum_error, time_to_failure
+from transect.data_adapters.pde.simulation import Axis
 
 PERIODIC = ("periodic", "periodic")
 

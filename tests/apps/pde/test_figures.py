@@ -6,11 +6,11 @@ from functools import partial
 import numpy as np
 import pytest
 
-from apps.pde import figures, panels
-from apps.pde.measures import Measures, frame_measures, joined
-from apps.pde.preview import Preview
-from data_adapters.pde.config import Field
-from data_adapters.pde.simulation import Axis, Coordinate, Mesh, Simulation
+from transect.apps.pde import figures, panels
+from transect.apps.pde.measures import Measures, frame_measures, joined
+from transect.apps.pde.preview import Preview
+from transect.data_adapters.pde.config import Field
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Mesh, Simulation
 
 GREY, BLACK, MARK = (154, 154, 154), (0, 0, 0), (32, 32, 32)
 DARKEST, BRIGHTEST = (68, 1, 84), (253, 231, 36)  # the ends of viridis
@@ -278,5 +278,5 @@ def test_charts_of_a_split_survive_blow_ups_and_rollouts_of_other_lengths() -> N
 
 
 def test_matplotlib_is_loaded_only_to_draw() -> None:
-    code = "import apps.pde.figures, sys; sys.exit('matplotlib' in sys.modules)"
+    code = "import transect.apps.pde.figures, sys; sys.exit('matplotlib' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

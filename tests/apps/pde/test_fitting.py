@@ -3,12 +3,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from apps.pde.config import Config, Fitted
-from apps.pde.fitting import Moments, fit
-from apps.pde.kinds import check_kind, kind_of
-from data_adapters.base import BadInput
-from data_adapters.pde.config import Field
-from data_adapters.pde.simulation import Coordinate
+from transect.apps.pde.config import Config, Fitted
+from transect.apps.pde.fitting import Moments, fit
+from transect.apps.pde.kinds import check_kind, kind_of
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.config import Field
+from transect.data_adapters.pde.simulation import Coordinate
 
 VELOCITY = Field("velocity", ("vx", "vy"), "m/s")
 PRESSURE = Field("pressure", ("p",), "Pa")

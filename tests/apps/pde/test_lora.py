@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn.utils import parametrize
 
-from apps.pde.models.lora import LowRank, add_lora, is_new, merged_state, parameter_groups
-from apps.pde.models.morph import Morph
-from apps.pde.models.morph_config import LoraConfig, MorphConfig
 from benchmarks.morph import SIZES
-from core.attention import AxialAttention
+from transect.apps.pde.models.lora import LowRank, add_lora, is_new, merged_state, parameter_groups
+from transect.apps.pde.models.morph import Morph
+from transect.apps.pde.models.morph_config import LoraConfig, MorphConfig
+from transect.core.attention import AxialAttention
 
 TINY = MorphConfig(dim=8, heads=2, depth=2, mlp=12, patch=2, fusion_heads=4, max_patches=24, max_context=2)
 LORA = LoraConfig(level=1, rank=3, mlp_rank=2, dropout=0.0)

@@ -7,11 +7,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from apps.pde.models.axial_operator_config import AxialOperatorConfig
-from apps.pde.models.conditions import Conditions
-from apps.pde.models.mesh_operator import Interpolation, MeshOperator
-from apps.pde.models.mesh_operator_config import MeshOperatorConfig
-from apps.pde.models.neighbours import find_neighbourhoods
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.config import AxialOperatorConfig
+from transect.apps.pde.models.mesh_operator import Interpolation, MeshOperator
+from transect.apps.pde.models.mesh_operator_config import MeshOperatorConfig
+from transect.apps.pde.models.neighbours import find_neighbourhoods
 
 LATENT = AxialOperatorConfig(channels=8, blocks=1, patch=2, dim=8, depth=1, heads=2)
 CONFIG = MeshOperatorConfig(grid=5, neighbours=3, kernels=4, width=8, latent=LATENT)

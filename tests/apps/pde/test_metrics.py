@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from apps.pde import metrics
-from apps.pde.measures import PERSISTENCE, Measures, frame_measures, joined
-from data_adapters.pde.simulation import Axis
+from transect.apps.pde import metrics
+from transect.apps.pde.measures import PERSISTENCE, Measures, frame_measures, joined
+from transect.data_adapters.pde.simulation import Axis
 
 PERIODIC = ("periodic", "periodic")
 
@@ -246,7 +246,7 @@ def test_blocks_of_any_size_give_the_same_measures(shape: tuple[int, ...], monke
     prediction, truth, last = fields(7, 2, *shape)
     truth.reshape(7, -1)[:, ::5] = np.nan
     whole = frame_measures(prediction, truth, last, axes_of(*shape))
-    monkeypatch.setattr("apps.pde.measures.CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("transect.apps.pde.measures.CELLS_AT_ONCE", 1)
     for size in (1, 2, 3, 7):
         parts = [slice(at, at + size) for at in range(0, 7, size)]
         blocks = joined([frame_measures(prediction[part], truth[part], last, axes_of(*shape)) for part in parts])

@@ -9,13 +9,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from apps.pde.models.conditions import Conditions
-from apps.pde.models.morph import Morph
-from apps.pde.models.morph_config import MorphConfig
-from apps.pde.models.padding import pad
-from apps.pde.models.uniform_fields import UniformFields
-from apps.pde.weights import to_reference
 from benchmarks.morph import SIZES, padded
+from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.morph import Morph
+from transect.apps.pde.models.morph_config import MorphConfig
+from transect.apps.pde.models.padding import pad
+from transect.apps.pde.models.uniform_fields import UniformFields
+from transect.apps.pde.weights import to_reference
 
 TINY = MorphConfig(dim=8, heads=2, depth=2, mlp=12, patch=2, fusion_heads=4, max_patches=24, max_context=3)
 PERIODIC, WALL, OPEN = (("periodic", "periodic"), ("wall", "wall"), ("open", "open"))

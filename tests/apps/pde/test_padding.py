@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from apps.pde.models.padding import pad
+from transect.apps.pde.models.padding import pad
 
 MODES = {"periodic": "wrap", "wall": "reflect", "open": "edge"}
 

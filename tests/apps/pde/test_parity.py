@@ -6,7 +6,7 @@ import sys
 import pytest
 import torch
 
-from apps.pde import parity
+from transect.apps.pde import parity
 
 MODELS = ("morph_d1", "morph_d2", "morph_d2_ar3", "morph_d2_lora")
 QUANTITIES = {"enc", "z", "output", "input_grad", "param_grad_norms", "params_without_grad"}

@@ -3,7 +3,7 @@ from itertools import chain
 
 import pytest
 
-from apps.pde.sampling import BalancedBatches
+from transect.apps.pde.sampling import BalancedBatches
 
 LARGE, SMALL, ODD = list(range(1000)), list(range(1000, 1010)), list(range(1010, 1013))
 

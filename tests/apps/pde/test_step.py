@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import nn
 
-from apps.pde.config import Config, Fitted, Scale
-from apps.pde.step import conditions_of, step_loss, units_of
+from transect.apps.pde.config import Config, Fitted, Scale
+from transect.apps.pde.step import conditions_of, step_loss, units_of
 
 
 class Recorder(nn.Module):

@@ -7,12 +7,18 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from apps.pde.models.lora import add_lora
-from apps.pde.models.morph import Morph
-from apps.pde.models.morph_config import LoraConfig, MorphConfig
-from apps.pde.weights import config_from_reference, from_reference, load_reference, lora_from_reference, to_reference
 from benchmarks.morph import SIZES
-from data_adapters.base import BadInput
+from transect.apps.pde.models.lora import add_lora
+from transect.apps.pde.models.morph import Morph
+from transect.apps.pde.models.morph_config import LoraConfig, MorphConfig
+from transect.apps.pde.weights import (
+    config_from_reference,
+    from_reference,
+    load_reference,
+    lora_from_reference,
+    to_reference,
+)
+from transect.data_adapters.base import BadInput
 
 SMALL = {"heads": 4, "fusion_heads": 8}
 

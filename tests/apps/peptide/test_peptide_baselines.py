@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from pyteomics import mgf
 
-from apps.peptide import baselines
-from apps.peptide.baselines import choices, explained, matched_fragments
-from data_adapters.peptide.peptide import PROTON, WATER
-from data_adapters.peptide.proforma import parse_peptide
-from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.apps.peptide import baselines
+from transect.apps.peptide.baselines import choices, explained, matched_fragments
+from transect.data_adapters.peptide.peptide import PROTON, WATER
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
 
 P, E, K = 97.052764, 129.042593, 128.094963
 

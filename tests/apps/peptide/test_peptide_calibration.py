@@ -5,12 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.peptide import calibration
-from apps.peptide.calibration import expected_calibration_error, features, fit, probability, realised, reliability
-from apps.peptide.calibration_config import Calibration
-from data_adapters.peptide.proforma import parse_peptide
-from data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
-from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.apps.peptide import calibration
+from transect.apps.peptide.calibration import (
+    expected_calibration_error,
+    features,
+    fit,
+    probability,
+    realised,
+    reliability,
+)
+from transect.apps.peptide.calibration_config import Calibration
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
+from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
 
 ROW = (-0.2, 0.3, 0.5, 1.0)
 FITTED = Calibration(bias=-1.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0)

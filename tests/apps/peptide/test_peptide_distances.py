@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.peptide import compiled, distances
-from apps.peptide.distances import GAP, mass_deviations, peptide_mass_deviation, residue_mass_deviations
-from data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS
-from data_adapters.peptide.proforma import parse_peptide
+from transect.apps.peptide import compiled, distances
+from transect.apps.peptide.distances import GAP, mass_deviations, peptide_mass_deviation, residue_mass_deviations
+from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS
+from transect.data_adapters.peptide.proforma import parse_peptide
 
 MASSES = sorted({*AMINO_ACID_MASS.values(), *REFERENCE_MASS.values()})
 PEPTIDE = st.lists(st.sampled_from(MASSES), min_size=1, max_size=25)
@@ -121,7 +121,7 @@ def test_works_where_no_folder_can_be_written_to(tmp_path: Path) -> None:
     package.mkdir()
     for module in (compiled, distances):
         source = Path(module.__file__)
-        (package / source.name).write_text(source.read_text().replace("apps.peptide", "copied"))
+        (package / source.name).write_text(source.read_text().replace("transect.apps.peptide", "copied"))
     (package / "__pycache__").touch()
     (tmp_path / "home").touch()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "XDG"))}

@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from apps.peptide.config import PeaksConfig
-from apps.peptide.evidence import CHANNELS, IONS, SIDE, WHOLE, evidence
-from apps.peptide.fragments import fragment_mz, residue_masses
-from apps.peptide.peaks import model_peaks
-from data_adapters.peptide.peptide import PROTON, WATER
-from data_adapters.peptide.proforma import parse_peptide
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.config import PeaksConfig
+from transect.apps.peptide.evidence import CHANNELS, IONS, SIDE, WHOLE, evidence
+from transect.apps.peptide.fragments import fragment_mz, residue_masses
+from transect.apps.peptide.peaks import model_peaks
+from transect.data_adapters.peptide.peptide import PROTON, WATER
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 
 def spectrum(peaks: dict[float, float], precursor_mz: float, charge: int = 2) -> Spectrum:
@@ -92,9 +92,9 @@ def test_the_unit_of_intensity_and_no_peaks_at_all():
 
 
 def test_likelihoods_are_those_of_the_graph_and_beside_the_best_of_the_list():
-    from apps.peptide.graph.likelihood import peptide_scores, tables
-    from apps.peptide.graph.peaks import strongest_peaks
-    from apps.peptide.graph.residues import codes_of
+    from transect.apps.peptide.graph.likelihood import peptide_scores, tables
+    from transect.apps.peptide.graph.peaks import strongest_peaks
+    from transect.apps.peptide.graph.residues import codes_of
 
     right, wrong = parse_peptide("GASPVTLK"), parse_peptide("GASVPTLK")
     b, y = fragment_mz(residue_masses(right))

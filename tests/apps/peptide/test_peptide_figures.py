@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from apps.peptide import figures
-from apps.peptide import mirror as mirrors
-from apps.peptide.baselines import choices
-from apps.peptide.calibration_config import Calibration
-from apps.peptide.figures import charts, pictures
-from apps.peptide.metrics import calibrated, joined, spectrum_row
-from apps.peptide.mirror import mirror
-from apps.peptide.panels import (
+from transect.apps.peptide import figures
+from transect.apps.peptide import spectrum_figure as mirrors
+from transect.apps.peptide.baselines import choices
+from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.figures import charts, pictures
+from transect.apps.peptide.metrics import calibrated, joined, spectrum_row
+from transect.apps.peptide.panels import (
     B_COLOUR,
     HEIGHT,
     MODEL_COLOUR,
@@ -27,10 +26,11 @@ from apps.peptide.panels import (
     Y_COLOUR,
     picture,
 )
-from data_adapters.peptide.peptide import PROTON, WATER, Peptide
-from data_adapters.peptide.proforma import parse_peptide
-from data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
-from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.apps.peptide.spectrum_figure import mirror
+from transect.data_adapters.peptide.peptide import PROTON, WATER, Peptide
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
+from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
 
 S, A, M, P, K = 87.032028, 71.037114, 131.040485, 97.052764, 128.094963
 B1, B2, Y1 = S + PROTON, S + A + PROTON, K + WATER + PROTON  # of SAMPK; b1 and b2 of SAPMK too, b2 and y1 of ASMPK
@@ -252,7 +252,7 @@ def test_wrong_winners_among_the_accepted_are_drawn() -> None:
 
 def test_pictures_leave_no_pyplot_behind() -> None:
     script = (
-        "import sys; from apps.peptide.panels import picture\n"
+        "import sys; from transect.apps.peptide.panels import picture\n"
         "assert 'matplotlib' not in sys.modules\n"
         "picture(lambda figure: None)\n"
         "assert 'matplotlib.pyplot' not in sys.modules"

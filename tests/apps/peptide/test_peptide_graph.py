@@ -6,17 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from apps.peptide.fragments import fragment_mz, residue_masses
-from apps.peptide.graph.build import Graph, build_graph, spectrum_graph
-from apps.peptide.graph.count import FEW, Counts
-from apps.peptide.graph.decode import best_paths
-from apps.peptide.graph.likelihood import claim, tables
-from apps.peptide.graph.peaks import KEPT, strongest_peaks
-from apps.peptide.graph.propose import propose
-from apps.peptide.graph.residues import ELEMENT_MASS, ELEMENTS, RESIDUES, codes_of, peptide_of
-from data_adapters.peptide.peptide import CARBON_13, Peptide
-from data_adapters.peptide.spectra import read_spectra
-from data_adapters.peptide.spectrum import Spectrum
+from transect.apps.peptide.fragments import fragment_mz, residue_masses
+from transect.apps.peptide.graph.build import Graph, build_graph, spectrum_graph
+from transect.apps.peptide.graph.count import FEW, Counts
+from transect.apps.peptide.graph.decode import best_paths
+from transect.apps.peptide.graph.likelihood import claim, tables
+from transect.apps.peptide.graph.peaks import KEPT, strongest_peaks
+from transect.apps.peptide.graph.propose import propose
+from transect.apps.peptide.graph.residues import ELEMENT_MASS, ELEMENTS, RESIDUES, codes_of, peptide_of
+from transect.data_adapters.peptide.peptide import CARBON_13, Peptide
+from transect.data_adapters.peptide.spectra.read import read_spectra
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 PEPTIDES = (
     "VKEDPDGEHAR",

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from apps.peptide.baselines import choices
-from apps.peptide.calibration_config import Calibration
-from apps.peptide.matching import STRICT, residue_matches
-from apps.peptide.metrics import (
+from transect.apps.peptide.baselines import choices
+from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.matching import STRICT, residue_matches
+from transect.apps.peptide.metrics import (
     calibrated,
     curve,
     fitted,
@@ -22,10 +22,10 @@ from apps.peptide.metrics import (
     spectrum_row,
     summary_of,
 )
-from data_adapters.peptide.peptide import AMINO_ACID_MASS
-from data_adapters.peptide.proforma import parse_peptide
-from data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
-from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
+from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
 
 LETTERS = st.text(st.sampled_from(sorted(AMINO_ACID_MASS)), min_size=1, max_size=12)
 FDR = 0.05

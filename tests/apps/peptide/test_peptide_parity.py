@@ -6,11 +6,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from apps.peptide import parity
-from apps.peptide.models.reranker import Reranker
-from apps.peptide.models.reranker_config import RerankerConfig
-from apps.peptide.weights import config_from_reference, from_reference, load_reference
-from data_adapters.base import BadInput
+from transect.apps.peptide import parity
+from transect.apps.peptide.models.config import RerankerConfig
+from transect.apps.peptide.models.reranker import Reranker
+from transect.apps.peptide.weights import config_from_reference, from_reference, load_reference
+from transect.data_adapters.base import BadInput
 
 FIXTURES = ("ranknovo_d64_l2", "axial_block", "mass_peak_encoder")
 

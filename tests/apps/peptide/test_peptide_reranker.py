@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from apps.peptide.batch import batch_of, candidate_arrays, trimmed
-from apps.peptide.config import Config
-from apps.peptide.evidence import CHANNELS
-from apps.peptide.losses import ranking_loss
-from apps.peptide.models.reranker import Deviations, Reranker
-from apps.peptide.models.reranker_config import RerankerConfig
-from apps.peptide.models.vocabulary import GAP, PAD, START, UNKNOWN
-from data_adapters.peptide.proforma import parse_peptide
-from data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.apps.peptide.batch import batch_of, candidate_arrays, trimmed
+from transect.apps.peptide.config import Config
+from transect.apps.peptide.evidence import CHANNELS
+from transect.apps.peptide.losses import ranking_loss
+from transect.apps.peptide.models.config import RerankerConfig
+from transect.apps.peptide.models.reranker import Deviations, Reranker
+from transect.apps.peptide.models.vocabulary import GAP, PAD, START, UNKNOWN
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
 
 CONFIG = Config(model=RerankerConfig(dim=32, heads=4, feedforward=48, dropout=0))
 PAPER = replace(CONFIG, model=replace(CONFIG.model, row_scale="padded", mask_gaps=False, evidence=False))

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.layouts import find_pairs
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.layouts import find_pairs
 
 
 def touch(root: Path, files: list[str]) -> None:

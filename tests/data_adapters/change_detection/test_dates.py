@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_adapters.change_detection.dates import acquisition_date, iso_day, oscd_dates
+from transect.data_adapters.change_detection.dates import acquisition_date, iso_day, oscd_dates
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as nps
 from PIL import Image
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.labels import LabelCoding, label_rule
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.labels import LabelCoding, label_rule
 
 WHITE, BLACK, RED, BLUE = (255, 255, 255), (0, 0, 0), (255, 0, 0), (0, 0, 255)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.labels import LabelCoding
-from data_adapters.change_detection.layouts import LAYOUTS, find_pairs
-from data_adapters.change_detection.pairs import missing_partners
-from data_adapters.files import safe_name
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.labels import LabelCoding
+from transect.data_adapters.change_detection.layouts import LAYOUTS, find_pairs
+from transect.data_adapters.change_detection.pairs import missing_partners
+from transect.data_adapters.files import safe_name
 
 OSCD_IMAGES = "Onera Satellite Change Detection dataset - Images"
 OSCD_TRAIN, OSCD_TEST = (f"Onera Satellite Change Detection dataset - {split} Labels" for split in ("Train", "Test"))

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.pairs import Pair, named, scene_of
-from data_adapters.files import safe_name
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.pairs import Pair, named, scene_of
+from transect.data_adapters.files import safe_name
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from data_adapters.change_detection.labels import label_rule
-from data_adapters.change_detection.layouts import find_pairs
-from data_adapters.change_detection.pairs import Pair, missing_partners
-from data_adapters.change_detection.phantom import draw_pair, draw_scene, write_phantom
+from transect.data_adapters.change_detection.labels import label_rule
+from transect.data_adapters.change_detection.layouts import find_pairs
+from transect.data_adapters.change_detection.pairs import Pair, missing_partners
+from transect.data_adapters.change_detection.phantom import draw_pair, draw_scene, write_phantom
 
 COUNT = 20
 

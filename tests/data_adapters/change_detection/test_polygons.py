@@ -10,8 +10,8 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from rasterio.features import shapes
 from scipy import ndimage
 
-from data_adapters.change_detection.maps import NODATA
-from data_adapters.change_detection.polygons import Patches, is_changed, patches
+from transect.data_adapters.change_detection.maps import NODATA
+from transect.data_adapters.change_detection.polygons import Patches, is_changed, patches
 
 THRESHOLD = 100
 RASTERS = arrays(

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from rasterio.enums import ColorInterp
 from rasterio.transform import from_origin
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.config import ReadConfig
-from data_adapters.change_detection.raster import Raster, RowReader
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.raster import Raster, RowReader
 
 GREY = ReadConfig(bands=[1])
 CHANCE = np.random.default_rng(0)

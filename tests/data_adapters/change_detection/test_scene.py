@@ -14,12 +14,12 @@ from rasterio.enums import Resampling
 from rasterio.transform import from_origin
 from rasterio.warp import calculate_default_transform, reproject
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection import scene as scene_module
-from data_adapters.change_detection.config import ReadConfig
-from data_adapters.change_detection.maps import Strip
-from data_adapters.change_detection.scene import Scene
-from data_adapters.overlap import prefetch
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection import scene as scene_module
+from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.maps import Strip
+from transect.data_adapters.change_detection.scene import Scene
+from transect.data_adapters.overlap import prefetch
 
 GREY = ReadConfig(bands=[1])
 CHANCE = np.random.default_rng(0)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.layouts import find_pairs
-from data_adapters.change_detection.pairs import missing_partners
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.layouts import find_pairs
+from transect.data_adapters.change_detection.pairs import missing_partners
 
 
 def table(root: Path, text: str) -> str:

@@ -19,9 +19,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
-from data_adapters.base import BadInput
-from data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
-from data_adapters.change_detection.write import write_change_map
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
+from transect.data_adapters.change_detection.write import write_change_map
 
 UTM = CRS.from_epsg(32633)
 NORTH_UP = Affine(10, 0, 500_000, 0, -10, 5_000_000)
@@ -193,7 +193,7 @@ def test_a_map_without_change_has_an_empty_layer_with_every_field(tmp_path: Path
 
 
 def test_polygons_beyond_one_chunk_are_all_there_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("data_adapters.change_detection.geopackage.CHUNK", 7)
+    monkeypatch.setattr("transect.data_adapters.change_detection.geopackage.CHUNK", 7)
     levels = np.zeros((1500, 8), np.uint8)
     levels[::20, 3] = 200
     assert write_change_map(change_map(levels), tmp_path)["polygons"] == 75

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 
-from data_adapters.base import BadInput
-from data_adapters.pde.config import PhantomConfig
-from data_adapters.pde.generate import apebench, mixed_diffusion
-from data_adapters.pde.phantom import write_phantom
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.config import PhantomConfig
+from transect.data_adapters.pde.generate import apebench, mixed_diffusion
+from transect.data_adapters.pde.phantom import write_phantom
 
 POINTS = 32
 KEPT = 9

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from data_adapters.base import BadInput
-from data_adapters.pde import hdf5
-from data_adapters.pde.config import ReadConfig
-from data_adapters.pde.layouts import find_trajectories, open_simulation
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde import hdf5
+from transect.data_adapters.pde.config import ReadConfig
+from transect.data_adapters.pde.layouts import find_trajectories, open_simulation
 
 SECRET = 42.0
 

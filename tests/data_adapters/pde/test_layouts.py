@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_adapters.base import BadInput
-from data_adapters.files import safe_name
-from data_adapters.pde.config import ReadConfig
-from data_adapters.pde.layouts import find_trajectories, layout_of, open_simulation
-from data_adapters.pde.simulation import Trajectory
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.files import safe_name
+from transect.data_adapters.pde.config import ReadConfig
+from transect.data_adapters.pde.layouts import find_trajectories, layout_of, open_simulation
+from transect.data_adapters.pde.simulation import Trajectory
 
 VTU = '<?xml version="1.0"?>\n<VTKFile type="UnstructuredGrid" version="0.1"></VTKFile>\n'
 

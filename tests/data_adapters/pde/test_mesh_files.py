@@ -12,20 +12,20 @@ import meshio
 import numpy as np
 import pytest
 
-from data_adapters.base import BadInput
-from data_adapters.pde.checks import checked
-from data_adapters.pde.config import Field, ReadConfig
-from data_adapters.pde.mesh_files import members, open_member, write_frames, write_mesh_rollout
-from data_adapters.pde.mesh_phantom import (
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.checks import checked
+from transect.data_adapters.pde.config import Field, ReadConfig
+from transect.data_adapters.pde.mesh_files import members, open_member, write_frames, write_mesh_rollout
+from transect.data_adapters.pde.mesh_phantom import (
     DIFFUSIVITY,
     exact_states,
     random_coefficients,
     random_mesh,
     write_mesh_phantom,
 )
-from data_adapters.pde.rollout import Rollout
-from data_adapters.pde.simulation import Mesh, Simulation
-from data_adapters.pde.vtu import VtuFile
+from transect.data_adapters.pde.rollout import Rollout
+from transect.data_adapters.pde.simulation import Mesh, Simulation
+from transect.data_adapters.pde.vtu import VtuFile
 
 ENCODINGS = [
     {"binary": False},

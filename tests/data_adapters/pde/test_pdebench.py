@@ -5,10 +5,10 @@ import h5py
 import numpy as np
 import pytest
 
-from data_adapters.base import BadInput
-from data_adapters.pde.config import Field, ReadConfig
-from data_adapters.pde.layouts import find_trajectories, open_simulation
-from data_adapters.pde.simulation import Simulation
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.config import Field, ReadConfig
+from transect.data_adapters.pde.layouts import find_trajectories, open_simulation
+from transect.data_adapters.pde.simulation import Simulation
 
 
 def numbered(*shape: int) -> np.ndarray:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from data_adapters.base import BadInput
-from data_adapters.pde.config import PhantomConfig
-from data_adapters.pde.phantom import PARAMETERS, exact_states, write_phantom
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.config import PhantomConfig
+from transect.data_adapters.pde.phantom import PARAMETERS, exact_states, write_phantom
 
 TIMES = np.array([0.0, 0.3, 2.0])
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from data_adapters.base import BadInput
-from data_adapters.pde.config import Field, ReadConfig
-from data_adapters.pde.layouts import find_trajectories, open_simulation
-from data_adapters.pde.simulation import Simulation
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.config import Field, ReadConfig
+from transect.data_adapters.pde.layouts import find_trajectories, open_simulation
+from transect.data_adapters.pde.simulation import Simulation
 
 WALL, OPEN, PERIODIC = range(3)
 CODES = {"wall": WALL, "open": OPEN, "periodic": PERIODIC}

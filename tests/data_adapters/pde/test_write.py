@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from data_adapters.base import BadInput
-from data_adapters.files import sha256
-from data_adapters.pde.config import Field, ReadConfig
-from data_adapters.pde.rollout import Rollout
-from data_adapters.pde.simulation import Axis, Coordinate, Simulation
-from data_adapters.pde.write import CHUNK, write_rollout
-from data_adapters.pde.xarray_files import open_member
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.files import sha256
+from transect.data_adapters.pde.config import Field, ReadConfig
+from transect.data_adapters.pde.rollout import Rollout
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.pde.write import CHUNK, write_rollout
+from transect.data_adapters.pde.xarray_files import open_member
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = ROOT / "samples/pde/coads_sst.nc"
@@ -203,10 +203,10 @@ def run(code: str, folder: Path, kind: Format) -> str:
 import resource, signal, sys
 from pathlib import Path
 import numpy as np
-from data_adapters.pde.config import Field
-from data_adapters.pde.rollout import Rollout
-from data_adapters.pde.simulation import Axis, Coordinate, Simulation
-from data_adapters.pde.write import write_rollout
+from transect.data_adapters.pde.config import Field
+from transect.data_adapters.pde.rollout import Rollout
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.pde.write import write_rollout
 
 axes = (Axis("y", np.arange(256.0)), Axis("x", np.arange(256.0)))
 simulation = Simulation("a.nc", (Field("u", ("u",)),), axes, Coordinate("t", np.arange(2.0)), None)

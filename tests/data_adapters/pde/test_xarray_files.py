@@ -17,13 +17,13 @@ from hypothesis import strategies as st
 from numcodecs import Pickle
 from scipy.io import netcdf_file
 
-from data_adapters.base import BadInput
-from data_adapters.pde import cf
-from data_adapters.pde.config import Field, ReadConfig
-from data_adapters.pde.layouts import find_trajectories, open_simulation
-from data_adapters.pde.members import Member
-from data_adapters.pde.simulation import Simulation
-from data_adapters.pde.xarray_files import members, open_member
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde import cf
+from transect.data_adapters.pde.config import Field, ReadConfig
+from transect.data_adapters.pde.layouts import find_trajectories, open_simulation
+from transect.data_adapters.pde.members import Member
+from transect.data_adapters.pde.simulation import Simulation
+from transect.data_adapters.pde.xarray_files import members, open_member
 
 SAMPLE = Path(__file__).resolve().parents[3] / "samples/pde/coads_sst.nc"
 FORMATS = ("netcdf3", "netcdf4", "zarr2", "zarr3")

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_adapters.base import BadInput
-from data_adapters.peptide.candidate_files import open_all, open_candidates
-from data_adapters.peptide.candidate_mztab import with_modifications
-from data_adapters.peptide.candidate_row import CandidateRow, Damaged, run_name
-from data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.candidates.mztab import with_modifications
+from transect.data_adapters.peptide.candidates.read import open_all, open_candidates
+from transect.data_adapters.peptide.candidates.row import CandidateRow, Damaged, run_name
+from transect.data_adapters.peptide.proforma import parse_peptide
 
 PSH = (
     "PSH\tsequence\tPSM_ID\tsearch_engine\tsearch_engine_score[1]\tmodifications\tcharge\texp_mass_to_charge"

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_adapters.base import BadInput
-from data_adapters.peptide import join, join_rows
-from data_adapters.peptide.candidate_files import open_candidates
-from data_adapters.peptide.config import ReadConfig
-from data_adapters.peptide.join import CandidateStore
-from data_adapters.peptide.proforma import parse_peptide
-from data_adapters.peptide.run import open_run
-from data_adapters.peptide.run_case import RunCase, part_of
-from data_adapters.peptide.spectrum import Run, Spectrum
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.candidates.read import open_candidates
+from transect.data_adapters.peptide.config import ReadConfig
+from transect.data_adapters.peptide.join import database, store
+from transect.data_adapters.peptide.join.store import CandidateStore
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.peptide.run import open_run
+from transect.data_adapters.peptide.run_case import RunCase, part_of
+from transect.data_adapters.peptide.spectrum import Run, Spectrum
 
 
 def peptides(count, seed=0):
@@ -211,7 +211,7 @@ def test_what_is_not_used_is_told_by_kind(tmp_path, monkeypatch):
     counts = dict(run.counts)
     assert drained(run) == found
     assert run.counts == counts
-    monkeypatch.setattr("data_adapters.peptide.spectrum.LISTED", 3)
+    monkeypatch.setattr("transect.data_adapters.peptide.spectrum.LISTED", 3)
     drained(run)
     assert len(run.omissions) == 3
     assert run.counts == counts
@@ -296,8 +296,8 @@ def test_flipped_bytes_of_rows_cost_those_rows_alone(data):
 
 
 def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):
-    monkeypatch.setattr(join, "SAMPLE", 100)
-    monkeypatch.setattr(join_rows, "_BATCH", 100)
+    monkeypatch.setattr(store, "SAMPLE", 100)
+    monkeypatch.setattr(database, "_BATCH", 100)
     names = peptides(50)
 
     def spectra(count):

@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from data_adapters.base import BadInput
-from data_adapters.peptide.adapter import PeptideAdapter
-from data_adapters.peptide.config import PhantomConfig, ReadConfig
-from data_adapters.peptide.peptide import PROTON, Peptide
-from data_adapters.peptide.phantom import RIGHT, write_phantom
-from data_adapters.peptide.phantom_tools import TOOLS
-from data_adapters.peptide.spectra import read_spectra
-from data_adapters.peptide.spectrum import Query, Run
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.adapter import PeptideAdapter
+from transect.data_adapters.peptide.candidates.phantom import TOOLS
+from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
+from transect.data_adapters.peptide.peptide import PROTON, Peptide
+from transect.data_adapters.peptide.phantom import RIGHT, write_phantom
+from transect.data_adapters.peptide.spectra.read import read_spectra
+from transect.data_adapters.peptide.spectrum import Query, Run
 
 CONFIG = PhantomConfig(spectra=40, tools=len(TOOLS))
 

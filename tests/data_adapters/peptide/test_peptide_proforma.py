@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyteomics import proforma
 
-from data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
-from data_adapters.peptide.proforma import UnknownResidue, parse_peptide
+from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
+from transect.data_adapters.peptide.proforma import UnknownResidue, parse_peptide
 
 FULL = "[Acetyl]-AC[Carbamidomethyl]M[Oxidation]N[Deamidated]Q[Deamidated]IK"
 

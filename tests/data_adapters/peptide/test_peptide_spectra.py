@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pyteomics import mgf, mzml, mzxml
 
-from data_adapters.base import BadInput
-from data_adapters.peptide import spectra_files, spectra_mgf
-from data_adapters.peptide.config import PhantomConfig
-from data_adapters.peptide.phantom import write_phantom
-from data_adapters.peptide.spectra import read_labels, read_spectra
-from data_adapters.peptide.spectrum import Spectrum
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.config import PhantomConfig
+from transect.data_adapters.peptide.phantom import write_phantom
+from transect.data_adapters.peptide.spectra import mgf as our_mgf
+from transect.data_adapters.peptide.spectra import source
+from transect.data_adapters.peptide.spectra.read import read_labels, read_spectra
+from transect.data_adapters.peptide.spectrum import Spectrum
 
 BLOCK = (
     "BEGIN IONS\nTITLE={0}\nPEPMASS=400.5 9.0\nCHARGE=2+\nSCANS={0}\nRTINSECONDS=7.5\n100.5 3\n200.25 4.5\nEND IONS\n"
@@ -300,7 +301,7 @@ def test_blocks_are_found_across_the_borders_of_chunks(write, monkeypatch):
     path = write("".join(BLOCK.format(at) for at in range(40)))
     whole = summary(list(read_spectra(path)))
     for size in (1, 7, 64, 101):
-        monkeypatch.setattr(spectra_mgf, "CHUNK", size)
+        monkeypatch.setattr(our_mgf, "CHUNK", size)
         assert summary(list(read_spectra(path))) == whole
 
 
@@ -347,8 +348,8 @@ def test_a_byte_flipped_in_compressed_data_does_not_go_unseen(shared_data: Path,
     ],
 )
 def test_a_bomb_takes_little_memory(write, monkeypatch, start, repeated):
-    monkeypatch.setattr(spectra_mgf, "LARGEST", 1 << 21)
-    monkeypatch.setattr(spectra_files, "LONGEST", 1 << 21)
+    monkeypatch.setattr(our_mgf, "LARGEST", 1 << 21)
+    monkeypatch.setattr(source, "LONGEST", 1 << 21)
     path = write(gzip.compress(start + repeated * ((1 << 26) // len(repeated)), compresslevel=1))
     before = peak_bytes()
     until_bad(path)

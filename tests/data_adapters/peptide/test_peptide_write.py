@@ -16,14 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyteomics.mztab import MzTab
 
-from data_adapters.peptide.candidate_files import open_candidates
-from data_adapters.peptide.peptide import AMINO_ACID_MASS, PROTON, WATER
-from data_adapters.peptide.proforma import parse_peptide
-from data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum, Ranking
-from data_adapters.peptide.rows import modifications_of
-from data_adapters.peptide.spectrum import Candidate, Omission, Query, Run, Spectrum
-from data_adapters.peptide.write import q_values, write_ranking
-from data_adapters.peptide.write_csv import harmless
+from transect.data_adapters.peptide.candidates.read import open_candidates
+from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, PROTON, WATER
+from transect.data_adapters.peptide.proforma import parse_peptide
+from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum, Ranking
+from transect.data_adapters.peptide.results.rows import modifications_of
+from transect.data_adapters.peptide.results.table import harmless
+from transect.data_adapters.peptide.results.write import q_values, write_ranking
+from transect.data_adapters.peptide.spectrum import Candidate, Omission, Query, Run, Spectrum
 
 NASTY = '=HYPERLINK("http://x")\twith a tab,\r\na line "and" quotes'
 MANDATORY = [

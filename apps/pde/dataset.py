@@ -1,0 +1,164 @@
+"""What one training step sees: a few frames in a row of one simulation, and what is known beside them."""
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from transect.apps.pde.config import Config
+from transect.apps.pde.kinds import check_kind
+from transect.apps.pde.models.conditions import CONDITIONS
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.simulation import Simulation, Trajectory
+
+KEPT_VALUES = 2**28
+"""Of all simulations together, up to which they are kept in memory: 1 GiB."""
+
+
+class Windows(Dataset[dict[str, Tensor]]):
+    """Every run of `context + unroll` frames of every simulation, as a dict of tensors.
+
+    =============  ===============================  ======================================================
+    states         (frames, channels, *shape)       in the simulation's units, zero where there is no value
+    valid          (*shape), bool                   where there is a value in all frames
+    components     (fields,)                        channels of each field
+    boundary       (axes, 2)                        index into CONDITIONS at the lower and the upper end
+    parameters     (parameters,)                    if the model is told any, as at the first frame
+    constants      (constants, *shape)              if it is told any
+    points         (points, dim)                    of a mesh
+    =============  ===============================  ======================================================
+
+    `groups` has the indices of the examples that may share a batch, by data set; in a group all tensors have equal
+    shapes, and components and boundary are the same.
+
+    What fits into memory is read once and kept, since opening a file anew takes longer than a training step on a line.
+
+    Raises:
+        BadInput: a simulation is not of the kind that the app was fitted to, its time step changes, or it has fewer
+            frames than an example; on reading, if the model cannot do without values that are missing.
+    """
+
+    def __init__(
+        self,
+        cases: Sequence[Trajectory],
+        read: Callable[[Trajectory], Simulation],
+        config: Config,
+        masked: bool,
+    ) -> None:
+        self.config, self.masked = config, masked
+        self.length = config.context + config.unroll
+        self.kept: dict[int, NDArray[np.float32]] = {}
+        self.simulations: list[Simulation] = []
+        self.starts: list[tuple[int, int]] = []
+        self.groups: dict[str, dict[object, list[int]]] = {}
+        for case in cases:
+            simulation = read(case)
+            check_frames(simulation, self.length)
+            if config.fitted.fields:
+                check_kind(simulation, config.fitted)
+            simulation.time_step()
+            group = self.groups.setdefault(case.dataset, {}).setdefault(_group(simulation), [])
+            for start in range(len(simulation) - self.length + 1):
+                group.append(len(self.starts))
+                self.starts.append((len(self.simulations), start))
+            self.simulations.append(simulation)
+        values = sum(len(one) * len(one.channels) * math.prod(one.shape) for one in self.simulations)
+        self.keeps = values <= KEPT_VALUES
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        at, start = self.starts[index]
+        simulation = self.simulations[at]
+        frames = self._frames(at, start)
+        valid = valid_cells(simulation, frames, self.masked)
+        states = torch.from_numpy(np.where(valid, frames, np.float32(0)))
+        return {"states": states, **surroundings(simulation, valid, self.config, start)}
+
+    def _frames(self, at: int, start: int) -> NDArray[np.float32]:
+        simulation = self.simulations[at]
+        if not self.keeps:
+            return simulation.read(start, start + self.length)
+        if at not in self.kept:
+            self.kept[at] = simulation.read(0, len(simulation))
+        return self.kept[at][start : start + self.length]
+
+
+def check_frames(simulation: Simulation, needed: int) -> None:
+    """Refuse a simulation that is too short, with BadInput."""
+    if len(simulation) < needed:
+        raise BadInput(
+            simulation.source, simulation.time.name, f"{len(simulation)} frames", f"at least {needed}", "lower context"
+        )
+
+
+def valid_cells(simulation: Simulation, frames: NDArray[np.float32], masked: bool) -> NDArray[np.bool_]:
+    """Where `frames` `(frames, channels, *shape)` have a value of every channel in all frames, bool `(*shape)`.
+
+    Raises:
+        BadInput: some are missing, and the model has no mask.
+    """
+    finite = np.isfinite(frames)
+    valid: NDArray[np.bool_] = finite.all((0, 1))
+    if not masked and not valid.all():
+        channel = simulation.channels[int(np.argmin(finite.all((0, *range(2, frames.ndim)))))]
+        raise BadInput(
+            simulation.source,
+            channel,
+            f"no value in {100 * (1 - valid.mean()):.3g} % of the cells",
+            "a value everywhere",
+            "fill them, or train a model with a mask_channel",
+        )
+    return valid
+
+
+def surroundings(simulation: Simulation, valid: NDArray[np.bool_], config: Config, frame: int) -> dict[str, Tensor]:
+    """What a model is told beside the states, in the simulation's units; see `Windows` for the names."""
+    found = {
+        "valid": torch.from_numpy(valid),
+        "components": torch.tensor([len(one.components) for one in simulation.fields]),
+    }
+    if simulation.mesh is None:
+        found["boundary"] = torch.tensor([[CONDITIONS.index(end) for end in ends] for ends in simulation.boundary])
+    else:
+        found["points"] = torch.from_numpy(simulation.mesh.points)
+    if config.parameters:
+        values = [parameter_of(simulation, name, frame) for name in config.parameters]
+        found["parameters"] = torch.tensor(values, dtype=torch.float32)
+    if config.fitted.constants:
+        constants = np.stack([constant_of(simulation, name) for name in config.fitted.constants])
+        found["constants"] = torch.from_numpy(np.where(valid, constants, np.float32(0)))
+    return found
+
+
+def parameter_of(simulation: Simulation, name: str, frame: int) -> float:
+    """A parameter of the equation, as at `frame` where it changes in time.
+
+    Raises:
+        BadInput: the simulation has none of that name.
+    """
+    if name not in simulation.parameters:
+        known = ", ".join(simulation.parameters) or "no parameters"
+        raise BadInput(simulation.source, "parameters", known, name, "set parameters to those that the files have")
+    values = simulation.parameters[name]
+    return float(values if values.ndim == 0 else values[min(frame, len(values) - 1)])
+
+
+def constant_of(simulation: Simulation, name: str) -> NDArray[np.float32]:
+    """What varies in space alone, `(*shape)`.
+
+    Raises:
+        BadInput: the simulation has none of that name.
+    """
+    if name not in simulation.constants:
+        raise BadInput(simulation.source, "constants", ", ".join(simulation.constants) or "none", name)
+    return simulation.constants[name]
+
+
+def _group(simulation: Simulation) -> object:
+    return (simulation.fields, simulation.shape, simulation.boundary)

@@ -1,0 +1,125 @@
+"""Labelled spectra and their candidates as training examples."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from transect.apps.peptide.batch import candidate_arrays, evidence_arrays
+from transect.apps.peptide.candidates import with_generated
+from transect.apps.peptide.config import Config
+from transect.apps.peptide.distances import mass_deviations
+from transect.apps.peptide.models.vocabulary import PAD
+from transect.apps.peptide.peaks import model_peaks
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.run_case import RunCase, part_of
+from transect.data_adapters.peptide.spectrum import Omission, Query, Run
+
+KEPT_BYTES = 2**30
+"""Finished examples that are kept in memory; larger data sets are made anew each epoch."""
+
+
+class LabelledSpectra(Dataset[dict[str, Tensor]]):
+    """Every labelled spectrum of the cases that has a candidate, padded to the largest of the data set.
+
+    Spectra are held in memory, about 5 kB each. An example has the `peaks`, `precursor_mass` and `charge` of a
+    spectrum, the `tokens`, `masses` and `evidence` of its candidates, and how far these are from the label in units of
+    51.4238 Da: `peptide_deviation` `(candidates,)` and `residue_deviation` `(candidates, columns)`, zero at padding.
+
+    Raises:
+        BadInput: there is no labelled spectrum with candidates.
+    """
+
+    def __init__(self, cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: Config) -> None:
+        self.config = config
+        self.queries = _labelled(cases, read, config)
+        if not self.queries:
+            files = ", ".join(sorted({case.spectra for case in cases})[:3]) or "the data set"
+            found = "no labelled spectrum with candidates"
+            advice = "SEQ= in MGF is the label; candidates lie beside it or come from the spectra with generate missing"
+            raise BadInput(files, "spectra", found, "spectra with a label and candidates to train on", advice)
+        self.rows = max(len(query.candidates) for query in self.queries)
+        longest = max(len(c.peptide.residues) for query in self.queries for c in query.candidates)
+        self.columns = 1 + longest
+        self.kept: dict[int, dict[str, Tensor]] = {}
+        self.kept_bytes = 0
+
+    def __len__(self) -> int:
+        return len(self.queries)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index in self.kept:
+            return self.kept[index]
+        example = self._example(self.queries[index])
+        size = sum(tensor.nbytes for tensor in example.values())
+        if self.kept_bytes + size <= KEPT_BYTES:
+            self.kept[index] = example
+            self.kept_bytes += size
+        return example
+
+    def _example(self, query: Query) -> dict[str, Tensor]:
+        spectrum, label = query.spectrum, query.spectrum.label
+        assert label is not None
+        peptides = [candidate.peptide for candidate in query.candidates]
+        tokens, masses = candidate_arrays(peptides, mask_gaps=self.config.model.mask_gaps)
+        deviations, of_residues = mass_deviations([p.masses for p in peptides], [label.masses] * len(peptides))
+        residue = np.zeros(tokens.shape, np.float32)
+        for row, found in zip(residue, of_residues, strict=True):
+            row[1 : 1 + len(found)] = found
+        table = (self.rows, self.columns)
+        example = {
+            "peaks": _filled(model_peaks(spectrum, self.config.peaks), (self.config.peaks.count, 2)),
+            "precursor_mass": torch.tensor(spectrum.precursor_mass, dtype=torch.float32),
+            "charge": torch.tensor(spectrum.charge),
+            "tokens": _filled(tokens, table, PAD),
+            "masses": _filled(masses, table),
+            "peptide_deviation": _filled(deviations.astype(np.float32), (self.rows,)),
+            "residue_deviation": _filled(residue, table),
+        }
+        if self.config.model.evidence:
+            shown = evidence_arrays(spectrum, peptides, self.config)
+            example["evidence"] = _filled(shown, (*table, shown.shape[-1]))
+        return example
+
+
+def _labelled(cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: Config) -> list[Query]:
+    """The labelled spectra of all cases; the parts of a file are gathered in one reading of it."""
+    parts: dict[RunCase, set[int | None]] = {}
+    for case in cases:
+        whole = RunCase("", "", case.files, spectra=case.spectra, candidates=case.candidates)
+        parts.setdefault(whole, set()).add(case.part)
+    queries = []
+    for whole, wanted in parts.items():
+        run = read(whole)
+        for query in run.queries():
+            label = query.spectrum.label
+            if label is None or query.spectrum.problem or not (None in wanted or part_of(label) in wanted):
+                continue
+            query = scorable(with_generated(query, config), config, run)
+            if query.candidates:
+                queries.append(query)
+    return queries
+
+
+def scorable(query: Query, config: Config, run: Run) -> Query:
+    """`query` without the candidates that are too long for the model, which are noted in its `run`."""
+    fit = []
+    for candidate in query.candidates:
+        length = len(candidate.peptide.residues)
+        if length < config.model.max_length:
+            fit.append(candidate)
+            continue
+        proposed = f"{', '.join(candidate.tools)}: {candidate.peptide.proforma[:100]}"
+        detail = f"{proposed}: found {length} residues, expected {config.model.max_length - 1} or fewer"
+        run.omit("too long", Omission(run.source, 0, run.named(query.spectrum), "too long", detail))
+    return query if len(fit) == len(query.candidates) else replace(query, candidates=tuple(fit))
+
+
+def _filled(array: NDArray[np.generic], shape: tuple[int, ...], fill: float = 0) -> Tensor:
+    out = np.full(shape, fill, array.dtype)
+    out[tuple(map(slice, array.shape))] = array
+    return torch.from_numpy(out)

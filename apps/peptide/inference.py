@@ -1,0 +1,91 @@
+"""Candidates scored in batches, spectrum after spectrum."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import torch
+from torch import nn
+
+from transect.apps.peptide import calibration
+from transect.apps.peptide.batch import batch_of, trimmed
+from transect.apps.peptide.candidates import with_generated
+from transect.apps.peptide.config import Config
+from transect.apps.peptide.dataset import scorable
+from transect.apps.peptide.distances import GAP
+from transect.apps.peptide.models.reranker import Deviations
+from transect.core.precision import autocast
+from transect.data_adapters.peptide.peptide import Peptide
+from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
+from transect.data_adapters.peptide.spectrum import Query, Run, Spectrum
+
+BEND = 5.0
+"""How sharply scores bend towards 1."""
+BUFFERED = 16
+"""Batches that are sorted by size together, so that short candidates are not padded to long ones'."""
+
+
+def rank(model: nn.Module, run: Run, config: Config) -> Iterator[RankedSpectrum]:
+    """The spectra of `run` in their order, each with its candidates in the order of the model's scores.
+
+    Candidates that are too long for the model are noted among the run's omissions.
+    """
+    queries = run.queries()
+    while chunk := list(islice(queries, BUFFERED * config.spectra_per_batch)):
+        chunk = [scorable(with_generated(query, config), config, run) for query in chunk]
+        ranked: dict[int, RankedSpectrum] = {}
+        order = sorted((i for i, query in enumerate(chunk) if query.candidates), key=lambda i: _size(chunk[i]))
+        for start in range(0, len(order), config.spectra_per_batch):
+            places = order[start : start + config.spectra_per_batch]
+            ranked.update(zip(places, _ranked(model, [chunk[i] for i in places], config), strict=True))
+        for index, query in enumerate(chunk):
+            yield ranked.get(index, RankedSpectrum(query, ()))
+
+
+def _size(query: Query) -> int:
+    return max(len(candidate.peptide.residues) for candidate in query.candidates)
+
+
+def _ranked(model: nn.Module, queries: Sequence[Query], config: Config) -> list[RankedSpectrum]:
+    device = next(model.parameters()).device
+    batch = {name: tensor.to(device) for name, tensor in trimmed(batch_of(queries, config)).items()}
+    with torch.inference_mode(), autocast(config.precision, device):
+        found: Deviations = model(**batch)
+    peptide, residue = (tensor.float().cpu().numpy() for tensor in found)
+    return [_order(query, peptide[i], residue[i], config) for i, query in enumerate(queries)]
+
+
+def _order(query: Query, peptide: np.ndarray, residue: np.ndarray, config: Config) -> RankedSpectrum:
+    """The candidates by predicted deviation, the first of equals first."""
+    candidates = []
+    for row, candidate in enumerate(query.candidates):
+        length = len(candidate.peptide.residues)
+        error, fits = _precursor(query.spectrum, candidate.peptide, config)
+        candidates.append(
+            RankedCandidate(
+                candidate=candidate,
+                score=_score(float(peptide[row])),
+                deviation=float(peptide[row]) * GAP,
+                residue_scores=np.exp(-np.abs(residue[row, 1 : 1 + length])),
+                mass_error_ppm=error,
+                fits=fits,
+            )
+        )
+    candidates.sort(key=lambda one: one.deviation)
+    ranked = RankedSpectrum(query, tuple(candidates))
+    return replace(ranked, probability=calibration.probability(config.calibration, calibration.features(ranked)))
+
+
+def _score(deviation: float) -> float:
+    """exp(-d) of a predicted deviation d, in units of `GAP`, bent to stay below 1: a smaller one always scores higher.
+
+    Predictions for right candidates lie on both sides of 0.
+    """
+    return float(np.exp(-np.logaddexp(0, BEND * deviation) / BEND))
+
+
+def _precursor(spectrum: Spectrum, peptide: Peptide, config: Config) -> tuple[float, bool]:
+    """The error of the precursor's mass in ppm, and whether it is within tolerance."""
+    error = spectrum.mass_error_ppm(peptide, config.read.isotopes)
+    return error, abs(error) <= config.read.precursor_tolerance_ppm

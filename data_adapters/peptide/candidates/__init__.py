@@ -1,0 +1,1 @@
+"""Candidate peptides, read from the files of every de novo tool."""

@@ -1,0 +1,139 @@
+"""Candidates in JSON: an object for each spectrum, one a line or all in an array."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from typing import Any
+
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.candidates.row import (
+    CandidateFile,
+    CandidateRow,
+    Damaged,
+    Keys,
+    Tool,
+    finite,
+    keys_in,
+    whole,
+)
+from transect.data_adapters.peptide.candidates.text import LONGEST_LINE, numbered_lines, pieces
+
+SAMPLE = 100
+"""Objects, from the first on, that tell the tools."""
+MOST_TOOLS = 64
+
+_NO_TOOLS = {"index", "scan", "title", "truth", "label", "target", "precursor_mz", "charge", "candidates"}
+_BETWEEN = re.compile(r"\A[\s,\[\ufeff]*")
+_NAME = re.compile(r"[\w.+-]{1,40}", re.ASCII)
+_CHUNK = 1 << 16
+
+
+def json_file(path: str, text: str) -> CandidateFile | None:
+    """The candidate file `path`, which begins with `text`; None where it is no JSON, or its objects name no tools.
+
+    Each object has an `index`, a `scan` or a `title`. Its candidates are a list, one of each tool, or a text or null
+    for each tool under its name, the score under `<tool>_score`; it may tell `precursor_mz` and `charge`.
+
+    Raises:
+        BadInput: it is JSON that cannot be read.
+    """
+    start = text.lstrip()[:1]
+    if start not in ("{", "["):
+        return None
+    objects = partial(_lines if start == "{" else _array, path)
+    sample = [found for _, found in islice(objects(), SAMPLE) if isinstance(found, dict)]
+    names = list(dict.fromkeys(name for found in sample for name in _tool_names(found)))[:MOST_TOOLS]
+    if not names:
+        return None
+    return CandidateFile(path, tuple(map(Tool, names)), partial(_rows, objects, names))
+
+
+def _tool_names(found: dict[str, Any]) -> list[str]:
+    if isinstance(listed := found.get("candidates"), list):
+        return [f"candidate_{place}" for place in range(1, min(len(listed), MOST_TOOLS) + 1)]
+    names = [name for name in found if name not in _NO_TOOLS and _NAME.fullmatch(name)]
+    return [name for name in names if f"{name}_score" in found or isinstance(found[name], str)]
+
+
+def _rows(objects: Callable[[], Iterator[tuple[int, Any]]], names: list[str]) -> Iterator[CandidateRow | Damaged]:
+    for line, found in objects():
+        if not isinstance(found, dict):
+            yield Damaged(line, str(found))
+            continue
+        keys = _keys(found)
+        mz, charge = finite(_text(found, "precursor_mz")), whole(_text(found, "charge"))
+        listed = found.get("candidates")
+        proposed = dict(zip(_tool_names(found), listed, strict=False)) if isinstance(listed, list) else found
+        for tool, name in enumerate(names):
+            if isinstance(proposed.get(name), str):
+                sequence = _text(proposed, name)
+                score = finite(_text(found, f"{name}_score"))
+                yield CandidateRow(tool, line, keys, sequence, score, precursor_mz=mz, charge=charge)
+
+
+def _text(found: dict[str, Any], name: str) -> str:
+    """A text or number of an object as text, halves of characters replaced, which nothing could store."""
+    value = found.get(name)
+    return str(value).encode("utf-8", "replace").decode() if isinstance(value, int | float | str) else ""
+
+
+def _keys(found: dict[str, Any]) -> Keys:
+    titled = keys_in(_text(found, "title"))
+    index, scan = (keys_in(_text(found, name), name) for name in ("index", "scan"))
+    return replace(
+        titled,
+        index=titled.index if index.index is None else index.index,
+        scan=titled.scan if scan.scan is None else scan.scan,
+    )
+
+
+def _lines(path: str) -> Iterator[tuple[int, Any]]:
+    """The value of each line and its number; the reason where a line cannot be read."""
+    for number, line in numbered_lines(path):
+        if not line.strip():
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            value = f"no JSON: {error}"
+        yield number, value if isinstance(value, dict) else str(value)[:200]
+
+
+def _array(path: str) -> Iterator[tuple[int, Any]]:
+    """The values of an array, one at a time; they have no lines.
+
+    Raises:
+        BadInput: the array is damaged, cut off, or holds a value larger than any spectrum's candidates.
+    """
+    decoder = json.JSONDecoder()
+    rest, count, ended = "", 0, False
+    for piece in pieces(path, _CHUNK, by_line=False):
+        rest += "" if ended else piece
+        while not ended:
+            rest = _BETWEEN.sub("", rest, count=1)
+            if rest.startswith("]"):
+                ended = True
+                break
+            try:
+                value, end = decoder.raw_decode(rest)
+            except (ValueError, RecursionError) as error:
+                if len(rest) > LONGEST_LINE or isinstance(error, RecursionError):
+                    raise BadInput(
+                        path, f"object {count}", f"no JSON: {error}", "an object for each spectrum"
+                    ) from error
+                break
+            if not isinstance(value, dict) and end == len(rest):
+                break  # a number that may go on
+            rest, count = rest[end:], count + 1
+            yield 0, value if isinstance(value, dict) else str(value)[:200]
+    if not ended:
+        raise BadInput(
+            path,
+            f"object {count}",
+            f"{rest[:40]!r}, then the end",
+            "an array of objects in JSON",
+            "fetch or write it again",
+        )

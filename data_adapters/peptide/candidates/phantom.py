@@ -1,0 +1,146 @@
+"""What de novo tools write of their proposals, in the dialects of their files."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
+from transect.data_adapters.peptide.results.rows import modifications_of
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A peptide that a tool proposes for the spectrum of that index, scan, charge and measured precursor."""
+
+    index: int
+    scan: int
+    charge: int
+    precursor_mz: float
+    peptide: Peptide
+    score: float
+
+    @property
+    def title(self) -> str:
+        """The spectrum's title."""
+        return f"controllerType=0 controllerNumber=1 scan={self.scan}"
+
+    @property
+    def error_ppm(self) -> float:
+        """Measured minus theoretical precursor, ppm."""
+        return (self.precursor_mz / self.peptide.mz(self.charge) - 1) * 1e6
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A tool by the ending of its files, with what it writes of the proposals for a run of that name."""
+
+    name: str
+    text: Callable[[str, Sequence[Proposal]], str]
+
+
+def _casanovo(run: str, proposals: Sequence[Proposal]) -> str:
+    """Casanovo 5: mzTab by index, with ProForma in a column of its own."""
+    columns = (
+        "sequence PSM_ID accession unique database database_version search_engine search_engine_score[1] modifications "
+        "retention_time charge exp_mass_to_charge calc_mass_to_charge spectra_ref pre post start end "
+        "opt_global_aa_scores opt_global_cv_MS:1003169_proforma_peptidoform_sequence"
+    )
+    engine = "[MS, MS:1003281, Casanovo, 5.2.1]"
+    lines = [
+        "MTD\tmzTab-version\t1.0.0",
+        "MTD\tmzTab-mode\tSummary",
+        "MTD\tmzTab-type\tIdentification",
+        f"MTD\tdescription\tCasanovo identification file {run}",
+        f"MTD\tsoftware[1]\t{engine}",
+        "MTD\tpsm_search_engine_score[1]\t[MS, MS:1001143, search engine specific score for PSMs, ]",
+        "MTD\tfixed_mod[1]\t[MS, MS:1002453, No fixed modifications searched, ]",
+        "MTD\tvariable_mod[1]\t[MS, MS:1002454, No variable modifications searched,]",
+        f"MTD\tms_run[1]-location\tfile:///data/{run}.mgf",
+        "PSH\t" + columns.replace(" ", "\t"),
+    ]
+    for number, one in enumerate(proposals, 1):
+        peptide = one.peptide
+        modifications = ",".join(f"{position}-{identifier}" for position, identifier, *_ in modifications_of(peptide))
+        cells = (
+            *(peptide.sequence, number, *["null"] * 4, engine, f"{one.score:.6f}", modifications or "null", "null"),
+            *(
+                one.charge,
+                one.precursor_mz,
+                f"{peptide.mz(one.charge):.6f}",
+                f"ms_run[1]:index={one.index}",
+                *["null"] * 4,
+            ),
+            *(_residue_scores(one, ","), peptide.proforma),
+        )
+        lines.append("PSM\t" + "\t".join(map(str, cells)))
+    return "\n".join(lines) + "\n"
+
+
+def _primenovo(run: str, proposals: Sequence[Proposal]) -> str:
+    """A table by title, with masses in brackets."""
+    rows = [f"{one.title}\t{_shifted(one.peptide, '[{}]')}\t{one.charge}\t{one.score:.6f}" for one in proposals]
+    return "\n".join(["label\tprediction\tcharge\tscore", *rows]) + "\n"
+
+
+def _helixnovo(run: str, proposals: Sequence[Proposal]) -> str:
+    """A table by title without a header, with bare masses."""
+    return "".join(f"{one.title}\t{_shifted(one.peptide, '{}')}\t{one.score:.2f}\n" for one in proposals)
+
+
+def _instanovo(run: str, proposals: Sequence[Proposal]) -> str:
+    """InstaNovo 1: CSV by scan, with Unimod accessions and natural logarithms of probabilities."""
+    lines = [
+        "scan_number,spectrum_id,precursor_mz,precursor_charge,predictions,predictions_tokenised,log_probs,"
+        "token_log_probs,delta_mass_ppm"
+    ]
+    for one in proposals:
+        tokens = [_unimod(residue) for residue in one.peptide.residues]
+        log = math.log(one.score)
+        logs = ", ".join([f"{log / len(tokens):.4f}"] * len(tokens))
+        lines.append(
+            f'{one.scan},{run}:{one.scan},{one.precursor_mz:.5f},{one.charge},{"".join(tokens)},"{", ".join(tokens)}",'
+            f'{log:.4f},"[{logs}]",{one.error_ppm:.2f}'
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _pepnet(run: str, proposals: Sequence[Proposal]) -> str:
+    """A table by title of plain letters, where every cysteine is carbamidomethylated; others are not proposed."""
+    plain = [one for one in proposals if {name for *_, name, _ in modifications_of(one.peptide)} <= {"Carbamidomethyl"}]
+    rows = [
+        f"{one.title}\t{one.peptide.sequence}\t{one.score:.4f}\t{one.error_ppm:.4f}\t[{_residue_scores(one, ', ')}]"
+        for one in plain
+    ]
+    return "\n".join(["TITLE\tDENOVO\tScore\tPPM Difference\tPositional Score", *rows]) + "\n"
+
+
+TOOLS = (
+    Tool("casanovo.mztab", _casanovo),
+    Tool("primenovo.tsv", _primenovo),
+    Tool("helixnovo.tsv", _helixnovo),
+    Tool("instanovo.csv", _instanovo),
+    Tool("pepnet.tsv", _pepnet),
+)
+"""Every tool, each of another dialect."""
+
+
+def _shifted(peptide: Peptide, spelling: str) -> str:
+    """The peptide with the masses of its modifications, rounded to three digits, spelled as that."""
+    written = []
+    for residue in peptide.residues:
+        letter = "" if residue[0] == "[" else residue[0]
+        mass = REFERENCE_MASS.get(residue, 0.0) - AMINO_ACID_MASS.get(letter, 0.0)
+        modified = residue in REFERENCE_MASS
+        terminal = "-" if modified and not letter and spelling[0] == "[" else ""
+        written.append(letter + (spelling.format(f"{mass:+.3f}") if modified else "") + terminal)
+    return "".join(written)
+
+
+def _unimod(residue: str) -> str:
+    accessions = {"Carbamidomethyl": 4, "Oxidation": 35, "Acetyl": 1}
+    return re.sub(r"\[(\w+)\](-?)", lambda found: f"[UNIMOD:{accessions[found[1]]}]", residue)
+
+
+def _residue_scores(one: Proposal, separator: str) -> str:
+    return separator.join([f"{one.score:.5f}"] * len(one.peptide.residues))

@@ -1,0 +1,79 @@
+"""The text of candidate files, line by line, decompressed and bounded."""
+
+import csv
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.spectra.source import opened
+
+HEAD = 1 << 16
+"""Characters at the beginning of a file that tell its dialect."""
+LONGEST_LINE = 1 << 20
+"""Characters that a line may have."""
+MOST_UNPACKED = 200
+"""How many times its size a file may unpack to, above 64 MiB."""
+
+
+@contextmanager
+def opened_text(path: str) -> Iterator[TextIO]:
+    """The file's text, decompressed where it is gzip: UTF-8, or UTF-16 with its mark. Wrong bytes become U+FFFD.
+
+    Raises:
+        BadInput: it cannot be read, or its compressed data is damaged or cut off.
+    """
+    with opened(path) as file:
+        wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
+        file.seek(0)
+        with io.TextIOWrapper(file, encoding="utf-16" if wide else "utf-8-sig", errors="replace") as text:
+            yield text
+
+
+def head(path: str) -> str:
+    """The first `HEAD` characters.
+
+    Raises:
+        BadInput: the file cannot be read.
+    """
+    with opened_text(path) as text:
+        return text.read(HEAD)
+
+
+def pieces(path: str, size: int, by_line: bool) -> Iterator[str]:
+    """The text in lines of at most `size` characters, longer ones in parts, or in parts of `size`.
+
+    Raises:
+        BadInput: the file cannot be read, or unpacks to far more than text does.
+    """
+    left = (1 << 26) + MOST_UNPACKED * (os.path.getsize(path) if os.path.exists(path) else 0)
+    with opened_text(path) as text:
+        while piece := text.readline(size) if by_line else text.read(size):
+            yield piece
+            left -= len(piece)
+            if left < 0:
+                raise BadInput(path, "gzip", f"more than {MOST_UNPACKED} times its size", "a table of candidates")
+
+
+def numbered_lines(path: str) -> Iterator[tuple[int, str]]:
+    """The lines from 1 on, without their ends.
+
+    Raises:
+        BadInput: the file cannot be read, or a line has more than `LONGEST_LINE` characters.
+    """
+    for number, line in enumerate(pieces(path, LONGEST_LINE, by_line=True), 1):
+        if len(line) == LONGEST_LINE and line[-1] != "\n":
+            raise BadInput(path, f"line {number}", f"more than {LONGEST_LINE} characters", "a row of a table")
+        yield number, line.rstrip("\n")
+
+
+def fields(line: str, delimiter: str) -> list[str]:
+    """The fields of a line. A quoted one never goes on in the next line, so that damage stays within its row."""
+    if '"' not in line:
+        return line.split(delimiter)
+    try:
+        return next(csv.reader([line], delimiter=delimiter))
+    except csv.Error:
+        return []

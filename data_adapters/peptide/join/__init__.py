@@ -1,0 +1,1 @@
+"""Candidates joined with the spectra that they belong to."""

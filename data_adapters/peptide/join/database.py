@@ -1,0 +1,165 @@
+"""The rows of candidate files in a temporary SQLite database, looked up by key.
+
+Memory does not grow with the files, and the database goes with the process, however that ends: SQLite deletes a
+database of no name as soon as it is opened.
+"""
+
+import math
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.candidates.row import CandidateFile, CandidateRow, Damaged, run_name
+
+KEYS = ("title", "scan", "index", "number")
+_BATCH = 1000
+
+
+class Row(NamedTuple):
+    """A row as it is stored: `number` counts from 0, `tool` is the place of the tool among those of all files."""
+
+    number: int
+    tool: int
+    line: int
+    sequence: str
+    score: float
+    rank: int
+    precursor_mz: float
+    charge: int
+
+
+class RowDatabase:
+    """The rows of all files.
+
+    `counts` are those of each tool, `told` the tools whose rows tell precursor m/z, `elsewhere` how many rows belong
+    to other files of spectra and are left out.
+
+    Args:
+        files: The candidate files.
+        source: The file of spectra.
+        damaged: Called with each row that cannot be read and the path of its file.
+
+    Raises:
+        BadInput: a file is damaged as a whole, or holds rows of several files of spectra but none of `source`.
+    """
+
+    def __init__(self, files: Sequence[CandidateFile], source: str, damaged: Callable[[str, Damaged], None]) -> None:
+        self.elsewhere = 0
+        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+        try:
+            self._database.execute("PRAGMA journal_mode = OFF")
+            self._database.execute("PRAGMA cache_size = -65536")
+            self._database.execute(
+                "CREATE TABLE rows (id INTEGER PRIMARY KEY, tool INTEGER, line INTEGER, sequence TEXT, score REAL,"
+                ' rank INTEGER, mz REAL, charge INTEGER, title TEXT, scan INTEGER, "index" INTEGER, number INTEGER,'
+                " run TEXT)"
+            )
+            self._load(files, damaged)
+            first = 0
+            for file in files:
+                for tool in range(first, first + len(file.tools)):
+                    self._keep_run(tool, file.path, run_name(source))
+                first += len(file.tools)
+            self._columns = {key for key in KEYS if self._indexed(key)}
+            self.size = self._one("SELECT COALESCE(MAX(id), -1) + 1 FROM rows")
+            self.counts: Counter[int] = Counter()
+            self.told: set[int] = set()
+            for tool, count, told in self._database.execute("SELECT tool, COUNT(*), COUNT(mz) FROM rows GROUP BY tool"):
+                self.counts[tool] = count
+                if 2 * told > count:
+                    self.told.add(tool)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Forget the rows."""
+        self._database.close()
+
+    def where(self, key: str, value: int | str | None) -> list[Row]:
+        """The rows with that key, in the order of the files; none for None."""
+        if value is None or key not in self._columns:
+            return []
+        found = self._database.execute(
+            f'SELECT id, tool, line, sequence, score, rank, mz, charge FROM rows WHERE "{key}" = ? ORDER BY id',
+            (value,),
+        )
+        return [_row(one) for one in found]
+
+    def all(self) -> Iterator[tuple[Row, dict[str, int | str | None]]]:
+        """Every row with its keys, in the order of the files."""
+        columns = ", ".join(f'"{key}"' for key in KEYS)
+        for one in self._database.execute(
+            f"SELECT id, tool, line, sequence, score, rank, mz, charge, {columns} FROM rows ORDER BY id"
+        ):
+            yield _row(one[:8]), dict(zip(KEYS, one[8:], strict=True))
+
+    def _load(self, files: Sequence[CandidateFile], damaged: Callable[[str, Damaged], None]) -> None:
+        def values() -> Iterator[tuple[object, ...]]:
+            first = 0
+            for file in files:
+                for row in file.rows():
+                    if isinstance(row, Damaged):
+                        damaged(file.path, row)
+                    else:
+                        yield _values(row, first)
+                first += len(file.tools)
+
+        rows = enumerate(values())
+        while batch := [(number, *row) for number, row in islice(rows, _BATCH)]:
+            self._database.execute("BEGIN")
+            self._database.executemany(f"INSERT INTO rows VALUES ({', '.join('?' * 13)})", batch)
+            self._database.execute("COMMIT")
+
+    def _keep_run(self, tool: int, path: str, wanted: str) -> None:
+        """Leave out the rows of other files of spectra, where a tool has rows of several."""
+        counts: defaultdict[str, int] = defaultdict(int)
+        for run, count in self._database.execute(
+            "SELECT run, COUNT(*) FROM rows WHERE tool = ? AND run <> '' GROUP BY run", (tool,)
+        ):
+            counts[run] = count
+        if len(counts) < 2:
+            return
+        if wanted not in counts:
+            names = ", ".join(sorted(counts)[:10])
+            raise BadInput(path, "files of spectra", names, wanted, "give the rows of this file in a file of their own")
+        self.elsewhere += sum(counts.values()) - counts[wanted]
+        self._database.execute("DELETE FROM rows WHERE tool = ? AND run NOT IN (?, '')", (tool, wanted))
+
+    def _indexed(self, key: str) -> bool:
+        if not self._one(f'SELECT EXISTS (SELECT 1 FROM rows WHERE "{key}" IS NOT NULL)'):
+            return False
+        self._database.execute(f'CREATE INDEX by_{key} ON rows ("{key}") WHERE "{key}" IS NOT NULL')
+        return True
+
+    def _one(self, query: str) -> int:
+        value: int = self._database.execute(query).fetchone()[0]
+        return value
+
+
+def _values(row: CandidateRow, first_tool: int) -> tuple[object, ...]:
+    keys = row.keys
+    return (
+        first_tool + row.tool,
+        row.line,
+        row.sequence,
+        row.score,
+        row.rank,
+        row.precursor_mz,
+        row.charge,
+        keys.title or None,
+        keys.scan,
+        keys.index,
+        keys.number,
+        keys.run,
+    )
+
+
+def _row(values: tuple[int, int, int, str, float | None, int, float | None, int]) -> Row:
+    """SQLite keeps NaN as NULL."""
+    number, tool, line, sequence, score, rank, mz, charge = values
+    score, mz = (math.nan if value is None else value for value in (score, mz))
+    return Row(number, tool, line, sequence, score, rank, mz, charge)

@@ -1,0 +1,1 @@
+"""A ranking as mzTab and CSV."""

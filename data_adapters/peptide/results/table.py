@@ -1,0 +1,95 @@
+"""Rows and omissions as CSV, harmless to spreadsheets; ProteoBench reads the rows as its custom format."""
+
+import csv
+import math
+from collections.abc import Iterable, Iterator
+from typing import TextIO
+
+from transect.data_adapters.peptide.results.rows import Row, plain
+from transect.data_adapters.peptide.spectrum import Omission
+
+COLUMNS = (
+    "spectrum_id",
+    "index",
+    "scan",
+    "title",
+    "precursor_mz",
+    "charge",
+    "retention_time",
+    "sequence",
+    "score",
+    "aa_scores",
+    "probability",
+    "q_value",
+    "accepted",
+    "deviation_da",
+    "margin",
+    "mass_error_ppm",
+    "fits_precursor",
+    "tools",
+    "problem",
+)
+
+
+class ResultTable:
+    """A table of winners, a row for every spectrum; `fdr` is the rate at which they are accepted."""
+
+    def __init__(self, file: TextIO, fdr: float) -> None:
+        self.writer, self.fdr = csv.writer(file, lineterminator="\n"), fdr
+        self.writer.writerow(COLUMNS)
+
+    def add(self, row: Row) -> None:
+        """Write the winner of a spectrum, or a spectrum without one.
+
+        `spectrum_id` is `scan=N` where the scan is a number, else `index=N`. What is not known is left empty.
+        """
+        answered = row.rank > 0
+        self.writer.writerow(
+            (
+                f"scan={row.scan}" if row.scan.isdecimal() else f"index={row.index}",
+                row.index,
+                harmless(row.scan),
+                harmless(row.title),
+                _number(row.precursor_mz),
+                row.charge or "",
+                _number(row.retention_time),
+                row.proforma,
+                _number(row.score),
+                ",".join(f"{score:.5f}" for score in row.residue_scores),
+                _number(row.probability),
+                _number(row.q_value),
+                "" if math.isnan(row.q_value) else _told(row.q_value <= self.fdr),
+                _number(row.deviation),
+                _number(row.margin),
+                _number(row.mass_error_ppm),
+                _told(row.fits) if answered else "",
+                harmless(", ".join(row.tools)),
+                harmless(row.problem),
+            )
+        )
+
+
+def write_omissions(file: TextIO, omissions: Iterable[Omission]) -> None:
+    """Write a row for every omission."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("file", "line", "spectrum", "what", "detail"))
+    writer.writerows(_omission_cells(omissions))
+
+
+def _omission_cells(omissions: Iterable[Omission]) -> Iterator[tuple[object, ...]]:
+    for one in omissions:
+        texts = [harmless(plain(text)) for text in (one.file, one.spectrum, one.what, one.detail)]
+        yield texts[0], one.line or "", *texts[1:]
+
+
+def harmless(text: str) -> str:
+    """`text` so that no spreadsheet takes it for a formula."""
+    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}" if math.isfinite(value) else ""
+
+
+def _told(value: bool) -> str:
+    return "yes" if value else "no"

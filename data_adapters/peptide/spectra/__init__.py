@@ -1,0 +1,1 @@
+"""Tandem mass spectra, read from MGF, mzML and mzXML."""

@@ -123,7 +123,7 @@ def score(folder: Path, data: Path) -> dict[str, np.ndarray]:
         row = spectrum_row(ranked, chosen)
         if row is not None:
             rows.append(row["outcomes"])
-            several.append(len(ranked.query.candidates) > 1)
+            several.append(len(ranked.candidate_set.candidates) > 1)
     found = {name: np.array([row[name][RIGHT] for row in rows], float) for name in rows[0]}
     return found | {"several": np.array(several)}
 

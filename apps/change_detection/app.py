@@ -14,7 +14,7 @@ from transect.apps.change_detection import models
 from transect.apps.change_detection.augment import augment
 from transect.apps.change_detection.config import Config, ModelConfig
 from transect.apps.change_detection.dataset import TrainingTiles
-from transect.apps.change_detection.figures import Preview
+from transect.apps.change_detection.figures import MapPreview
 from transect.apps.change_detection.inference import Tiling, score_rows
 from transect.apps.change_detection.losses import change_loss
 from transect.apps.change_detection.models.detector import ChangeDetector
@@ -32,7 +32,7 @@ from transect.data_adapters.overlap import prefetch
 class PreviewedMap(ChangeMap):
     """A change map that gathers its own pictures while it is drained."""
 
-    preview: Preview = field(kw_only=True)
+    preview: MapPreview = field(kw_only=True)
     progress: float = 0.0
 
 
@@ -90,7 +90,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         ]
 
     def predict(self, model: nn.Module, sample: Scene) -> PreviewedMap:
-        preview = Preview(sample.grid)
+        preview = MapPreview(sample.grid)
         limits = value_limits(sample, self.config.stretch)
         tiling = Tiling(self.config.tile, self.config.overlap)
 

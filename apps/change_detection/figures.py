@@ -11,7 +11,7 @@ _SCORE_COLOURS = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 
 _CHANGED, _MISSED, _FALSE, _UNKNOWN = ((230, 57, 70), (67, 148, 240), (255, 183, 3), (128, 128, 128))
 
 
-class Preview:
+class MapPreview:
     """A decimated copy of both dates, the levels and the label, filled row by row.
 
     Every n-th row and column is kept, so that the longer side has at most LONGEST_SIDE pixels.

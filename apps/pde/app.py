@@ -21,7 +21,7 @@ from transect.apps.pde.metrics import summary_of
 from transect.apps.pde.models.build import build, has_mask, started_from
 from transect.apps.pde.models.lora import merged_state, parameter_groups
 from transect.apps.pde.models.uniform_fields import UniformFields
-from transect.apps.pde.preview import Preview
+from transect.apps.pde.preview import RolloutPreview
 from transect.apps.pde.sampling import BalancedBatches
 from transect.apps.pde.step import step_loss
 from transect.data_adapters.base import BadInput, Case
@@ -35,7 +35,7 @@ class PreviewedRollout(Rollout):
     """A rollout that gathers its own pictures and measures while it is drained."""
 
     valid: NDArray[np.bool_] = field(kw_only=True)
-    preview: Preview = field(kw_only=True)
+    preview: RolloutPreview = field(kw_only=True)
     measures: list[Measures] = field(default_factory=list, kw_only=True)
 
 
@@ -126,7 +126,7 @@ class PDE(App[Simulation, PreviewedRollout]):
             context=context,
             format=config.format,
             valid=valid,
-            preview=Preview(sample, times, np.where(valid, frames[-1], np.float32(np.nan))),
+            preview=RolloutPreview(sample, times, np.where(valid, frames[-1], np.float32(np.nan))),
         )
         return rollout
 

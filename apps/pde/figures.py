@@ -29,7 +29,7 @@ from transect.apps.pde.panels import (
     picture,
     quartiles,
 )
-from transect.apps.pde.preview import Preview
+from transect.apps.pde.preview import RolloutPreview
 from transect.data_adapters.pde.simulation import Coordinate
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ _COLOUR_OF = {"prediction": MODEL_COLOUR, "truth": TRUTH_COLOUR}
 Frames = NDArray[np.float32]
 
 
-def pictures(preview: Preview, measures: Measures | None = None) -> dict[str, Picture]:
+def pictures(preview: RolloutPreview, measures: Measures | None = None) -> dict[str, Picture]:
     """Pictures of one rollout by name, uint8 `(height, width, 3)` of one size.
 
     With a truth these are prediction, truth and error, without one prediction and initial state: over space and time
@@ -64,12 +64,12 @@ def pictures(preview: Preview, measures: Measures | None = None) -> dict[str, Pi
     return made
 
 
-def _height(preview: Preview, channels: int) -> int:
+def _height(preview: RolloutPreview, channels: int) -> int:
     """Two squares side by side need less of it."""
     return HEIGHT if channels != 2 or _is_wide(preview) else round(HEIGHT * 0.66)
 
 
-def _fields(preview: Preview) -> dict[str, Frames]:
+def _fields(preview: RolloutPreview) -> dict[str, Frames]:
     """What is painted, by name, in the order of the pictures; `(times, channels, *cells)`."""
     prediction, truth = preview.prediction, preview.truth
     if truth is None:
@@ -83,7 +83,7 @@ def _lost(prediction: Frames) -> NDArray[np.bool_]:
     return np.isinf(prediction) | (np.isnan(prediction) & ~np.isnan(prediction[1:2]))
 
 
-def _draw_fields(preview: Preview, fields: dict[str, Frames], name: str, figure: "Figure") -> None:
+def _draw_fields(preview: RolloutPreview, fields: dict[str, Frames], name: str, figure: "Figure") -> None:
     shown = fields[name]
     time, line = preview.times, preview.is_line
     lost = _lost(fields["prediction"]) & (name in ("prediction", "error"))
@@ -105,7 +105,7 @@ def _draw_fields(preview: Preview, fields: dict[str, Frames], name: str, figure:
 
 
 def _paint(
-    panel: "Axes", preview: Preview, values: Frames, colours: Colours, lost: NDArray[np.bool_]
+    panel: "Axes", preview: RolloutPreview, values: Frames, colours: Colours, lost: NDArray[np.bool_]
 ) -> Callable[[Frames], None]:
     """Paint frames `(times, cells)` of a line over time, or the only frame of anything else."""
     if preview.mesh is not None:
@@ -125,14 +125,14 @@ def _lies_across(first: Coordinate, second: Coordinate) -> bool:
     return names[0] in ("x", "lon", "longitude") or names == ("y", "z")
 
 
-def _slice_of(preview: Preview) -> str:
+def _slice_of(preview: RolloutPreview) -> str:
     if len(preview.simulation.axes) < 3:
         return ""
     axis, at = preview.slice
     return f", slice at {axis.name} = {axis.values[at]:.4g} {axis.units}".rstrip()
 
 
-def _is_wide(preview: Preview) -> bool:
+def _is_wide(preview: RolloutPreview) -> bool:
     """Whether two panels fit better one above the other."""
     if len(preview.axes) != 2:
         return preview.is_line
@@ -141,14 +141,14 @@ def _is_wide(preview: Preview) -> bool:
     return bool(across > 1.3 * up)
 
 
-def _quantity(preview: Preview, channel: int) -> str:
+def _quantity(preview: RolloutPreview, channel: int) -> str:
     """A channel's name for people with its units."""
     name = preview.simulation.channels[channel]
     field = next(one for one in preview.simulation.fields if name in one.components)
     return label(field.long_name if field.long_name and len(field.components) == 1 else name, field.units)
 
 
-def _draw_spectra(preview: Preview, figure: "Figure") -> None:
+def _draw_spectra(preview: RolloutPreview, figure: "Figure") -> None:
     from matplotlib import colormaps
 
     each = panels(figure, len(preview.spectra[0].prediction), "Energy spectrum")
@@ -180,7 +180,7 @@ def _draw_spectra(preview: Preview, figure: "Figure") -> None:
     )
 
 
-def _draw_error(preview: Preview, measures: Measures, figure: "Figure") -> None:
+def _draw_error(preview: RolloutPreview, measures: Measures, figure: "Figure") -> None:
     (panel,) = panels(figure, 1, "Error over time")
     time, measured = preview.predicted, len(measures["cells"])
     step = steps_to_failure(measures)
@@ -195,7 +195,7 @@ def _draw_error(preview: Preview, measures: Measures, figure: "Figure") -> None:
     panel.legend(frameon=False, title=None if step else f"no failure within {measured} steps", alignment="left")
 
 
-def film(preview: Preview) -> Picture:
+def film(preview: RolloutPreview) -> Picture:
     """The rollout of the first channel, beside the truth where there is one, from the last known frame on.
 
     Returns uint8 `(frames, height, width, 3)`, at most 60 frames; cells that are missing or no longer finite are grey.
@@ -219,7 +219,7 @@ def film(preview: Preview) -> Picture:
 
 
 def _line_film(
-    figure: "Figure", preview: Preview, fields: dict[str, Frames], colours: Colours
+    figure: "Figure", preview: RolloutPreview, fields: dict[str, Frames], colours: Colours
 ) -> dict[str, Callable[[Frames], object]]:
     (panel,) = panels(figure, 1, " ")
     margin = 0.1 * (colours.high - colours.low)
@@ -235,7 +235,7 @@ def _line_film(
 
 
 def _plane_film(
-    figure: "Figure", preview: Preview, fields: dict[str, Frames], colours: Colours
+    figure: "Figure", preview: RolloutPreview, fields: dict[str, Frames], colours: Colours
 ) -> dict[str, Callable[[Frames], object]]:
     each = dict(zip(fields, panels(figure, len(fields), " ", bars=True), strict=True))
     show: dict[str, Callable[[Frames], object]] = {}

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from transect.apps.pde import metrics, weights
 from transect.apps.pde.measures import frame_measures
 from transect.apps.pde.models.lora import SCALE, LowRank
-from transect.apps.pde.models.morph import Block, Morph, interpolated
+from transect.apps.pde.models.morph import EncoderBlock, Morph, interpolated
 from transect.apps.pde.models.morph_config import MorphConfig
 from transect.apps.pde.models.morph_embedding import ComponentConvolution, patch_shape, split_patches
 from transect.apps.published import Comparison, compared, fill
@@ -142,7 +142,7 @@ def _axial(case: Mapping[str, Any]) -> Tensor:
 def _block(case: Mapping[str, Any]) -> Tensor:
     tokens, grid = case["args"]
     mlp = len(case["state_dict"]["mlp.0.base.weight"])
-    module = Block(MorphConfig(dim=tokens.shape[-1], heads=HEADS, mlp=mlp, fusion_heads=1))
+    module = EncoderBlock(MorphConfig(dim=tokens.shape[-1], heads=HEADS, mlp=mlp, fusion_heads=1))
     _filled(module, case, "blocks.0.", BLOCK)
     out: Tensor = module(tokens.unflatten(2, tuple(grid))).flatten(2, 4)
     return out

@@ -22,7 +22,7 @@ class Spectra:
     truth: NDArray[np.float64] | None
 
 
-class Preview:
+class RolloutPreview:
     """What is kept of a rollout: so little that its memory is bounded, whatever the simulation's size.
 
     These are the first four channels, at most 128 frames of a line and 60 of anything else, and every n-th cell, so

@@ -12,12 +12,12 @@ from transect.apps.peptide.evidence import likelihood_ratios
 from transect.apps.peptide.fragments import fragment_mz, residue_masses
 from transect.apps.peptide.graph.peaks import strongest_peaks
 from transect.data_adapters.peptide.peptide import Peptide
-from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum
 
 FRAGMENT_TOLERANCE_PPM = 20.0
 """How far a peak may be from a fragment. 0.02 Da chooses worse: see `matched_ions`."""
 
-Choice: TypeAlias = Callable[[Query], int | None]
+Choice: TypeAlias = Callable[[CandidateSet], int | None]
 """The index of the candidate that it takes, None where it has none to take."""
 
 
@@ -31,8 +31,8 @@ class FirstOf:
 
     tool: str
 
-    def __call__(self, query: Query) -> int | None:
-        for index, candidate in enumerate(query.candidates):
+    def __call__(self, candidate_set: CandidateSet) -> int | None:
+        for index, candidate in enumerate(candidate_set.candidates):
             if (self.tool, 1) in zip(candidate.tools, candidate.ranks, strict=True):
                 return index
         return None
@@ -57,62 +57,64 @@ def choices(tools: Sequence[str]) -> dict[str, Choice]:
     return named
 
 
-def vote(query: Query) -> int | None:
+def vote(candidate_set: CandidateSet) -> int | None:
     """The candidate that most tools put first; of equals the one that most tools propose at all, then the first."""
 
     def votes(index: int) -> tuple[int, int]:
-        candidate = query.candidates[index]
+        candidate = candidate_set.candidates[index]
         return candidate.ranks.count(1), len(candidate.tools)
 
-    return max(range(len(query.candidates)), key=votes, default=None)
+    return max(range(len(candidate_set.candidates)), key=votes, default=None)
 
 
-def closest_precursor(query: Query) -> int | None:
+def closest_precursor(candidate_set: CandidateSet) -> int | None:
     """The candidate whose mass is closest to the precursor's; of equals the first."""
 
     def error(index: int) -> float:
         # Rounded, so that the order in which equal residues are summed decides nothing.
-        return round(abs(query.spectrum.mass_error_ppm(query.candidates[index].peptide)), 6)
+        return round(abs(candidate_set.spectrum.mass_error_ppm(candidate_set.candidates[index].peptide)), 6)
 
-    return min(range(len(query.candidates)), key=error, default=None)
+    return min(range(len(candidate_set.candidates)), key=error, default=None)
 
 
-def matched_ions(query: Query) -> int | None:
+def matched_ions(candidate_set: CandidateSet) -> int | None:
     """The candidate with the most b and y ions in the spectrum; of equals the first.
 
     Peptide recall at 20 ppm and at 0.02 Da: .887 and .882 on 2000 simulated spectra with the lists of six real tools,
     .746 and .703 on 118 real spectra.
     """
-    found = [matched_fragments(query.spectrum, candidate.peptide)[0] for candidate in query.candidates]
+    found = [matched_fragments(candidate_set.spectrum, candidate.peptide)[0] for candidate in candidate_set.candidates]
     return _most([float(one.sum()) for one in found])
 
 
-def matched_intensity(query: Query) -> int | None:
+def matched_intensity(candidate_set: CandidateSet) -> int | None:
     """The candidate whose b and y ions are the most intense in sum; of equals the first."""
-    return _most([explained(query.spectrum, candidate.peptide) for candidate in query.candidates])
+    return _most([explained(candidate_set.spectrum, candidate.peptide) for candidate in candidate_set.candidates])
 
 
-def likelihood(query: Query) -> int | None:
+def likelihood(candidate_set: CandidateSet) -> int | None:
     """The candidate that makes the peaks likeliest, by the tables of `apps/peptide/graph`; of equals the first."""
-    peaks = strongest_peaks(query.spectrum, FRAGMENT_TOLERANCE_PPM)
-    charge = query.spectrum.charge
-    return _most([likelihood_ratios(one.peptide, peaks, charge, FRAGMENT_TOLERANCE_PPM)[1] for one in query.candidates])
+    peaks = strongest_peaks(candidate_set.spectrum, FRAGMENT_TOLERANCE_PPM)
+    charge = candidate_set.spectrum.charge
+    return _most(
+        [likelihood_ratios(one.peptide, peaks, charge, FRAGMENT_TOLERANCE_PPM)[1] for one in candidate_set.candidates]
+    )
 
 
-def oracle(query: Query) -> int | None:
+def oracle(candidate_set: CandidateSet) -> int | None:
     """The candidate closest to the label by peptide mass deviation, of equals the one spelled like it, then the first.
 
     No choice among these candidates is better; None where there is no label.
     """
-    label = query.spectrum.label
+    label = candidate_set.spectrum.label
     if label is None:
         return None
 
     def distance(index: int) -> tuple[float, bool]:
-        peptide = query.candidates[index].peptide
+        peptide = candidate_set.candidates[index].peptide
         return round(peptide_mass_deviation(peptide.masses, label.masses), 9), peptide.proforma != label.proforma
 
-    return min(range(len(query.candidates)), key=distance, default=None)
+    return min(range(len(candidate_set.candidates)), key=distance, default=None)
 
 
 def matched_fragments(

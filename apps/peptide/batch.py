@@ -14,7 +14,7 @@ from transect.apps.peptide.models import vocabulary
 from transect.apps.peptide.models.vocabulary import PAD
 from transect.apps.peptide.peaks import model_peaks
 from transect.data_adapters.peptide.peptide import Peptide
-from transect.data_adapters.peptide.spectrum import Query, Spectrum
+from transect.data_adapters.peptide.spectrum import CandidateSet, Spectrum
 
 
 class CandidateArrays(NamedTuple):
@@ -47,20 +47,24 @@ def evidence_arrays(spectrum: Spectrum, peptides: Sequence[Peptide], config: Con
     return evidence(spectrum, peptides, config.peaks.tolerance_ppm, read.isotopes, read.precursor_tolerance_ppm)
 
 
-def batch_of(queries: Sequence[Query], config: Config) -> dict[str, Tensor]:
+def batch_of(candidate_sets: Sequence[CandidateSet], config: Config) -> dict[str, Tensor]:
     """Spectra with one candidate or more as a batch, padded to the largest among them."""
-    lists = [[candidate.peptide for candidate in query.candidates] for query in queries]
+    lists = [[candidate.peptide for candidate in candidate_set.candidates] for candidate_set in candidate_sets]
     arrays = [candidate_arrays(peptides, mask_gaps=config.model.mask_gaps) for peptides in lists]
     batch = {
-        "peaks": padded([model_peaks(query.spectrum, config.peaks) for query in queries]),
-        "precursor_mass": torch.tensor([query.spectrum.precursor_mass for query in queries], dtype=torch.float32),
-        "charge": torch.tensor([query.spectrum.charge for query in queries]),
+        "peaks": padded([model_peaks(candidate_set.spectrum, config.peaks) for candidate_set in candidate_sets]),
+        "precursor_mass": torch.tensor(
+            [candidate_set.spectrum.precursor_mass for candidate_set in candidate_sets], dtype=torch.float32
+        ),
+        "charge": torch.tensor([candidate_set.spectrum.charge for candidate_set in candidate_sets]),
         "tokens": padded([one.tokens for one in arrays], PAD),
         "masses": padded([one.masses for one in arrays]),
     }
     if config.model.evidence:
-        pairs = zip(queries, lists, strict=True)
-        batch["evidence"] = padded([evidence_arrays(query.spectrum, peptides, config) for query, peptides in pairs])
+        pairs = zip(candidate_sets, lists, strict=True)
+        batch["evidence"] = padded(
+            [evidence_arrays(candidate_set.spectrum, peptides, config) for candidate_set, peptides in pairs]
+        )
     return batch
 
 

@@ -27,7 +27,7 @@ def features(ranked: RankedSpectrum) -> tuple[float, ...]:
     The spectrum must have a winner. Without a runner-up the margin is the score, as if a runner-up had none.
     """
     winner = ranked.ranking[0]
-    tools = {tool for candidate in ranked.query.candidates for tool in candidate.tools}
+    tools = {tool for candidate in ranked.candidate_set.candidates for tool in candidate.tools}
     return (
         math.log(max(winner.score, LEAST_SCORE)),
         winner.score if math.isnan(ranked.margin) else ranked.margin,

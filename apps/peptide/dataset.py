@@ -17,7 +17,7 @@ from transect.apps.peptide.models.vocabulary import PAD
 from transect.apps.peptide.peaks import model_peaks
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.run_case import RunCase, part_of
-from transect.data_adapters.peptide.spectrum import Omission, Query, Run
+from transect.data_adapters.peptide.spectrum import CandidateSet, Omission, Run
 
 KEPT_BYTES = 2**30
 """Finished examples that are kept in memory; larger data sets are made anew each epoch."""
@@ -36,35 +36,37 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
 
     def __init__(self, cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: Config) -> None:
         self.config = config
-        self.queries = _labelled(cases, read, config)
-        if not self.queries:
+        self.candidate_sets = _labelled(cases, read, config)
+        if not self.candidate_sets:
             files = ", ".join(sorted({case.spectra for case in cases})[:3]) or "the data set"
             found = "no labelled spectrum with candidates"
             advice = "SEQ= in MGF is the label; candidates lie beside it or come from the spectra with generate missing"
             raise BadInput(files, "spectra", found, "spectra with a label and candidates to train on", advice)
-        self.rows = max(len(query.candidates) for query in self.queries)
-        longest = max(len(c.peptide.residues) for query in self.queries for c in query.candidates)
+        self.rows = max(len(candidate_set.candidates) for candidate_set in self.candidate_sets)
+        longest = max(
+            len(c.peptide.residues) for candidate_set in self.candidate_sets for c in candidate_set.candidates
+        )
         self.columns = 1 + longest
         self.kept: dict[int, dict[str, Tensor]] = {}
         self.kept_bytes = 0
 
     def __len__(self) -> int:
-        return len(self.queries)
+        return len(self.candidate_sets)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         if index in self.kept:
             return self.kept[index]
-        example = self._example(self.queries[index])
+        example = self._example(self.candidate_sets[index])
         size = sum(tensor.nbytes for tensor in example.values())
         if self.kept_bytes + size <= KEPT_BYTES:
             self.kept[index] = example
             self.kept_bytes += size
         return example
 
-    def _example(self, query: Query) -> dict[str, Tensor]:
-        spectrum, label = query.spectrum, query.spectrum.label
+    def _example(self, candidate_set: CandidateSet) -> dict[str, Tensor]:
+        spectrum, label = candidate_set.spectrum, candidate_set.spectrum.label
         assert label is not None
-        peptides = [candidate.peptide for candidate in query.candidates]
+        peptides = [candidate.peptide for candidate in candidate_set.candidates]
         tokens, masses = candidate_arrays(peptides, mask_gaps=self.config.model.mask_gaps)
         deviations, of_residues = mass_deviations([p.masses for p in peptides], [label.masses] * len(peptides))
         residue = np.zeros(tokens.shape, np.float32)
@@ -86,37 +88,37 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
         return example
 
 
-def _labelled(cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: Config) -> list[Query]:
+def _labelled(cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: Config) -> list[CandidateSet]:
     """The labelled spectra of all cases; the parts of a file are gathered in one reading of it."""
     parts: dict[RunCase, set[int | None]] = {}
     for case in cases:
         whole = RunCase("", "", case.files, spectra=case.spectra, candidates=case.candidates)
         parts.setdefault(whole, set()).add(case.part)
-    queries = []
+    candidate_sets = []
     for whole, wanted in parts.items():
         run = read(whole)
-        for query in run.queries():
-            label = query.spectrum.label
-            if label is None or query.spectrum.problem or not (None in wanted or part_of(label) in wanted):
+        for candidate_set in run.candidate_sets():
+            label = candidate_set.spectrum.label
+            if label is None or candidate_set.spectrum.problem or not (None in wanted or part_of(label) in wanted):
                 continue
-            query = scorable(with_generated(query, config), config, run)
-            if query.candidates:
-                queries.append(query)
-    return queries
+            candidate_set = scorable(with_generated(candidate_set, config), config, run)
+            if candidate_set.candidates:
+                candidate_sets.append(candidate_set)
+    return candidate_sets
 
 
-def scorable(query: Query, config: Config, run: Run) -> Query:
-    """`query` without the candidates that are too long for the model, which are noted in its `run`."""
+def scorable(candidate_set: CandidateSet, config: Config, run: Run) -> CandidateSet:
+    """`candidate_set` without the candidates that are too long for the model, which are noted in its `run`."""
     fit = []
-    for candidate in query.candidates:
+    for candidate in candidate_set.candidates:
         length = len(candidate.peptide.residues)
         if length < config.model.max_length:
             fit.append(candidate)
             continue
         proposed = f"{', '.join(candidate.tools)}: {candidate.peptide.proforma[:100]}"
         detail = f"{proposed}: found {length} residues, expected {config.model.max_length - 1} or fewer"
-        run.omit("too long", Omission(run.source, 0, run.named(query.spectrum), "too long", detail))
-    return query if len(fit) == len(query.candidates) else replace(query, candidates=tuple(fit))
+        run.omit("too long", Omission(run.source, 0, run.named(candidate_set.spectrum), "too long", detail))
+    return candidate_set if len(fit) == len(candidate_set.candidates) else replace(candidate_set, candidates=tuple(fit))
 
 
 def _filled(array: NDArray[np.generic], shape: tuple[int, ...], fill: float = 0) -> Tensor:

@@ -58,7 +58,7 @@ def pictures(spectra: Sequence[RankedSpectrum], tolerance_ppm: float = FRAGMENT_
     }
     once: dict[int, str] = {}
     for name, one in told.items():
-        once.setdefault(one.query.spectrum.index, name)
+        once.setdefault(one.candidate_set.spectrum.index, name)
     made = {name: mirror(told[name], tolerance_ppm) for name in once.values()}
     certainties = np.array([_certainty(one) for one in answered])
     rights = [_is_right(one) for one in answered]
@@ -72,7 +72,7 @@ def _certainty(ranked: RankedSpectrum) -> float:
 
 
 def _is_right(ranked: RankedSpectrum) -> bool | None:
-    label = ranked.query.spectrum.label
+    label = ranked.candidate_set.spectrum.label
     return None if label is None else ranked.ranking[0].candidate.peptide.merged == label.merged
 
 

@@ -18,7 +18,7 @@ from transect.apps.peptide.models.reranker import Deviations
 from transect.core.precision import autocast
 from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
-from transect.data_adapters.peptide.spectrum import Query, Run, Spectrum
+from transect.data_adapters.peptide.spectrum import CandidateSet, Run, Spectrum
 
 BEND = 5.0
 """How sharply scores bend towards 1."""
@@ -31,37 +31,39 @@ def rank(model: nn.Module, run: Run, config: Config) -> Iterator[RankedSpectrum]
 
     Candidates that are too long for the model are noted among the run's omissions.
     """
-    queries = run.queries()
-    while chunk := list(islice(queries, BUFFERED * config.spectra_per_batch)):
-        chunk = [scorable(with_generated(query, config), config, run) for query in chunk]
+    candidate_sets = run.candidate_sets()
+    while chunk := list(islice(candidate_sets, BUFFERED * config.spectra_per_batch)):
+        chunk = [scorable(with_generated(candidate_set, config), config, run) for candidate_set in chunk]
         ranked: dict[int, RankedSpectrum] = {}
-        order = sorted((i for i, query in enumerate(chunk) if query.candidates), key=lambda i: _size(chunk[i]))
+        order = sorted(
+            (i for i, candidate_set in enumerate(chunk) if candidate_set.candidates), key=lambda i: _size(chunk[i])
+        )
         for start in range(0, len(order), config.spectra_per_batch):
             places = order[start : start + config.spectra_per_batch]
             ranked.update(zip(places, _ranked(model, [chunk[i] for i in places], config), strict=True))
-        for index, query in enumerate(chunk):
-            yield ranked.get(index, RankedSpectrum(query, ()))
+        for index, candidate_set in enumerate(chunk):
+            yield ranked.get(index, RankedSpectrum(candidate_set, ()))
 
 
-def _size(query: Query) -> int:
-    return max(len(candidate.peptide.residues) for candidate in query.candidates)
+def _size(candidate_set: CandidateSet) -> int:
+    return max(len(candidate.peptide.residues) for candidate in candidate_set.candidates)
 
 
-def _ranked(model: nn.Module, queries: Sequence[Query], config: Config) -> list[RankedSpectrum]:
+def _ranked(model: nn.Module, candidate_sets: Sequence[CandidateSet], config: Config) -> list[RankedSpectrum]:
     device = next(model.parameters()).device
-    batch = {name: tensor.to(device) for name, tensor in trimmed(batch_of(queries, config)).items()}
+    batch = {name: tensor.to(device) for name, tensor in trimmed(batch_of(candidate_sets, config)).items()}
     with torch.inference_mode(), autocast(config.precision, device):
         found: Deviations = model(**batch)
     peptide, residue = (tensor.float().cpu().numpy() for tensor in found)
-    return [_order(query, peptide[i], residue[i], config) for i, query in enumerate(queries)]
+    return [_order(candidate_set, peptide[i], residue[i], config) for i, candidate_set in enumerate(candidate_sets)]
 
 
-def _order(query: Query, peptide: np.ndarray, residue: np.ndarray, config: Config) -> RankedSpectrum:
+def _order(candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray, config: Config) -> RankedSpectrum:
     """The candidates by predicted deviation, the first of equals first."""
     candidates = []
-    for row, candidate in enumerate(query.candidates):
+    for row, candidate in enumerate(candidate_set.candidates):
         length = len(candidate.peptide.residues)
-        error, fits = _precursor(query.spectrum, candidate.peptide, config)
+        error, fits = _precursor(candidate_set.spectrum, candidate.peptide, config)
         candidates.append(
             RankedCandidate(
                 candidate=candidate,
@@ -73,7 +75,7 @@ def _order(query: Query, peptide: np.ndarray, residue: np.ndarray, config: Confi
             )
         )
     candidates.sort(key=lambda one: one.deviation)
-    ranked = RankedSpectrum(query, tuple(candidates))
+    ranked = RankedSpectrum(candidate_set, tuple(candidates))
     return replace(ranked, probability=calibration.probability(config.calibration, calibration.features(ranked)))
 
 

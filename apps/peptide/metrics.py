@@ -38,24 +38,24 @@ def spectrum_row(ranked: RankedSpectrum, choices: Mapping[str, Choice]) -> Row |
         `COUNTS` in order, then the score by which it would be accepted, None where it has none. A spectrum without
         candidates counts as one that nothing was predicted for.
     """
-    query, label = ranked.query, ranked.query.spectrum.label
+    candidate_set, label = ranked.candidate_set, ranked.candidate_set.spectrum.label
     if label is None:
         return None
     counts: dict[int | None, list[int]] = {None: outcome(None, label)}
 
     def counts_of(index: int | None) -> list[int]:
         if index is not None and index not in counts:
-            counts[index] = outcome(query.candidates[index].peptide, label)
+            counts[index] = outcome(candidate_set.candidates[index].peptide, label)
         return counts[index]
 
     winner = ranked.ranking[0] if ranked.ranking else None
     won = outcome(winner.candidate.peptide if winner else None, label)
     outcomes: dict[str, list[float | None]] = {RERANKER: [*won, winner.score if winner else None]}
     for name, choose in choices.items():
-        index = choose(query)
+        index = choose(candidate_set)
         score = math.nan
         if index is not None and isinstance(choose, FirstOf):
-            score = choose.score(query.candidates[index])
+            score = choose.score(candidate_set.candidates[index])
         outcomes[name] = [*counts_of(index), _known(score)]
     return {
         "true": len(label.residues),

@@ -61,7 +61,7 @@ def mirror(ranked: RankedSpectrum, tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM
 
 
 def _draw(figure: "Figure", ranked: RankedSpectrum, tolerance_ppm: float) -> None:
-    spectrum = ranked.query.spectrum
+    spectrum = ranked.candidate_set.spectrum
     headline(figure, _title(spectrum))
     axes = _spectrum_panel(figure, spectrum)
     for place in range(2):
@@ -145,7 +145,7 @@ def _draw_peaks(axes: "Axes", spectrum: Spectrum, ions: dict[int, tuple[str, str
 
 def _draw_facts(figure: "Figure", ranked: RankedSpectrum, place: int, tolerance_ppm: float) -> None:
     """The peptide, and whether it is the label's where there is one; below it the numbers that speak for it."""
-    one, spectrum = ranked.ranking[place], ranked.query.spectrum
+    one, spectrum = ranked.ranking[place], ranked.candidate_set.spectrum
     peptide, top = one.candidate.peptide, 1 - FACTS[place] / HEIGHT
     figure.text(24 / WIDTH, top, str(place + 1), va="top", fontsize=20, color=SOFT, weight="bold")
     figure.text(LEFT / WIDTH, top, _line([peptide.proforma], 85), va="top", fontsize=12, color=INK, weight="bold")
@@ -154,7 +154,7 @@ def _draw_facts(figure: "Figure", ranked: RankedSpectrum, place: int, tolerance_
         verdict, colour = ("as labelled ✓", RIGHT_COLOUR) if right else ("not as labelled ✗", WRONG_COLOUR)
         figure.text(1 - RIGHT / WIDTH, top, verdict, va="top", ha="right", color=colour, weight="bold")
     seen = matched_fragments(spectrum, peptide, tolerance_ppm)[0].any((0, 1))
-    tools = {tool for candidate in ranked.query.candidates for tool in candidate.tools}
+    tools = {tool for candidate in ranked.candidate_set.candidates for tool in candidate.tools}
     facts = [
         f"score {one.score:.3f}",
         f"probability {ranked.probability:.3f}" if place == 0 and not math.isnan(ranked.probability) else "",

@@ -27,7 +27,7 @@ LUMINANCE = np.array([0.30, 0.59, 0.11], dtype=np.float32)
 
 
 @dataclass(frozen=True)
-class Scene:
+class SyntheticScene:
     """The ground at two dates, without noise: (SIZE, SIZE, 3) float32, buildings' heights (SIZE, SIZE) in pixels.
 
     `label` is (SIZE, SIZE) bool, True exactly where `before` and `after` differ.
@@ -72,7 +72,7 @@ def draw_pair(rng: np.random.Generator, index: int) -> tuple[np.ndarray, np.ndar
     return looks[0], looks[1], scene.label.astype(np.uint8) * 255
 
 
-def draw_scene(rng: np.random.Generator, changes: bool) -> Scene:
+def draw_scene(rng: np.random.Generator, changes: bool) -> SyntheticScene:
     """A ground with buildings and patches on it; with `changes`, some of them on one date only."""
     ground = draw_ground(rng)
     images = (ground.colour.copy(), ground.colour.copy())
@@ -82,7 +82,7 @@ def draw_scene(rng: np.random.Generator, changes: bool) -> Scene:
     for changed in rng.permutation([True] * changing + [False] * standing):
         dates = ((0,), (1,))[rng.integers(2)] if changed else (0, 1)
         _place(rng, ground, images, heights, dates, building=rng.random() < (0.3 if ground.coarse else 0.8))
-    return Scene(ground, *images, heights)
+    return SyntheticScene(ground, *images, heights)
 
 
 def _place(
@@ -145,7 +145,7 @@ def _distinct(rng: np.random.Generator, colour: tuple[float, ...], under: np.nda
 
 def observe(
     rng: np.random.Generator,
-    scene: Scene,
+    scene: SyntheticScene,
     date: int,
     grey: bool = False,
     stretch: bool = False,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-Layout = Literal["auto", "pdebench", "well", "xarray", "mesh"]
+FileLayout = Literal["auto", "pdebench", "well", "xarray", "mesh"]
 Boundary = Literal["periodic", "wall", "open"]
 Format = Literal["netcdf", "zarr"]
 Equation = Literal[
@@ -48,7 +48,7 @@ class ReadConfig:
         boundary: Boundary conditions by axis, such as {x: periodic}, in place of those that the files tell.
     """
 
-    layout: Layout = "auto"
+    layout: FileLayout = "auto"
     variables: tuple[str, ...] = ()
     vectors: dict[str, list[str]] = field(default_factory=dict)
     time: str = ""

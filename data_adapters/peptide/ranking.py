@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.data_adapters.peptide.spectrum import Candidate, Query, Run
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Run
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class RankedSpectrum:
     `probability` is the calibrated probability that the winner is right, NaN where the model was not calibrated.
     """
 
-    query: Query
+    candidate_set: CandidateSet
     ranking: tuple[RankedCandidate, ...]
     probability: float = math.nan
 

@@ -12,14 +12,14 @@ from transect.data_adapters.peptide.join.store import CandidateStore
 from transect.data_adapters.peptide.run_case import RunCase, part_of
 from transect.data_adapters.peptide.spectra.read import read_labels, read_spectra
 from transect.data_adapters.peptide.spectra.source import KNOWN, format_of
-from transect.data_adapters.peptide.spectrum import Query, Run
+from transect.data_adapters.peptide.spectrum import CandidateSet, Run
 
 
 def open_run(case: RunCase, config: ReadConfig) -> Run:
     """The run of a case, of which nothing but the beginning of each file has been read.
 
     Raises:
-        BadInput: a file cannot be read or is of no known kind. Draining `queries` raises it where a file turns out
+        BadInput: a file cannot be read or is of no known kind. Draining `candidate_sets` raises it where a file is
             damaged, or candidates do not belong to the spectra that they name.
     """
     reference = "index" if format_of(case.spectra) == "mgf" else "scan"
@@ -27,11 +27,13 @@ def open_run(case: RunCase, config: ReadConfig) -> Run:
         raise BadInput(case.spectra, "spectra", "none above MS1", KNOWN)
     files = open_all(case.candidates)
     tools = tuple(tool.name for file in files for tool in file.tools)
-    run = Run(case.spectra, reference, tools, lambda: _queries(run, case, files, config))
+    run = Run(case.spectra, reference, tools, lambda: _candidate_sets(run, case, files, config))
     return run
 
 
-def _queries(run: Run, case: RunCase, files: Sequence[CandidateFile], config: ReadConfig) -> Iterator[Query]:
+def _candidate_sets(
+    run: Run, case: RunCase, files: Sequence[CandidateFile], config: ReadConfig
+) -> Iterator[CandidateSet]:
     if case.part is not None:
         found = _parts(case.spectra, case.candidates, config, _stamps(case)).get(case.part, [])
         run.length = run.counts["spectra"] = len(found)
@@ -44,20 +46,20 @@ def _queries(run: Run, case: RunCase, files: Sequence[CandidateFile], config: Re
         if files:
             store.resolve(read_spectra(case.spectra))
         for spectrum in read_spectra(case.spectra):
-            yield store.query(spectrum)
+            yield store.candidate_set(spectrum)
         store.finish()
 
 
 @lru_cache(maxsize=1)
 def _parts(
     spectra: str, candidates: tuple[str, ...], config: ReadConfig, stamps: tuple[tuple[int, int], ...]
-) -> dict[int, list[Query]]:
+) -> dict[int, list[CandidateSet]]:
     """The labelled spectra of a run by part: they are asked for one part after the other, and joined once for all."""
     whole = RunCase("", "", (spectra, *candidates), spectra=spectra, candidates=candidates)
-    parts: dict[int, list[Query]] = {}
-    for query in open_run(whole, config).queries():
-        if query.spectrum.label:
-            parts.setdefault(part_of(query.spectrum.label), []).append(query)
+    parts: dict[int, list[CandidateSet]] = {}
+    for candidate_set in open_run(whole, config).candidate_sets():
+        if candidate_set.spectrum.label:
+            parts.setdefault(part_of(candidate_set.spectrum.label), []).append(candidate_set)
     return parts
 
 

@@ -59,7 +59,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Query:
+class CandidateSet:
     """A spectrum and its distinct candidates, in the order of the files that propose them."""
 
     spectrum: Spectrum
@@ -98,10 +98,10 @@ LISTED = 100_000
 
 @dataclass
 class Run:
-    """The spectra of one file with their candidates, read anew by each call of `queries`.
+    """The spectra of one file with their candidates, read anew by each call of `candidate_sets`.
 
     `tools` are the names of the candidate files' tools, in order. `reference` is how results refer to a spectrum of
-    this file: "index" in MGF, "scan" in mzML and mzXML. `omissions` is filled while `queries` is drained, as is
+    this file: "index" in MGF, "scan" in mzML and mzXML. `omissions` is filled while `candidate_sets` is drained, as is
     `counts`, the number of rows, spectra and omissions of each kind; `joined` says how each tool's rows were matched.
     `length` is the number of spectra once the first is drained, 0 in mzML and mzXML, where only reading all tells.
     """
@@ -109,7 +109,7 @@ class Run:
     source: str
     reference: str
     tools: tuple[str, ...]
-    queries: Callable[[], Iterator[Query]]
+    candidate_sets: Callable[[], Iterator[CandidateSet]]
     length: int = 0
     omissions: list[Omission] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)

@@ -152,9 +152,9 @@ def test_proposals_of_the_graph_join_those_of_the_tools(model, run, tmp_path):
 def test_equal_proposals_are_one_with_all_its_supporters(model, run, tmp_path):
     folder = done(model, [run], tmp_path / "out", "--candidates", "10")
     proposals = defaultdict(lambda: defaultdict(set))
-    for query in PeptideIdentification(Config()).adapter.read(case_of(run)).queries():
-        for one in query.candidates:
-            proposals[query.spectrum.index][one.peptide.merged] |= set(one.tools)
+    for candidate_set in PeptideIdentification(Config()).adapter.read(case_of(run)).candidate_sets():
+        for one in candidate_set.candidates:
+            proposals[candidate_set.spectrum.index][one.peptide.merged] |= set(one.tools)
     seen = defaultdict(dict)
     for _, one in MzTab(str(folder / "results.mztab")).spectrum_match_table.iterrows():
         index, peptide = int(one["spectra_ref"].rpartition("=")[2]), parse_peptide(one[PROFORMA]).merged
@@ -270,7 +270,7 @@ def test_real_files_of_instruments_are_answered_by_scan(model, shared_data, tmp_
     app = PeptideIdentification(Config())
     for ending in ("mzML", "mzXML"):
         (case,) = app.adapter.cases(str(shared_data / "peptide" / "depthcharge" / f"TMT10-Trial-8.{ending}"))
-        usable = [one.spectrum for one in app.adapter.read(case).queries() if not one.spectrum.problem]
+        usable = [one.spectrum for one in app.adapter.read(case).candidate_sets() if not one.spectrum.problem]
         lines = ["label\tprediction\tcharge\tscore"]
         for spectrum in usable:
             label = spectrum.precursor_mass - parse_peptide("SAMPLEK").mass
@@ -295,16 +295,18 @@ def test_no_peptide_is_on_two_sides(labelled):
     (labelled_case,) = adapter_app.adapter.cases(str(labelled / "test" / "run03.mgf"))
     cases = with_splits(adapter_app.divided([labelled_case]), 0.2, 0)
     sides = {
-        split: adapter_app.examples([case for case in cases if case.split == split]).queries
+        split: adapter_app.examples([case for case in cases if case.split == split]).candidate_sets
         for split in ("train", "val")
     }
     peptides = {
-        split: {query.spectrum.label.sequence.replace("I", "L") for query in queries}
-        for split, queries in sides.items()
+        split: {candidate_set.spectrum.label.sequence.replace("I", "L") for candidate_set in candidate_sets}
+        for split, candidate_sets in sides.items()
     }
     assert all(peptides.values())
     assert not peptides["train"] & peptides["val"]
-    indices = sorted(query.spectrum.index for queries in sides.values() for query in queries)
+    indices = sorted(
+        candidate_set.spectrum.index for candidate_sets in sides.values() for candidate_set in candidate_sets
+    )
     assert len(indices) == len(set(indices))
     assert len(indices) > 20
 

@@ -13,7 +13,7 @@ from transect.core.attention import SpaceTimeAxialAttention
 from transect.core.attention.relative_bias import ContinuousRelativeBias
 
 
-class Block(nn.Module):
+class EncoderBlock(nn.Module):
     r"""Space-time axial attention and an MLP of each token, both pre-norm.
 
     `x = x + A(u), u = (1 + scale) LN(x) + shift;  x = x + W_2 gelu(W_1 LN(x))`, `(batch, times, *patches, dim)` in, the
@@ -80,7 +80,7 @@ class Morph(nn.Module):
         self.positions: nn.Parameter | None = None
         if config.positions != "relative":
             self.positions = nn.Parameter(torch.randn(1, config.max_context, config.max_patches, config.dim))
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.blocks = nn.ModuleList(EncoderBlock(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.dim)
         self.decoder = nn.Linear(config.dim, config.max_fields * config.max_components * config.patch**3)
         self.dropout = nn.Dropout(config.dropout)

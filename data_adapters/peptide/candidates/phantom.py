@@ -32,7 +32,7 @@ class Proposal:
 
 
 @dataclass(frozen=True)
-class Tool:
+class PhantomTool:
     """A tool by the ending of its files, with what it writes of the proposals for a run of that name."""
 
     name: str
@@ -116,11 +116,11 @@ def _pepnet(run: str, proposals: Sequence[Proposal]) -> str:
 
 
 TOOLS = (
-    Tool("casanovo.mztab", _casanovo),
-    Tool("primenovo.tsv", _primenovo),
-    Tool("helixnovo.tsv", _helixnovo),
-    Tool("instanovo.csv", _instanovo),
-    Tool("pepnet.tsv", _pepnet),
+    PhantomTool("casanovo.mztab", _casanovo),
+    PhantomTool("primenovo.tsv", _primenovo),
+    PhantomTool("helixnovo.tsv", _helixnovo),
+    PhantomTool("instanovo.csv", _instanovo),
+    PhantomTool("pepnet.tsv", _pepnet),
 )
 """Every tool, each of another dialect."""
 

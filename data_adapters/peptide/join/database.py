@@ -18,7 +18,7 @@ KEYS = ("title", "scan", "index", "number")
 _BATCH = 1000
 
 
-class Row(NamedTuple):
+class StoredRow(NamedTuple):
     """A row as it is stored: `number` counts from 0, `tool` is the place of the tool among those of all files."""
 
     number: int
@@ -79,7 +79,7 @@ class RowDatabase:
         """Forget the rows."""
         self._database.close()
 
-    def where(self, key: str, value: int | str | None) -> list[Row]:
+    def where(self, key: str, value: int | str | None) -> list[StoredRow]:
         """The rows with that key, in the order of the files; none for None."""
         if value is None or key not in self._columns:
             return []
@@ -89,7 +89,7 @@ class RowDatabase:
         )
         return [_row(one) for one in found]
 
-    def all(self) -> Iterator[tuple[Row, dict[str, int | str | None]]]:
+    def all(self) -> Iterator[tuple[StoredRow, dict[str, int | str | None]]]:
         """Every row with its keys, in the order of the files."""
         columns = ", ".join(f'"{key}"' for key in KEYS)
         for one in self._database.execute(
@@ -158,8 +158,8 @@ def _values(row: CandidateRow, first_tool: int) -> tuple[object, ...]:
     )
 
 
-def _row(values: tuple[int, int, int, str, float | None, int, float | None, int]) -> Row:
+def _row(values: tuple[int, int, int, str, float | None, int, float | None, int]) -> StoredRow:
     """SQLite keeps NaN as NULL."""
     number, tool, line, sequence, score, rank, mz, charge = values
     score, mz = (math.nan if value is None else value for value in (score, mz))
-    return Row(number, tool, line, sequence, score, rank, mz, charge)
+    return StoredRow(number, tool, line, sequence, score, rank, mz, charge)

@@ -8,12 +8,12 @@ from types import TracebackType
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.candidates.row import CandidateFile, Damaged
 from transect.data_adapters.peptide.config import ReadConfig
-from transect.data_adapters.peptide.join.database import Row, RowDatabase
+from transect.data_adapters.peptide.join.database import RowDatabase, StoredRow
 from transect.data_adapters.peptide.join.keys import WAYS, Evidence, Way, mass_agrees, names_of, precursor_agrees
 from transect.data_adapters.peptide.join.shift import ShiftWatch
 from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
 from transect.data_adapters.peptide.proforma import UnknownResidue, parse_peptide
-from transect.data_adapters.peptide.spectrum import LISTED, OMISSIONS, Candidate, Omission, Query, Run, Spectrum
+from transect.data_adapters.peptide.spectrum import LISTED, OMISSIONS, Candidate, CandidateSet, Omission, Run, Spectrum
 
 SAMPLE = 2000
 """Usable spectra that decide how each tool's rows are joined."""
@@ -88,7 +88,7 @@ class CandidateStore:
             self._ways.append(way)
             self._run.joined[one.name] = reason
 
-    def query(self, spectrum: Spectrum) -> Query:
+    def candidate_set(self, spectrum: Spectrum) -> CandidateSet:
         """The spectrum with its distinct candidates; none, and an omission, where it cannot be used.
 
         Raises:
@@ -99,8 +99,8 @@ class CandidateStore:
             rows = self._pass_over(spectrum)
             detail = f"{spectrum.problem}; {rows} candidates not used" if rows else spectrum.problem
             self._record("spectrum skipped", detail, spectrum)
-            return Query(spectrum, ())
-        proposals: dict[str, list[tuple[Row, Peptide, int]]] = defaultdict(list)
+            return CandidateSet(spectrum, ())
+        proposals: dict[str, list[tuple[StoredRow, Peptide, int]]] = defaultdict(list)
         joined = self._joined(spectrum)
         for tool in range(len(self._tools)):
             proposed = list(self._proposed(spectrum, joined.get(tool, [])))
@@ -109,13 +109,13 @@ class CandidateStore:
                 self._refuse_shifted(tool, problem)
             for row, peptide, rank in proposed:
                 proposals[peptide.merged].append((row, peptide, rank))
-        return Query(spectrum, tuple(self._candidate(spectrum, found) for found in proposals.values()))
+        return CandidateSet(spectrum, tuple(self._candidate(spectrum, found) for found in proposals.values()))
 
     def finish(self) -> None:
         """Record the rows that no spectrum took, when all spectra of the file were passed.
 
         Raises:
-            BadInput: as `query`, for the last spectra.
+            BadInput: as `candidate_set`, for the last spectra.
         """
         for tool, watch in enumerate(self._watches):
             self._refuse_shifted(tool, watch.judge())
@@ -133,9 +133,9 @@ class CandidateStore:
             self._states[row.number] = _SEEN
         return len(rows)
 
-    def _joined(self, spectrum: Spectrum) -> dict[int, list[Row]]:
+    def _joined(self, spectrum: Spectrum) -> dict[int, list[StoredRow]]:
         """The rows of each tool that name the spectrum, best first."""
-        found: dict[int, list[Row]] = defaultdict(list)
+        found: dict[int, list[StoredRow]] = defaultdict(list)
         names = names_of(spectrum)
         for way in dict.fromkeys(self._ways):
             for row in self._rows.where(way[0], names[way[1]]):
@@ -145,7 +145,7 @@ class CandidateStore:
             rows.sort(key=lambda row: (row.rank, math.inf if math.isnan(row.score) else -row.score))
         return found
 
-    def _fits(self, spectrum: Spectrum, row: Row) -> bool | None:
+    def _fits(self, spectrum: Spectrum, row: StoredRow) -> bool | None:
         """Whether a row fits the spectrum that it would be joined with, None where it cannot tell."""
         if not precursor_agrees(spectrum, row.precursor_mz, row.charge):
             return False
@@ -156,11 +156,11 @@ class CandidateStore:
         except ValueError:
             return None
 
-    def _parsed(self, row: Row) -> Peptide:
+    def _parsed(self, row: StoredRow) -> Peptide:
         tool = self._tools[row.tool]
         return parse_peptide(row.sequence, fixed_cysteine=tool.fixed_cysteine, lower_case=tool.lower_case)
 
-    def _proposed(self, spectrum: Spectrum, rows: list[Row]) -> Iterator[tuple[Row, Peptide, int]]:
+    def _proposed(self, spectrum: Spectrum, rows: list[StoredRow]) -> Iterator[tuple[StoredRow, Peptide, int]]:
         """The distinct peptides among a tool's rows for the spectrum, each with its rank."""
         met: set[str] = set()
         rank = 0
@@ -183,7 +183,7 @@ class CandidateStore:
                 rank += 1
                 yield row, peptide, rank
 
-    def _candidate(self, spectrum: Spectrum, found: list[tuple[Row, Peptide, int]]) -> Candidate:
+    def _candidate(self, spectrum: Spectrum, found: list[tuple[StoredRow, Peptide, int]]) -> Candidate:
         row, peptide, _ = found[0]
         error = spectrum.mass_error_ppm(peptide, self._config.isotopes)
         if abs(error) > self._config.precursor_tolerance_ppm:
@@ -198,7 +198,7 @@ class CandidateStore:
             ranks=tuple(rank for _, _, rank in found),
         )
 
-    def _refuse(self, spectrum: Spectrum, row: Row) -> None:
+    def _refuse(self, spectrum: Spectrum, row: StoredRow) -> None:
         """Note that a row tells another precursor, unless it turns out to belong to a spectrum of the same name."""
         if self._states[row.number] == _UNSEEN:
             self._states[row.number] = _REFUSED
@@ -216,10 +216,10 @@ class CandidateStore:
     def _damaged(self, path: str, damaged: Damaged) -> None:
         self._run.omit("not a peptide", Omission(path, damaged.line, "", "not a peptide", damaged.detail))
 
-    def _record(self, what: str, detail: str, spectrum: Spectrum | None = None, row: Row | None = None) -> None:
+    def _record(self, what: str, detail: str, spectrum: Spectrum | None = None, row: StoredRow | None = None) -> None:
         self._run.omit(what, self._omission(what, detail, spectrum, row) if self._run.lists else None)
 
-    def _omission(self, what: str, detail: str, spectrum: Spectrum | None, row: Row | None) -> Omission:
+    def _omission(self, what: str, detail: str, spectrum: Spectrum | None, row: StoredRow | None) -> Omission:
         named = self._run.named(spectrum) if spectrum else ""
         if row:
             return Omission(self._paths[row.tool], row.line, named, what, f"{self._tools[row.tool].name}: {detail}")

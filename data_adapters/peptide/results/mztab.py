@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from transect.data_adapters.peptide.ranking import Ranking
-from transect.data_adapters.peptide.results.rows import Row, plain
+from transect.data_adapters.peptide.results.rows import ResultRow, plain
 from transect.data_adapters.peptide.spectra.source import format_of
 
 SCORES = ("[, , Transect reranking score, ]", "[MS, MS:1002357, PSM-level probability, ]")
@@ -88,7 +88,7 @@ def mztab_head(ranking: Ranking, source: str, modifications: Modifications, plai
     yield "PSH\t" + "\t".join(COLUMNS) + "\n"
 
 
-def mztab_line(row: Row, number: int, reference: str) -> str:
+def mztab_line(row: ResultRow, number: int, reference: str) -> str:
     """The row as PSM `number`, counted from 1; its spectrum is referred to as `Run.reference` says."""
     by_scan = reference == "scan" and row.scan
     cells = (

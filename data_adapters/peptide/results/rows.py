@@ -12,7 +12,7 @@ _ACCESSIONS = {one.name: one.accession for one in MODIFICATIONS}
 
 
 @dataclass(frozen=True)
-class Row:
+class ResultRow:
     """One ranked candidate of a spectrum, or with `rank` 0 a spectrum without any.
 
     `modifications` are those of `modifications_of`, `residue_scores` one for each element of the peptide, and `problem`
@@ -42,9 +42,9 @@ class Row:
     problem: str = ""
 
 
-def rows_of(ranked: RankedSpectrum, top: int) -> Iterator[Row]:
+def rows_of(ranked: RankedSpectrum, top: int) -> Iterator[ResultRow]:
     """The rows of the best `top` candidates, or the one row of a spectrum without any."""
-    spectrum = ranked.query.spectrum
+    spectrum = ranked.candidate_set.spectrum
     seen = (
         spectrum.index,
         plain(spectrum.scan),
@@ -54,10 +54,10 @@ def rows_of(ranked: RankedSpectrum, top: int) -> Iterator[Row]:
         spectrum.retention_time,
     )
     if not ranked.ranking:
-        yield Row(*seen, problem=plain(spectrum.problem) or "no candidate")
+        yield ResultRow(*seen, problem=plain(spectrum.problem) or "no candidate")
     for rank, one in enumerate(ranked.ranking[:top], 1):
         winner = rank == 1
-        yield Row(
+        yield ResultRow(
             *seen,
             rank=rank,
             **_candidate(one, spectrum.charge),

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TextIO
 
-from transect.data_adapters.peptide.results.rows import Row, plain
+from transect.data_adapters.peptide.results.rows import ResultRow, plain
 from transect.data_adapters.peptide.spectrum import Omission
 
 COLUMNS = (
@@ -38,7 +38,7 @@ class ResultTable:
         self.writer, self.fdr = csv.writer(file, lineterminator="\n"), fdr
         self.writer.writerow(COLUMNS)
 
-    def add(self, row: Row) -> None:
+    def add(self, row: ResultRow) -> None:
         """Write the winner of a spectrum, or a spectrum without one.
 
         `spectrum_id` is `scan=N` where the scan is a number, else `index=N`. What is not known is left empty.

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from transect.data_adapters.peptide.ranking import Ranking
 from transect.data_adapters.peptide.results.mztab import mztab_head, mztab_line
-from transect.data_adapters.peptide.results.rows import Row, rows_of
+from transect.data_adapters.peptide.results.rows import ResultRow, rows_of
 from transect.data_adapters.peptide.results.table import ResultTable, write_omissions
 
 
@@ -100,7 +100,7 @@ def q_values(probabilities: ArrayLike) -> NDArray[np.float64]:
     return q
 
 
-def _kept(file: IO[str]) -> Iterator[list[Row]]:
+def _kept(file: IO[str]) -> Iterator[list[ResultRow]]:
     file.seek(0)
     for line in file:
-        yield [Row(**one) for one in json.loads(line)]
+        yield [ResultRow(**one) for one in json.loads(line)]

@@ -8,7 +8,7 @@ import pytest
 
 from transect.apps.pde import figures, panels
 from transect.apps.pde.measures import Measures, frame_measures, joined
-from transect.apps.pde.preview import Preview
+from transect.apps.pde.preview import RolloutPreview
 from transect.data_adapters.pde.config import Field
 from transect.data_adapters.pde.simulation import Axis, Coordinate, Mesh, Simulation
 
@@ -29,16 +29,16 @@ def simulation(frames: np.ndarray, names: str = "yx", mesh: Mesh | None = None, 
 
 def previewed(
     truth: np.ndarray, prediction: np.ndarray, names: str = "yx", block: int = 3, alone: bool = False, **kind
-) -> Preview:
+) -> RolloutPreview:
     """What is kept of a `prediction` of all but the first of the true frames."""
     one = simulation(truth, names, **kind)
-    preview = Preview(one, one.time.values[1:], truth[0])
+    preview = RolloutPreview(one, one.time.values[1:], truth[0])
     for at in range(0, len(prediction), block):
         preview.add(prediction[at : at + block], None if alone else truth[1 + at : 1 + at + block])
     return preview
 
 
-def painted(preview: Preview, name: str = "prediction") -> np.ndarray:
+def painted(preview: RolloutPreview, name: str = "prediction") -> np.ndarray:
     """One picture alone, which is quicker."""
     return panels.picture(partial(figures._draw_fields, preview, figures._fields(preview), name))
 
@@ -195,7 +195,7 @@ def test_blocks_of_any_size_give_the_same_pictures() -> None:
 def test_what_is_kept_does_not_grow_with_the_rollout_or_the_grid() -> None:
     frame = np.broadcast_to(np.float32(1), (1, 6, 520, 700))
     one = simulation(np.broadcast_to(frame, (2, *frame.shape[1:])))
-    preview = Preview(one, np.arange(1, 2001) / 2, frame[0])
+    preview = RolloutPreview(one, np.arange(1, 2001) / 2, frame[0])
     preview._spectral = np.array([], int)
     tracemalloc.start()
     for _ in range(20):
@@ -217,7 +217,7 @@ def test_spectra_are_of_the_whole_grid_at_the_first_middle_and_last_step() -> No
     x = Axis("x", np.arange(1024.0), boundary=("periodic", "periodic"))
     frames = np.sin(2 * np.pi * 200 * np.arange(1024) / 1024).astype(np.float32) * np.ones((12, 1, 1), np.float32)
     one = Simulation("here", (Field("u", ("u",)),), (x,), Coordinate("t", np.arange(12.0)), lambda a, b: frames[a:b])
-    preview = Preview(one, one.time.values[1:], frames[0])
+    preview = RolloutPreview(one, one.time.values[1:], frames[0])
     preview.add(2 * frames[1:], frames[1:])
     assert [spectra.time for spectra in preview.spectra] == [1, 6, 11]
     assert preview.prediction.shape[-1] == 256

@@ -10,7 +10,7 @@ from transect.apps.peptide import baselines
 from transect.apps.peptide.baselines import choices, explained, matched_fragments
 from transect.data_adapters.peptide.peptide import PROTON, WATER
 from transect.data_adapters.peptide.proforma import parse_peptide
-from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum
 
 P, E, K = 97.052764, 129.042593, 128.094963
 
@@ -19,24 +19,26 @@ def candidate(text: str, *tools: str, ranks: tuple[int, ...] = ()) -> Candidate:
     return Candidate(parse_peptide(text), tools, (math.nan,) * len(tools), ranks or (1,) * len(tools))
 
 
-def query(
+def candidate_set(
     *candidates: Candidate, mz: tuple[float, ...] = (), intensity: tuple[float, ...] = (), of: str = "PEK",
     charge: int = 2, label: str = "",
-) -> Query:  # fmt: skip
+) -> CandidateSet:  # fmt: skip
     """A spectrum with the precursor of the peptide `of`."""
     precursor = parse_peptide(of).mz(charge)
     peaks = np.array(mz), np.array(intensity or (1.0,) * len(mz), np.float32)
     spectrum = Spectrum(0, "", "", precursor, charge, math.nan, *peaks, parse_peptide(label) if label else None)
-    return Query(spectrum, candidates)
+    return CandidateSet(spectrum, candidates)
 
 
 def test_nothing_is_chosen_from_nothing() -> None:
     for name, choose in choices(("a",)).items():
-        assert choose(query(label="PEK")) is None, name
+        assert choose(candidate_set(label="PEK")) is None, name
 
 
 def test_tools_choose_what_they_put_first() -> None:
-    one = query(candidate("PEK", "a", "b", ranks=(2, 1)), candidate("EPK", "a"), candidate("KPE", "c", ranks=(2,)))
+    one = candidate_set(
+        candidate("PEK", "a", "b", ranks=(2, 1)), candidate("EPK", "a"), candidate("KPE", "c", ranks=(2,))
+    )
     chosen = {name: choose(one) for name, choose in choices(("a", "b", "c", "d")).items()}
     assert [chosen[tool] for tool in "abcd"] == [1, 0, None, None]
 
@@ -49,23 +51,23 @@ def test_names_can_stand_in_front_of_a_metric_and_never_hide_another() -> None:
 
 def test_vote_counts_first_places_then_any_then_order() -> None:
     first = candidate("PEK", "a"), candidate("EPK", "b", "c"), candidate("KPE", "d", "e")
-    assert baselines.vote(query(*first)) == 1
+    assert baselines.vote(candidate_set(*first)) == 1
     places = candidate("PEK", "a", "b", ranks=(2, 3)), candidate("EPK", "a"), candidate("KPE", "b", "c", ranks=(1, 2))
-    assert baselines.vote(query(*places)) == 2
+    assert baselines.vote(candidate_set(*places)) == 2
 
 
 def test_closest_precursor_is_by_mass_and_its_ties_by_order() -> None:
-    assert baselines.closest_precursor(query(candidate("PEQ"), candidate("PEK"), candidate("PEKK"))) == 1
+    assert baselines.closest_precursor(candidate_set(candidate("PEQ"), candidate("PEK"), candidate("PEKK"))) == 1
     # Their masses are equal but for the rounding of sums in another order.
     permuted = ("SAMPLERWGK", "KGWRELPMAS", "GWSAMPKLER")
     for order in (permuted, permuted[::-1]):
-        assert baselines.closest_precursor(query(*map(candidate, order), of="SAMPLERWGK")) == 0
+        assert baselines.closest_precursor(candidate_set(*map(candidate, order), of="SAMPLERWGK")) == 0
 
 
 def test_matched_ions_by_hand() -> None:
     """b1 P, b2 PE, y1 K, y2 EK of PEK."""
     b, y = np.cumsum([P, E]) + PROTON, np.cumsum([K, E]) + WATER + PROTON
-    spectrum = query(mz=(b[0], 120.0, y[0] * (1 + 15e-6), b[1] * (1 - 25e-6), y[1])).spectrum
+    spectrum = candidate_set(mz=(b[0], 120.0, y[0] * (1 + 15e-6), b[1] * (1 - 25e-6), y[1])).spectrum
     found, nearest = matched_fragments(spectrum, parse_peptide("PEK"))
     np.testing.assert_array_equal(found, [[[True, False], [True, True]]])  # b2 is 25 ppm away; y2 comes before y1
     np.testing.assert_array_equal(nearest, [[[0, 3], [4, 2]]])
@@ -75,41 +77,41 @@ def test_matched_ions_by_hand() -> None:
 def test_fragments_of_two_charges_count_from_three_charges_of_the_precursor_on() -> None:
     twice = ((P + E) / 2 + PROTON,)
     for charge, seen in ((2, 0), (3, 1)):
-        found, _ = matched_fragments(query(mz=twice, charge=charge).spectrum, parse_peptide("PEK"))
+        found, _ = matched_fragments(candidate_set(mz=twice, charge=charge).spectrum, parse_peptide("PEK"))
         assert found.sum() == seen
         assert len(found) == max(charge - 1, 1)
 
 
 def test_a_modified_terminus_is_part_of_the_first_residue() -> None:
     mz = (42.010565 + P + PROTON,)
-    found, _ = matched_fragments(query(mz=mz).spectrum, parse_peptide("[Acetyl]-PEK"))
+    found, _ = matched_fragments(candidate_set(mz=mz).spectrum, parse_peptide("[Acetyl]-PEK"))
     np.testing.assert_array_equal(found[0], [[True, False], [False, False]])
 
 
 @pytest.mark.parametrize("mz", [(), (50.0,), (5000.0,)])
 def test_spectra_without_a_fragment(mz: tuple[float, ...]) -> None:
-    found, nearest = matched_fragments(query(mz=mz).spectrum, parse_peptide("PEK"))
+    found, nearest = matched_fragments(candidate_set(mz=mz).spectrum, parse_peptide("PEK"))
     assert found.shape == nearest.shape == (1, 2, 2)
     assert not found.any()
-    assert explained(query(mz=mz).spectrum, parse_peptide("PEK")) == 0
+    assert explained(candidate_set(mz=mz).spectrum, parse_peptide("PEK")) == 0
 
 
 def test_many_weak_ions_beat_one_by_number_and_lose_by_intensity() -> None:
     weak = (P + PROTON, K + WATER + PROTON)  # b1 and y1 of PEK
     strong = (E + PROTON,)  # b1 of EPK, whose y1 is that of PEK
-    spectrum = query(candidate("EPK"), candidate("PEK"), mz=(*sorted((weak[0], strong[0])), weak[1]))
+    spectrum = candidate_set(candidate("EPK"), candidate("PEK"), mz=(*sorted((weak[0], strong[0])), weak[1]))
     assert baselines.matched_ions(spectrum) == 0  # as many: the first
-    one = query(candidate("EKP"), candidate("PEK"), mz=(weak[0], strong[0], weak[1]), intensity=(1, 9, 1))
+    one = candidate_set(candidate("EKP"), candidate("PEK"), mz=(weak[0], strong[0], weak[1]), intensity=(1, 9, 1))
     assert baselines.matched_ions(one) == 1
     assert baselines.matched_intensity(one) == 0
 
 
 def test_oracle_takes_what_is_closest_to_the_label() -> None:
     close = candidate("PEPTIDEQ"), candidate("PEPTLDEK"), candidate("PEPTIDEK"), candidate("GG")
-    assert baselines.oracle(query(*close, label="PEPTIDEK")) == 2
-    assert baselines.oracle(query(*close[:2], label="PEPTIDEK")) == 1
-    assert baselines.oracle(query(close[3], close[0], label="PEPTIDEK")) == 1
-    assert baselines.oracle(query(*close)) is None
+    assert baselines.oracle(candidate_set(*close, label="PEPTIDEK")) == 2
+    assert baselines.oracle(candidate_set(*close[:2], label="PEPTIDEK")) == 1
+    assert baselines.oracle(candidate_set(close[3], close[0], label="PEPTIDEK")) == 1
+    assert baselines.oracle(candidate_set(*close)) is None
 
 
 def test_matched_ions_find_the_label_of_most_real_spectra(shared_data: Path) -> None:
@@ -123,7 +125,7 @@ def test_matched_ions_find_the_label_of_most_real_spectra(shared_data: Path) -> 
             peaks = one["m/z array"], one["intensity array"].astype(np.float32)
             label = parse_peptide(one["params"]["seq"])
             candidates = tuple(map(candidate, dict.fromkeys(listed[index])))
-            whole = Query(Spectrum(index, "", "", precursor, charge, math.nan, *peaks, label), candidates)
+            whole = CandidateSet(Spectrum(index, "", "", precursor, charge, math.nan, *peaks, label), candidates)
             read += 1
             for name, choose in choices(()).items():
                 right[name] += candidates[choose(whole)].peptide.merged == label.merged

@@ -17,7 +17,7 @@ from transect.apps.peptide.calibration import (
 from transect.apps.peptide.calibration_config import Calibration
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
-from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum
 
 ROW = (-0.2, 0.3, 0.5, 1.0)
 FITTED = Calibration(bias=-1.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0)
@@ -43,7 +43,7 @@ def ranked(*winners: tuple[float, tuple[str, ...]], fits: bool = True, others: t
         RankedCandidate(proposed(tools), score, 0.0, np.ones(8, np.float32), 0.0, fits) for score, tools in winners
     ]
     left = tuple(proposed((tool,)) for tool in others)
-    return RankedSpectrum(Query(spectrum, tuple(one.candidate for one in ranking) + left), tuple(ranking))
+    return RankedSpectrum(CandidateSet(spectrum, tuple(one.candidate for one in ranking) + left), tuple(ranking))
 
 
 def test_features_by_hand() -> None:

@@ -33,9 +33,9 @@ def test_targets_are_the_distances_from_the_label(folder):
     found = examples(folder)
     assert len(found) == 16
     wrong = 0
-    for index, query in enumerate(found.queries):
-        one, label = found[index], query.spectrum.label
-        for row, candidate in enumerate(query.candidates):
+    for index, candidate_set in enumerate(found.candidate_sets):
+        one, label = found[index], candidate_set.spectrum.label
+        for row, candidate in enumerate(candidate_set.candidates):
             masses = candidate.peptide.masses
             expected = peptide_mass_deviation(masses, label.masses)
             assert float(one["peptide_deviation"][row]) == pytest.approx(expected, abs=1e-6)
@@ -48,7 +48,7 @@ def test_targets_are_the_distances_from_the_label(folder):
             np.testing.assert_array_equal(one["masses"][row, 1:end], masses)
             assert (expected == 0) == (candidate.peptide.merged == label.merged)
             wrong += expected > 0
-        assert (one["tokens"][len(query.candidates) :] == PAD).all()
+        assert (one["tokens"][len(candidate_set.candidates) :] == PAD).all()
     assert wrong > 5
 
 
@@ -58,21 +58,27 @@ def test_spectra_without_a_label_give_no_example(folder):
     for index in (2, 9):
         spectra[index] = "\n".join(line for line in spectra[index].splitlines() if not line.startswith("SEQ="))
     file.write_text("\n\n".join(spectra))
-    assert [query.spectrum.index for query in examples(folder).queries] == [i for i in range(16) if i not in (2, 9)]
+    assert [candidate_set.spectrum.index for candidate_set in examples(folder).candidate_sets] == [
+        i for i in range(16) if i not in (2, 9)
+    ]
 
 
 def test_the_parts_of_a_file_hold_what_it_holds(folder):
     whole, parted = examples(folder), examples(folder, parts=True)
-    assert [query.spectrum.index for query in parted.queries] == [query.spectrum.index for query in whole.queries]
+    assert [candidate_set.spectrum.index for candidate_set in parted.candidate_sets] == [
+        candidate_set.spectrum.index for candidate_set in whole.candidate_sets
+    ]
     for index in range(len(whole)):
         for name, tensor in whole[index].items():
             assert torch.equal(tensor, parted[index][name])
 
 
 def test_candidates_too_long_for_the_model_are_left_out(folder):
-    longest = max(len(c.peptide.residues) for query in examples(folder).queries for c in query.candidates)
+    longest = max(
+        len(c.peptide.residues) for candidate_set in examples(folder).candidate_sets for c in candidate_set.candidates
+    )
     shorter = examples(folder, replace(CONFIG, model=RerankerConfig(max_length=longest)))
-    lengths = [len(c.peptide.residues) for query in shorter.queries for c in query.candidates]
+    lengths = [len(c.peptide.residues) for candidate_set in shorter.candidate_sets for c in candidate_set.candidates]
     assert max(lengths) == longest - 1
     assert shorter.columns == longest
 

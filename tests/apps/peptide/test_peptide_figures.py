@@ -30,7 +30,7 @@ from transect.apps.peptide.spectrum_figure import mirror
 from transect.data_adapters.peptide.peptide import PROTON, WATER, Peptide
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
-from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum
 
 S, A, M, P, K = 87.032028, 71.037114, 131.040485, 97.052764, 128.094963
 B1, B2, Y1 = S + PROTON, S + A + PROTON, K + WATER + PROTON  # of SAMPK; b1 and b2 of SAPMK too, b2 and y1 of ASMPK
@@ -49,7 +49,7 @@ def ranked(*texts: str, label: str = "", mz: tuple[float, ...] = (B1, Y1, B2, OT
         RankedCandidate(one, score, 1.0, np.full(len(one.peptide.residues), score, np.float32), 0.0, True)
         for one, score in zip(candidates, scores or (0.9, 0.4, 0.2)[: len(candidates)], strict=True)
     )
-    return RankedSpectrum(Query(spectrum, candidates), ranking)
+    return RankedSpectrum(CandidateSet(spectrum, candidates), ranking)
 
 
 @lru_cache
@@ -74,7 +74,7 @@ def half(picture: np.ndarray, upper: bool) -> np.ndarray:
 
 def at(picture: np.ndarray, mz: float, of: RankedSpectrum, upper: bool) -> np.ndarray:
     """What is drawn between 10 and 80 % of the height of the peak at `mz`."""
-    peaks = of.query.spectrum.mz
+    peaks = of.candidate_set.spectrum.mz
     margin = 0.03 * (peaks[-1] - peaks[0]) + 5
     low, high = peaks[0] - margin, peaks[-1] + margin
     column = round(mirrors.LEFT + (mz - low) / (high - low) * (WIDTH - mirrors.LEFT - mirrors.RIGHT))

@@ -13,7 +13,7 @@ from transect.apps.peptide.inference import rank
 from transect.apps.peptide.models.config import RerankerConfig
 from transect.apps.peptide.models.reranker import Reranker
 from transect.data_adapters.peptide.proforma import parse_peptide
-from transect.data_adapters.peptide.spectrum import Candidate, Query, Run, Spectrum
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Run, Spectrum
 
 CONFIG = Config(
     model=RerankerConfig(dim=16, heads=2, feedforward=16, max_length=20),
@@ -23,13 +23,13 @@ CONFIG = Config(
 )
 
 
-def query(index: int, *peptides: str, problem: str = "") -> Query:
+def candidate_set(index: int, *peptides: str, problem: str = "") -> CandidateSet:
     generator = np.random.default_rng(index)
     parsed = [parse_peptide(text) for text in peptides]
     mz, intensity = np.sort(generator.uniform(100, 900, 30)), generator.uniform(0.1, 1, 30).astype(np.float32)
     precursor = parsed[0].mz(2) if parsed else 500.0
     spectrum = Spectrum(index, "", f"s{index}", precursor, 2, math.nan, mz, intensity, problem=problem)
-    return Query(spectrum, tuple(Candidate(one, ("novo",), (1.0,), (1,)) for one in parsed))
+    return CandidateSet(spectrum, tuple(Candidate(one, ("novo",), (1.0,), (1,)) for one in parsed))
 
 
 def peptides(index: int) -> list[str]:
@@ -39,8 +39,8 @@ def peptides(index: int) -> list[str]:
     return list(dict.fromkeys([text, text[::-1], text[1:] + text[0]]))[: 1 + index % 3]
 
 
-def run_of(queries: list[Query]) -> Run:
-    return Run("run.mgf", "index", ("novo",), lambda: iter(queries))
+def run_of(candidate_sets: list[CandidateSet]) -> Run:
+    return Run("run.mgf", "index", ("novo",), lambda: iter(candidate_sets))
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +51,12 @@ def model() -> Reranker:
 
 def test_spectra_come_in_their_order_with_the_answers_they_have_alone(model):
     # More than are sorted together at once, with some that have nothing to be ranked.
-    queries = [query(i, *peptides(i)) if i % 7 else query(i, problem="no peaks") for i in range(60)]
-    found = list(rank(model, run_of(queries), CONFIG))
-    assert [one.query.spectrum.index for one in found] == list(range(60))
-    for one, asked in zip(found, queries, strict=True):
+    candidate_sets = [
+        candidate_set(i, *peptides(i)) if i % 7 else candidate_set(i, problem="no peaks") for i in range(60)
+    ]
+    found = list(rank(model, run_of(candidate_sets), CONFIG))
+    assert [one.candidate_set.spectrum.index for one in found] == list(range(60))
+    for one, asked in zip(found, candidate_sets, strict=True):
         (alone,) = rank(model, run_of([asked]), CONFIG)
         assert [c.candidate for c in one.ranking] == [c.candidate for c in alone.ranking]
         assert sorted(c.candidate.peptide.proforma for c in one.ranking) == sorted(
@@ -67,7 +69,7 @@ def test_spectra_come_in_their_order_with_the_answers_they_have_alone(model):
 
 def test_better_candidates_have_smaller_deviations_and_higher_scores(model):
     several = 0
-    for one in rank(model, run_of([query(i, *peptides(i)) for i in range(1, 40)]), CONFIG):
+    for one in rank(model, run_of([candidate_set(i, *peptides(i)) for i in range(1, 40)]), CONFIG):
         deviations, scores = ([getattr(c, name) for c in one.ranking] for name in ("deviation", "score"))
         assert deviations == sorted(deviations)
         assert scores == sorted(scores, reverse=True)
@@ -86,7 +88,7 @@ def test_equals_stay_in_the_order_of_the_files():
     for parameter in equal.parameters():
         torch.nn.init.zeros_(parameter)
     config = replace(CONFIG, model=replace(CONFIG.model, evidence=False, peaks="none"))
-    asked = query(1, "PEPTIDEK", "EPPTIDEK", "AAAAAK")
+    asked = candidate_set(1, "PEPTIDEK", "EPPTIDEK", "AAAAAK")
     (found,) = rank(equal, run_of([asked]), config)
     assert len({one.score for one in found.ranking}) == 1
     assert [one.candidate for one in found.ranking] == list(asked.candidates)
@@ -94,7 +96,9 @@ def test_equals_stay_in_the_order_of_the_files():
 
 def test_candidates_too_long_for_the_model_are_told_of(model):
     fits, long = "G" * 18 + "K", "G" * 19 + "K"
-    run = run_of([query(0, fits, long), query(1, long), query(2, f"[Acetyl]-{fits}", "PEPTIDEK")])
+    run = run_of(
+        [candidate_set(0, fits, long), candidate_set(1, long), candidate_set(2, f"[Acetyl]-{fits}", "PEPTIDEK")]
+    )
     first, second, third = rank(model, run, CONFIG)
     assert [one.candidate.peptide.proforma for one in first.ranking] == [fits]
     assert second.ranking == ()
@@ -105,7 +109,7 @@ def test_candidates_too_long_for_the_model_are_told_of(model):
 
 
 def test_the_precursor_is_compared_with_the_nearest_isotope_allowed(model):
-    asked = query(0, "PEPTIDEK", "PEPTLDEK", "PEPTIDEKK")
+    asked = candidate_set(0, "PEPTIDEK", "PEPTLDEK", "PEPTIDEKK")
     heavier = replace(asked.spectrum, precursor_mz=asked.spectrum.precursor_mz + 1.00335 / 2)
     config = replace(CONFIG, read=replace(CONFIG.read, isotopes=0))
     for settings, fitting in ((CONFIG, {"PEPTIDEK", "PEPTLDEK"}), (config, set())):
@@ -117,7 +121,7 @@ def test_a_model_that_is_blind_sees_nothing_of_the_peaks():
     blind = replace(CONFIG, model=replace(CONFIG.model, evidence=False, peaks="none"))
     torch.manual_seed(0)
     made = Reranker(blind.model, CHANNELS).eval()
-    one = query(1, *peptides(2))
+    one = candidate_set(1, *peptides(2))
     other = replace(one, spectrum=replace(one.spectrum, mz=one.spectrum.mz[::2] + 3, intensity=np.ones(15, np.float32)))
     (first,), (second,) = (rank(made, run_of([each]), blind) for each in (one, other))
     assert [c.score for c in first.ranking] == [c.score for c in second.ranking]

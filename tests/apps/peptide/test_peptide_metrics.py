@@ -25,7 +25,7 @@ from transect.apps.peptide.metrics import (
 from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
-from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum
 
 LETTERS = st.text(st.sampled_from(sorted(AMINO_ACID_MASS)), min_size=1, max_size=12)
 FDR = 0.05
@@ -47,7 +47,7 @@ def ranked(
         RankedCandidate(candidates[i], score, 1.0, np.ones(len(candidates[i].peptide.residues), np.float32), 0.0, True)
         for i, score in zip(order or range(len(candidates)), scores or [0.5] * len(candidates), strict=True)
     )
-    return RankedSpectrum(Query(spectrum, candidates), ranking)
+    return RankedSpectrum(CandidateSet(spectrum, candidates), ranking)
 
 
 def measured(*spectra: RankedSpectrum, tools: tuple[str, ...] = ()) -> dict:

@@ -14,13 +14,13 @@ from transect.apps.peptide.models.config import RerankerConfig
 from transect.apps.peptide.models.reranker import Deviations, Reranker
 from transect.apps.peptide.models.vocabulary import GAP, PAD, START, UNKNOWN
 from transect.data_adapters.peptide.proforma import parse_peptide
-from transect.data_adapters.peptide.spectrum import Candidate, Query, Spectrum
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum
 
 CONFIG = Config(model=RerankerConfig(dim=32, heads=4, feedforward=48, dropout=0))
 PAPER = replace(CONFIG, model=replace(CONFIG.model, row_scale="padded", mask_gaps=False, evidence=False))
 
 
-def query(*peptides: str, seed: int = 0, peaks: int = 30, charge: int = 2) -> Query:
+def candidate_set(*peptides: str, seed: int = 0, peaks: int = 30, charge: int = 2) -> CandidateSet:
     generator = np.random.default_rng(seed)
     parsed = [parse_peptide(text) for text in peptides]
     spectrum = Spectrum(
@@ -33,13 +33,13 @@ def query(*peptides: str, seed: int = 0, peaks: int = 30, charge: int = 2) -> Qu
         mz=np.sort(generator.uniform(100, 900, peaks)),
         intensity=generator.uniform(0.1, 1, peaks).astype(np.float32),
     )
-    return Query(spectrum, tuple(Candidate(peptide, ("a",), (1.0,), (1,)) for peptide in parsed))
+    return CandidateSet(spectrum, tuple(Candidate(peptide, ("a",), (1.0,), (1,)) for peptide in parsed))
 
 
 LISTS = [
-    query("PEPTIDEK", "PEPTIDKE", "EPPTIDEK", "PETPIDEK", seed=1),
-    query("SAMPLER", seed=2, peaks=5),
-    query("[Acetyl]-AC[Carbamidomethyl]DM[Oxidation]ER", "LLLLLLLLLLLLR", seed=3, peaks=60, charge=3),
+    candidate_set("PEPTIDEK", "PEPTIDKE", "EPPTIDEK", "PETPIDEK", seed=1),
+    candidate_set("SAMPLER", seed=2, peaks=5),
+    candidate_set("[Acetyl]-AC[Carbamidomethyl]DM[Oxidation]ER", "LLLLLLLLLLLLR", seed=3, peaks=60, charge=3),
 ]
 
 
@@ -52,11 +52,11 @@ def model(config: Config) -> Reranker:
     return made.eval()
 
 
-def scores(made: Reranker, queries: list[Query], config: Config) -> list[Deviations]:
-    """Each query's own part of what the model says of a batch of them."""
+def scores(made: Reranker, candidate_sets: list[CandidateSet], config: Config) -> list[Deviations]:
+    """Each candidate_set's own part of what the model says of a batch of them."""
     with torch.no_grad():
-        found = made(**batch_of(queries, config))
-    own = [(len(q.candidates), 1 + max(len(c.peptide.residues) for c in q.candidates)) for q in queries]
+        found = made(**batch_of(candidate_sets, config))
+    own = [(len(q.candidates), 1 + max(len(c.peptide.residues) for c in q.candidates)) for q in candidate_sets]
     return [
         Deviations(found.peptide[i, :rows], found.residue[i, :rows, :columns]) for i, (rows, columns) in enumerate(own)
     ]
@@ -104,7 +104,7 @@ def test_a_long_candidate_is_in_the_way_only_where_gaps_are_shown():
         # One layer along candidates alone: across candidates every list differs from a longer one.
         alone = replace(config.model, column_attention=False, layers=1, row_scale="padded")
         made = model(replace(config, model=alone))
-        one, more = (batch_of([query(*texts)], config) for texts in (["PEPTIDEK"], ["PEPTIDEK", junk]))
+        one, more = (batch_of([candidate_set(*texts)], config) for texts in (["PEPTIDEK"], ["PEPTIDEK", junk]))
         with torch.no_grad():
             x, y = (
                 made.embedding(b["tokens"], b["masses"], b["precursor_mass"], b["charge"], None) for b in (one, more)

@@ -60,7 +60,9 @@ def opened(spectra, *candidates, config=None, part=None):
 
 def drained(run):
     """The peptides of the candidates of each spectrum."""
-    return [[candidate.peptide.proforma for candidate in query.candidates] for query in run.queries()]
+    return [
+        [candidate.peptide.proforma for candidate in candidate_set.candidates] for candidate_set in run.candidate_sets()
+    ]
 
 
 def test_a_spectrum_without_peaks_in_the_middle_moves_nothing(tmp_path):
@@ -74,13 +76,13 @@ def test_a_spectrum_without_peaks_in_the_middle_moves_nothing(tmp_path):
         "spectrum_id,sequence,score\n" + "".join(f"scan={100 + 3 * i},{s},0.5\n" for i, s in enumerate(names))
     )
     run = opened(tmp_path / "run.mgf", tmp_path / "a.mztab", tmp_path / "b.tsv", tmp_path / "c.csv")
-    queries = list(run.queries())
-    for index, query in enumerate(queries):
-        assert [c.peptide.proforma for c in query.candidates] == ([] if index == 30 else [names[index]])
+    candidate_sets = list(run.candidate_sets())
+    for index, candidate_set in enumerate(candidate_sets):
+        assert [c.peptide.proforma for c in candidate_set.candidates] == ([] if index == 30 else [names[index]])
         if index not in (20, 30):
-            assert query.candidates[0].tools == ("mztab", "pepnet", "custom")
-    assert queries[20].candidates[0].tools == ("custom",)
-    assert queries[30].spectrum.problem == "no peaks"
+            assert candidate_set.candidates[0].tools == ("mztab", "pepnet", "custom")
+    assert candidate_sets[20].candidates[0].tools == ("custom",)
+    assert candidate_sets[30].spectrum.problem == "no peaks"
     assert [(one.what, one.spectrum) for one in run.omissions] == [("spectrum skipped", "index=30")]
     assert run.omissions[0].detail == "no peaks; 2 candidates not used"
     assert run.counts["spectra"] == 60
@@ -166,8 +168,8 @@ def test_candidates_that_no_spectrum_tells_apart_are_one(tmp_path):
     )
     (tmp_path / "b.tsv").write_text("TITLE\tDENOVO\tScore\nspectrum 0\tPEPTLDEK\t\n")
     run = opened(tmp_path / "run.mgf", tmp_path / "a.mztab", tmp_path / "b.tsv")
-    (query,) = run.queries()
-    best, second = query.candidates
+    (candidate_set,) = run.candidate_sets()
+    best, second = candidate_set.candidates
     assert (best.peptide.proforma, best.tools, best.ranks) == ("PEPTIDEK", ("mztab", "pepnet"), (1, 1))
     assert best.scores[0] == 0.9
     assert math.isnan(best.scores[1])
@@ -178,7 +180,11 @@ def test_candidates_that_no_spectrum_tells_apart_are_one(tmp_path):
         (2,),
     )
     assert (
-        len(next(opened(tmp_path / "run.mgf", tmp_path / "a.mztab", config=ReadConfig(top=1)).queries()).candidates)
+        len(
+            next(
+                opened(tmp_path / "run.mgf", tmp_path / "a.mztab", config=ReadConfig(top=1)).candidate_sets()
+            ).candidates
+        )
         == 1
     )
 
@@ -257,12 +263,12 @@ def test_a_part_of_a_run_holds_its_peptides_and_no_false_alarm(tmp_path):
     parts = [part_of(parse_peptide(name)) for name in names]
     for part in (*sorted(set(parts))[:4], next(one for one in range(40) if one not in parts)):
         run = opened(tmp_path / "run.mgf", tmp_path / "a.mztab", part=part)
-        found = [query.spectrum.index for query in run.queries()]
+        found = [candidate_set.spectrum.index for candidate_set in run.candidate_sets()]
         assert found == [index for index, one in enumerate(parts) if one == part]
         assert run.counts["spectra"] == run.length == len(found)
         assert run.omissions == []
     whole = opened(tmp_path / "run.mgf", tmp_path / "a.mztab")
-    next(whole.queries())
+    next(whole.candidate_sets())
     assert whole.length == len(names)
 
 
@@ -313,7 +319,7 @@ def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):
         with CandidateStore(run, [open_candidates(str(path))], ReadConfig()) as store:
             store.resolve(spectra(count))
             for spectrum in spectra(count):
-                assert store.query(spectrum).candidates
+                assert store.candidate_set(spectrum).candidates
             store.finish()
         used = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()

@@ -35,16 +35,16 @@ def benchmark(shared_data, tmp_path_factory):
             file.write(f"BEGIN IONS\nTITLE={title}\nPEPMASS={row.precursor_mz}\nCHARGE={row.charge}+\n")
             file.write("100.0 1\nEND IONS\n")
     run = opened(spectra, *paths)
-    return run, list(run.queries())
+    return run, list(run.candidate_sets())
 
 
 def test_six_real_tools_join_as_their_makers_compared_them(benchmark):
-    run, queries = benchmark
-    assert len(queries) == 9000
+    run, candidate_sets = benchmark
+    assert len(candidate_sets) == 9000
     assert run.counts["rows"] == 4 * 9000 + 7444 + 7811
     assert run.counts["not a peptide"] == 1
     assert run.counts["no such spectrum"] == run.counts["precursor disagrees"] == run.counts["unknown residue"] == 0
-    support = [[candidate.tools for candidate in query.candidates] for query in queries]
+    support = [[candidate.tools for candidate in candidate_set.candidates] for candidate_set in candidate_sets]
     common = [tools for tools in support if sum(map(len, tools)) == 6]
     assert len(common) == 6341
     assert Counter(map(len, common)) == {1: 1644, 2: 1688, 3: 1099, 4: 801, 5: 514, 6: 595}
@@ -62,9 +62,9 @@ def test_six_real_tools_join_as_their_makers_compared_them(benchmark):
 
 def test_six_real_tools_have_the_masses_that_their_makers_measured(benchmark):
     fitting, every = Counter(), Counter()
-    for query in benchmark[1]:
-        for candidate in query.candidates:
-            fits = abs(query.spectrum.mass_error_ppm(candidate.peptide)) <= 20
+    for candidate_set in benchmark[1]:
+        for candidate in candidate_set.candidates:
+            fits = abs(candidate_set.spectrum.mass_error_ppm(candidate.peptide)) <= 20
             every.update(candidate.tools)
             fitting.update(candidate.tools if fits else ())
     assert {tool: round(fitting[tool] / every[tool], 3) for tool in every} == {
@@ -91,14 +91,14 @@ def test_an_index_that_is_a_scan_number_is_found_out(shared_data, tmp_path):
     tools = ["casanovo", "adanovo", "pepnet", "helixnovo", "primenovo", "deepnovo"]
     assert run.tools == (*tools, "casanovo_2")
     unusable = 0
-    for query in run.queries():
-        proposed = {tool: lines[3000 + query.spectrum.index][tool] for tool in tools}
+    for candidate_set in run.candidate_sets():
+        proposed = {tool: lines[3000 + candidate_set.spectrum.index][tool] for tool in tools}
         proposed["casanovo_2"] = proposed["casanovo"]
-        if query.spectrum.problem:
+        if candidate_set.spectrum.problem:
             unusable += 1
             proposed = {}
         merged = {tool: parse_peptide(text).merged for tool, text in proposed.items() if text}
-        assert {tool: one.peptide.merged for one in query.candidates for tool in one.tools} == merged
+        assert {tool: one.peptide.merged for one in candidate_set.candidates for tool in one.tools} == merged
     judged = 1500 - unusable
     for tool in ("casanovo", "casanovo_2", "pepnet"):
         assert run.joined[tool] == (

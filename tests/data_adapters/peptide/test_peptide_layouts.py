@@ -257,9 +257,9 @@ def test_labelled_runs_are_divided_by_peptide(tmp_path: Path):
         assert part.id == f"run01-part{part.part:02d}"
         assert part.group == f"train part {part.part}"
         assert (part.files, part.split, part.candidates) == (case.files, "train", case.candidates)
-        queries = list(open_run(part, ReadConfig()).queries())
-        assert len(queries) == there.count(part.part)
-        assert {part_of(query.spectrum.label) for query in queries} == {part.part}
+        candidate_sets = list(open_run(part, ReadConfig()).candidate_sets())
+        assert len(candidate_sets) == there.count(part.part)
+        assert {part_of(candidate_set.spectrum.label) for candidate_set in candidate_sets} == {part.part}
 
 
 def test_a_peptide_of_two_runs_is_in_one_group_whatever_its_modifications(place):

@@ -14,7 +14,7 @@ from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
 from transect.data_adapters.peptide.peptide import PROTON, Peptide
 from transect.data_adapters.peptide.phantom import RIGHT, write_phantom
 from transect.data_adapters.peptide.spectra.read import read_spectra
-from transect.data_adapters.peptide.spectrum import Query, Run
+from transect.data_adapters.peptide.spectrum import CandidateSet, Run
 
 CONFIG = PhantomConfig(spectra=40, tools=len(TOOLS))
 
@@ -27,10 +27,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def runs(root: Path) -> list[tuple[Run, list[Query]]]:
+def runs(root: Path) -> list[tuple[Run, list[CandidateSet]]]:
     adapter = PeptideAdapter(ReadConfig(), CONFIG)
     opened = [adapter.read(case) for case in adapter.cases(str(root))]
-    return [(run, list(run.queries())) for run in opened]
+    return [(run, list(run.candidate_sets())) for run in opened]
 
 
 @pytest.mark.parametrize(
@@ -54,23 +54,25 @@ def test_runs_are_dealt_to_splits(tmp_path: Path, count, splits):
 
 
 def test_every_tool_is_read_and_all_its_rows_are_joined(runs):
-    for run, queries in runs:
+    for run, candidate_sets in runs:
         assert sorted(run.tools) == sorted(tool.name.partition(".")[0] for tool in TOOLS)
-        assert len(queries) == CONFIG.spectra
+        assert len(candidate_sets) == CONFIG.spectra
         assert run.omissions == []
-        per_tool = Counter(tool for query in queries for one in query.candidates for tool in one.tools)
+        per_tool = Counter(
+            tool for candidate_set in candidate_sets for one in candidate_set.candidates for tool in one.tools
+        )
         assert {per_tool[tool] for tool in run.tools if tool != "pepnet"} == {CONFIG.spectra}
         assert CONFIG.spectra / 2 < per_tool["pepnet"] < CONFIG.spectra  # it proposes no modifications
         assert sum(per_tool.values()) == run.counts["rows"]
 
 
 def test_each_tool_is_right_for_its_share(runs):
-    for _, queries in runs:
+    for _, candidate_sets in runs:
         right = Counter(
             tool
-            for query in queries
-            for one in query.candidates
-            if one.peptide.merged == query.spectrum.label.merged
+            for candidate_set in candidate_sets
+            for one in candidate_set.candidates
+            if one.peptide.merged == candidate_set.spectrum.label.merged
             for tool in one.tools
         )
         for tool, share in zip(TOOLS, RIGHT, strict=True):
@@ -80,24 +82,24 @@ def test_each_tool_is_right_for_its_share(runs):
 
 
 def test_all_candidates_are_as_heavy_as_the_precursor(runs):
-    for _, queries in runs:
-        for query in queries:
-            for one in query.candidates:
-                assert abs(one.peptide.mass - query.spectrum.label.mass) < 1e-5
-                assert abs(query.spectrum.mass_error_ppm(one.peptide)) < 20
+    for _, candidate_sets in runs:
+        for candidate_set in candidate_sets:
+            for one in candidate_set.candidates:
+                assert abs(one.peptide.mass - candidate_set.spectrum.label.mass) < 1e-5
+                assert abs(candidate_set.spectrum.mass_error_ppm(one.peptide)) < 20
 
 
-def pairs(peptide: Peptide, query: Query) -> Iterator[tuple[str, str]]:
-    return zip(peptide.merged, query.spectrum.label.merged, strict=False)
+def pairs(peptide: Peptide, candidate_set: CandidateSet) -> Iterator[tuple[str, str]]:
+    return zip(peptide.merged, candidate_set.spectrum.label.merged, strict=False)
 
 
 def test_mistakes_begin_near_the_n_terminus_half_of_the_time(runs):
     starts = [
-        next(at for at, (got, want) in enumerate(pairs(one.peptide, query)) if got != want)
-        for _, queries in runs
-        for query in queries
-        for one in query.candidates
-        if one.peptide.merged != query.spectrum.label.merged
+        next(at for at, (got, want) in enumerate(pairs(one.peptide, candidate_set)) if got != want)
+        for _, candidate_sets in runs
+        for candidate_set in candidate_sets
+        for one in candidate_set.candidates
+        if one.peptide.merged != candidate_set.spectrum.label.merged
     ]
     assert len(starts) > 200
     assert 0.4 < np.mean(np.array(starts) < 2) < 0.75
@@ -107,27 +109,30 @@ def test_only_the_spectrum_tells_the_right_peptide(runs):
     """Fragments find the right one nearly always, the vote of the tools does not, and neither the precursor."""
     found = Counter()
     total = 0
-    for _, queries in runs:
-        for query in queries:
-            wanted = query.spectrum.label.merged
-            if wanted not in [one.peptide.merged for one in query.candidates] or len(query.candidates) < 2:
+    for _, candidate_sets in runs:
+        for candidate_set in candidate_sets:
+            wanted = candidate_set.spectrum.label.merged
+            if (
+                wanted not in [one.peptide.merged for one in candidate_set.candidates]
+                or len(candidate_set.candidates) < 2
+            ):
                 continue
             total += 1
-            matches = [matched(query, one.peptide) for one in query.candidates]
-            votes = [len(one.tools) for one in query.candidates]
-            errors = [-abs(query.spectrum.mass_error_ppm(one.peptide)) for one in query.candidates]
+            matches = [matched(candidate_set, one.peptide) for one in candidate_set.candidates]
+            votes = [len(one.tools) for one in candidate_set.candidates]
+            errors = [-abs(candidate_set.spectrum.mass_error_ppm(one.peptide)) for one in candidate_set.candidates]
             for way, scores in (("fragments", matches), ("vote", votes), ("precursor", errors)):
-                found[way] += query.candidates[int(np.argmax(scores))].peptide.merged == wanted
+                found[way] += candidate_set.candidates[int(np.argmax(scores))].peptide.merged == wanted
     assert total > 150
     assert found["fragments"] > 0.9 * total
     assert found["vote"] < 0.85 * total
     assert found["precursor"] < 0.7 * total
 
 
-def matched(query: Query, peptide: Peptide) -> int:
+def matched(candidate_set: CandidateSet, peptide: Peptide) -> int:
     prefixes = peptide.prefix_masses()[:-1]
     theory = np.concatenate([prefixes, peptide.mass - prefixes]) + PROTON
-    return int((np.abs(theory[:, None] - query.spectrum.mz) < 0.01).any(axis=1).sum())
+    return int((np.abs(theory[:, None] - candidate_set.spectrum.mz) < 0.01).any(axis=1).sum())
 
 
 def test_spectra_are_usable_and_say_their_peptide(root):

@@ -23,7 +23,7 @@ from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectr
 from transect.data_adapters.peptide.results.rows import modifications_of
 from transect.data_adapters.peptide.results.table import harmless
 from transect.data_adapters.peptide.results.write import q_values, write_ranking
-from transect.data_adapters.peptide.spectrum import Candidate, Omission, Query, Run, Spectrum
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Omission, Run, Spectrum
 
 NASTY = '=HYPERLINK("http://x")\twith a tab,\r\na line "and" quotes'
 MANDATORY = [
@@ -70,7 +70,7 @@ def ranked(
         )
         for place, candidate in enumerate(candidates)
     ]
-    return RankedSpectrum(Query(made, tuple(candidates)), tuple(ranking), probability)
+    return RankedSpectrum(CandidateSet(made, tuple(candidates)), tuple(ranking), probability)
 
 
 @pytest.fixture
@@ -247,7 +247,7 @@ def test_the_mztab_is_read_back_as_candidates(write, reference):
     folder, _ = write(spectra, reference=reference, top=9)
     file = open_candidates(str(folder / "results.mztab"))
     found = list(file.rows())
-    written = [(one.query.spectrum, candidate) for one in spectra for candidate in one.ranking]
+    written = [(one.candidate_set.spectrum, candidate) for one in spectra for candidate in one.ranking]
     assert len(found) == len(written)
     for row, (seen, candidate) in zip(found, written, strict=True):
         assert parse_peptide(row.sequence) == candidate.candidate.peptide

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from transect.data_adapters.settings import require
+
 
 @dataclass
 class ReadConfig:
@@ -19,5 +21,5 @@ class ReadConfig:
     max_pixels: int = 4_000_000_000
 
     def __post_init__(self) -> None:
-        if not self.bands or min(self.bands) < 1:
-            raise ValueError(f"read.bands: found {self.bands}, expected band numbers counted from 1")
+        usable = len(self.bands) > 0 and min(self.bands) >= 1
+        require(usable, "read.bands", self.bands, "band numbers counted from 1")

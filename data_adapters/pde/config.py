@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from transect.data_adapters.settings import require
+
 FileLayout = Literal["auto", "pdebench", "well", "xarray", "mesh"]
 Boundary = Literal["periodic", "wall", "open"]
 Format = Literal["netcdf", "zarr"]
@@ -75,6 +77,5 @@ class PhantomConfig:
     frames: int = 41
 
     def __post_init__(self) -> None:
-        for name, found, least in (("points", self.points, 16), ("frames", self.frames, 2)):
-            if found < least:
-                raise ValueError(f"{name}: found {found}, expected {least} or more")
+        require(self.points >= 16, "points", self.points, "16 or more")
+        require(self.frames >= 2, "frames", self.frames, "2 or more")

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from transect.data_adapters.settings import require
+
 
 @dataclass(frozen=True)
 class ReadConfig:
@@ -19,8 +21,7 @@ class ReadConfig:
 
     def __post_init__(self) -> None:
         for name, smallest in (("top", 1), ("precursor_tolerance_ppm", 0.001), ("isotopes", 0)):
-            if getattr(self, name) < smallest:
-                raise ValueError(f"{name}: found {getattr(self, name)}, expected {smallest} or more")
+            require(getattr(self, name) >= smallest, name, getattr(self, name), f"{smallest} or more")
 
 
 @dataclass(frozen=True)

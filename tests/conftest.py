@@ -1,29 +1,37 @@
-"""What several tests need: the folders of reference numbers and real files, where they are at hand."""
+"""Files that several tests read: reference numbers, and real files of each domain."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
-
-
-def _folder(name: str) -> Path:
-    folder = SHARED / name
-    if not folder.is_dir():
-        pytest.skip(f"needs the folder ../shared/{name}, which is not beside this checkout")
-    return folder
+TESTS = Path(__file__).resolve().parent
+SHARED = TESTS.parents[1] / "shared"
 
 
 @pytest.fixture(scope="session")
-def shared_data() -> Path:
-    """The small real files of each domain."""
-    return _folder("data")
+def fixtures() -> Path:
+    """The files that the repository holds for tests; what they are and where they come from: PROVENANCE.md there."""
+    return TESTS / "fixtures"
 
 
 @pytest.fixture(scope="session")
-def shared_parity() -> Path:
-    """Numbers from the reference implementations."""
-    return _folder("parity")
+def samples() -> Path:
+    """The sample data of the repository."""
+    return TESTS.parent / "samples"
+
+
+@pytest.fixture(scope="session")
+def shared_file() -> Callable[[str], Path]:
+    """Finds what is too large for the repository or may not be in it: `../shared/NAME`, or a skip that names it."""
+
+    def find(name: str) -> Path:
+        path = SHARED / name
+        if not path.exists():
+            pytest.skip(f"needs ../shared/{name}, which is not in the repository")
+        return path
+
+    return find

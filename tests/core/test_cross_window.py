@@ -203,8 +203,8 @@ class FusedCrossAttention(nn.Module):
         return self.attention(*parts).mean(1)
 
 
-def test_equals_the_cross_attention_of_cobevt(shared_parity):
-    case = torch.load(shared_parity / "bev/fax_modules_nuscenes.pt", weights_only=True)["CrossWinAttention"]
+def test_equals_the_cross_attention_of_cobevt(shared_file):
+    case = torch.load(shared_file("parity/bev/fax_modules_nuscenes.pt"), weights_only=True)["CrossWinAttention"]
     windows = {"window": (None, 4, 5), "context_window": (None, 3, 6)}
     module = FusedCrossAttention(case["state_dict"], case["cfg"]["heads"], **windows)
     # (batch, views, X, Y, p, p, dim) there: windows are cut already.
@@ -223,9 +223,9 @@ RESULTS = ("out_noskip", "out", "out_qn1")
 
 
 @pytest.mark.parametrize("embedded", [0, 1])
-def test_equals_the_cross_view_block_of_cobevt(shared_parity, embedded):
+def test_equals_the_cross_view_block_of_cobevt(shared_file, embedded):
     """Cameras to bird's eye: geometry embeddings, then block against block and block against grid."""
-    file = torch.load(shared_parity / "bev/fax_modules_nuscenes.pt", weights_only=True)
+    file = torch.load(shared_file("parity/bev/fax_modules_nuscenes.pt"), weights_only=True)
     case = file[f"CrossViewSwapAttention_bevembed{embedded}"]
     state, config = case["state_dict"], case["cfg"]
     feature = case["feature"]

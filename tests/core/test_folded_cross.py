@@ -119,8 +119,8 @@ def test_gradients_by_finite_differences():
 
 
 @pytest.mark.parametrize("fields", ["field_cross_attention", "field_cross_attention_F1"])
-def test_one_learned_query_over_fields_equals_the_reference(shared_parity, fields):
-    case = torch.load(shared_parity / "pde" / "morph_modules.pt", weights_only=True)[fields]
+def test_one_learned_query_over_fields_equals_the_reference(fixtures, fields):
+    case = torch.load(fixtures / "pde" / "morph_modules.pt", weights_only=True)[fields]
     tokens, state = case["args"][0], dict(case["state_dict"])
     query = state.pop("q").expand(len(tokens), -1, -1)
     peer = nn.MultiheadAttention(32, 8, batch_first=True)

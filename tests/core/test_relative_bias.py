@@ -55,9 +55,9 @@ def test_loads_the_table_of_timm_by_a_reshape():
         assert torch.equal(module(), peer.get_bias()[0])
 
 
-def test_loads_the_tables_of_cobevt_by_a_reshape(shared_parity):
-    flat = torch.load(shared_parity / "bev/fax_modules_nuscenes.pt", weights_only=True)["Attention2D_relpos"]
-    joint = torch.load(shared_parity / "bev/fax_modules_opv2v.pt", weights_only=True)["Attention3D"]
+def test_loads_the_tables_of_cobevt_by_a_reshape(fixtures, shared_file):
+    flat = torch.load(shared_file("parity/bev/fax_modules_nuscenes.pt"), weights_only=True)["Attention2D_relpos"]
+    joint = torch.load(fixtures / "bev/fax_modules_opv2v.pt", weights_only=True)["Attention3D"]
     tables = (
         ((8, 8), flat["state_dict"]["rel_pos_bias.weight"], flat["rel_pos_indices"]),
         (

@@ -295,8 +295,8 @@ def test_wrong_rank_and_sizes_are_named():
 
 
 @pytest.fixture(scope="module")
-def reference(shared_parity):
-    return torch.load(shared_parity / "liver_mri" / "parity_srma.pt", weights_only=True)
+def reference(shared_file):
+    return torch.load(shared_file("parity/liver_mri/parity_srma.pt"), weights_only=True)
 
 
 def loaded(scan: SelectiveScan, state: dict[str, Tensor], prefix: str) -> SelectiveScan:

@@ -161,15 +161,15 @@ def from_reference(state: dict[str, Tensor], heads: int) -> SpaceTimeAxialAttent
 
 
 @pytest.mark.parametrize("name", ["axial_t1_2d", "axial_t3_3d", "axial_t2_1d"])
-def test_equals_the_reference(shared_parity, name):
-    case = torch.load(shared_parity / "pde" / "morph_modules.pt", weights_only=True)[name]
+def test_equals_the_reference(fixtures, name):
+    case = torch.load(fixtures / "pde" / "morph_modules.pt", weights_only=True)[name]
     tokens, grid = case["args"]
     found = from_reference(case["state_dict"], 4)(tokens.unflatten(2, grid)).flatten(2, 4)
     torch.testing.assert_close(found, case["output"], rtol=0, atol=2e-6)
 
 
-def test_a_whole_block_equals_the_reference(shared_parity):
-    case = torch.load(shared_parity / "pde" / "morph_modules.pt", weights_only=True)["encoder_block_t2_3d"]
+def test_a_whole_block_equals_the_reference(fixtures):
+    case = torch.load(fixtures / "pde" / "morph_modules.pt", weights_only=True)["encoder_block_t2_3d"]
     (x, grid), state = case["args"], case["state_dict"]
     mix = from_reference({name.removeprefix("axial_attn."): tensor for name, tensor in state.items()}, 4)
     normed = F.layer_norm(x, (32,), state["norm1.weight"], state["norm1.bias"])

@@ -191,8 +191,8 @@ def test_refuses_what_does_not_fit():
 
 
 @pytest.fixture(scope="module")
-def block(shared_parity: Path) -> dict:
-    return torch.load(shared_parity / "peptide" / "axial_block.pt", weights_only=True)
+def block(fixtures: Path) -> dict:
+    return torch.load(fixtures / "peptide" / "axial_block.pt", weights_only=True)
 
 
 def load_packed(qkv: nn.Linear, out: nn.Linear, state: dict, heads: int) -> None:

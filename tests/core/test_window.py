@@ -309,17 +309,17 @@ def cobevt(state: dict[str, Tensor], window: tuple[int, ...], partition: str = "
 TABLES = ("rel_pos_bias.weight", "relative_position_bias_table.weight")
 
 
-@pytest.mark.parametrize(
-    ("file", "name"), [("fax_modules_nuscenes", "Attention2D_relpos"), ("fax_modules_opv2v", "FAX_self_attn_opv2v")]
-)
-def test_equals_the_plane_attention_of_cobevt(shared_parity, file, name):
-    case = torch.load(shared_parity / f"bev/{file}.pt", weights_only=True)[name]
+@pytest.mark.parametrize("name", ["Attention2D_relpos", "FAX_self_attn_opv2v"])
+def test_equals_the_plane_attention_of_cobevt(fixtures, shared_file, name):
+    opv2v = name.endswith("opv2v")
+    path = fixtures / "bev/fax_modules_opv2v.pt" if opv2v else shared_file("parity/bev/fax_modules_nuscenes.pt")
+    case = torch.load(path, weights_only=True)[name]
     found = cobevt(case["state_dict"], (8, 8))(case["x"].permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
     torch.testing.assert_close(found, case["out"], rtol=0, atol=1e-5)
 
 
-def test_equals_the_agent_attention_of_cobevt(shared_parity):
-    case = torch.load(shared_parity / "bev/fax_modules_opv2v.pt", weights_only=True)["Attention3D"]
+def test_equals_the_agent_attention_of_cobevt(fixtures):
+    case = torch.load(fixtures / "bev/fax_modules_opv2v.pt", weights_only=True)["Attention3D"]
     module = cobevt(case["state_dict"], (3, 4, 4))
     # (batch, agents, X, Y, p, p, dim) and (batch, X, Y, p, p, 1, agents) there: windows are cut already.
     x = case["x"].permute(0, 1, 2, 4, 3, 5, 6).reshape(2, 3, 8, 12, 32)
@@ -329,8 +329,8 @@ def test_equals_the_agent_attention_of_cobevt(shared_parity):
         torch.testing.assert_close(module(x, visible), expected, rtol=0, atol=1e-5)
 
 
-def test_equals_the_fusion_block_of_cobevt(shared_parity):
-    case = torch.load(shared_parity / "bev/fax_modules_opv2v.pt", weights_only=True)["SwapFusionBlockMask"]
+def test_equals_the_fusion_block_of_cobevt(fixtures):
+    case = torch.load(fixtures / "bev/fax_modules_opv2v.pt", weights_only=True)["SwapFusionBlockMask"]
     state = case["state_dict"]
     x, mask = case["x"].permute(0, 1, 3, 4, 2), case["mask"][..., 0, :].permute(0, 3, 1, 2) > 0
 

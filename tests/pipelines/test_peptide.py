@@ -266,10 +266,10 @@ def test_each_bad_run_fails_by_name_and_the_others_are_done(model, labelled, tmp
             same(one, other)
 
 
-def test_real_files_of_instruments_are_answered_by_scan(model, shared_data, tmp_path):
+def test_real_files_of_instruments_are_answered_by_scan(model, fixtures, tmp_path):
     app = PeptideIdentification(Config())
     for ending in ("mzML", "mzXML"):
-        (case,) = app.adapter.cases(str(shared_data / "peptide" / "depthcharge" / f"TMT10-Trial-8.{ending}"))
+        (case,) = app.adapter.cases(str(fixtures / "peptide" / "depthcharge" / f"TMT10-Trial-8.{ending}"))
         usable = [one.spectrum for one in app.adapter.read(case).candidate_sets() if not one.spectrum.problem]
         lines = ["label\tprediction\tcharge\tscore"]
         for spectrum in usable:
@@ -373,8 +373,8 @@ def test_what_is_not_answered_counts_in_recall(model, labelled, tmp_path):
     assert half["oracle_peptide_recall"] <= 0.5
 
 
-def test_published_weights_are_taken_and_predict(run, shared_parity, tmp_path, command):
-    fixture = torch.load(shared_parity / "peptide" / "ranknovo_d64_l2.pt", weights_only=True)
+def test_published_weights_are_taken_and_predict(run, fixtures, tmp_path, command):
+    fixture = torch.load(fixtures / "peptide" / "ranknovo_d64_l2.pt", weights_only=True)
     torch.save({"state_dict": fixture["state_dict"]}, tmp_path / "published.ckpt")
     status, _, err = command(
         "import-weights", "peptide", "--from", tmp_path / "published.ckpt", "--out", tmp_path / "published"

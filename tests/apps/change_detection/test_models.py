@@ -55,8 +55,8 @@ def pair(height: int, width: int, count: int = 1) -> tuple[torch.Tensor, torch.T
 
 
 @pytest.fixture(scope="module")
-def small(shared_parity):
-    return torch.load(shared_parity / "change_detection" / "cdmaskformer_small.pt", weights_only=True)
+def small(shared_file):
+    return torch.load(shared_file("parity/change_detection/cdmaskformer_small.pt"), weights_only=True)
 
 
 # ---------------------------------------------------------------- sizes

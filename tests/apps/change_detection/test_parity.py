@@ -10,13 +10,13 @@ from transect.apps.change_detection import parity
 
 
 @pytest.fixture(scope="module")
-def small(shared_parity):
-    return torch.load(shared_parity / "change_detection" / "cdmaskformer_small.pt", weights_only=True)
+def small(shared_file):
+    return torch.load(shared_file("parity/change_detection/cdmaskformer_small.pt"), weights_only=True)
 
 
 @pytest.fixture(scope="module")
-def modules(shared_parity):
-    return torch.load(shared_parity / "change_detection" / "cdmaskformer_modules.pt", weights_only=True)
+def modules(shared_file):
+    return torch.load(shared_file("parity/change_detection/cdmaskformer_modules.pt"), weights_only=True)
 
 
 def test_small_model_equals_the_reference(small):

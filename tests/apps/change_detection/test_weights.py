@@ -20,9 +20,9 @@ from transect.data_adapters.base import BadInput
 
 
 @pytest.fixture(scope="module")
-def published(shared_parity):
+def published(fixtures):
     """Random tensors of the published names and shapes."""
-    shapes = json.loads((shared_parity / "change_detection" / "checkpoint_keys.json").read_text())
+    shapes = json.loads((fixtures / "change_detection" / "checkpoint_keys.json").read_text())
     generator = torch.Generator().manual_seed(0)
     return {
         name: torch.rand(shape, generator=generator) if shape else torch.tensor(0) for name, shape in shapes.items()
@@ -30,8 +30,8 @@ def published(shared_parity):
 
 
 @pytest.fixture(scope="module")
-def small(shared_parity):
-    return torch.load(shared_parity / "change_detection" / "cdmaskformer_small.pt", weights_only=True)["state_dict"]
+def small(shared_file):
+    return torch.load(shared_file("parity/change_detection/cdmaskformer_small.pt"), weights_only=True)["state_dict"]
 
 
 def test_published_checkpoint_has_the_sizes_of_the_paper(published):

@@ -129,8 +129,8 @@ def test_a_coarse_grid_has_no_high_wave_numbers() -> None:
     assert metrics.pdebench_frmse(measures, "mid") > 0
 
 
-def test_morph_reference_numbers(shared_parity: Path) -> None:
-    reference = torch.load(shared_parity / "pde" / "morph_metrics.pt", weights_only=True)
+def test_morph_reference_numbers(fixtures: Path) -> None:
+    reference = torch.load(fixtures / "pde" / "morph_metrics.pt", weights_only=True)
     pairs = zip(reference["pred"].flatten(2, 3).numpy(), reference["truth"].flatten(2, 3).numpy(), strict=True)
     measures = [frame_measures(p[:, :, 0], u[:, :, 0], u[0, :, 0], axes_of(8, 8)) for p, u in pairs]
     for name, score in (("nrmse", metrics.morph_nrmse), ("vrmse", metrics.morph_vrmse)):
@@ -162,8 +162,8 @@ def test_persistence_of_a_travelling_sine_is_known() -> None:
     assert summary["well_vrmse"] == summary["spectrum_error"] == summary["blow_ups"] == 0
 
 
-def test_persistence_of_burgers_has_the_known_error(shared_data: Path) -> None:
-    with np.load(shared_data / "pde" / "apebench_1d_diff_burgers.npz") as file:
+def test_persistence_of_burgers_has_the_known_error(shared_file) -> None:
+    with np.load(shared_file("data/pde/apebench_1d_diff_burgers.npz")) as file:
         test = file["test"]
     x = [Axis("x", np.arange(160) / 160, boundary=PERIODIC)]
     measures = [frame_measures(np.broadcast_to(u[0], u[1:].shape), u[1:], u[0], x) for u in test]

@@ -13,9 +13,9 @@ QUANTITIES = {"enc", "z", "output", "input_grad", "param_grad_norms", "params_wi
 
 
 @pytest.fixture(scope="module")
-def fixtures(shared_parity):
+def references(fixtures):
     names = (*MODELS, "morph_modules", "morph_metrics")
-    return {name: torch.load(shared_parity / "pde" / f"{name}.pt", weights_only=True) for name in names}
+    return {name: torch.load(fixtures / "pde" / f"{name}.pt", weights_only=True) for name in names}
 
 
 def past(fixture) -> set[str]:
@@ -23,17 +23,17 @@ def past(fixture) -> set[str]:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_models_equal_the_reference(fixtures, name):
-    comparisons = parity.compare(fixtures[name])
+def test_models_equal_the_reference(references, name):
+    comparisons = parity.compare(references[name])
     assert {each.quantity for each in comparisons} == QUANTITIES
     assert [each for each in comparisons if not each.error <= each.tolerance] == []
     assert all(each.tolerance <= 5e-6 for each in comparisons)
 
 
 @pytest.mark.parametrize("name", ["morph_modules", "morph_metrics"])
-def test_parts_and_metrics_equal_the_reference(fixtures, name):
-    comparisons = parity.compare(fixtures[name])
-    expected = set(fixtures[name]) if name == "morph_modules" else {"nrmse", "vrmse"}
+def test_parts_and_metrics_equal_the_reference(references, name):
+    comparisons = parity.compare(references[name])
+    expected = set(references[name]) if name == "morph_modules" else {"nrmse", "vrmse"}
     assert {each.quantity for each in comparisons} == expected
     assert [each for each in comparisons if not each.error <= each.tolerance] == []
 
@@ -43,12 +43,12 @@ def scaled(fixture, name, factor=1.0001):
 
 
 @pytest.mark.parametrize("quantity", ["enc", "z", "output", "input_grad"])
-def test_parity_notices_another_number(fixtures, quantity):
-    assert past(scaled(fixtures["morph_d1"], quantity)) == {quantity}
+def test_parity_notices_another_number(references, quantity):
+    assert past(scaled(references["morph_d1"], quantity)) == {quantity}
 
 
-def test_parity_notices_other_gradients(fixtures):
-    fixture = fixtures["morph_d1"]
+def test_parity_notices_other_gradients(references):
+    fixture = references["morph_d1"]
     norms = fixture["param_grad_norms"]
     largest = max(norms, key=norms.get)
     assert past(fixture | {"param_grad_norms": norms | {largest: norms[largest] * 1.0001}}) == {"param_grad_norms"}
@@ -58,16 +58,16 @@ def test_parity_notices_other_gradients(fixtures):
 
 
 @pytest.mark.parametrize("quantity", ["output", "input_grad"])
-def test_parity_notices_what_is_not_a_number(fixtures, quantity):
-    fixture = fixtures["morph_d2"]
+def test_parity_notices_what_is_not_a_number(references, quantity):
+    fixture = references["morph_d2"]
     reference = fixture[quantity].clone()
     reference.view(-1)[0] = torch.nan
     assert quantity in past(fixture | {quantity: reference})
 
 
-def test_parity_notices_swapped_weights(fixtures):
+def test_parity_notices_swapped_weights(references):
     names = {"attn_h.": "attn_w.", "attn_w.": "attn_h."}
-    fixture = fixtures["morph_d2"]
+    fixture = references["morph_d2"]
 
     def swap(name: str) -> str:
         return next((name.replace(a, b) for a, b in names.items() if a in name), name)
@@ -75,14 +75,14 @@ def test_parity_notices_swapped_weights(fixtures):
     assert "output" in past(fixture | {"state_dict": {swap(name): t for name, t in fixture["state_dict"].items()}})
 
 
-def test_unknown_modules_are_refused(fixtures):
+def test_unknown_modules_are_refused(references):
     with pytest.raises(ValueError, match="no such module"):
-        parity.compare({"convolution": fixtures["morph_modules"]["component_conv_8"]})
+        parity.compare({"convolution": references["morph_modules"]["component_conv_8"]})
 
 
-def test_parity_command_tells_by_its_exit_status(shared_parity, fixtures, tmp_path):
-    torch.save(scaled(fixtures["morph_d1"], "output"), tmp_path / "bad.pt")
-    for file, status in ((shared_parity / "pde" / "morph_d1.pt", 0), (tmp_path / "bad.pt", 1)):
+def test_parity_command_tells_by_its_exit_status(fixtures, references, tmp_path):
+    torch.save(scaled(references["morph_d1"], "output"), tmp_path / "bad.pt")
+    for file, status in ((fixtures / "pde" / "morph_d1.pt", 0), (tmp_path / "bad.pt", 1)):
         command = [sys.executable, "-m", "benchmarks.parity", "pde", str(file)]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
         assert ran.returncode == status, ran.stderr

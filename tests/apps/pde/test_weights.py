@@ -24,13 +24,13 @@ SMALL = {"heads": 4, "fusion_heads": 8}
 
 
 @pytest.fixture(scope="module")
-def small(shared_parity):
-    return torch.load(shared_parity / "pde" / "morph_d2.pt", weights_only=True)["state_dict"]
+def small(fixtures):
+    return torch.load(fixtures / "pde" / "morph_d2.pt", weights_only=True)["state_dict"]
 
 
 @pytest.fixture(scope="module")
-def adapted(shared_parity):
-    return torch.load(shared_parity / "pde" / "morph_d2_lora.pt", weights_only=True)["state_dict"]
+def adapted(fixtures):
+    return torch.load(fixtures / "pde" / "morph_d2_lora.pt", weights_only=True)["state_dict"]
 
 
 @pytest.mark.parametrize("size", SIZES)

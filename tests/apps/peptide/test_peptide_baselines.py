@@ -1,6 +1,5 @@
 import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -114,12 +113,13 @@ def test_oracle_takes_what_is_closest_to_the_label() -> None:
     assert baselines.oracle(candidate_set(*close)) is None
 
 
-def test_matched_ions_find_the_label_of_most_real_spectra(shared_data: Path) -> None:
-    folder = shared_data / "peptide" / "casanovo"
-    listed = {row["index"]: row["candidates"] for row in json.loads((folder / "cands_real128.json").read_text())}
+def test_matched_ions_find_the_label_of_most_real_spectra(shared_file) -> None:
+    listed_file = shared_file("data/peptide/casanovo/cands_real128.json")
+    spectra_file = shared_file("data/peptide/casanovo/sample_preprocessed_spectra.mgf")
+    listed = {row["index"]: row["candidates"] for row in json.loads(listed_file.read_text())}
     right = {name: 0 for name in choices(())}
     read = 0
-    with mgf.read(str(folder / "sample_preprocessed_spectra.mgf"), use_index=False) as spectra:
+    with mgf.read(str(spectra_file), use_index=False) as spectra:
         for index, one in enumerate(spectra):
             precursor, charge = one["params"]["pepmass"][0], int(one["params"]["charge"][0])
             peaks = one["m/z array"], one["intensity array"].astype(np.float32)

@@ -33,8 +33,8 @@ def naive_residues(query: list[float], target: list[float]) -> np.ndarray:
     return one - other[np.abs(one[:, None] - other).argmin(1)]
 
 
-def test_every_pair_of_the_reference_table(shared_parity: Path) -> None:
-    with (shared_parity / "peptide" / "pmd_rmd.tsv").open(newline="") as file:
+def test_every_pair_of_the_reference_table(fixtures: Path) -> None:
+    with (fixtures / "peptide" / "pmd_rmd.tsv").open(newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     queries, targets = ([parse_peptide(row[side]).masses for row in rows] for side in ("query", "target"))
     together, residues = mass_deviations(queries, targets)

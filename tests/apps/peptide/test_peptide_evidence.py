@@ -111,12 +111,12 @@ def test_likelihoods_are_those_of_the_graph_and_beside_the_best_of_the_list():
     assert found[0, 4, behind] < 0  # GASV|PTLK is not
 
 
-def test_peaks_as_the_reference_processes_them(shared_parity, shared_data):
+def test_peaks_as_the_reference_processes_them(fixtures, shared_file):
     import torch
     from pyteomics import mgf
 
-    fixture = torch.load(shared_parity / "peptide" / "ranknovo_d64_l2.pt", weights_only=True)
-    path = shared_data / "peptide" / "casanovo" / "sample_preprocessed_spectra.mgf"
+    fixture = torch.load(fixtures / "peptide" / "ranknovo_d64_l2.pt", weights_only=True)
+    path = shared_file("data/peptide/casanovo/sample_preprocessed_spectra.mgf")
     config = PeaksConfig(count=300)
     for index, read in enumerate(mgf.read(str(path), use_index=False)):
         if index == len(fixture["spectra"]):

@@ -1,7 +1,6 @@
 """Peptides proposed from spectra alone, and the graphs and paths that they come from."""
 
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -53,8 +52,8 @@ def fragments(true: Peptide, charge: int = 2, isotope: int = 0) -> Spectrum:
 
 
 @pytest.fixture(scope="module")
-def real(shared_data: Path) -> list[Spectrum]:
-    path = shared_data / "peptide" / "casanovo" / "sample_preprocessed_spectra.mgf"
+def real(shared_file) -> list[Spectrum]:
+    path = shared_file("data/peptide/casanovo/sample_preprocessed_spectra.mgf")
     found = list(read_spectra(str(path)))
     assert len(found) == 128
     return found
@@ -277,10 +276,10 @@ def test_codes_are_those_of_the_peptide():
     assert codes_of(Peptide(("S[Phospho]", "K"), (166.998, 128.094963))) is None
 
 
-def test_stored_tables_tell_how_often_ions_are_missing(shared_data: Path):
+def test_stored_tables_tell_how_often_ions_are_missing(shared_file):
     table, middle = tables(2), list[bool]()
     last: list[str] = []
-    for one in read_spectra(str(shared_data / "peptide" / "simulated" / "mouse_ms2pip_val.mgf.gz")):
+    for one in read_spectra(str(shared_file("data/peptide/simulated/mouse_ms2pip_val.mgf.gz"))):
         masses = residue_masses(one.label)
         prefix, (_, y) = np.cumsum(masses)[:-1], fragment_mz(masses)
         near = (np.abs(one.mz / y[:, None] - 1) <= 20e-6).any(1)

@@ -54,8 +54,8 @@ def measured(*spectra: RankedSpectrum, tools: tuple[str, ...] = ()) -> dict:
     return joined(row for one in spectra if (row := spectrum_row(one, choices(tools))))
 
 
-def test_every_row_of_the_reference_table(shared_parity: Path) -> None:
-    with (shared_parity / "peptide" / "pmd_rmd.tsv").open(newline="") as file:
+def test_every_row_of_the_reference_table(fixtures: Path) -> None:
+    with (fixtures / "peptide" / "pmd_rmd.tsv").open(newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert len(rows) >= 30
     for row in rows:

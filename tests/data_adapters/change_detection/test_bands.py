@@ -14,8 +14,8 @@ def touch(root: Path, files: list[str]) -> None:
         (root / file).touch()
 
 
-def test_landsat_scenes_in_one_folder_are_a_pair_by_date(shared_data: Path) -> None:
-    (pair,) = find_pairs(str(shared_data / "change_detection/landsat5_2000_2010"))
+def test_landsat_scenes_in_one_folder_are_a_pair_by_date(samples: Path) -> None:
+    (pair,) = find_pairs(str(samples / "landsat5_2000_2010"))
     assert pair.id == "LT05_L1TP_167055_20000309_20161214_01_T1__LT51670552010352MLK00"
     assert [Path(path).name for path in pair.before] == [
         f"LT05_L1TP_167055_20000309_20161214_01_T1_B{band}.TIF" for band in (3, 2, 1)
@@ -24,8 +24,8 @@ def test_landsat_scenes_in_one_folder_are_a_pair_by_date(shared_data: Path) -> N
     assert pair.dates == ("2000-03-09", "2010-12-18")
 
 
-def test_natural_colour_goes_by_sensor(shared_data: Path) -> None:
-    (pair,) = find_pairs(str(shared_data / "change_detection/landsat7_2001_landsat8_2013"))
+def test_natural_colour_goes_by_sensor(fixtures: Path) -> None:
+    (pair,) = find_pairs(str(fixtures / "change_detection/landsat7_2001_landsat8_2013"))
     assert [path[-6:-4] for path in pair.before + pair.after] == ["B3", "B2", "B1", "B4", "B3", "B2"]
     assert pair.dates == ("2001-07-30", "2013-07-07")
 
@@ -40,8 +40,8 @@ def test_sentinel_2_folders_keep_the_finest_band(tmp_path: Path) -> None:
     assert (pair.id, pair.dates) == ("__".join(scenes), ("2016-01-01", "2017-08-29"))
 
 
-def test_two_folders_of_one_scene_each(shared_data: Path, tmp_path: Path) -> None:
-    source = shared_data / "change_detection/landsat5_2000_2010"
+def test_two_folders_of_one_scene_each(samples: Path, tmp_path: Path) -> None:
+    source = samples / "landsat5_2000_2010"
     for path in source.iterdir():
         folder = tmp_path / ("old" if path.name.startswith("LT05") else "new")
         folder.mkdir(exist_ok=True)
@@ -52,11 +52,11 @@ def test_two_folders_of_one_scene_each(shared_data: Path, tmp_path: Path) -> Non
     assert [Path(path).name for path in pair.files] == [Path(path).name for path in together.files]
 
 
-def test_scenes_that_make_no_pair_are_named(shared_data: Path, tmp_path: Path) -> None:
+def test_scenes_that_make_no_pair_are_named(shared_file, tmp_path: Path) -> None:
     with pytest.raises(
         BadInput, match=r"224077.+\(2020-05-18\), LC08.+224078.+\(2020-05-18\), expected two scenes of dif"
     ):
-        find_pairs(str(shared_data / "change_detection/landsat8_adjacent"))
+        find_pairs(str(shared_file("data/change_detection/landsat8_adjacent")))
     touch(tmp_path, [f"LT5167055{day}MLK00_B{band}.tif" for day in (2000001, 2010001) for band in (1, 3)])
     with pytest.raises(
         BadInput, match=r"bands of Landsat 4, 5 or 7: found LT5.+_B3.tif, .+_B1.tif, expected B3, B2, B1"

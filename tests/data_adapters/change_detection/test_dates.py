@@ -70,9 +70,9 @@ def test_metadata_beside_the_band_is_trusted_first(tmp_path: Path) -> None:
     assert acquisition_date(str(tmp_path / "other_20101218_B3.tif")) == "2010-12-18"
 
 
-def test_metadata_and_name_agree_on_real_scenes(shared_data: Path, tmp_path: Path) -> None:
-    for folder in ("landsat5_2000_2010", "landsat7_2001_landsat8_2013"):
-        metadata = sorted((shared_data / "change_detection" / folder).glob("*_MTL.txt"))
+def test_metadata_and_name_agree_on_real_scenes(samples: Path, fixtures: Path, tmp_path: Path) -> None:
+    for folder in (samples / "landsat5_2000_2010", fixtures / "change_detection/landsat7_2001_landsat8_2013"):
+        metadata = sorted(folder.glob("*_MTL.txt"))
         assert len(metadata) == 2
         for path in metadata:
             band = path.name.replace("_MTL.txt", "_B2.TIF")

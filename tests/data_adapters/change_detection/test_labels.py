@@ -183,8 +183,8 @@ def test_a_missing_label_is_named(tmp_path: Path) -> None:
         label_rule(str(tmp_path / "label.png"))
 
 
-def test_fixtures_of_random_greys_are_refused_by_value(shared_data: Path) -> None:
+def test_fixtures_of_random_greys_are_refused_by_value(shared_file) -> None:
     """The sample labels of torchgeo hold eight greys, which a clamp or an exact match would turn into a truth."""
-    label = shared_data / "change_detection/torchgeo_formats/levircd/levircd/label/train_0.png"
+    label = shared_file("data/change_detection/torchgeo_formats/levircd/levircd/label/train_0.png")
     with pytest.raises(BadInput, match="found 0, 29, 76, 105, 150, 179, 226, 255, expected"):
         label_rule(str(label))

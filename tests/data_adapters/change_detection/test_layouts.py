@@ -228,8 +228,7 @@ def test_tiles_of_one_scene_share_a_group(tmp_path: Path) -> None:
 # Real samples of the published layouts
 
 
-def test_torchgeo_samples(shared_data: Path) -> None:
-    root = shared_data / "change_detection/torchgeo_formats"
+def test_torchgeo_samples(shared_file) -> None:
     expected = {
         "levircd/levircd": ["test_0", "test_1", "train_0", "train_1", "val_0", "val_1"],
         "levircd/levircdplus": ["test_00", "test_01", "train_00", "train_01"],
@@ -244,24 +243,24 @@ def test_torchgeo_samples(shared_data: Path) -> None:
         ],
     }
     for folder, ids in expected.items():
-        pairs = find_pairs(str(root / folder))
+        pairs = find_pairs(str(shared_file(f"data/change_detection/torchgeo_formats/{folder}")))
         assert [pair.id for pair in pairs] == ids
         assert missing_partners(pairs) == []
         assert all(Path(file).is_file() for pair in pairs for file in pair.files)
         assert [bool(pair.label) for pair in pairs] == [folder != "bright"] * len(ids)
 
 
-def test_oscd_sample_in_full(shared_data: Path) -> None:
-    pair = find_pairs(str(shared_data / "change_detection/torchgeo_formats/oscd"))[1]
+def test_oscd_sample_in_full(shared_file) -> None:
+    pair = find_pairs(str(shared_file("data/change_detection/torchgeo_formats/oscd")))[1]
     assert (pair.split, pair.dates) == ("train", ("2016-11-30", "2017-08-29"))
     assert [Path(path).parts[-2:] for path in pair.before] == [("imgs_1_rect", f"B0{band}.tif") for band in (4, 3, 2)]
     assert [Path(path).parts[-2:] for path in pair.after] == [("imgs_2_rect", f"B0{band}.tif") for band in (4, 3, 2)]
     assert Path(pair.label).parts[-4:] == (OSCD_TRAIN, "train1", "cm", "cm.png")
 
 
-def test_chabud_says_why_it_cannot_be_read(shared_data: Path) -> None:
-    folder = shared_data / "change_detection/torchgeo_formats/chabud"
-    for given_path in (folder, folder / "train_eval.hdf5"):
+def test_chabud_says_why_it_cannot_be_read(shared_file) -> None:
+    file = shared_file("data/change_detection/torchgeo_formats/chabud/train_eval.hdf5")
+    for given_path in (file.parent, file):
         with pytest.raises(BadInput, match=r"train_eval\.hdf5: format: found HDF5, expected .+GeoTIFF"):
             find_pairs(str(given_path))
 

@@ -145,19 +145,19 @@ class TestValidity:
             assert np.array_equal(valid, rgba[3] > 0)
             assert np.array_equal(values, rgba[[band - 1 for band in bands]])
 
-    def test_of_real_files_is_what_gdal_says(self, shared_data: Path) -> None:
-        folder = shared_data / "change_detection/rasterio_fixtures"
+    def test_of_real_files_is_what_gdal_says(self, shared_file) -> None:
         for name in ("RGB.byte", "RGB2.byte", "RGBA.uint16", "cogeo", "all-nodata", "rgb1"):
-            path = str(folder / f"{name}.tif")
+            path = str(shared_file(f"data/change_detection/rasterio_fixtures/{name}.tif"))
             values, valid = read_all([path], ReadConfig())
             with rasterio.open(path) as raster:
                 assert np.array_equal(values, raster.read([1, 2, 3]))
                 assert np.array_equal(valid, raster.read_masks([1, 2, 3]).min(axis=0) > 0), name
             if name != "cogeo":
                 assert not valid.all(), name
-        with rasterio.open(folder / "float_nan.tif") as raster:
+        path = str(shared_file("data/change_detection/rasterio_fixtures/float_nan.tif"))
+        with rasterio.open(path) as raster:
             expected = ~np.isnan(raster.read(1))
-        assert np.array_equal(read_all([str(folder / "float_nan.tif")], GREY)[1], expected)
+        assert np.array_equal(read_all([path], GREY)[1], expected)
 
 
 class TestRowReader:

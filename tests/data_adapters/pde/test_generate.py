@@ -45,9 +45,9 @@ def mixed() -> NDArray[np.float64]:
     [("burgers", "train", 50, 51, 0), ("burgers", "test", 30, 201, 773), ("kdv", "test", 30, 201, 773)],
 )
 def test_they_are_the_trajectories_of_apebench(
-    shared_data: Path, scenario: str, split: str, count: int, frames: int, seed: int
+    shared_file, scenario: str, split: str, count: int, frames: int, seed: int
 ) -> None:
-    with np.load(shared_data / "pde" / f"apebench_1d_diff_{scenario}.npz") as file:
+    with np.load(shared_file(f"data/pde/apebench_1d_diff_{scenario}.npz")) as file:
         expected = file[split]
     states = apebench(scenario, count, frames, seed)
     assert (states.shape, states.dtype) == (expected.shape, np.float32)

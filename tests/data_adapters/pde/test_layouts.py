@@ -35,11 +35,11 @@ def gridded(path: Path, **how: object) -> Path:
     return path
 
 
-def test_layouts_are_told_from_content_whatever_the_name(tmp_path: Path, shared_parity: Path) -> None:
+def test_layouts_are_told_from_content_whatever_the_name(tmp_path: Path, fixtures: Path) -> None:
     (tmp_path / "mesh.h5").write_text(VTU)
     made = {
         "pdebench": [pdebench(tmp_path / "a.nc")],
-        "well": [shared_parity / "pde" / "well" / "data" / "train" / "tiny.hdf5"],
+        "well": [fixtures / "pde" / "well" / "data" / "train" / "tiny.hdf5"],
         "xarray": [
             gridded(tmp_path / "classic.h5", engine="scipy"),
             gridded(tmp_path / "four.hdf5", engine="h5netcdf"),

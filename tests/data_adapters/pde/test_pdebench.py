@@ -183,8 +183,8 @@ def test_boundaries_are_told_by_the_family(tmp_path: Path, name: str, expected: 
     assert opened(path, boundary={"x": "wall"}).boundary == (("wall", "wall"),)
 
 
-def test_a_real_file_is_read_as_it_is_stored(shared_data: Path) -> None:
-    path = shared_data / "pde" / "pdebench_dr_16px.h5"
+def test_a_real_file_is_read_as_it_is_stored(shared_file) -> None:
+    path = shared_file("data/pde/pdebench_dr_16px.h5")
     simulation = opened(path, 1)
     with h5py.File(path) as file:
         stored = file["0001/data"][:]

@@ -57,8 +57,8 @@ def opened(path: Path, at: int = 0, **settings: object) -> Simulation:
     return open_simulation(find_trajectories(str(path), config=config)[at], config)
 
 
-def test_every_item_is_what_the_official_reader_returns(shared_parity: Path) -> None:
-    folder = shared_parity / "pde" / "well"
+def test_every_item_is_what_the_official_reader_returns(fixtures: Path) -> None:
+    folder = fixtures / "pde" / "well"
     items = torch.load(folder / "tiny_reference_items.pt", weights_only=True)
     windows = [
         (simulation, start)
@@ -89,8 +89,8 @@ def test_every_item_is_what_the_official_reader_returns(shared_parity: Path) -> 
         )
 
 
-def test_fields_are_scalars_vectors_and_tensors_in_this_order(shared_parity: Path) -> None:
-    simulation = opened(shared_parity / "pde" / "well" / "data" / "train" / "tiny.hdf5")
+def test_fields_are_scalars_vectors_and_tensors_in_this_order(fixtures: Path) -> None:
+    simulation = opened(fixtures / "pde" / "well" / "data" / "train" / "tiny.hdf5")
     assert simulation.fields == (
         Field("pressure", ("pressure",)),
         Field("velocity", ("velocity_x", "velocity_y")),
@@ -101,8 +101,8 @@ def test_fields_are_scalars_vectors_and_tensors_in_this_order(shared_parity: Pat
     assert simulation.attributes["dataset_name"] == "tiny_mixed"
 
 
-def test_the_folder_gives_the_split(shared_parity: Path, tmp_path: Path) -> None:
-    tiny = shared_parity / "pde" / "well" / "data" / "train" / "tiny.hdf5"
+def test_the_folder_gives_the_split(fixtures: Path, tmp_path: Path) -> None:
+    tiny = fixtures / "pde" / "well" / "data" / "train" / "tiny.hdf5"
     for place in ("tiny/data/train/a.hdf5", "tiny/data/valid/b.hdf5", "tiny/data/test/c.hdf5", "flat.hdf5"):
         (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(tiny, tmp_path / place)
@@ -186,16 +186,16 @@ def test_a_wall_must_cover_its_side_and_may_differ_by_trajectory(tmp_path: Path)
     assert opened(path, 1).boundary == (("open", "wall"), ("wall", "open"))
 
 
-def test_windows_are_slices_of_the_whole_in_any_process(shared_parity: Path) -> None:
-    simulation = opened(shared_parity / "pde" / "well" / "data" / "train" / "tiny.hdf5", 2)
+def test_windows_are_slices_of_the_whole_in_any_process(fixtures: Path) -> None:
+    simulation = opened(fixtures / "pde" / "well" / "data" / "train" / "tiny.hdf5", 2)
     elsewhere = pickle.loads(pickle.dumps(simulation))
     whole = simulation.read(0, len(simulation))
     for start, stop in ((0, 1), (2, 5), (5, 6), (3, 3)):
         np.testing.assert_array_equal(elsewhere.read(start, stop), whole[start:stop])
 
 
-def test_a_variable_may_be_a_field_or_a_component(shared_parity: Path) -> None:
-    path = shared_parity / "pde" / "well" / "data" / "train" / "tiny.hdf5"
+def test_a_variable_may_be_a_field_or_a_component(fixtures: Path) -> None:
+    path = fixtures / "pde" / "well" / "data" / "train" / "tiny.hdf5"
     whole = opened(path).read(0, 2)
     assert opened(path, variables=("velocity",)).channels == ("velocity_x", "velocity_y")
     np.testing.assert_array_equal(opened(path, variables=("strain_yx", "pressure")).read(0, 2), whole[:, [5, 0]])

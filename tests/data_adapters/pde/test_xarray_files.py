@@ -76,12 +76,12 @@ def test_the_sample_has_the_values_gaps_units_and_round_globe_of_its_file() -> N
     assert simulation.attributes["history"] == "FERRET V4.45 (GUI) 22-May-97"
 
 
-def test_the_whole_climatology_and_the_navy_winds_are_read_as_they_are(shared_data: Path) -> None:
+def test_the_whole_climatology_and_the_navy_winds_are_read_as_they_are(shared_file) -> None:
     for name, variables, periodic in (
         ("coads_climatology", ("SST", "AIRT", "SPEH", "WSPD", "UWND", "VWND", "SLP"), [False, True]),
         ("monthly_navy_winds", ("UWND", "VWND"), [False, True]),
     ):
-        path = shared_data / f"pde/netcdf/{name}.cdf"
+        path = shared_file(f"data/pde/netcdf/{name}.cdf")
         simulation, values = read_all(path, ReadConfig(vectors={"wind": ["UWND", "VWND"]}))
         assert simulation.channels == variables
         assert Field("wind", ("UWND", "VWND"), "M/S") in simulation.fields

@@ -163,8 +163,8 @@ def test_each_dialect_is_told_and_read(tmp_path, name, packed):
         ("instanovo.csv", "instanovo", 2, 2),
     ],
 )
-def test_every_row_of_the_real_files_is_read(shared_data, file, tool, rows, peptides):
-    opened, found = read(shared_data / f"peptide/proteobench_denovo/denovo_benchmark_test.{file}.gz")
+def test_every_row_of_the_real_files_is_read(fixtures, file, tool, rows, peptides):
+    opened, found = read(fixtures / f"peptide/proteobench_denovo/denovo_benchmark_test.{file}.gz")
     assert [one.name for one in opened.tools] == [tool]
     assert len(found) == rows
     assert all(isinstance(row, CandidateRow) for row in found)
@@ -172,14 +172,13 @@ def test_every_row_of_the_real_files_is_read(shared_data, file, tool, rows, pept
     assert sum(bool(parse_peptide(row.sequence, fixed_cysteine=fixed)) for row in found if row.sequence) == peptides
 
 
-def test_one_file_holds_the_candidates_of_several_tools_and_never_the_truth(shared_data):
-    folder = shared_data / "peptide"
-    opened, rows = read(folder / "simulated/semisyn_candidates.jsonl.gz")
+def test_one_file_holds_the_candidates_of_several_tools_and_never_the_truth(shared_file):
+    opened, rows = read(shared_file("data/peptide/simulated/semisyn_candidates.jsonl.gz"))
     assert [tool.name for tool in opened.tools] == [
         "casanovo", "adanovo", "pepnet", "helixnovo", "primenovo", "deepnovo"
     ]  # fmt: skip
     assert len(rows) == 4 * 9000 + 7444 + 7810
-    path = folder / "casanovo/cands_real128.json"
+    path = shared_file("data/peptide/casanovo/cands_real128.json")
     opened, rows = read(path)
     told = json.loads(path.read_text())
     assert [tool.name for tool in opened.tools] == [f"candidate_{place}" for place in range(1, 7)]

@@ -24,9 +24,9 @@ def opened(spectra, *candidates):
 
 
 @pytest.fixture(scope="module")
-def benchmark(shared_data, tmp_path_factory):
+def benchmark(fixtures, tmp_path_factory):
     """The six real tools on the 9000 spectra that Casanovo tells the precursors of, and what is asked of them."""
-    folder = shared_data / "peptide/proteobench_denovo"
+    folder = fixtures / "peptide/proteobench_denovo"
     paths = [folder / f"denovo_benchmark_test.{name}.gz" for name in REAL]
     spectra = tmp_path_factory.mktemp("benchmark") / "denovo_benchmark_test.mgf"
     with spectra.open("w") as file:
@@ -77,11 +77,10 @@ def test_six_real_tools_have_the_masses_that_their_makers_measured(benchmark):
     }
 
 
-def test_an_index_that_is_a_scan_number_is_found_out(shared_data, tmp_path):
-    folder = shared_data / "peptide"
-    several = folder / "simulated/semisyn_candidates.jsonl.gz"
-    casanovo = folder / "proteobench_denovo/denovo_benchmark_test.casanovo.mztab.gz"
-    with gzip.open(folder / "simulated/semisyn_3000_on.mgf.gz", "rt") as file:
+def test_an_index_that_is_a_scan_number_is_found_out(fixtures, shared_file, tmp_path):
+    several = shared_file("data/peptide/simulated/semisyn_candidates.jsonl.gz")
+    casanovo = fixtures / "peptide/proteobench_denovo/denovo_benchmark_test.casanovo.mztab.gz"
+    with gzip.open(shared_file("data/peptide/simulated/semisyn_3000_on.mgf.gz"), "rt") as file:
         blocks = file.read().split("BEGIN IONS")[1:1501]
     (tmp_path / "first.mgf").write_text("".join(f"BEGIN IONS{block}" for block in blocks))
     without_peaks = sum(not re.search(r"^[0-9]", block, re.MULTILINE) for block in blocks)

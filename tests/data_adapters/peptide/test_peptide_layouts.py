@@ -271,9 +271,9 @@ def test_a_peptide_of_two_runs_is_in_one_group_whatever_its_modifications(place)
     assert groups[0].startswith("part ")
 
 
-def test_a_run_that_has_no_labels_or_cannot_be_read_stays_whole(place, shared_data):
+def test_a_run_that_has_no_labels_or_cannot_be_read_stays_whole(place, fixtures):
     root = place("a.mgf")
     place("broken.mgf", text="words")
-    mzml = shared_data / "peptide" / "depthcharge" / "TMT10-Trial-8.mzML"
+    mzml = fixtures / "peptide" / "depthcharge" / "TMT10-Trial-8.mzML"
     cases = [*find_runs(str(root)), *find_runs(str(mzml)), RunCase("gone", "gone", (), spectra=str(root / "gone.mgf"))]
     assert [divided(case) for case in cases] == [[case] for case in cases]

@@ -144,8 +144,8 @@ def test_any_text_is_a_peptide_that_reads_back_or_is_refused(text):
     assert again.masses == pytest.approx(peptide.masses, abs=1e-6)
 
 
-def test_every_peptide_of_six_tools_reads_back(shared_data):
-    with gzip.open(shared_data / "peptide/simulated/semisyn_candidates.jsonl.gz", "rt") as file:
+def test_every_peptide_of_six_tools_reads_back(shared_file):
+    with gzip.open(shared_file("data/peptide/simulated/semisyn_candidates.jsonl.gz"), "rt") as file:
         texts = {text for line in file for text in json.loads(line).values() if isinstance(text, str)}
     assert len(texts) > 15_000
     for text in texts:
@@ -154,8 +154,8 @@ def test_every_peptide_of_six_tools_reads_back(shared_data):
         assert again == Peptide(peptide.residues, peptide.masses)
 
 
-def test_masses_are_those_of_the_reference_implementation(shared_parity):
-    with (shared_parity / "peptide/pmd_rmd.tsv").open() as file:
+def test_masses_are_those_of_the_reference_implementation(fixtures):
+    with (fixtures / "peptide/pmd_rmd.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     told = [(row[side], float(row[f"mass_{side}"])) for row in rows for side in ("query", "target")]
     told = [(text, mass) for text, mass in told if mass == mass]

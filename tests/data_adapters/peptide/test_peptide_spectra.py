@@ -63,9 +63,12 @@ def summary(spectra: list[Spectrum]) -> list[tuple[object, ...]]:
 # Real files
 
 
-def test_real_mgf_is_what_pyteomics_reads(shared_data: Path):
-    for name in ("depthcharge/TMT10-Trial-8.mgf", "casanovo/sample_preprocessed_spectra.mgf"):
-        path = str(shared_data / "peptide" / name)
+def test_real_mgf_is_what_pyteomics_reads(fixtures: Path, shared_file):
+    files = (
+        fixtures / "peptide" / "depthcharge" / "TMT10-Trial-8.mgf",
+        shared_file("data/peptide/casanovo/sample_preprocessed_spectra.mgf"),
+    )
+    for path in map(str, files):
         ours, theirs = list(read_spectra(path)), list(mgf.read(path, use_index=False))
         assert [s.index for s in ours] == list(range(len(theirs)))
         for got, want in zip(ours, theirs, strict=True):
@@ -81,8 +84,8 @@ def test_real_mgf_is_what_pyteomics_reads(shared_data: Path):
                 assert got.problem == "no charge"
 
 
-def test_real_mzml_and_mzxml_agree_with_each_other_and_with_pyteomics(shared_data: Path):
-    folder = shared_data / "peptide" / "depthcharge"
+def test_real_mzml_and_mzxml_agree_with_each_other_and_with_pyteomics(fixtures: Path):
+    folder = fixtures / "peptide" / "depthcharge"
     from_mzml, from_mzxml = (
         list(read_spectra(str(folder / f"TMT10-Trial-8.{ending}"))) for ending in ("mzML", "mzXML")
     )
@@ -111,9 +114,9 @@ def test_real_mzml_and_mzxml_agree_with_each_other_and_with_pyteomics(shared_dat
         assert got.title == f"controllerType=0 controllerNumber=1 scan={got.scan}"
 
 
-def test_labels_of_real_files_are_read_with_and_without_peaks(shared_data: Path):
+def test_labels_of_real_files_are_read_with_and_without_peaks(shared_file):
     for name, count in (("casanovo/sample_preprocessed_spectra.mgf", 128), ("simulated/semisyn_3000_on.mgf.gz", 6000)):
-        path = str(shared_data / "peptide" / name)
+        path = str(shared_file(f"data/peptide/{name}"))
         spectra = list(read_spectra(path))
         assert len(spectra) == count
         assert {spectrum.problem for spectrum in spectra if spectrum.label is None} <= {"no peaks"}
@@ -309,8 +312,8 @@ def test_blocks_are_found_across_the_borders_of_chunks(write, monkeypatch):
 
 
 @pytest.mark.parametrize("ending", ["mgf", "mzML", "mzXML"])
-def test_gzip_is_told_from_the_content(shared_data: Path, write, ending):
-    plain = shared_data / "peptide" / "depthcharge" / f"TMT10-Trial-8.{ending}"
+def test_gzip_is_told_from_the_content(fixtures: Path, write, ending):
+    plain = fixtures / "peptide" / "depthcharge" / f"TMT10-Trial-8.{ending}"
     content = gzip.compress(plain.read_bytes())
     for name in (f"run.{ending}.gz", f"run.{ending}"):
         assert summary(list(read_spectra(write(content, name)))) == summary(list(read_spectra(str(plain))))
@@ -318,8 +321,8 @@ def test_gzip_is_told_from_the_content(shared_data: Path, write, ending):
 
 @pytest.mark.parametrize(("ending", "share"), [("mgf", 0.5), ("mzML", 0.1), ("mzXML", 0.5)])
 @pytest.mark.parametrize("compressed", [False, True])
-def test_what_stands_before_the_cut_is_read(shared_data: Path, write, ending, share, compressed):
-    content = (shared_data / "peptide" / "depthcharge" / f"TMT10-Trial-8.{ending}").read_bytes()
+def test_what_stands_before_the_cut_is_read(fixtures: Path, write, ending, share, compressed):
+    content = (fixtures / "peptide" / "depthcharge" / f"TMT10-Trial-8.{ending}").read_bytes()
     whole = summary(list(read_spectra(write(content))))
     packed = gzip.compress(content, mtime=0) if compressed else content
     found, message = until_bad(write(packed[: int(len(packed) * share)], "half"))
@@ -328,8 +331,8 @@ def test_what_stands_before_the_cut_is_read(shared_data: Path, write, ending, sh
     assert "half" in message
 
 
-def test_a_byte_flipped_in_compressed_data_does_not_go_unseen(shared_data: Path, write):
-    content = (shared_data / "peptide" / "depthcharge" / "TMT10-Trial-8.mzXML").read_bytes()
+def test_a_byte_flipped_in_compressed_data_does_not_go_unseen(fixtures: Path, write):
+    content = (fixtures / "peptide" / "depthcharge" / "TMT10-Trial-8.mzXML").read_bytes()
     packed = bytearray(gzip.compress(content, compresslevel=0, mtime=0))
     packed[len(packed) // 2] ^= 1
     assert "gzip: found crc check failed" in until_bad(write(bytes(packed)))[1]

@@ -37,18 +37,6 @@ class Case:
     split: str = ""
 
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-"""The split that a folder of this name, in lower case, tells of the cases below it."""
-
-
 CaseT = TypeVar("CaseT", bound=Case)
 Sample = TypeVar("Sample", covariant=True)
 Prediction = TypeVar("Prediction", contravariant=True)

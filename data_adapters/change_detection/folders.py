@@ -1,38 +1,37 @@
-"""Folders of rasters as they are on disk: what is hidden is left out, and what cannot be read is told."""
+"""Folders of rasters, and the texts that lie beside them."""
 
-import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.listing import contents
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".img", ".vrt"})
 
 
-def listing(folder: Path) -> tuple[dict[str, Path], list[Path]]:
-    """The sub-folders of `folder`, by case-folded name, and its files; hidden ones (macOS `._x`) are left out.
+def subfolders(folder: Path) -> dict[str, Path]:
+    """The sub-folders of `folder` by case-folded name.
 
     Raises:
         BadInput: the folder is missing or may not be read.
     """
-    try:
-        with os.scandir(folder) as entries:
-            shown = sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda e: e.name)
-            folders = {entry.name.casefold(): Path(entry.path) for entry in shown if entry.is_dir()}
-            return folders, [Path(entry.path) for entry in shown if entry.is_file()]
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(folder, "folder", reason.lower(), "a folder that can be read") from error
+    return by_name(contents(folder)[0])
+
+
+def by_name(folders: Iterable[Path]) -> dict[str, Path]:
+    """`folders` by case-folded name: layouts are told by names whose case varies from one copy to another."""
+    return {path.name.casefold(): path for path in folders}
 
 
 def rasters_by_stem(folder: Path) -> dict[str, str]:
-    """The rasters of `folder` by their names without extension.
+    """The rasters of `folder` by their names without extension; one that is a link to nothing counts as missing.
 
     Raises:
         BadInput: two files of the folder differ in their extension alone, so neither can be chosen.
     """
     found: dict[str, str] = {}
-    for path in listing(folder)[1]:
-        if path.suffix.lower() not in RASTERS:
+    for path in contents(folder)[1]:
+        if path.suffix.lower() not in RASTERS or not path.is_file():
             continue
         if path.stem in found:
             both = f"{Path(found[path.stem]).name} and {path.name}"

@@ -5,15 +5,14 @@ never by order. What cannot be told as three folders is in `special_layouts`.
 """
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from transect.data_adapters.base import SPLIT_FOLDERS, BadInput
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.bands import complete, scenes_in
-from transect.data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
+from transect.data_adapters.change_detection.folders import by_name, rasters_by_stem, read_text, subfolders
 from transect.data_adapters.change_detection.labels import LabelCoding
-from transect.data_adapters.change_detection.pairs import SPLITS, Pair, named
+from transect.data_adapters.change_detection.pairs import Pair, named
 from transect.data_adapters.change_detection.special_layouts import (
     is_oscd_region,
     is_whu,
@@ -21,6 +20,7 @@ from transect.data_adapters.change_detection.special_layouts import (
     whu_whole_images,
 )
 from transect.data_adapters.change_detection.tables import pair_of, pairs_in_table
+from transect.data_adapters.listing import SPLIT_FOLDERS, SPLITS, contents, split_of, walk
 
 DEEPEST = 3
 """How many folders below its root a data set may keep its images' folders."""
@@ -103,46 +103,30 @@ def find_pairs(*inputs: str) -> list[Pair]:
 def _in_folder(root: Path) -> list[Pair]:
     pairs = []
     by_base: dict[Path, list[Pair]] = {}
-    known = False
-    for folder, folders in _walk(root):
+    for folder, below, _ in walk(root):
+        folders, place = by_name(below), folder.relative_to(root).parts
         if is_oscd_region(folders):
             pairs.append(oscd_region(folder, folders))
         elif is_whu(folders):
             pairs.extend(whu_whole_images(folders))
         elif sides := _sides_among(folders):
-            split, base = _split_of(folder, root)
-            by_base.setdefault(base, []).extend(_pair_up(folders, sides, split))
-        known = known or bool(pairs or by_base)
+            base = root.joinpath(*(name for name in place if name.casefold() not in SPLIT_FOLDERS))
+            by_base.setdefault(base, []).extend(_pair_up(folders, sides, split_of(folder, root)))
+        elif len(place) < DEEPEST:
+            continue
+        below.clear()  # a layout's own folders are not entered
     for base, found in by_base.items():
         prefix = "_".join(base.relative_to(root).parts) + "_" if len(by_base) > 1 and base != root else ""
         pairs.extend(replace(pair, id=prefix + pair.id) for pair in _with_splits(base, found))
     if pairs:
         return pairs
-    if known:
+    if by_base:
         raise BadInput(root, "pairs", "no rasters in its folders", "rasters of the same names before and after")
     return [_two_scenes(root)]
 
 
-def _walk(root: Path, depth: int = 0) -> Iterator[tuple[Path, dict[str, Path]]]:
-    """The folders from `root` down, with their sub-folders; stops where a layout's own folders begin."""
-    folders = listing(root)[0]
-    yield root, folders
-    here = is_oscd_region(folders) or is_whu(folders) or _sides_among(folders)
-    if depth < DEEPEST and not here:
-        for folder in folders.values():
-            yield from _walk(folder, depth + 1)
-
-
 def _sides_among(folders: dict[str, Path]) -> Sides | None:
     return next((sides for sides in LAYOUTS if sides.before in folders and sides.after in folders), None)
-
-
-def _split_of(folder: Path, root: Path) -> tuple[str, Path]:
-    """The split that the path from `root` to `folder` names, and that path without it."""
-    parts = folder.relative_to(root).parts
-    splits = [SPLIT_FOLDERS[part.casefold()] for part in parts if part.casefold() in SPLIT_FOLDERS]
-    base = root.joinpath(*(part for part in parts if part.casefold() not in SPLIT_FOLDERS))
-    return (splits[-1] if splits else ""), base
 
 
 def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
@@ -165,7 +149,7 @@ def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
 
 def _by_name(folder: Path, sides: Sides, split: str) -> dict[tuple[str, str], str]:
     """The rasters of one side by split and name; the folder may itself be divided into split folders."""
-    divided = [(SPLIT_FOLDERS[name], below) for name, below in listing(folder)[0].items() if name in SPLIT_FOLDERS]
+    divided = [(SPLIT_FOLDERS[name], below) for name, below in subfolders(folder).items() if name in SPLIT_FOLDERS]
     return {
         (place_split, _without(stem, sides.endings)): path
         for place_split, place in [(split, folder), *divided]
@@ -214,11 +198,11 @@ def _listed(base: Path) -> dict[str, str]:
 def _two_scenes(folder: Path) -> Pair:
     scenes = scenes_in(folder)
     if not scenes:
-        folders, files = listing(folder)
+        folders, files = contents(folder)
         hdf5 = next((path for path in files if path.suffix.lower() in (".h5", ".hdf5")), None)
         if hdf5:
             raise _hdf5(hdf5)
-        there = ", ".join([*[f"{name}/" for name in folders][:8], f"{len(files)} files"])
+        there = ", ".join([*[f"{name}/" for name in by_name(folders)][:8], f"{len(files)} files"])
         raise BadInput(folder, "layout", there, EXPECTED)
     dates = [scene.date for scene in scenes]
     if len(scenes) != 2 or None in dates or dates[0] == dates[1]:

@@ -1,6 +1,5 @@
 """One place at two dates: the case of change detection, and how it is named."""
 
-import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -8,12 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.labels import LabelCoding
-from transect.data_adapters.files import safe_name
-
-SPLITS = ("train", "val", "test")
-
-LONGEST_ID = 120
-"""Identifiers become folder names, and file systems stop at 255 bytes with whatever is added around them."""
+from transect.data_adapters.listing import identifiers
 
 _TILE = re.compile(r"(?<=[^_-])[_-](?:r|row|y)?\d+[_-](?:c|col|x)?\d+$", re.IGNORECASE)
 
@@ -50,7 +44,7 @@ def scene_of(name: str) -> str:
 def named(pairs: Iterable[Pair]) -> list[Pair]:
     """Give pairs that still bear their layout's name as `id` an identifier and a group, and sort them by it.
 
-    The identifier is the split and the name, made safe for a folder, and told apart where two would agree. The group
+    The identifier is the split and the name, as `identifiers` makes them safe for a folder and unique. The group
     is the identifier without a tile's row and column; a split that the data set declares is part of it, since that
     split is taken as it is.
 
@@ -59,10 +53,9 @@ def named(pairs: Iterable[Pair]) -> list[Pair]:
     """
     ordered = sorted(pairs, key=lambda pair: (pair.split, _natural(pair.id)))
     names = [_with_split(pair) for pair in ordered]
-    crowded = Counter(map(_identifier, names))
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         raise BadInput("pairs", "name", f"{', '.join(twice[:8])} more than once", "each pair under a name of its own")
-    ids = [_identifier(name, told_apart=crowded[_identifier(name)] > 1) for name in names]
+    ids = identifiers(names, names)
     return [replace(pair, id=new, group=scene_of(new)) for pair, new in zip(ordered, ids, strict=True)]
 
 
@@ -80,13 +73,6 @@ def missing_partners(pairs: Sequence[Pair]) -> list[str]:
 def _with_split(pair: Pair) -> str:
     already = not pair.split or re.match(rf"{pair.split}(?![a-zA-Z0-9])", pair.id)
     return pair.id if already else f"{pair.split}_{pair.id}"
-
-
-def _identifier(name: str, told_apart: bool = False) -> str:
-    safe = safe_name(name)
-    if told_apart or len(safe) > LONGEST_ID:
-        return f"{safe[:LONGEST_ID]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-    return safe
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

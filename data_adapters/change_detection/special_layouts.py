@@ -5,9 +5,10 @@ from pathlib import Path
 
 from transect.data_adapters.change_detection.bands import scenes_in
 from transect.data_adapters.change_detection.dates import oscd_dates
-from transect.data_adapters.change_detection.folders import listing, rasters_by_stem, read_text
+from transect.data_adapters.change_detection.folders import rasters_by_stem, read_text, subfolders
 from transect.data_adapters.change_detection.labels import LabelCoding
-from transect.data_adapters.change_detection.pairs import SPLITS, Pair
+from transect.data_adapters.change_detection.pairs import Pair
+from transect.data_adapters.listing import SPLITS
 
 
 def is_oscd_region(folders: dict[str, Path]) -> bool:
@@ -27,7 +28,7 @@ def oscd_region(region: Path, folders: dict[str, Path]) -> Pair:
         scene = next(iter(scenes_in(folders[side])), None) if side in folders else None
         colours.append(scene.colour if scene and scene.complete else ())
     split, label = "", ""
-    for name, folder in listing(region.absolute().parent.parent)[0].items():
+    for name, folder in subfolders(region.absolute().parent.parent).items():
         if (match := re.search(r"(train|test) labels$", name)) and (folder / region.name).is_dir():
             split = match[1]
             masks = rasters_by_stem(folder / region.name / "cm") if (folder / region.name / "cm").is_dir() else {}
@@ -51,7 +52,7 @@ def whu_whole_images(folders: dict[str, Path]) -> list[Pair]:
     """The full rasters of WHU-CD: 2012 and 2016, one pair for each split."""
     above = folders["2012"].parent
     wholes = {year: folders[year] / "whole_image" for year in ("2012", "2016")}
-    splits = {name for whole in wholes.values() if whole.is_dir() for name in listing(whole)[0] if name in SPLITS}
+    splits = {name for whole in wholes.values() if whole.is_dir() for name in subfolders(whole) if name in SPLITS}
 
     def raster(folder: Path) -> tuple[str, ...]:
         return tuple(rasters_by_stem(folder).values())[:1] if folder.is_dir() else ()

@@ -1,6 +1,5 @@
 """Pairs that a user names: two inputs on the command line, or the rows of a CSV."""
 
-import csv
 import os
 import re
 from collections import Counter
@@ -10,9 +9,11 @@ from pathlib import Path, PurePosixPath
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.bands import one_scene, scene_name
 from transect.data_adapters.change_detection.dates import acquisition_date, file_name, iso_day
-from transect.data_adapters.change_detection.pairs import SPLITS, Pair
+from transect.data_adapters.change_detection.pairs import Pair
+from transect.data_adapters.listing import table_rows
 
-COLUMNS = ("before", "after", "label", "before_date", "after_date", "split", "id")
+SIDES = ("before", "after")
+OPTIONAL = ("label", "before_date", "after_date", "split", "id")
 
 
 def pair_of(before: str, after: str, base: Path | None = None) -> Pair:
@@ -39,50 +40,27 @@ def pairs_in_table(path: Path) -> list[Pair]:
         BadInput: a column is missing or unknown, or a row has a wrong number of fields, date or split; the line is
             named. The table is refused as a whole, before any work is done.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, skipinitialspace=True)
-            header = [(name or "").strip().lower() for name in rows.fieldnames or ()]
-            _check_header(path, header)
-            rows.fieldnames = header
-            pairs = [_row_pair(path, rows.line_num, row) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(path, "table", reason, "a CSV in UTF-8 that can be read") from error
-    if not pairs:
-        raise BadInput(path, "rows", "none", "a pair in each row")
+    pairs = [_row_pair(path, line, cells) for line, cells in table_rows(path, SIDES, OPTIONAL, "a pair")]
     repeated = Counter((pair.split, pair.id) for pair, _ in pairs)
     return [pair if repeated[pair.split, pair.id] == 1 else replace(pair, id=long_name) for pair, long_name in pairs]
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    wrong = [name for name in header if name not in COLUMNS] or not {"before", "after"} <= set(header)
-    if wrong or len(set(header)) < len(header):
-        expected = f"before and after, and any of {', '.join(COLUMNS[2:])}"
-        raise BadInput(path, "columns", ", ".join(header) or "none", expected)
-
-
-def _row_pair(path: Path, line: int, row: dict[str, str]) -> tuple[Pair, str]:
+def _row_pair(path: Path, line: str, cells: dict[str, str]) -> tuple[Pair, str]:
     """The pair of a row, and the longer name that it has where its short one is not its alone."""
-    if None in row or None in row.values():
-        raise BadInput(path, f"line {line}", "a wrong number of fields", f"{len(row.keys() - {None})} fields")
-    cells = {name: value.strip() for name, value in row.items()}
-    split = cells.get("split", "")
-    if split and split not in SPLITS:
-        raise BadInput(path, f"line {line}, split", split, f"{', '.join(SPLITS)} or nothing")
     pair = pair_of(cells["before"], cells["after"], path.parent)
     label = cells.get("label", "")
     dates = (_day(path, line, "before", cells) or pair.dates[0], _day(path, line, "after", cells) or pair.dates[1])
     name = cells.get("id", "")
-    pair = replace(pair, id=name or pair.id, split=split, dates=dates, label=_at(label, path.parent) if label else "")
+    label = _at(label, path.parent) if label else ""
+    pair = replace(pair, id=name or pair.id, split=cells.get("split", ""), dates=dates, label=label)
     return pair, name or f"{cells['before']}__{cells['after']}"
 
 
-def _day(path: Path, line: int, side: str, cells: dict[str, str]) -> str | None:
+def _day(path: Path, line: str, side: str, cells: dict[str, str]) -> str | None:
     text = cells.get(f"{side}_date", "")
     day = iso_day(text)
     if text and day is None:
-        raise BadInput(path, f"line {line}, {side}_date", text, "a day such as 2010-12-18")
+        raise BadInput(path, f"{line}, {side}_date", text, "a day such as 2010-12-18")
     return day
 
 

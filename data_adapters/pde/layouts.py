@@ -4,9 +4,7 @@ A layout is a module with two functions: `members(path, config)` lists the traje
 values, and `open_member(path, member, config)` opens one of them as a `Simulation`.
 """
 
-import hashlib
 import os
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -16,7 +14,7 @@ from types import ModuleType
 import h5py
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.files import safe_name
+from transect.data_adapters.listing import identifiers, with_folders
 from transect.data_adapters.pde import pdebench, well
 from transect.data_adapters.pde.checks import checked
 from transect.data_adapters.pde.config import ReadConfig
@@ -32,9 +30,6 @@ KNOWN = (
     "HDF5 of PDEBench (tensor; density, pressure, Vx; velocity and particles; or groups 0000/data) or The Well "
     "(dimensions, t0_fields), NetCDF, Zarr, VTU or PVD"
 )
-
-LONGEST_ID = 120
-"""Identifiers become folder names, and file systems stop at 255 bytes with whatever is added around them."""
 
 LOOKED_AT = 64
 """So many names of an HDF5 file are looked at to tell whether it is NetCDF."""
@@ -167,24 +162,14 @@ class _File:
 
 def _named(files: Sequence[_File]) -> list[Trajectory]:
     """The trajectories of `files`, each with an identifier of its own and its split."""
-    stems = Counter(file.path.stem for file in files)
+    file_names = with_folders([file.path.stem for file in files], [file.folder for file in files])
     divided = {file.dataset for file in files if file.split not in ("", "train")}
     found = []
-    for file in files:
+    for file, file_name in zip(files, file_names, strict=True):
         alone = file.split == "train" and file.dataset not in divided
-        inside = [file.folder.replace("/", "_")] if stems[file.path.stem] > 1 and file.folder != "." else []
         for member in file.members:
-            name = "-".join([*inside, file.path.stem, *([member.name] if len(file.members) > 1 else [])])
+            name = f"{file_name}-{member.name}" if len(file.members) > 1 else file_name
             split = (member.split or file.split) if alone else (file.split or member.split)
             found.append(Trajectory(name, "", (str(file.path),), split, file.layout, member.name, file.dataset))
-    crowded = Counter(safe_name(one.id) for one in found)
-    return [replace(one, id=new, group=new) for one, new in ((one, _identifier(one, crowded)) for one in found)]
-
-
-def _identifier(trajectory: Trajectory, crowded: Counter[str]) -> str:
-    """A name that is safe for a folder, told apart by a hash where two would agree or it is too long."""
-    name = safe_name(trajectory.id)
-    if crowded[name] == 1 and len(name) <= LONGEST_ID:
-        return name
-    whole = "\0".join((*trajectory.files, trajectory.member))
-    return f"{name[:LONGEST_ID]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
+    ids = identifiers([case.id for case in found], ["\0".join((*case.files, case.member)) for case in found])
+    return [replace(case, id=new, group=new) for case, new in zip(found, ids, strict=True)]

@@ -1,14 +1,11 @@
 """Which files hold spectra and which candidates, as their names and the folders they lie in tell."""
 
 import gzip
-import os
 import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
-
-from transect.data_adapters.base import SPLIT_FOLDERS, BadInput
 
 SPECTRA = (".mgf", ".mzml", ".mzxml")
 CANDIDATES = (".mztab", ".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl")
@@ -28,34 +25,6 @@ def ending(path: Path) -> str:
 def stem(path: Path) -> str:
     """The file's name without its ending."""
     return Path(_name(path)).stem
-
-
-def folders_below(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, list[Path], list[Path]]]:
-    """Every folder from `root` down with its files of spectra and of candidates, sorted; hidden ones are left out.
-
-    Raises:
-        BadInput: a folder cannot be listed.
-    """
-    try:
-        entries = [root / name for name in sorted(os.listdir(root)) if not name.startswith(".")]
-        here = root.resolve(strict=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(root, "folder", reason.lower(), "a folder that can be read") from error
-    if here in above:  # A symbolic link back to where we came from.
-        return
-    files = [path for path in entries if not path.is_dir()]
-    spectra, candidates = ([path for path in files if ending(path) in kinds] for kinds in (SPECTRA, CANDIDATES))
-    yield root, spectra, candidates
-    for path in entries:
-        if path.is_dir():
-            yield from folders_below(path, above | {here})
-
-
-def split_of(file: Path, root: Path) -> str:
-    """The split that the lowest of the folders between `root` and `file` names, or ""."""
-    named = [SPLIT_FOLDERS.get(part.casefold(), "") for part in file.parent.relative_to(root).parts]
-    return next((split for split in reversed(named) if split), "")
 
 
 def by_stem(spectra: list[Path]) -> dict[str, list[Path]]:

@@ -1,7 +1,5 @@
 """The runs of a folder, of a table, or of files given one by one."""
 
-import csv
-import hashlib
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
@@ -9,24 +7,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.files import safe_name
+from transect.data_adapters.listing import identifiers, split_of, table_rows, walk, with_folders
 from transect.data_adapters.peptide.folders import (
     CANDIDATES,
     SPECTRA,
     by_stem,
     ending,
-    folders_below,
     spectra_of,
-    split_of,
     stem,
 )
 from transect.data_adapters.peptide.run_case import RunCase, part_of
 from transect.data_adapters.peptide.spectra.read import read_labels
 
-LONGEST_ID = 120
-"""Identifiers become folder names, and file systems stop at 255 bytes with whatever is added around them."""
-
-SPLITS = ("train", "val", "test")
 KNOWN = f"spectra as {', '.join(SPECTRA)} and candidates as {', '.join(CANDIDATES)}, also with .gz"
 BY_NAME = "name it after its spectra file, as in run1.casanovo.mztab beside run1.mgf, or list both in a table"
 
@@ -93,7 +85,8 @@ def _separate(given: str) -> list[str]:
 
 
 def _in_folder(root: Path) -> Iterator[_Found]:
-    for folder, spectra, candidates in folders_below(root):
+    for folder, _, files in walk(root):
+        spectra, candidates = ([path for path in files if ending(path) in kinds] for kinds in (SPECTRA, CANDIDATES))
         belonging: dict[Path, list[Path]] = {path: [] for path in spectra}
         stems = by_stem(spectra)
         for path in candidates:
@@ -103,9 +96,9 @@ def _in_folder(root: Path) -> Iterator[_Found]:
             owners = owners or (spectra if len(spectra) == 1 else [_missing(path)])
             for owner in owners:
                 belonging.setdefault(owner, []).append(path)
-        place = folder.relative_to(root).as_posix()
+        place, split = folder.relative_to(root).as_posix(), split_of(folder, root)
         for path in sorted(belonging):
-            yield _Found(path, belonging[path], "" if place == "." else place, split_of(path, root))
+            yield _Found(path, belonging[path], place, split)
 
 
 def _is_foreign(path: Path) -> bool:
@@ -126,35 +119,12 @@ def _missing(candidates: Path) -> Path:
 
 def _in_table(path: Path) -> Iterator[_Found]:
     advice = "candidates are given together with their spectra file, or listed in a table with these columns"
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = csv.DictReader(file, skipinitialspace=True)
-            header = [(name or "").strip().lower() for name in rows.fieldnames or ()]
-            if not {"spectra", "candidates"} <= set(header) <= {"spectra", "candidates", "split"}:
-                found = ", ".join(header)[:200] or "none"
-                raise BadInput(path, "columns", found, "spectra, candidates and, if wanted, split", advice)
-            rows.fieldnames = header
-            runs = [_row(path, rows.line_num, row) for row in rows]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(path, "table", reason, "a CSV in UTF-8 that can be read") from error
-    if not runs:
-        raise BadInput(path, "rows", "none", "a run in each row")
-    yield from runs
-
-
-def _row(path: Path, line: int, row: dict[str, str]) -> _Found:
-    if None in row or None in row.values():
-        raise BadInput(path, f"line {line}", "a wrong number of fields", f"{len(row.keys() - {None})} fields")
-    cells = {name: value.strip() for name, value in row.items()}
-    if not cells["spectra"]:
-        raise BadInput(path, f"line {line}, spectra", "nothing", "a file of spectra")
-    split = cells.get("split", "")
-    if split not in (*SPLITS, ""):
-        raise BadInput(path, f"line {line}, split", split, f"{', '.join(SPLITS)} or nothing")
-    spectra = path.parent / cells["spectra"]
-    candidates = [path.parent / text.strip() for text in cells["candidates"].split(";") if text.strip()]
-    return _Found(spectra, candidates, spectra.parent.name, split)
+    for line, cells in table_rows(path, ("spectra", "candidates"), ("split",), "a run", advice):
+        if not cells["spectra"]:
+            raise BadInput(path, f"{line}, spectra", "nothing", "a file of spectra")
+        spectra = path.parent / cells["spectra"]
+        candidates = [path.parent / text.strip() for text in cells["candidates"].split(";") if text.strip()]
+        yield _Found(spectra, candidates, spectra.parent.name, cells.get("split", ""))
 
 
 def _among(paths: Sequence[Path]) -> list[_Found]:
@@ -190,19 +160,16 @@ def _holds_spectra(path: Path) -> bool:
 
 
 def _named(found: Sequence[_Found]) -> list[RunCase]:
-    """The runs, each with an identifier of its own that is safe for a folder."""
-    stems = Counter(stem(run.spectra).casefold() for run in found)
-    names = [
-        safe_name(f"{run.folder.replace('/', '_')}-{name}" if stems[name.casefold()] > 1 and run.folder else name)
-        for run, name in ((run, stem(run.spectra)) for run in found)
-    ]
-    crowded = Counter(name.casefold() for name in names)
+    """The runs, each with an identifier of its own."""
+    names = with_folders([stem(run.spectra) for run in found], [run.folder for run in found])
+    repeats: Counter[Path] = Counter()  # a table may list the same files twice
+    keys = []
+    for run in found:
+        repeat = repeats[run.spectra]
+        keys.append("\0".join(map(str, (run.spectra, *run.candidates, *([repeat] if repeat else [])))))
+        repeats[run.spectra] += 1
     cases = []
-    for number, (run, name) in enumerate(zip(found, names, strict=True)):
+    for run, name in zip(found, identifiers(names, keys), strict=True):
         spectra, candidates = str(run.spectra), tuple(map(str, run.candidates))
-        if crowded[name.casefold()] > 1 or len(name) > LONGEST_ID:
-            same = sum(one.spectra == run.spectra for one in found[:number])
-            whole = "\0".join((spectra, *candidates, *([str(same)] if same else [])))
-            name = f"{name[:LONGEST_ID]}-{hashlib.sha256(whole.encode()).hexdigest()[:8]}"
         cases.append(RunCase(name, name, (spectra, *candidates), run.split, spectra, candidates))
     return cases

@@ -1,22 +1,17 @@
 """The command line `transect`: the only code that reads arguments. Heavy libraries load after they are understood."""
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-# Before torch is imported: threads that spin make two cores slower than one, and huge pages speed up large products.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-
-from transect.pipelines.find import UsageError, app_names, app_summary, mechanisms
+from transect.pipelines.errors import UsageError
+from transect.pipelines.find import app_names, app_summary, mechanisms
 
 if TYPE_CHECKING:
-    from transect.pipelines.predict_case import Outcome
+    from transect.pipelines.results import Outcome
 
 DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
@@ -264,7 +259,7 @@ def _tell(outcomes: Sequence["Outcome"], out: Path) -> int:
 
 
 def _import_weights(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from transect.pipelines.import_weights import import_weights
+    from transect.pipelines.model_folder import import_weights
 
     import_weights(arguments.app, arguments.file, arguments.out)
     print(arguments.out)

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 import yaml
 
-from transect.pipelines.find import UsageError, config_class
+from transect.pipelines.errors import UsageError
+from transect.pipelines.find import config_class
 
 
 @dataclass

@@ -15,10 +15,10 @@ from transect.data_adapters.base import Case
 from transect.data_adapters.files import whole_folder, write_json
 from transect.pipelines import model_folder
 from transect.pipelines.console import Progress
-from transect.pipelines.find import UsageError
-from transect.pipelines.predict import claim, write_manifest, write_table
-from transect.pipelines.predict_case import Outcome, one_line, save_pictures
+from transect.pipelines.errors import UsageError, one_line
+from transect.pipelines.pictures import save_pictures
 from transect.pipelines.report import with_baselines, write_report
+from transect.pipelines.results import Outcome, claim, write_manifest, write_table
 
 log = logging.getLogger("transect")
 

@@ -7,13 +7,10 @@ from types import ModuleType
 from typing import Any
 
 from transect import apps, core
+from transect.pipelines.errors import UsageError
 
 ROOT = Path(apps.__file__).parent
 ATTENTION = Path(core.__file__).parent / "attention"
-
-
-class UsageError(ValueError):
-    """The command cannot be carried out as it was given; the message says what is allowed."""
 
 
 def app_names() -> list[str]:

@@ -1,4 +1,4 @@
-"""A model as three files: `config.yaml`, `model.safetensors` and `card.md`; and where models are found."""
+"""A model as a folder, `config.yaml`, `model.safetensors` and `card.md`: how it is found, loaded and written."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import transect
 from transect.data_adapters.files import sha256, whole_folder
 from transect.pipelines import config as configs
-from transect.pipelines.find import UsageError, app_class
+from transect.pipelines.errors import UsageError
+from transect.pipelines.find import app_class, app_summary
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -116,9 +117,12 @@ def find(name: str) -> Path:
         UsageError: there is none.
     """
     if name.startswith(("models:/", "runs:/")):
-        from transect.pipelines.track import download_model
+        from transect.pipelines.store import download
 
-        return download_model(name)
+        for config in sorted(download(name).rglob(FILES[0])):
+            if (config.parent / FILES[1]).is_file():
+                return config.parent
+        raise UsageError(f"model {name}: found no {FILES[0]} with {FILES[1]} in it, expected a model made by transect")
     folder = Path(name)
     missing = [file for file in FILES[:2] if not (folder / file).is_file()]
     if missing:
@@ -139,6 +143,41 @@ def settings_of(folder: Path) -> dict[str, Any]:
     if not isinstance(content.get("app"), str):
         raise UsageError(f"{folder / 'config.yaml'}: app: found none, expected the name of the app it configures")
     return content
+
+
+def import_weights(app_name: str, file: Path, out: Path) -> None:
+    """Write the model folder `out` from a checkpoint that was published for this app's model.
+
+    Raises:
+        BadInput: the file cannot be read without running its code, or its tensors are not the model's.
+    """
+    app, module = app_class(app_name).from_published(file)
+    card = f"""# {app_name}
+
+{app_summary(app_name)}
+
+Imported from `{file.name}` (SHA-256 `{sha256(file)}`). Its licence, training data and scores are those of whoever
+published it: read them there before use.
+"""
+    save(out, app_name, app, module, card)
+
+
+def training_card(app_name: str, run_id: str, epoch: int, validation: "Mapping[str, float]") -> str:
+    """The card of a trained model: where it comes from and its scores on the validation split."""
+    rows = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in validation.items())
+    return f"""# {app_name}
+
+{app_summary(app_name)}
+
+Trained in run `{run_id}`; weights of epoch {epoch + 1}, chosen on the validation split together with whatever
+`config.yaml` says was calibrated there. The scores below picked the model and flatter it: quote a test split's.
+
+| on validation | |
+|---|---|
+{rows}
+
+`config.yaml` holds every setting that prediction uses; `model.safetensors` holds the weights.
+"""
 
 
 def code_sha256() -> str:

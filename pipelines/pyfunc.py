@@ -14,7 +14,9 @@ from mlflow.pyfunc import PythonModel
 
 from transect.data_adapters.base import BadInput, Case
 from transect.pipelines import model_folder
-from transect.pipelines.predict_case import Outcome, one_line, predict_case
+from transect.pipelines.errors import one_line
+from transect.pipelines.predict_case import predict_case
+from transect.pipelines.results import Outcome
 
 ROOTS = "TRANSECT_ROOTS"
 _SERVER_MARK = "__pyfunc_model_path__"  # MLflow's scoring server sets it

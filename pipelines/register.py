@@ -8,9 +8,9 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 from transect.pipelines import model_folder
-from transect.pipelines.find import UsageError
+from transect.pipelines.errors import UsageError
 from transect.pipelines.pyfunc_model import log_model
-from transect.pipelines.track import use_experiment, use_store
+from transect.pipelines.store import use_experiment, use_store
 
 
 def register(source: str, name: str, alias: str) -> str:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from transect.pipelines import model_folder
-from transect.pipelines.track import use_store
+from transect.pipelines.store import use_store
 
 
 def serve(model: str, port: int, roots: list[str]) -> int:

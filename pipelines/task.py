@@ -14,7 +14,7 @@ from transect.apps.base import App
 from transect.data_adapters.base import Case
 from transect.pipelines.config import TrainConfig
 from transect.pipelines.console import Progress
-from transect.pipelines.find import UsageError
+from transect.pipelines.errors import UsageError
 from transect.pipelines.model_folder import channels_last
 from transect.pipelines.track import Tracker
 

@@ -1,24 +1,17 @@
-"""MLflow: where runs are kept and what is written down about them."""
+"""What a training run writes to MLflow: settings, data set, metrics and pictures."""
 
 import hashlib
-import logging
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-os.environ.setdefault("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", "false")
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
 import numpy as np
@@ -26,46 +19,12 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric, Run
-from mlflow.exceptions import MlflowException
-from PIL import Image
+from mlflow.entities import Metric
 
 from transect.data_adapters.base import Case
-from transect.pipelines.find import UsageError
-from transect.pipelines.model_folder import FILES
-from transect.pipelines.predict_case import FRAME_MS
-
-logging.getLogger("mlflow").setLevel(logging.ERROR)
-warnings.filterwarnings("ignore", module="mlflow")
-warnings.filterwarnings("ignore", "The specified dataset source can be interpreted in multiple ways")
-
-_SQLITE = "sqlite:///"
-DEFAULT_STORE = _SQLITE + "mlflow.db"
-
-
-def use_store() -> str:
-    """Point MLflow at MLFLOW_TRACKING_URI, else at `mlflow.db` in the working folder; returns the address."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
-    if uri.startswith(_SQLITE):
-        uri = _SQLITE + os.path.abspath(uri.removeprefix(_SQLITE))
-    os.environ["MLFLOW_TRACKING_URI"] = uri
-    mlflow.set_tracking_uri(uri)
-    return uri
-
-
-def use_experiment(name: str) -> str:
-    """The id of experiment `name`, made as one for models of one's own, with artifacts beside a local store."""
-    store = use_store()
-    found = MlflowClient().get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
-    local = store.startswith(_SQLITE)
-    folder = Path(store.removeprefix(_SQLITE)).parent / "mlartifacts" / name
-    return MlflowClient().create_experiment(
-        name,
-        artifact_location=folder.as_uri() if local else None,
-        tags={"mlflow.experimentKind": "custom_model_development"},
-    )
+from transect.pipelines.errors import UsageError
+from transect.pipelines.pictures import Picture, save_gif, side_by_side
+from transect.pipelines.store import get_run, use_experiment
 
 
 class Tracker:
@@ -110,18 +69,15 @@ class Tracker:
         for start in range(0, len(new), 1000):
             self.client.log_batch(self.run_id, metrics=new[start : start + 1000])
 
-    def pictures(self, name: str, pictures: dict[str, np.ndarray], step: int) -> None:
-        """Write pictures of one size side by side, as one image with a step, and the moving ones as GIF files."""
+    def pictures(self, name: str, pictures: Mapping[str, Picture], step: int) -> None:
+        """Write still pictures of one size side by side, as one image with a step, and the moving ones as GIF files."""
         for part, moving in ((part, picture) for part, picture in pictures.items() if picture.ndim == 4):
             with tempfile.TemporaryDirectory() as scratch:
                 file = Path(scratch, f"{part}_{step:04d}.gif")
-                first, *others = (Image.fromarray(frame) for frame in moving)
-                first.save(file, save_all=True, append_images=others, duration=FRAME_MS, loop=0)
+                save_gif(moving, file)
                 self.client.log_artifact(self.run_id, str(file), f"animations/{name}")
-        pictures = {part: picture for part, picture in pictures.items() if picture.ndim == 3}
-        gap = np.full((next(iter(pictures.values())).shape[0], 8, 3), 255, np.uint8)
-        row = [part for picture in pictures.values() for part in (picture, gap)][:-1]
-        self.client.log_image(self.run_id, np.concatenate(row, axis=1), key=name, step=step, synchronous=True)
+        still = {part: picture for part, picture in pictures.items() if picture.ndim == 3}
+        self.client.log_image(self.run_id, side_by_side(still), key=name, step=step, synchronous=True)
 
     def finish(self, status: str) -> None:
         """Close the run as FINISHED, FAILED or KILLED."""
@@ -139,37 +95,6 @@ def log_pictures(run_id: str, pictures: Mapping[str, Any]) -> None:
     get_run(run_id)
     for path, picture in pictures.items():
         MlflowClient().log_image(run_id, np.asarray(picture), artifact_file=path)
-
-
-def get_run(run_id: str) -> Run:
-    """The run with this id.
-
-    Raises:
-        UsageError: there is none in the store.
-    """
-    use_store()
-    try:
-        return MlflowClient().get_run(run_id)
-    except MlflowException as error:
-        raise UsageError(f"run {run_id}: not found in {mlflow.get_tracking_uri()}") from error
-
-
-def download_model(name: str) -> Path:
-    """The model folder inside the MLflow model called `name`.
-
-    Raises:
-        UsageError: the store knows no such model, or it is not one of Transect's.
-    """
-    use_store()
-    try:
-        folder = Path(mlflow.artifacts.download_artifacts(name))
-    except (MlflowException, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(f"model {name}: not found in {mlflow.get_tracking_uri()}: {reason}") from error
-    for config in sorted(folder.rglob(FILES[0])):
-        if (config.parent / FILES[1]).is_file():
-            return config.parent
-    raise UsageError(f"model {name}: found no {FILES[0]} with {FILES[1]} in it, expected a model made by transect")
 
 
 def fingerprint(cases: Sequence[Case]) -> str:

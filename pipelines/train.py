@@ -24,13 +24,13 @@ from transect.data_adapters.files import write_whole
 from transect.pipelines import config as configs
 from transect.pipelines import model_folder
 from transect.pipelines.config import TrainConfig
-from transect.pipelines.find import UsageError, app_class
-from transect.pipelines.model_card import training_card
-from transect.pipelines.predict_case import raise_signal
+from transect.pipelines.errors import UsageError, raise_signal
+from transect.pipelines.find import app_class
 from transect.pipelines.pyfunc_model import log_model
 from transect.pipelines.splits import with_splits
+from transect.pipelines.store import get_run
 from transect.pipelines.task import ConsoleProgress, Task
-from transect.pipelines.track import Tracker, get_run, log_pictures
+from transect.pipelines.track import Tracker, log_pictures
 
 log = logging.getLogger("transect")
 
@@ -201,7 +201,7 @@ def _save_best(app_name: str, app: App[Any, Any], task: Task, folder: Path, trac
     app = type(app)(configs.load(app_name, None, [], base=best["app_config"]))
     task.load_state_dict(best["state_dict"])
     task.model.to(memory_format=torch.contiguous_format)
-    card = training_card(app_name, tracker.run_id, best["epoch"], best["validation"])
+    card = model_folder.training_card(app_name, tracker.run_id, best["epoch"], best["validation"])
     model_folder.save(folder / "model", app_name, app, task.model, card)
     tracker.metrics([(f"best/{name}", value, best["epoch"]) for name, value in best["validation"].items()])
     log_model(folder / "model")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from transect.data_adapters.base import Case
 from transect.pipelines import model_folder
-from transect.pipelines.predict_case import Outcome, predict_case
+from transect.pipelines.predict_case import predict_case
+from transect.pipelines.results import Outcome
 
 
 def outcomes_of(

@@ -99,7 +99,8 @@ def command(workplace: Path) -> Iterator[Callable[..., tuple[int, str, str]]]:
 @pytest.fixture(scope="session")
 def small_config() -> Any:
     """Change detection with a CDMaskFormer that loads in no time: nothing here asks how well it finds change."""
-    from transect.apps.change_detection.config import CDMaskFormerConfig, Config, ModelConfig, StageConfig
+    from transect.apps.change_detection.config import Config
+    from transect.apps.change_detection.models.config import CDMaskFormerConfig, ModelConfig, StageConfig
 
     stages = (
         StageConfig((16, 32), (1, 2)),

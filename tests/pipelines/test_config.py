@@ -10,7 +10,8 @@ import yaml
 
 from transect.pipelines import config
 from transect.pipelines.config import TrainConfig
-from transect.pipelines.find import ROOT, UsageError, app_names, config_class
+from transect.pipelines.errors import UsageError
+from transect.pipelines.find import ROOT, app_names, config_class
 
 APP = "change_detection"
 

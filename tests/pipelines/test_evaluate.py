@@ -24,8 +24,8 @@ from transect.apps.change_detection.app import ChangeDetection
 from transect.apps.change_detection.config import Config
 from transect.data_adapters.base import Case
 from transect.data_adapters.change_detection.maps import LEVELS
+from transect.pipelines.errors import UsageError
 from transect.pipelines.evaluate import bootstrap, evaluate
-from transect.pipelines.find import UsageError
 from transect.pipelines.predict import predict
 
 METRICS = {

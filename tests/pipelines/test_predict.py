@@ -27,10 +27,11 @@ from torch import Tensor, nn
 
 from transect.apps.change_detection.app import ChangeDetection
 from transect.data_adapters.files import sha256
-from transect.pipelines.find import UsageError
+from transect.pipelines.errors import UsageError
 from transect.pipelines.model_folder import Model, load
 from transect.pipelines.predict import predict
-from transect.pipelines.predict_case import Outcome, predict_case
+from transect.pipelines.predict_case import predict_case
+from transect.pipelines.results import Outcome
 
 
 def rows(out: Path, name: str = "manifest.csv") -> dict[str, dict[str, str]]:

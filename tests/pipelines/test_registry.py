@@ -21,10 +21,10 @@ from mlflow import MlflowClient
 
 import transect
 from transect.pipelines import model_folder
-from transect.pipelines.find import UsageError
+from transect.pipelines.errors import UsageError
 from transect.pipelines.pyfunc_model import pinned_requirements
 from transect.pipelines.register import register
-from transect.pipelines.track import use_store
+from transect.pipelines.store import use_store
 
 CHECKOUT = Path(transect.__file__).parents[1]
 

@@ -10,8 +10,8 @@ import torch
 
 from transect.data_adapters.base import BadInput
 from transect.pipelines import model_folder
-from transect.pipelines.find import UsageError
-from transect.pipelines.import_weights import import_weights
+from transect.pipelines.errors import UsageError
+from transect.pipelines.model_folder import import_weights
 from transect.pipelines.predict import predict
 
 APP = "change_detection"
@@ -49,8 +49,8 @@ def test_weights_that_would_run_code_are_refused_and_do_not_run(tmp_path, comman
         assert witness.exists()
 
 
-def test_a_published_checkpoint_becomes_a_model_folder_that_predicts(shared_parity, pairs, command, tmp_path):
-    shapes = json.loads((shared_parity / APP / "checkpoint_keys.json").read_text())
+def test_a_published_checkpoint_becomes_a_model_folder_that_predicts(fixtures, pairs, command, tmp_path):
+    shapes = json.loads((fixtures / APP / "checkpoint_keys.json").read_text())
     generator = torch.Generator().manual_seed(0)
     # Small numbers, so that thirteen layers of noise stay finite.
     state = {

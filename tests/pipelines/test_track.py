@@ -14,10 +14,12 @@ from torch import nn
 from transect.core.attention import AxialAttention
 from transect.core.inspect import attention_pictures, record
 from transect.pipelines import config
-from transect.pipelines.find import UsageError, app_class
-from transect.pipelines.predict_case import save_pictures
+from transect.pipelines.errors import UsageError
+from transect.pipelines.find import app_class
+from transect.pipelines.pictures import save_pictures
+from transect.pipelines.store import use_experiment
 from transect.pipelines.task import Task
-from transect.pipelines.track import Tracker, log_pictures, use_experiment
+from transect.pipelines.track import Tracker, log_pictures
 from transect.pipelines.train import show_attention
 
 

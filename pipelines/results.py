@@ -1,0 +1,105 @@
+"""The format of a results folder: `run.json`, `manifest.csv` and one folder a case with `done.json` in it."""
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from transect.data_adapters.base import Case
+from transect.data_adapters.files import write_json, write_whole
+from transect.pipelines.errors import UsageError
+from transect.pipelines.model_folder import Model
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A row of the manifest: `status` is "done" or "failed", `message` says why it failed."""
+
+    case: str
+    status: str
+    seconds: float
+    message: str = ""
+
+
+def claim(out: Path, model: Model, kind: str, overwrite: bool, **about: object) -> None:
+    """Make `out` the folder of this model's results of this kind; `about` is added to its `run.json`.
+
+    Raises:
+        UsageError: it holds results of another model or of other settings, or cannot be written.
+    """
+    identity = {
+        "kind": kind,
+        "app": model.app_name,
+        "model": model.name,
+        "model_sha256": model.sha256,
+        "settings": asdict(model.app.config),
+    }
+    record = out / "run.json"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        if record.is_file() and not overwrite:
+            found = json.loads(record.read_text(encoding="utf-8"))
+            differing = [
+                key for key in ("kind", "model_sha256", "settings") if _text(found.get(key)) != _text(identity[key])
+            ]
+            if differing:
+                raise UsageError(
+                    f"{out}: found results of another run ({', '.join(differing)} differ), expected an empty folder "
+                    "or results of this model; choose another --out or add --overwrite"
+                )
+            return
+        write_json(record, {**identity, **about})
+    except OSError as error:
+        raise UsageError(f"{out}: {error.strerror or error}; choose an --out that can be written") from error
+
+
+def _text(value: object) -> str:
+    """Canonical JSON, in which tuples equal lists and NaN equals NaN."""
+    return json.dumps(value, sort_keys=True)
+
+
+def finished(out: Path, case: Case) -> Outcome | None:
+    """The outcome of an earlier run, if it is done and its inputs have not changed since."""
+    try:
+        done = json.loads((out / case.id / "done.json").read_text(encoding="utf-8"))
+        if done["inputs"] != stamps(case):
+            return None
+        return Outcome(case.id, "done", float(done["seconds"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def stamps(case: Case) -> dict[str, dict[str, int]]:
+    """Size and modification time of each input file: detects a replaced file at no cost for large scenes.
+
+    For a folder, such as a Zarr store: the size of all its files and the last modification.
+    """
+    return {file: stamp for file in case.files if (stamp := _stamp(Path(file)))}
+
+
+def _stamp(path: Path) -> dict[str, int]:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    states = [file.stat() for file in files]
+    if not states:
+        return {}
+    return {
+        "bytes": sum(state.st_size for state in states),
+        "modified_ns": max(state.st_mtime_ns for state in states),
+    }
+
+
+def write_manifest(path: Path, outcomes: Iterable[Outcome]) -> None:
+    """Write one row a case, in one step."""
+    write_table(path, ["case", "status", "seconds", "message"], [asdict(outcome) for outcome in outcomes])
+
+
+def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
+    """Write a CSV table in one step."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_whole(path, text.getvalue())

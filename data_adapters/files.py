@@ -39,6 +39,25 @@ def write_whole(path: Path, text: str) -> None:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
+    """Turn what goes wrong while `path` is written into one line that names it and the room on its disk.
+
+    Args:
+        path: The file or folder that is being written.
+        errors: What a library raises besides errors of the operating system and RuntimeError.
+
+    Raises:
+        OSError: in place of all of these.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, *errors) as error:
+        reason = " ".join(str(error.__cause__ or error).split())
+        free = shutil.disk_usage(path.parent).free
+        raise OSError(f"{path}: could not be written whole: {reason} ({free:,} bytes are free there)") from error
+
+
 def write_json(path: Path, content: object) -> None:
     """Write `content` as indented JSON in one step."""
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -4,7 +4,8 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from contextlib import suppress
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -16,40 +17,17 @@ def prefetch(items: Iterable[Item], ahead: int = 1) -> Generator[Item, None, Non
     An exception of the producer is raised here, at the place of the item that failed. When the reader stops early,
     the producer stops after the item it is working on. Numpy, torch and GDAL release the interpreter while they work.
     """
-    ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=ahead)
     stopped = threading.Event()
-
-    def put(item: Item | None, error: BaseException | None, more: bool) -> None:
-        while not stopped.is_set():
-            try:
-                return ready.put((item, error, more), timeout=0.1)
-            except queue.Full:
-                continue
+    handover = _Handover[Item](ahead, stopped.is_set)
 
     def produce() -> None:
-        iterator = iter(items)
-        try:
-            for item in iterator:
-                put(item, None, True)
-                if stopped.is_set():
-                    return
-            put(None, None, False)
-        except BaseException as error:  # it is raised again in the reader's thread
-            put(None, error, False)
-        finally:
-            if close := getattr(iterator, "close", None):
-                close()
+        with suppress(BaseException):  # it is raised in the reader's thread
+            handover.send(items)
 
     producer = threading.Thread(target=produce, daemon=True)
     producer.start()
     try:
-        while True:
-            item, error, more = ready.get()
-            if error is not None:
-                raise error
-            if not more:
-                return
-            yield item  # type: ignore[misc]
+        yield from handover.received()
     finally:
         stopped.set()
         producer.join()
@@ -62,38 +40,55 @@ def consume_aside(items: Iterable[Item], consume: Callable[[Iterator[Item]], Res
     and has to be cleared again for every large array. When either side raises, the other is ended before the error is
     raised here.
     """
-    ready: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=ahead)
+    with ThreadPoolExecutor(1) as pool:
+        handover = _Handover[Item](ahead, lambda: consumed.done())
+        consumed = pool.submit(consume, handover.received())
+        handover.send(items)
+        return consumed.result()
 
-    def coming() -> Iterator[Item]:
+
+class _Handover(Generic[Item]):
+    """A bounded queue from one thread to another that carries the end of the items, or the error that ended them.
+
+    Args:
+        ahead: Items that may wait in it.
+        given_up: Whether the receiver takes no more, so that the sender need not wait for room.
+    """
+
+    def __init__(self, ahead: int, given_up: Callable[[], bool]) -> None:
+        self.waiting: queue.Queue[tuple[Item | None, BaseException | None, bool]] = queue.Queue(maxsize=ahead)
+        self.given_up = given_up
+
+    def send(self, items: Iterable[Item]) -> None:
+        """Send all items, or those before the receiver gives up, and close their iterator; errors are raised on."""
+        iterator = iter(items)
+        try:
+            for item in iterator:
+                if not self._put(item, None, True):
+                    return
+            self._put(None, None, False)
+        except BaseException as error:
+            self._put(None, error, False)
+            raise
+        finally:
+            if close := getattr(iterator, "close", None):
+                close()
+
+    def received(self) -> Iterator[Item]:
+        """The items, in the receiver's thread; ends or raises where the sender's did."""
         while True:
-            item, error, more = ready.get()
+            item, error, more = self.waiting.get()
             if error is not None:
                 raise error
             if not more:
                 return
             yield item  # type: ignore[misc]
 
-    with ThreadPoolExecutor(1) as pool:
-        consumed = pool.submit(consume, coming())
-
-        def put(item: Item | None, error: BaseException | None, more: bool) -> bool:
-            while not consumed.done():
-                try:
-                    ready.put((item, error, more), timeout=0.1)
-                    return True
-                except queue.Full:
-                    continue
-            return False
-
-        try:
-            for item in items:
-                if not put(item, None, True):
-                    break
-            put(None, None, False)
-        except BaseException as error:
-            put(None, error, False)
-            raise
-        finally:
-            if close := getattr(items, "close", None):
-                close()
-        return consumed.result()
+    def _put(self, item: Item | None, error: BaseException | None, more: bool) -> bool:
+        while not self.given_up():
+            try:
+                self.waiting.put((item, error, more), timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False

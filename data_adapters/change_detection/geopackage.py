@@ -11,9 +11,9 @@ import pyogrio
 import pyproj
 import shapely
 
-from transect.data_adapters.change_detection.disk import writing
 from transect.data_adapters.change_detection.maps import LEVELS, ChangeMap, Grid
 from transect.data_adapters.change_detection.polygons import Patches
+from transect.data_adapters.files import writing
 
 LAYER = "changes"
 CHUNK = 10_000

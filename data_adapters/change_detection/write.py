@@ -12,18 +12,21 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
-from transect.data_adapters.change_detection.disk import writing
+from transect.data_adapters.blocks import regroup
 from transect.data_adapters.change_detection.geopackage import write_geopackage
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
 from transect.data_adapters.change_detection.polygons import is_changed, patches
+from transect.data_adapters.files import writing
 from transect.data_adapters.overlap import consume_aside
 
 BLOCK = 512
 """Side of a tile of the GeoTIFFs, in pixels."""
+
+STRIPS = "strips of a change map"
 
 COLOURS = {0: (224, 224, 224, 255), 1: (215, 48, 39, 255), NODATA: (0, 0, 0, 0)}
 """Red, green, blue and opacity of the classes: unchanged is grey, changed red, unknown transparent."""
@@ -50,18 +53,19 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
         OSError: a file could not be written whole; what is in `folder` then is worth nothing.
         ValueError: the strips are not the rows of the grid from top to bottom.
     """
-    counts, names = _Counts(), ["mask", *(["score"] if change_map.write_score else [])]
+    grid, counts, names = change_map.grid, _Counts(), ["mask", *(["score"] if change_map.write_score else [])]
 
     def write(strips: Iterator[tuple[int, np.ndarray]]) -> tuple[int, float]:
         with ExitStack() as stack:
             rasters = {name: stack.enter_context(_geotiff(folder / f"{name}.tif", name, change_map)) for name in names}
-            rows = _written(_tile_rows(strips, change_map.grid), rasters, change_map.threshold_level, counts)
+            rows = regroup(_levels(strips), (grid.height, grid.width), BLOCK, np.uint8, STRIPS)
+            rows = _written(rows, rasters, change_map.threshold_level, counts)
             found = patches(rows, change_map.threshold_level)
             return write_geopackage(folder / "changes.gpkg", found, change_map)
 
     polygons, area = consume_aside(change_map.strips, write)
     facts: dict[str, float | str] = {}
-    if change_map.grid.crs and math.isfinite(area):
+    if grid.crs and math.isfinite(area):
         facts["changed_area_m2"] = area
     facts |= {
         "changed_percent": 100 * counts.changed / max(counts.valid, 1),
@@ -72,22 +76,14 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
     return facts | {name: day for name, day in zip(("before", "after"), change_map.dates, strict=True) if day}
 
 
-def _tile_rows(strips: Iterable[tuple[int, np.ndarray]], grid: Grid) -> Iterator[tuple[int, np.ndarray]]:
-    """The strips cut anew, so that each but the last is one row of tiles high and every tile is compressed once."""
-    buffer, done = np.empty((BLOCK, grid.width), np.uint8), 0
+def _levels(strips: Iterable[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
+    """The levels of `strips`, each of which must begin where the last one ended."""
+    done = 0
     for row, levels in strips:
-        if row != done or levels.shape[1] != grid.width or row + len(levels) > grid.height:
-            found = f"rows {row} to {row + len(levels)}, {levels.shape[1]} wide"
-            raise ValueError(f"strips of a change map: found {found}, expected row {done} of {grid}")
-        while len(levels):
-            start = done % BLOCK
-            taken = min(BLOCK - start, len(levels))
-            buffer[start : start + taken] = levels[:taken]
-            levels, done = levels[taken:], done + taken
-            if start + taken == BLOCK or done == grid.height:
-                yield done - start - taken, buffer[: start + taken]
-    if done != grid.height:
-        raise ValueError(f"strips of a change map: found {done} rows, expected {grid.height}")
+        if row != done:
+            raise ValueError(f"{STRIPS}: found row {row}, expected row {done}")
+        yield levels
+        done += len(levels)
 
 
 def _written(
@@ -100,7 +96,7 @@ def _written(
         counts.valid += int(valid.sum())
         images = {"mask": np.where(valid, changed, np.uint8(NODATA)).astype(np.uint8), "score": levels}
         for name, raster in rasters.items():
-            with writing(Path(raster.name)):
+            with writing(Path(raster.name), RasterioError):
                 raster.write(images[name], 1, window=Window(0, row, levels.shape[1], len(levels)))
         yield row, levels
 
@@ -110,21 +106,21 @@ def _geotiff(path: Path, name: str, change_map: ChangeMap) -> Iterator[DatasetWr
     """A raster to be written row by row of tiles; when the block ends it gets overviews and is read through once."""
     grid = change_map.grid
     special: dict[str, Any] = {"photometric": "palette"} if name == "mask" else {"predictor": 2}
-    with writing(path):
+    with writing(path, RasterioError):
         raster = _opened(
             path, "w", driver="GTiff", width=grid.width, height=grid.height, count=1, dtype="uint8", nodata=NODATA,
             crs=grid.crs, transform=grid.transform, tiled=True, blockxsize=BLOCK, blockysize=BLOCK,
             compress="deflate", BIGTIFF="IF_SAFER", **special,
         )  # fmt: skip
     try:
-        with writing(path):
+        with writing(path, RasterioError):
             _describe(raster, name, change_map)
         yield raster
     finally:
-        with writing(path):
+        with writing(path, RasterioError):
             raster.close()
     factors = _factors(grid)
-    with writing(path), rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK):
+    with writing(path, RasterioError), rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK):
         if factors:
             with _opened(path, "r+") as raster:
                 raster.build_overviews(factors, Resampling.mode if name == "mask" else Resampling.average)

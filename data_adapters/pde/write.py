@@ -1,7 +1,6 @@
 """A rollout on a grid as NetCDF4 or Zarr by the CF conventions, written block by block."""
 
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
@@ -15,6 +14,8 @@ from numcodecs import Blosc
 from numpy.typing import NDArray
 from zarr.storage import LocalStore
 
+from transect.data_adapters.blocks import regroup
+from transect.data_adapters.files import writing
 from transect.data_adapters.overlap import consume_aside
 from transect.data_adapters.pde.rollout import Rollout
 from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
@@ -59,10 +60,11 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
 
     def write(blocks: Iterator[NDArray[np.float32]]) -> None:
         create_file = _zarr if rollout.format == "zarr" else _netcdf
-        with _writing(path), create_file(path, sizes, chunk, _attributes(rollout, source)) as create:
+        with writing(path), create_file(path, sizes, chunk, _attributes(rollout, source)) as create:
             _create_surroundings(create, rollout)
             channels = [create(*one) for one in _channels(simulation, tuple(sizes))]
-            for start, frames in _regrouped(blocks, (steps, len(channels), *simulation.shape), chunk[0]):
+            shape = (steps, len(channels), *simulation.shape)
+            for start, frames in regroup(blocks, shape, chunk[0], np.float32, "blocks of a rollout", "frames"):
                 for index, fill in enumerate(channels):
                     fill(start, frames[:, index])
                     limits[0, index] = np.fmin.reduce(frames[:, index], axis=None, initial=limits[0, index])
@@ -90,25 +92,6 @@ def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
         lengths.append(max(min(length, room), 1))
         room //= lengths[-1]
     return tuple(reversed(lengths))
-
-
-def _regrouped(
-    blocks: Iterator[NDArray[np.float32]], shape: tuple[int, ...], rows: int
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The blocks cut anew, so that each but the last has `rows` frames and every chunk is compressed once."""
-    buffer, done = np.empty((rows, *shape[1:]), np.float32), 0
-    for block in blocks:
-        if block.shape[1:] != shape[1:] or done + len(block) > shape[0]:
-            raise ValueError(f"blocks of a rollout: found {block.shape} after {done} frames, expected {shape} in all")
-        while len(block):
-            start = done % rows
-            taken = min(rows - start, len(block))
-            buffer[start : start + taken] = block[:taken]
-            block, done = block[taken:], done + taken
-            if start + taken == rows or done == shape[0]:
-                yield done - start - taken, buffer[: start + taken]
-    if done != shape[0]:
-        raise ValueError(f"blocks of a rollout: found {done} frames, expected {shape[0]}")
 
 
 def _create_surroundings(create: Create, rollout: Rollout) -> None:
@@ -260,17 +243,3 @@ def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
         plain = value is not None and items.size and items.dtype.kind in "iufU"
         kept[name] = value if plain and not isinstance(value, dict) else str(value)
     return kept
-
-
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
-    """Turn what goes wrong while `path` is written into one line that names it and the room on its disk.
-
-    Raises:
-        OSError: in place of every error of HDF5, Zarr or the operating system.
-    """
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        free = shutil.disk_usage(path.parent).free
-        raise OSError(f"{path}: could not be written whole: {error} ({free:,} bytes are free there)") from error

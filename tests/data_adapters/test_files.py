@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transect.data_adapters.files import safe_name, sha256, whole_folder, write_json, write_whole
+from transect.data_adapters.files import safe_name, sha256, whole_folder, write_json, write_whole, writing
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +85,26 @@ def test_a_text_is_replaced_whole_or_kept(tmp_path: Path, monkeypatch: pytest.Mo
         write_whole(path, "half")
     assert '"n": 1' in path.read_text(encoding="utf-8")
     assert names(tmp_path) == ["run.json"]
+
+
+@pytest.mark.parametrize(
+    ("raised", "caught"),
+    [
+        (OSError(28, "No space\nleft"), True),
+        (RuntimeError("No space left"), True),
+        (KeyError("No space left"), True),
+        (ValueError("No space left"), False),
+    ],
+)
+def test_what_goes_wrong_in_writing_names_the_file_in_one_line(tmp_path: Path, raised: Exception, caught: bool) -> None:
+    with (
+        pytest.raises(OSError if caught else ValueError, match="No space left") as error,
+        writing(tmp_path / "a.tif", KeyError),
+    ):
+        raise raised
+    if caught:
+        assert str(error.value).startswith(f"{tmp_path / 'a.tif'}: could not be written whole: ")
+        assert str(error.value).endswith(" bytes are free there)")
 
 
 @given(st.text())

@@ -1,0 +1,32 @@
+"""Streams of row blocks cut anew: nothing is lost, moved or copied twice."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transect.data_adapters.blocks import regroup
+
+
+@given(st.lists(st.integers(0, 9), max_size=8), st.integers(1, 12))
+def test_blocks_of_any_height_become_blocks_of_one_height(heights: list[int], rows: int) -> None:
+    whole = np.arange(sum(heights) * 6, dtype=np.uint8).reshape(-1, 2, 3)
+    blocks = np.split(whole, np.cumsum(heights)[:-1]) if heights else []
+    found = [(start, block.copy()) for start, block in regroup(blocks, whole.shape, rows, np.float32, "blocks")]
+    assert [start for start, _ in found] == list(range(0, len(whole), rows))
+    assert all(len(block) == rows for _, block in found[:-1])
+    assert all(block.dtype == np.float32 for _, block in found)
+    np.testing.assert_array_equal(np.concatenate([block for _, block in found] or [whole]), whole)
+
+
+@pytest.mark.parametrize(
+    ("shapes", "message"),
+    [
+        ([(2, 3)], "levels: found 2 rows, expected 4"),
+        ([(2, 3), (3, 3)], r"levels: found \(3, 3\) after 2 rows, expected \(4, 3\) in all"),
+        ([(2, 4)], r"levels: found \(2, 4\) after 0 rows"),
+    ],
+)
+def test_blocks_that_do_not_make_up_the_whole_are_refused(shapes: list[tuple[int, int]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        list(regroup(map(np.zeros, shapes), (4, 3), 2, np.uint8, "levels"))

@@ -18,8 +18,8 @@ import segmentation_models_pytorch as smp
 import torch
 from torch import Tensor
 
-from transect.apps.change_detection.config import ModelConfig, ModelName
-from transect.apps.change_detection.models import build
+from transect.apps.change_detection.models.build import build
+from transect.apps.change_detection.models.config import ModelConfig, ModelName
 from transect.apps.change_detection.models.detector import ChangeDetector
 from transect.core.precision import computes_in_bf16
 

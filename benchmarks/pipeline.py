@@ -22,9 +22,10 @@ import torch
 from rasterio.transform import from_origin
 
 from transect.apps.change_detection.app import ChangeDetection
-from transect.apps.change_detection.config import Config, ModelConfig, ModelName
+from transect.apps.change_detection.config import Config
 from transect.apps.change_detection.inference import Tiling
-from transect.apps.change_detection.models import build
+from transect.apps.change_detection.models.build import build
+from transect.apps.change_detection.models.config import ModelConfig, ModelName
 from transect.core.precision import autocast
 from transect.data_adapters.change_detection.phantom import draw_pair
 from transect.pipelines.model_folder import Model

@@ -10,19 +10,21 @@ import torch
 from torch import Tensor, nn
 
 from transect.apps.base import App
-from transect.apps.change_detection import models
+from transect.apps.change_detection import metrics
 from transect.apps.change_detection.augment import augment
-from transect.apps.change_detection.config import Config, ModelConfig
+from transect.apps.change_detection.config import Config
 from transect.apps.change_detection.dataset import TrainingTiles
 from transect.apps.change_detection.figures import MapPreview
 from transect.apps.change_detection.inference import Tiling, score_rows
 from transect.apps.change_detection.losses import change_loss
+from transect.apps.change_detection.models.build import build
+from transect.apps.change_detection.models.config import ModelConfig
 from transect.apps.change_detection.models.detector import ChangeDetector
 from transect.apps.change_detection.prepare import normalise, to_unit, value_limits
 from transect.core.precision import autocast
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.adapter import ChangeAdapter
-from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
+from transect.data_adapters.change_detection.maps import ChangeMap
 from transect.data_adapters.change_detection.pairs import Pair, missing_partners
 from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.overlap import prefetch
@@ -59,7 +61,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         return cls(config), from_reference(state)
 
     def model(self) -> nn.Module:
-        return models.build(self.config.model, channels=len(self.config.read.bands))
+        return build(self.config.model, channels=len(self.config.read.bands))
 
     def examples(self, cases: Sequence[Case]) -> TrainingTiles:
         pairs = [case for case in cases if isinstance(case, Pair)]
@@ -130,58 +132,23 @@ class ChangeDetection(App[Scene, PreviewedMap]):
         return scores.float().cpu().numpy()
 
     def measure(self, prediction: PreviewedMap, sample: Scene) -> dict[str, Any]:
-        """Histograms of the levels of changed and of unchanged pixels; unlabelled and invalid pixels are left out."""
-        counts = {"changed": np.zeros(LEVELS + 1, np.int64), "unchanged": np.zeros(LEVELS + 1, np.int64)}
-        for row, levels in prediction.strips:
-            label = sample.labels(row, len(levels))
-            prediction.preview.add_label(row, label)
-            for name, value in (("changed", 1), ("unchanged", 0)):
-                counted = levels[(label == value) & (levels != NODATA)]
-                counts[name] += np.bincount(counted, minlength=LEVELS + 1)
-        return {name: histogram.tolist() for name, histogram in counts.items()}
+        """Histograms of the levels of changed and of unchanged pixels."""
+
+        def labelled() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+            for row, levels in prediction.strips:
+                label = sample.labels(row, len(levels))
+                prediction.preview.add_label(row, label)
+                yield levels, label
+
+        return metrics.level_histograms(labelled())
 
     def summary(self, measures: Sequence[dict[str, Any]]) -> dict[str, float]:
-        """Precision, recall, F1 and IoU of change, and overall accuracy, from one confusion matrix over all cases.
-
-        Written here because the matrix is read off histograms of scores, which also serve to choose the threshold.
-        A ratio of nothing to nothing is NaN: a case without change, rightly left unmarked, has no F1.
-        """
-        return _metrics(*_at_thresholds(measures), round(self.config.threshold * LEVELS))
+        return metrics.summary_of(measures, self.config.threshold)
 
     def calibrate(self, measures: Sequence[dict[str, Any]]) -> Self:
-        """This app with the threshold of the best F1; of equals, the one nearest to 0.5."""
-        hits, false_alarms, changed, _ = _at_thresholds(measures)
-        if not changed:
-            return self
-        f1 = 2 * hits / np.maximum(hits + false_alarms + changed, 1)
-        best = max(range(1, LEVELS + 1), key=lambda level: (f1[level], -abs(level - LEVELS // 2)))
-        return type(self)(replace(self.config, threshold=best / LEVELS))
+        """This app with the threshold of the best F1."""
+        threshold = metrics.best_threshold(measures)
+        return self if threshold is None else type(self)(replace(self.config, threshold=threshold))
 
     def figures(self, prediction: PreviewedMap, sample: Scene) -> dict[str, np.ndarray]:
         return prediction.preview.pictures(prediction.threshold_level)
-
-
-def _at_thresholds(measures: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray, int, int]:
-    """True and false positives at every threshold level, and the numbers of changed and unchanged pixels."""
-    changed, unchanged = (
-        np.sum([measure[name] for measure in measures], axis=0) if measures else np.zeros(LEVELS + 1, np.int64)
-        for name in ("changed", "unchanged")
-    )
-    hits, false_alarms = (histogram[::-1].cumsum()[::-1] for histogram in (changed, unchanged))
-    return hits, false_alarms, int(changed.sum()), int(unchanged.sum())
-
-
-def _metrics(hits: np.ndarray, false_alarms: np.ndarray, changed: int, unchanged: int, level: int) -> dict[str, float]:
-    tp, fp = int(hits[level]), int(false_alarms[level])
-    fn = changed - tp
-    return {
-        "precision": _ratio(tp, tp + fp),
-        "recall": _ratio(tp, tp + fn),
-        "f1": _ratio(2 * tp, 2 * tp + fp + fn),
-        "iou": _ratio(tp, tp + fp + fn),
-        "overall_accuracy": _ratio(tp + unchanged - fp, changed + unchanged),
-    }
-
-
-def _ratio(part: int, whole: int) -> float:
-    return part / whole if whole else float("nan")

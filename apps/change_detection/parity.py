@@ -9,9 +9,9 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from transect.apps.change_detection import losses, weights
-from transect.apps.change_detection.config import CDMaskFormerConfig
 from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer, change_score
 from transect.apps.change_detection.models.change_extractor import ChangeExtractor
+from transect.apps.change_detection.models.config import CDMaskFormerConfig
 from transect.apps.change_detection.models.mask_decoder import AxialCrossLayer, MaskPrediction, axial_keys
 from transect.apps.published import Comparison, compared
 from transect.core.attention import MultiScaleDeformableAttention, SceneAxialCrossAttention, SqueezeAxialAttention

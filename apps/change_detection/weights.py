@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from transect.apps.change_detection.config import CDMaskFormerConfig, StageConfig
 from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer
+from transect.apps.change_detection.models.config import CDMaskFormerConfig, StageConfig
 from transect.apps.published import fill, load_reference, named, unwrapped
 from transect.data_adapters.base import BadInput
 

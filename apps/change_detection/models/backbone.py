@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transect.apps.change_detection.config import StageConfig
+from transect.apps.change_detection.models.config import StageConfig
 from transect.core.attention import SqueezeAxialAttention
 from transect.core.conv import ConvBN
 

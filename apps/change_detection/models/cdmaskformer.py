@@ -4,9 +4,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transect.apps.change_detection.config import CDMaskFormerConfig, Normalize
 from transect.apps.change_detection.models.backbone import SeaFormer
 from transect.apps.change_detection.models.change_extractor import ChangeExtractor
+from transect.apps.change_detection.models.config import CDMaskFormerConfig, Normalize
 from transect.apps.change_detection.models.detector import ChangeDetector, padded
 from transect.apps.change_detection.models.mask_decoder import MaskDecoder, MaskPrediction
 from transect.apps.change_detection.models.pixel_decoder import DecodedPixels, PixelDecoder

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from transect.apps.change_detection.config import CDMaskFormerConfig, ModelConfig, StageConfig
 from transect.apps.change_detection.losses import change_loss
-from transect.apps.change_detection.models import build
+from transect.apps.change_detection.models.build import build
 from transect.apps.change_detection.models.cdmaskformer import change_score
+from transect.apps.change_detection.models.config import CDMaskFormerConfig, ModelConfig, StageConfig
 from transect.apps.change_detection.models.mask_decoder import sine_embedding
 from transect.apps.change_detection.weights import from_reference
 

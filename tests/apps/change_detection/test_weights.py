@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from transect.apps.change_detection.config import CDMaskFormerConfig
 from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer
+from transect.apps.change_detection.models.config import CDMaskFormerConfig
 from transect.apps.change_detection.weights import (
     config_from_reference,
     from_reference,

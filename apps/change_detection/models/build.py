@@ -1,0 +1,23 @@
+"""The change detector that the settings ask for."""
+
+from transect.apps.change_detection.models.config import ModelConfig
+from transect.apps.change_detection.models.detector import ChangeDetector
+
+
+def build(config: ModelConfig, channels: int = 3) -> ChangeDetector:
+    """A freshly initialised model in training mode, for images of `channels` bands.
+
+    Raises:
+        ValueError: the encoder is unknown to segmentation-models-pytorch.
+    """
+    if config.name == "cdmaskformer":
+        from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer
+
+        return CDMaskFormer(config.cdmaskformer, channels)
+    # Here, not above: this import takes seconds, and CDMaskFormer does not need it.
+    from transect.apps.change_detection.models.unet import ChangeUNet
+
+    try:
+        return ChangeUNet(config.name, config.encoder, config.pretrained, channels)
+    except KeyError as error:
+        raise ValueError(f"model.encoder: found {config.encoder!r}, expected {error.args[0]}") from error

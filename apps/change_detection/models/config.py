@@ -1,0 +1,136 @@
+"""Sizes of the change detectors, free of torch so that the command line's help is quick."""
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from transect.data_adapters.settings import require
+
+ModelName = Literal["unet", "siamese_concat", "siamese_difference", "cdmaskformer"]
+Normalize = Literal["absolute", "image"]
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """One stage of the SeaFormer backbone: inverted residual blocks, then squeeze-axial attention blocks.
+
+    The first stage halves the image twice (its stem and its second block), every later one once (its first block).
+
+    Args:
+        channels: Output channels of each inverted residual block; the last is the stage's, a multiple of 32.
+        expansions: Width of each inverted residual block inside, as a multiple of its input.
+        kernel: Size of the depthwise kernels.
+        depth: Number of attention blocks.
+        key_dim: Channels of queries and keys per head.
+        mlp_ratio: Width of the attention blocks' MLP, as a multiple of the stage's channels.
+        heads: Attention heads.
+        value_ratio: Channels of values per head, as a multiple of `key_dim`.
+    """
+
+    channels: tuple[int, ...]
+    expansions: tuple[float, ...]
+    kernel: int = 3
+    depth: int = 0
+    key_dim: int = 16
+    mlp_ratio: float = 2.0
+    heads: int = 8
+    value_ratio: int = 2
+
+    def __post_init__(self) -> None:
+        require(
+            0 < len(self.channels) == len(self.expansions),
+            "stages.expansions",
+            self.expansions,
+            "one for each of channels",
+        )
+        require(min(self.channels) > 0, "stages.channels", self.channels, "positive numbers")
+        require(
+            self.channels[-1] % 32 == 0,
+            "stages.channels",
+            self.channels,
+            "a multiple of 32 at the end (the change gate)",
+        )
+        require(min(self.expansions) > 0, "stages.expansions", self.expansions, "positive numbers")
+        require(self.kernel % 2 == 1, "stages.kernel", self.kernel, "an odd number")
+        require(self.depth >= 0, "stages.depth", self.depth, "0 or more")
+        for name in ("key_dim", "mlp_ratio", "heads", "value_ratio"):
+            require(getattr(self, name) > 0, f"stages.{name}", getattr(self, name), "a positive number")
+
+
+SEAFORMER_L = (
+    StageConfig(channels=(32, 64, 64), expansions=(3, 4, 4), kernel=3),
+    StageConfig(channels=(128, 128), expansions=(4, 4), kernel=5),
+    StageConfig(channels=(192, 192), expansions=(4, 4), kernel=3, depth=3, key_dim=16, mlp_ratio=2),
+    StageConfig(channels=(256,), expansions=(4,), kernel=5, depth=3, key_dim=20, mlp_ratio=4),
+)
+
+
+@dataclass(frozen=True)
+class CDMaskFormerConfig:
+    """Sizes of CDMaskFormer; the defaults are the paper's.
+
+    Args:
+        stem: Channels of the first convolution.
+        stages: The four stages of the SeaFormer backbone, at 1/4, 1/8, 1/16 and 1/32 of the image.
+        drop_path: Largest rate of stochastic depth among a stage's attention blocks, in training.
+        dim: Width of the decoders, a multiple of 32.
+        heads: Attention heads of the decoders.
+        points: Places that deformable attention reads per head and level.
+        encoder_layers: Layers of the pixel decoder.
+        decoder_layers: Layers of the mask decoder; every fourth one attends along the axes of the finest level.
+        feedforward: Width of the decoders' MLPs.
+        queries: Number of masks.
+        normalize: Scale of the score. absolute is a probability that does not depend on the rest of the image;
+            image stretches each image's scores to 0..1 as the paper does, even where nothing has changed.
+    """
+
+    stem: int = 32
+    stages: tuple[StageConfig, ...] = SEAFORMER_L
+    drop_path: float = 0.1
+    dim: int = 256
+    heads: int = 8
+    points: int = 4
+    encoder_layers: int = 4
+    decoder_layers: int = 13
+    feedforward: int = 1024
+    queries: int = 5
+    normalize: Normalize = "absolute"
+
+    def __post_init__(self) -> None:
+        require(len(self.stages) == 4, "cdmaskformer.stages", len(self.stages), "4 stages")
+        require(
+            len(self.stages[0].channels) >= 2, "cdmaskformer.stages", self.stages[0], "2 blocks or more in the first"
+        )
+        require(self.dim > 0 and self.dim % 32 == 0, "cdmaskformer.dim", self.dim, "a multiple of 32 (group norm)")
+        require(self.heads > 0 and self.dim % self.heads == 0, "cdmaskformer.heads", self.heads, "a divisor of dim")
+        require(0 <= self.drop_path < 1, "cdmaskformer.drop_path", self.drop_path, "a rate in [0, 1)")
+        for name in ("stem", "points", "encoder_layers", "decoder_layers", "feedforward", "queries"):
+            require(getattr(self, name) > 0, f"cdmaskformer.{name}", getattr(self, name), "a positive number")
+        require(
+            self.normalize in get_args(Normalize),
+            "cdmaskformer.normalize",
+            self.normalize,
+            f"one of {get_args(Normalize)}",
+        )
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model maps a pair of images to a change score.
+
+    Args:
+        name: unet sees both dates stacked as channels. siamese_concat and siamese_difference encode each date with
+            the same weights and decode the concatenated features or their absolute difference. cdmaskformer is the
+            mask transformer.
+        encoder: Encoder of the U-Nets, by its name in segmentation-models-pytorch.
+        pretrained: Start the U-Nets' encoder from ImageNet weights; needs a network.
+        cdmaskformer: Sizes of CDMaskFormer.
+    """
+
+    name: ModelName = "siamese_difference"
+    encoder: str = "resnet18"
+    pretrained: bool = False
+    cdmaskformer: CDMaskFormerConfig = field(default_factory=CDMaskFormerConfig)
+
+    def __post_init__(self) -> None:
+        require(self.name in get_args(ModelName), "model.name", self.name, f"one of {get_args(ModelName)}")
+        require(bool(self.encoder), "model.encoder", self.encoder, "an encoder of segmentation-models-pytorch")

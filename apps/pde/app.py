@@ -11,23 +11,23 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
 from transect.apps.base import App
-from transect.apps.pde.config import Config, ModelConfig
+from transect.apps.pde.config import Config
 from transect.apps.pde.dataset import Windows, check_frames, valid_cells
 from transect.apps.pde.fitting import fit
 from transect.apps.pde.inference import roll
 from transect.apps.pde.kinds import check_kind
+from transect.apps.pde.losses import step_loss
 from transect.apps.pde.measures import Measures, frame_measures, joined
 from transect.apps.pde.metrics import summary_of
 from transect.apps.pde.models.build import build, has_mask, started_from
+from transect.apps.pde.models.config import ModelConfig
 from transect.apps.pde.models.lora import merged_state, parameter_groups
 from transect.apps.pde.models.uniform_fields import UniformFields
 from transect.apps.pde.preview import RolloutPreview
 from transect.apps.pde.sampling import BalancedBatches
-from transect.apps.pde.step import step_loss
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.pde.adapter import PDEAdapter
-from transect.data_adapters.pde.rollout import Rollout
-from transect.data_adapters.pde.simulation import Simulation, Trajectory
+from transect.data_adapters.pde.simulation import Rollout, Simulation, Trajectory
 
 
 @dataclass

@@ -24,8 +24,7 @@ from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.peptide.adapter import PeptideAdapter
 from transect.data_adapters.peptide.layouts import divided
 from transect.data_adapters.peptide.ranking import RankedSpectrum, Ranking
-from transect.data_adapters.peptide.run_case import RunCase
-from transect.data_adapters.peptide.spectrum import Run
+from transect.data_adapters.peptide.spectrum import Run, RunCase
 
 PICTURED = 500
 """Ranked spectra of a run that are kept for its pictures."""

@@ -16,8 +16,7 @@ from transect.apps.peptide.distances import mass_deviations
 from transect.apps.peptide.models.vocabulary import PAD
 from transect.apps.peptide.peaks import model_peaks
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.peptide.run_case import RunCase, part_of
-from transect.data_adapters.peptide.spectrum import CandidateSet, Omission, Run
+from transect.data_adapters.peptide.spectrum import CandidateSet, Omission, Run, RunCase, part_of
 
 KEPT_BYTES = 2**30
 """Finished examples that are kept in memory; larger data sets are made anew each epoch."""

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from transect.data_adapters.pde.config import PhantomConfig, ReadConfig
 from transect.data_adapters.pde.layouts import find_trajectories, open_simulation
-from transect.data_adapters.pde.rollout import Rollout
-from transect.data_adapters.pde.simulation import Simulation, Trajectory
+from transect.data_adapters.pde.simulation import Rollout, Simulation, Trajectory
 
 
 class PDEAdapter:

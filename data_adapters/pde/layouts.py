@@ -20,8 +20,7 @@ from transect.data_adapters.pde.checks import checked
 from transect.data_adapters.pde.config import ReadConfig
 from transect.data_adapters.pde.folders import is_zarr, simulation_files, split_and_dataset
 from transect.data_adapters.pde.hdf5 import attributes, item, names, opened
-from transect.data_adapters.pde.members import Member
-from transect.data_adapters.pde.simulation import Simulation, Trajectory
+from transect.data_adapters.pde.simulation import Member, Simulation, Trajectory
 
 MODULES = {"pdebench": "pdebench", "well": "well", "xarray": "xarray_files", "mesh": "mesh_files"}
 """By name of the layout, the module of this package that reads it; imported when a file needs it."""

@@ -15,9 +15,7 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import whole_folder, write_whole
 from transect.data_adapters.pde.checks import chosen
 from transect.data_adapters.pde.config import Field, ReadConfig
-from transect.data_adapters.pde.members import Member
-from transect.data_adapters.pde.rollout import Rollout
-from transect.data_adapters.pde.simulation import Coordinate, Mesh, Simulation
+from transect.data_adapters.pde.simulation import Coordinate, Member, Mesh, Rollout, Simulation
 from transect.data_adapters.pde.vtu import VtuFile, parse_xml, read_bytes
 
 Places = Mapping[str, tuple[str, int]]

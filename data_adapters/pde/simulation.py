@@ -1,6 +1,6 @@
-"""A simulation as every layout gives it: fields on a grid or a mesh over time, read lazily in physical units."""
+"""A simulation as every layout gives it, fields on a grid or a mesh over time, and its predicted continuation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput, Case
-from transect.data_adapters.pde.config import Boundary, Field
+from transect.data_adapters.pde.config import Boundary, Field, Format
 
 STEP_TOLERANCE = 1e-3
 """Largest deviation of a time step from the first one, as a share of it; float32 time axes need this much."""
@@ -21,6 +21,19 @@ class Trajectory(Case):
     layout: str = ""
     member: str = ""
     dataset: str = ""
+
+
+@dataclass(frozen=True)
+class Member:
+    """One trajectory of a file.
+
+    Args:
+        name: tells it from the file's other trajectories; may be empty where the file holds a single one.
+        split: "train", "val" or "test" where the layout's own rule says so, else empty.
+    """
+
+    name: str
+    split: str = ""
 
 
 @dataclass(frozen=True)
@@ -164,3 +177,27 @@ class Simulation:
             raise BadInput(self.source, self.time.name, "a single frame", "two or more", advice)
         beyond = known[-1] + step * np.arange(1, steps + 1)
         return np.concatenate([known[after:], beyond])[:steps]
+
+
+@dataclass
+class Rollout:
+    """What a model predicts to follow the first `context` frames of a simulation, computed while it is drained.
+
+    Args:
+        simulation: what it continues; names, units, coordinates and boundary conditions are those of it.
+        times: float64 `(steps,)`, times of the predicted frames in the units of the simulation's time.
+        blocks: float32 `(frames, channels, *shape)` in order, `steps` frames in all, in the simulation's units, NaN
+            where it has no values; to be drained once.
+        context: how many of the simulation's frames the first prediction was computed from.
+        format: what grids are written as; meshes are written as VTU.
+        progress: share of the frames that were drained, for display.
+        facts: what a report says of it beside what is written, complete once it is drained.
+    """
+
+    simulation: Simulation
+    times: NDArray[np.float64]
+    blocks: Iterator[NDArray[np.float32]]
+    context: int
+    format: Format = "netcdf"
+    progress: float = 0.0
+    facts: dict[str, float | str] = field(default_factory=dict)

@@ -19,8 +19,7 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde.checks import check_axes, chosen
 from transect.data_adapters.pde.config import Boundary, Field, ReadConfig
 from transect.data_adapters.pde.hdf5 import attributes, check_stored, dataset, item, names, opened, read
-from transect.data_adapters.pde.members import Member
-from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Member, Simulation
 
 ORDERS = {"t0_fields": 0, "t1_fields": 1, "t2_fields": 2}
 """Groups of fields, with how many indices their components have."""

@@ -17,8 +17,7 @@ from zarr.storage import LocalStore
 from transect.data_adapters.blocks import regroup
 from transect.data_adapters.files import writing
 from transect.data_adapters.overlap import consume_aside
-from transect.data_adapters.pde.rollout import Rollout
-from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Rollout, Simulation
 
 CHUNK = 1 << 20
 """Bytes of a chunk at most: as many frames as fit, or else a part of one frame."""

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde import cf
 from transect.data_adapters.pde.config import Field, ReadConfig
-from transect.data_adapters.pde.members import Member
-from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Member, Simulation
 from transect.data_adapters.pde.xarray_open import check_size, opened, reading
 
 LONGEST = 1 << 24

@@ -5,8 +5,7 @@ from pathlib import Path
 from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
 from transect.data_adapters.peptide.layouts import find_runs
 from transect.data_adapters.peptide.ranking import Ranking
-from transect.data_adapters.peptide.run_case import RunCase
-from transect.data_adapters.peptide.spectrum import Run
+from transect.data_adapters.peptide.spectrum import Run, RunCase
 
 
 class PeptideAdapter:

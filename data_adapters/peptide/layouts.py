@@ -16,8 +16,8 @@ from transect.data_adapters.peptide.folders import (
     spectra_of,
     stem,
 )
-from transect.data_adapters.peptide.run_case import RunCase, part_of
 from transect.data_adapters.peptide.spectra.read import read_labels
+from transect.data_adapters.peptide.spectrum import RunCase, part_of
 
 KNOWN = f"spectra as {', '.join(SPECTRA)} and candidates as {', '.join(CANDIDATES)}, also with .gz"
 BY_NAME = "name it after its spectra file, as in run1.casanovo.mztab beside run1.mgf, or list both in a table"

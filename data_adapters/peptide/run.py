@@ -9,10 +9,9 @@ from transect.data_adapters.peptide.candidates.read import open_all
 from transect.data_adapters.peptide.candidates.row import CandidateFile
 from transect.data_adapters.peptide.config import ReadConfig
 from transect.data_adapters.peptide.join.store import CandidateStore
-from transect.data_adapters.peptide.run_case import RunCase, part_of
 from transect.data_adapters.peptide.spectra.read import read_labels, read_spectra
 from transect.data_adapters.peptide.spectra.source import KNOWN, format_of
-from transect.data_adapters.peptide.spectrum import CandidateSet, Run
+from transect.data_adapters.peptide.spectrum import CandidateSet, Run, RunCase, part_of
 
 
 def open_run(case: RunCase, config: ReadConfig) -> Run:

@@ -1,12 +1,18 @@
 """A tandem mass spectrum, the candidates proposed for it, and a file of both."""
 
-from collections.abc import Callable, Iterator
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.data_adapters.base import Case
 from transect.data_adapters.peptide.peptide import CARBON_13, PROTON, Peptide
+
+NO_PEAKS: NDArray[Any] = np.empty(0)
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,59 @@ class Spectrum:
         """
         errors = [self.precursor_mass - n * CARBON_13 - peptide.mass for n in range(isotopes + 1)]
         return min(errors, key=abs) / peptide.mass * 1e6
+
+
+def checked_spectrum(
+    index: int,
+    *,
+    scan: str = "",
+    title: str = "",
+    precursor_mz: float = math.nan,
+    charges: Sequence[int] = (),
+    retention_time: float = math.nan,
+    mz: NDArray[Any] = NO_PEAKS,
+    intensity: NDArray[Any] = NO_PEAKS,
+    label: Peptide | None = None,
+    problem: str = "",
+) -> Spectrum:
+    """The spectrum that a file tells of, its peaks in order of m/z, with the first reason why it cannot be used.
+
+    `charges` are those that the file finds possible. `mz` and `intensity` are real numbers of any kind, one of each
+    for a peak. `problem` is a reason that the reader found itself.
+    """
+    with np.errstate(over="ignore"):
+        mz, intensity = np.array(mz, np.float64), np.array(intensity, np.float32)
+    precursor_mz = precursor_mz if math.isfinite(precursor_mz) and precursor_mz > 0 else math.nan
+    charge = charges[0] if len(set(charges)) == 1 and charges[0] > 0 else 0
+    problem = problem or _precursor_problem(precursor_mz, charges) or _peaks_problem(mz, intensity)
+    if not problem and (mz[1:] < mz[:-1]).any():
+        order = np.argsort(mz, kind="stable")
+        mz, intensity = mz[order], intensity[order]
+    if problem:
+        mz, intensity = np.empty(0, np.float64), np.empty(0, np.float32)
+    return Spectrum(index, scan, title, precursor_mz, charge, retention_time, mz, intensity, label, problem)
+
+
+def _precursor_problem(precursor_mz: float, charges: Sequence[int]) -> str:
+    if math.isnan(precursor_mz):
+        return "no precursor m/z"
+    if not any(charges):
+        return "no charge"
+    if len(set(charges)) > 1:
+        return f"several possible charges: {', '.join(map(str, charges[:8]))}"
+    return "" if charges[0] > 0 else "negative charge"
+
+
+def _peaks_problem(mz: NDArray[np.float64], intensity: NDArray[np.float32]) -> str:
+    if len(mz) != len(intensity):
+        return f"{len(mz)} m/z but {len(intensity)} intensities"
+    if not len(mz):
+        return "no peaks"
+    if not (np.isfinite(mz).all() and np.isfinite(intensity).all()):
+        return "a peak that is not a finite number"
+    if mz.min() <= 0 or intensity.min() < 0:
+        return "a peak below zero"
+    return ""
 
 
 @dataclass(frozen=True)
@@ -130,3 +189,22 @@ class Run:
         self.counts[what] = self.counts.get(what, 0) + 1
         if omission and self.lists:
             self.omissions.append(omission)
+
+
+PARTS = 40
+"""Into how many parts, by peptide, labelled spectra are divided for training and evaluation."""
+
+
+@dataclass(frozen=True)
+class RunCase(Case):
+    """The spectra of file `spectra`, of a divided case only those labelled in `part`, with its `candidates` files."""
+
+    spectra: str = ""
+    candidates: tuple[str, ...] = ()
+    part: int | None = field(default=None)
+
+
+def part_of(peptide: Peptide) -> int:
+    """The part that every spectrum of this peptide belongs to, whatever its modifications, in every file."""
+    letters = peptide.sequence.replace("I", "L")
+    return int.from_bytes(hashlib.sha256(letters.encode()).digest()[:4]) % PARTS

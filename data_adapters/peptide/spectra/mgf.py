@@ -17,8 +17,7 @@ from pyteomics.auxiliary import PyteomicsError
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.spectra.source import KNOWN
-from transect.data_adapters.peptide.spectra_checks import checked_spectrum
-from transect.data_adapters.peptide.spectrum import Spectrum
+from transect.data_adapters.peptide.spectrum import Spectrum, checked_spectrum
 
 CHUNK = 1 << 20
 LARGEST = 1 << 24

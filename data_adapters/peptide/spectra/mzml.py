@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.spectra.xml import Element, Unreadable, elements, number, unpacked, whole
-from transect.data_adapters.peptide.spectra_checks import NO_PEAKS, checked_spectrum
-from transect.data_adapters.peptide.spectrum import Spectrum
+from transect.data_adapters.peptide.spectrum import NO_PEAKS, Spectrum, checked_spectrum
 
 LEVEL, TITLE, START_TIME, MINUTE = "MS:1000511", "MS:1000796", "MS:1000016", "UO:0000031"
 SELECTED_MZ, CHARGE, POSSIBLE_CHARGE = "MS:1000744", "MS:1000041", "MS:1000633"

@@ -11,8 +11,7 @@ from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.spectra.xml import Element, Unreadable, elements, number, unpacked, whole
-from transect.data_adapters.peptide.spectra_checks import NO_PEAKS, checked_spectrum
-from transect.data_adapters.peptide.spectrum import Spectrum
+from transect.data_adapters.peptide.spectrum import NO_PEAKS, Spectrum, checked_spectrum
 
 _DURATION = re.compile(r"P(?:[\d.]+[YMD])*T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?")
 

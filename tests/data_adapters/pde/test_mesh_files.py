@@ -23,8 +23,7 @@ from transect.data_adapters.pde.mesh_phantom import (
     random_mesh,
     write_mesh_phantom,
 )
-from transect.data_adapters.pde.rollout import Rollout
-from transect.data_adapters.pde.simulation import Mesh, Simulation
+from transect.data_adapters.pde.simulation import Mesh, Rollout, Simulation
 from transect.data_adapters.pde.vtu import VtuFile
 
 ENCODINGS = [

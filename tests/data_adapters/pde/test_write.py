@@ -17,8 +17,7 @@ import xarray as xr
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import sha256
 from transect.data_adapters.pde.config import Field, ReadConfig
-from transect.data_adapters.pde.rollout import Rollout
-from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Rollout, Simulation
 from transect.data_adapters.pde.write import CHUNK, write_rollout
 from transect.data_adapters.pde.xarray_files import open_member
 
@@ -204,8 +203,7 @@ import resource, signal, sys
 from pathlib import Path
 import numpy as np
 from transect.data_adapters.pde.config import Field
-from transect.data_adapters.pde.rollout import Rollout
-from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Rollout, Simulation
 from transect.data_adapters.pde.write import write_rollout
 
 axes = (Axis("y", np.arange(256.0)), Axis("x", np.arange(256.0)))

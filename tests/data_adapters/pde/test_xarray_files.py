@@ -21,8 +21,7 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde import cf
 from transect.data_adapters.pde.config import Field, ReadConfig
 from transect.data_adapters.pde.layouts import find_trajectories, open_simulation
-from transect.data_adapters.pde.members import Member
-from transect.data_adapters.pde.simulation import Simulation
+from transect.data_adapters.pde.simulation import Member, Simulation
 from transect.data_adapters.pde.xarray_files import members, open_member
 
 SAMPLE = Path(__file__).resolve().parents[3] / "samples/pde/coads_sst.nc"

@@ -20,8 +20,7 @@ from transect.data_adapters.peptide.join import database, store
 from transect.data_adapters.peptide.join.store import CandidateStore
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.run import open_run
-from transect.data_adapters.peptide.run_case import RunCase, part_of
-from transect.data_adapters.peptide.spectrum import Run, Spectrum
+from transect.data_adapters.peptide.spectrum import Run, RunCase, Spectrum, part_of
 
 
 def peptides(count, seed=0):

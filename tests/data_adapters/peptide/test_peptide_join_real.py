@@ -12,7 +12,7 @@ from transect.data_adapters.peptide.candidates.read import open_candidates
 from transect.data_adapters.peptide.config import ReadConfig
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.run import open_run
-from transect.data_adapters.peptide.run_case import RunCase
+from transect.data_adapters.peptide.spectrum import RunCase
 
 REAL = ("casanovo.mztab", "adanovo.mztab", "pepnet.tsv", "pihelixnovo.tsv", "piprimenovo.tsv", "deepnovo.tab")
 

@@ -13,8 +13,8 @@ from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
 from transect.data_adapters.peptide.layouts import divided, find_runs
 from transect.data_adapters.peptide.phantom import write_phantom
 from transect.data_adapters.peptide.run import open_run
-from transect.data_adapters.peptide.run_case import PARTS, RunCase, part_of
 from transect.data_adapters.peptide.spectra.read import read_spectra
+from transect.data_adapters.peptide.spectrum import PARTS, RunCase, part_of
 
 MGF = "BEGIN IONS\nPEPMASS=400\nCHARGE=2+\n100 1\nEND IONS\n"
 MZTAB = "MTD\tmzTab-version\t1.0.0\nMTD\tms_run[1]-location\t{}\nPSH\tsequence\tspectra_ref\n"

@@ -1,6 +1,7 @@
 """The command line `transect`: the only code that reads arguments. Heavy libraries load after they are understood."""
 
 import argparse
+import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -79,6 +80,10 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(run=run, **({"overrides": True} if settings else {}))
         return added
 
+    def device(added: argparse.ArgumentParser) -> None:
+        text = "auto (the default: a CUDA device if there is one), cpu, cuda, cuda:1 or mps"
+        added.add_argument("--device", type=_device, default="auto", help=text)
+
     overriding = "Any other --KEY VALUE overrides a setting of the model's config.yaml, such as --threshold 0.6."
 
     verb("list", _list, "the apps, the attention mechanisms, and the versions of what they run on")
@@ -108,13 +113,16 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--from", dest="start", metavar="MODEL", help="start from a model's weights and settings")
     added.add_argument("--resume", metavar="RUN_ID", help="go on with an interrupted run, with the settings it had")
     added.add_argument("--print-config", action="store_true", help="show the effective settings and stop")
+    device(added)
 
     added = verb("evaluate", _evaluate, "score a model on labelled data, with intervals and a report", overriding)
     added.add_argument("model", **model)
     added.add_argument("--data", required=True, nargs="+", metavar="DATA", help="as train takes it")
     added.add_argument("--split", default="test", help="which split of the data set (default test)")
     added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for metrics, tables and report")
+    added.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     added.add_argument("--overwrite", action="store_true", help="replace another model's results in --out")
+    device(added)
 
     added = verb("register", _register, "give a model a name and an alias in the registry")
     added.add_argument("source", metavar="RUN", help="a run's id, runs:/RUN_ID/model, or a model folder")
@@ -128,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("--workers", type=int, default=1, help="processes (default 1)")
     added.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="every N-th case from the I-th on")
     added.add_argument("--overwrite", action="store_true", help="do finished cases again")
+    device(added)
 
     added = verb("import-weights", _import_weights, "make a model folder of a published checkpoint")
     added.add_argument("app", **apps)
@@ -138,6 +147,7 @@ def _parser() -> argparse.ArgumentParser:
     added.add_argument("model", **model)
     added.add_argument("--port", type=int, default=5001)
     added.add_argument("--root", action="append", default=[], help="folder that requests may name (default: this one)")
+    device(added)
 
     added = verb("ui", _ui, "show MLflow's pages on the loopback address")
     added.add_argument("--port", type=int, default=5000)
@@ -152,6 +162,12 @@ def _shard(text: str) -> tuple[int, int]:
     if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected I/N with 1 <= I <= N, such as 2/8")
     return int(index), int(count)
+
+
+def _device(text: str) -> str:
+    if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", text):
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected auto, cpu, cuda, cuda:1 or mps")
+    return text
 
 
 def _list(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -183,7 +199,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
     if arguments.resume:
         from transect.pipelines.train import resume
 
-        run_id, folder = resume(arguments.app, arguments.resume)
+        run_id, folder = resume(arguments.app, arguments.resume, arguments.device)
     else:
         start, base = _start(arguments)
         app_config, settings, text = config.load_training(arguments.app, arguments.config, overrides, base)
@@ -194,7 +210,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
             raise UsageError("train: --data: found none, expected a data set")
         from transect.pipelines.train import train
 
-        run_id, folder = train(arguments.app, arguments.data, app_config, settings, start)
+        run_id, folder = train(arguments.app, arguments.data, app_config, settings, start, arguments.device)
     print(f"run    {run_id}\nmodel  {folder}")
     return DONE
 
@@ -217,7 +233,14 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines.report import with_baselines
 
     summary, intervals, outcomes = evaluate(
-        arguments.model, arguments.data, arguments.split, arguments.out, overrides, arguments.overwrite
+        arguments.model,
+        arguments.data,
+        arguments.split,
+        arguments.out,
+        overrides,
+        arguments.overwrite,
+        arguments.workers,
+        arguments.device,
     )
     for name, baselines in with_baselines(summary).items():
         low, high = intervals.get(name, (float("nan"),) * 2)
@@ -248,6 +271,7 @@ def _predict(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.workers,
         arguments.shard,
         arguments.overwrite,
+        arguments.device,
     )
     return _tell(outcomes, arguments.out)
 
@@ -269,7 +293,7 @@ def _import_weights(arguments: argparse.Namespace, overrides: list[str]) -> int:
 def _serve(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines.serve import serve
 
-    return serve(arguments.model, arguments.port, arguments.root)
+    return serve(arguments.model, arguments.port, arguments.root, arguments.device)
 
 
 def _ui(arguments: argparse.Namespace, overrides: list[str]) -> int:

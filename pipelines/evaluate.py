@@ -3,8 +3,9 @@
 import logging
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from transect.pipelines.errors import UsageError, one_line
 from transect.pipelines.pictures import save_pictures
 from transect.pipelines.report import with_baselines, write_report
 from transect.pipelines.results import Outcome, claim, write_manifest, write_table
+from transect.pipelines.workers import DIED, in_processes
 
 log = logging.getLogger("transect")
 
@@ -27,7 +29,14 @@ RESAMPLES = 1000
 
 
 def evaluate(
-    model_name: str, data: Sequence[str], split: str, out: Path, overrides: Sequence[str] = (), overwrite: bool = False
+    model_name: str,
+    data: Sequence[str],
+    split: str,
+    out: Path,
+    overrides: Sequence[str] = (),
+    overwrite: bool = False,
+    workers: int = 1,
+    device: str = "auto",
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
     """Predict and measure the cases of `split`; returns the summary, 95 % intervals and one outcome a case.
 
@@ -38,19 +47,13 @@ def evaluate(
         UsageError: there is no such model or split, or `out` holds another run's results.
         BadInput: the data set holds no case.
     """
-    model = model_folder.load(model_name, list(overrides))
+    model = model_folder.load(model_name, overrides, device)
     cases = _of_split(model.app.divided(model.app.adapter.cases(*data)), split, " ".join(data))
     claim(out, model, "evaluate", overwrite)
     clock, started = time.monotonic(), datetime.now(UTC)
-    measures: dict[str, dict[str, Any]] = {}
-    outcomes: list[Outcome] = []
-    progress = Progress("evaluating", len(cases), "cases")
-    try:
-        for index, case in enumerate(cases):
-            outcomes.append(_measure(model, case, out if index < PICTURED_CASES else None, measures))
-            progress.advance(case.id)
-    finally:
-        progress.close()
+    measured = dict(_measured(model, cases, out, workers))
+    outcomes = [measured[case.id][0] for case in cases]
+    measures = {case.id: found for case in cases if (found := measured[case.id][1]) is not None}
     app = model.app
     summary = app.summary(list(measures.values()))
     intervals = bootstrap(app, [case for case in cases if case.id in measures], measures)
@@ -113,25 +116,43 @@ def _of_split(cases: Sequence[Case], split: str, data: str) -> list[Case]:
     return chosen
 
 
-def _measure(model: model_folder.Model, case: Case, out: Path | None, measures: dict[str, dict[str, Any]]) -> Outcome:
+def _measured(
+    model: model_folder.Model, cases: Sequence[Case], out: Path, workers: int
+) -> Iterator[tuple[str, tuple[Outcome, dict[str, Any] | None]]]:
+    """Each case's id with its outcome and, where it is done, its measures."""
+    work = partial(_measure, out=out, pictured=frozenset(case.id for case in cases[:PICTURED_CASES]))
+    progress = Progress("evaluating", len(cases), "cases")
+    done: Iterable[tuple[Case, tuple[Outcome, dict[str, Any] | None] | None]]
+    done = in_processes(work, cases, model, workers) if workers > 1 else ((case, work(model, case)) for case in cases)
+    try:
+        for case, found in done:
+            outcome, measure = found or (Outcome(case.id, "failed", 0.0, DIED), None)
+            if outcome.status == "failed":
+                log.error("failed: %s: %s", case.id, outcome.message)
+            progress.advance(case.id)
+            yield case.id, (outcome, measure)
+    finally:
+        progress.close()
+
+
+def _measure(
+    model: model_folder.Model, case: Case, out: Path, pictured: frozenset[str]
+) -> tuple[Outcome, dict[str, Any] | None]:
     clock = time.monotonic()
     try:
         sample = model.app.adapter.read(case)
         prediction = model.app.predict(model.module, sample)
         measure = model.app.measure(prediction, sample)
-        if out is not None:
+        if case.id in pictured:
             scores = _finite(model.app.summary([measure]))
             facts = {name: scores[name] for name in with_baselines(scores)}
             with whole_folder(out / case.id) as folder:
                 preview = save_pictures(model.app.figures(prediction, sample), folder / "preview")
                 done = {"case": case.id, "facts": facts, "outputs": {}, "preview": preview}
                 write_json(folder / "done.json", {**done, "seconds": time.monotonic() - clock})
-        measures[case.id] = measure
-        return Outcome(case.id, "done", time.monotonic() - clock)
+        return Outcome(case.id, "done", time.monotonic() - clock), measure
     except Exception as error:
-        message = one_line(error)
-        log.error("failed: %s: %s", case.id, message)
-        return Outcome(case.id, "failed", time.monotonic() - clock, message)
+        return Outcome(case.id, "failed", time.monotonic() - clock, one_line(error)), None
 
 
 def _finite(values: dict[str, float]) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """A model as a folder, `config.yaml`, `model.safetensors` and `card.md`: how it is found, loaded and written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,6 +13,7 @@ from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_class, app_summary
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor, nn
 
     from transect.apps.base import App
@@ -22,13 +23,28 @@ FILES = ("config.yaml", "model.safetensors", "card.md")
 
 @dataclass(frozen=True)
 class Model:
-    """A model that is ready to predict: its name as the user gave it, its folder and the hash of it, app and module."""
+    """A model that is ready to predict.
+
+    Args:
+        name: as the user gave it.
+        folder: its model folder.
+        sha256: hash of the folder's files.
+        app: with the settings of the folder and `overrides`.
+        module: in evaluation mode, on its device.
+        overrides: settings that differ from the folder's, as `--KEY VALUE` words.
+    """
 
     name: str
     folder: Path
     sha256: str
     app: "App[Any, Any]"
     module: "nn.Module"
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def device(self) -> "torch.device":
+        """The device that the module computes on."""
+        return next(self.module.parameters()).device
 
     @property
     def source(self) -> str:
@@ -57,14 +73,17 @@ def app_of(folder: Path) -> str:
     return str(settings_of(folder)["app"])
 
 
-def load(name: str, overrides: list[str] | None = None) -> Model:
-    """The model called `name`, in evaluation mode, on a GPU if there is one; `overrides` change its settings.
+def load(name: str, overrides: Sequence[str] = (), device: str = "auto") -> Model:
+    """The model called `name`, in evaluation mode on `device`; `overrides` change its settings.
 
     Raises:
-        UsageError: there is no such model, its folder is incomplete, or an override is wrong.
+        UsageError: there is no such model or device, the model's folder is incomplete, or an override is wrong.
     """
     import torch
 
+    from transect.pipelines.device import choose
+
+    on = choose(device)
     folder = find(name)
     app = app_for(folder, overrides)
     with torch.device("meta"):
@@ -73,8 +92,8 @@ def load(name: str, overrides: list[str] | None = None) -> Model:
         module.load_state_dict(weights(folder), strict=True, assign=True)
     except RuntimeError as error:
         raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
-    module = channels_last(module).to("cuda" if torch.cuda.is_available() else "cpu")
-    return Model(name, folder, sha256(folder), app, module.eval())
+    module = channels_last(module).to(on)
+    return Model(name, folder, sha256(folder), app, module.eval(), tuple(overrides))
 
 
 def channels_last(module: "nn.Module") -> "nn.Module":
@@ -102,11 +121,11 @@ def weights(folder: Path) -> "Mapping[str, Tensor]":
         raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
 
 
-def app_for(folder: Path, overrides: list[str] | None = None) -> "App[Any, Any]":
+def app_for(folder: Path, overrides: Sequence[str] = ()) -> "App[Any, Any]":
     """The app that a model folder belongs to, with its settings."""
     settings = settings_of(folder)
     app_name = settings.pop("app")
-    app: App[Any, Any] = app_class(app_name)(configs.load(app_name, None, overrides or [], base=settings))
+    app: App[Any, Any] = app_class(app_name)(configs.load(app_name, None, overrides, base=settings))
     return app
 
 

@@ -2,15 +2,18 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
+from transect.data_adapters.base import Case
 from transect.pipelines import model_folder
 from transect.pipelines.console import Progress
+from transect.pipelines.predict_case import predict_case
 from transect.pipelines.report import write_report
 from transect.pipelines.results import Outcome, claim, finished, write_manifest
-from transect.pipelines.workers import outcomes_of
+from transect.pipelines.workers import DIED, in_processes
 
 log = logging.getLogger("transect")
 
@@ -25,6 +28,7 @@ def predict(
     workers: int = 1,
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
+    device: str = "auto",
 ) -> list[Outcome]:
     """Predict every case in `inputs` into its own folder under `out`; returns one outcome a case.
 
@@ -36,7 +40,7 @@ def predict(
         UsageError: the model does not exist, or `out` holds another model's results and `overwrite` is not set.
         BadInput: the inputs hold no case.
     """
-    model = model_folder.load(model_name, list(overrides))
+    model = model_folder.load(model_name, overrides, device)
     cases = list(model.app.adapter.cases(*inputs))[shard[0] - 1 :: shard[1]]
     if overwrite:  # Before the claim: if this is killed in between, nothing of the old run passes for the new one's.
         for done in out.glob("*/done.json"):
@@ -51,7 +55,7 @@ def predict(
     written = time.monotonic()
     progress = Progress("predicting", len(missing), "cases")
     try:
-        for outcome in outcomes_of(missing, model, out, workers, list(overrides), progress.watch):
+        for outcome in _outcomes(missing, model, out, workers, progress):
             outcomes[outcome.case] = outcome
             if outcome.status == "failed":
                 log.error("failed: %s: %s", outcome.case, outcome.message)
@@ -65,3 +69,13 @@ def predict(
     claim(out, model, "predict", True, started=started.isoformat(), seconds=time.monotonic() - clock)
     write_report(out)
     return [outcomes[case.id] for case in cases]
+
+
+def _outcomes(
+    cases: Sequence[Case], model: model_folder.Model, out: Path, workers: int, progress: Progress
+) -> Iterator[Outcome]:
+    if workers <= 1:
+        yield from (predict_case(model, case, out, progress.watch) for case in cases)
+        return
+    for case, outcome in in_processes(partial(predict_case, out=out), cases, model, workers):
+        yield outcome or Outcome(case.id, "failed", 0.0, DIED)

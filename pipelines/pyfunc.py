@@ -18,7 +18,7 @@ from transect.pipelines.errors import one_line
 from transect.pipelines.predict_case import predict_case
 from transect.pipelines.results import Outcome
 
-ROOTS = "TRANSECT_ROOTS"
+ROOTS, DEVICE = "TRANSECT_ROOTS", "TRANSECT_DEVICE"
 _SERVER_MARK = "__pyfunc_model_path__"  # MLflow's scoring server sets it
 
 
@@ -37,7 +37,7 @@ class CaseModel(PythonModel):
     def load_context(self, context: Any) -> None:
         """Load the weights from safetensors; warn when other code than the model's own is in use."""
         self.example = Path(context.artifacts["example"])
-        self.model = model_folder.load(context.artifacts["model"])
+        self.model = model_folder.load(context.artifacts["model"], device=os.environ.get(DEVICE, "auto"))
         expected = (self.example / "code.sha256").read_text(encoding="utf-8")
         if model_folder.code_sha256() != expected:
             warnings.warn(

@@ -9,14 +9,20 @@ from contextlib import suppress
 from pathlib import Path
 
 from transect.pipelines import model_folder
+from transect.pipelines.device import choose
 from transect.pipelines.store import use_store
 
 
-def serve(model: str, port: int, roots: list[str]) -> int:
-    """Serve `model` on the loopback address, confined to the folders `roots`; returns the server's exit status."""
+def serve(model: str, port: int, roots: list[str], device: str = "auto") -> int:
+    """Serve `model` on the loopback address, confined to the folders `roots`; returns the server's exit status.
+
+    Raises:
+        UsageError: there is no such model or device.
+    """
+    choose(device)
     use_store()
     roots = [str(Path(root).absolute()) for root in roots or [os.getcwd()]]
-    environment = {**os.environ, "TRANSECT_ROOTS": os.pathsep.join(roots)}
+    environment = {**os.environ, "TRANSECT_ROOTS": os.pathsep.join(roots), "TRANSECT_DEVICE": device}
     with tempfile.TemporaryDirectory() as scratch:
         if not model.startswith(("models:/", "runs:/")):
             from transect.pipelines.pyfunc_model import save_model

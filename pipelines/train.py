@@ -24,6 +24,7 @@ from transect.data_adapters.files import write_whole
 from transect.pipelines import config as configs
 from transect.pipelines import model_folder
 from transect.pipelines.config import TrainConfig
+from transect.pipelines.device import choose
 from transect.pipelines.errors import UsageError, raise_signal
 from transect.pipelines.find import app_class
 from transect.pipelines.pyfunc_model import log_model
@@ -36,7 +37,12 @@ log = logging.getLogger("transect")
 
 
 def train(
-    app_name: str, data: Sequence[str], config: Any, settings: TrainConfig, start: Path | None = None
+    app_name: str,
+    data: Sequence[str],
+    config: Any,
+    settings: TrainConfig,
+    start: Path | None = None,
+    device: str = "auto",
 ) -> tuple[str, Path]:
     """Train on the cases in `data` and log the model of the best epoch; returns the run's id and the model folder.
 
@@ -45,9 +51,11 @@ def train(
     The checkpoint and whatever the app calibrates, such as a threshold, are chosen on the validation split.
 
     Raises:
-        UsageError: the data set has no case to train or to validate on, or the weights of `start` do not fit.
+        UsageError: the data set has no case to train or to validate on, the weights of `start` do not fit, or there is
+            no such device.
         KeyboardInterrupt, SystemExit: a signal ended the training; the run can be resumed.
     """
+    on = choose(device)
     with _tracked(app_name, None) as tracker:
         folder = Path("checkpoints", tracker.run_id).absolute()
         folder.mkdir(parents=True)
@@ -62,10 +70,10 @@ def train(
         }
         write_whole(folder / "training.yaml", yaml.safe_dump(content, sort_keys=False))
         tracker.describe(app.config, settings, cases, " ".join(data))
-        return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start)
+        return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start, on)
 
 
-def resume(app_name: str, run_id: str) -> tuple[str, Path]:
+def resume(app_name: str, run_id: str, device: str = "auto") -> tuple[str, Path]:
     """Go on with an interrupted run from its last finished epoch, with the settings it had.
 
     It ends as if it had not been interrupted: weights, order of examples and augmentation are the same.
@@ -73,6 +81,7 @@ def resume(app_name: str, run_id: str) -> tuple[str, Path]:
     Raises:
         UsageError: the run is unknown or its checkpoints are not in the working folder.
     """
+    on = choose(device)
     get_run(run_id)
     folder = Path("checkpoints", run_id).absolute()
     if not (folder / "training.yaml").is_file():
@@ -83,7 +92,7 @@ def resume(app_name: str, run_id: str) -> tuple[str, Path]:
     data = content["data"] if isinstance(content["data"], list) else [content["data"]]  # older runs have one
     start = Path(content["start"]) if content.get("start") else None  # older runs do not tell
     with _tracked(app_name, run_id) as tracker:
-        return run_id, _train(app_name, app, settings, _cases(app, data, settings), tracker, folder, start)
+        return run_id, _train(app_name, app, settings, _cases(app, data, settings), tracker, folder, start, on)
 
 
 @contextmanager
@@ -122,6 +131,7 @@ def _train(
     tracker: Tracker,
     folder: Path,
     start: Path | None,
+    device: torch.device,
 ) -> Path:
     torch.manual_seed(settings.seed)
     examples = app.examples([case for case in cases if case.split == "train"])
@@ -134,11 +144,10 @@ def _train(
         # Its own, so that starting an iterator draws nothing from the generator of the augmentation.
         generator=torch.Generator().manual_seed(settings.seed),
     )
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(device))
     trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=1,
+        accelerator={"cuda": "gpu"}.get(device.type, device.type),
+        devices=[device.index or 0] if device.type == "cuda" else 1,
         max_epochs=settings.epochs,
         precision="bf16-mixed" if bf16 else "32-true",
         gradient_clip_val=settings.gradient_clip or None,

@@ -99,6 +99,14 @@ def test_an_evaluation_leaves_numbers_tables_pictures_and_a_page(evaluated):
     assert f"{content['summary']['f1']:.3f}" in page
 
 
+def test_workers_find_the_same_numbers_and_pictures(evaluated, untrained, pairs, tmp_path):
+    evaluate(str(untrained), [str(pairs)], "train", tmp_path / "out", workers=2)
+    for name in ("metrics.json", "cases.csv"):
+        assert (tmp_path / "out" / name).read_bytes() == (evaluated / name).read_bytes()
+    pictures = {path.relative_to(evaluated) for path in evaluated.rglob("*.png")}
+    assert pictures == {path.relative_to(tmp_path / "out") for path in (tmp_path / "out").rglob("*.png")} != set()
+
+
 def test_unknown_and_invalid_pixels_count_for_nothing(untrained, tmp_path):
     generator = np.random.default_rng(3)
     label = generator.choice([0, 1, 255], (96, 128), p=[0.5, 0.3, 0.2]).astype(np.uint8)

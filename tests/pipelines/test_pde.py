@@ -14,8 +14,8 @@ import yaml
 from safetensors.torch import load_file
 
 from transect.apps.pde.app import PDE
-from transect.apps.pde.config import Config, ModelConfig
-from transect.apps.pde.models.morph_config import MorphConfig
+from transect.apps.pde.config import Config
+from transect.apps.pde.models.config import ModelConfig, MorphConfig
 from transect.pipelines import model_folder
 
 SMALL = [

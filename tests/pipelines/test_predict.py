@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -267,20 +267,25 @@ def natural(name: str) -> tuple[str, int]:
 
 
 def kill_whoever_reads(fifo: Path, stop: threading.Event, killed: list[int]) -> None:
-    """A file that is the end of each process that opens it: the writing end opens once there is a reader."""
-    while not stop.is_set():
-        try:
-            handle = os.open(fifo, os.O_WRONLY | os.O_NONBLOCK)
-        except OSError:
-            time.sleep(0.01)
-            continue
+    """Kill each child process that has `fifo` open, until `stop` is set.
+
+    The writing end stays open meanwhile, so that a reader waits for bytes that never come and cannot get away.
+    """
+    handle = os.open(fifo, os.O_RDWR)
+    while not stop.wait(0.01):
         for child in psutil.Process().children(recursive=True):
-            descriptors = Path("/proc", str(child.pid), "fd")
-            if any(os.path.realpath(link) == str(fifo) for link in descriptors.iterdir()):
+            if fifo.resolve() in open_files(child.pid):
                 killed.append(child.pid)
                 child.kill()
                 child.wait()
-        os.close(handle)
+    os.close(handle)
+
+
+def open_files(pid: int) -> set[Path]:
+    """What a process has open; nothing where it ends meanwhile."""
+    with suppress(OSError):
+        return {link.resolve() for link in Path("/proc", str(pid), "fd").iterdir()}
+    return set()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the worker that has a file open in /proc")

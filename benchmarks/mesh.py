@@ -25,8 +25,8 @@ from torch import Tensor, nn
 
 from transect.apps.pde.models.axial_operator import AxialOperator
 from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.config import MeshOperatorConfig
 from transect.apps.pde.models.mesh_operator import MeshOperator
-from transect.apps.pde.models.mesh_operator_config import MeshOperatorConfig
 from transect.apps.pde.models.neighbours import REMEMBERED
 from transect.data_adapters.pde.config import ReadConfig
 from transect.data_adapters.pde.mesh_files import open_member

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from benchmarks.measure import seconds
+from transect.apps.pde.models.config import MorphConfig
 from transect.apps.pde.models.morph import Morph
-from transect.apps.pde.models.morph_config import MorphConfig
 from transect.apps.pde.weights import to_reference
 
 SHAPES = {

@@ -1,35 +1,15 @@
 """Settings of the pde app, free of torch so that the command line's help is quick."""
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from transect.apps.pde.models.config import AxialOperatorConfig
-from transect.apps.pde.models.mesh_operator_config import MeshOperatorConfig
-from transect.apps.pde.models.morph_config import LoraConfig, MorphConfig
+from transect.apps.pde.models.config import LoraConfig, ModelConfig
 from transect.data_adapters.pde.config import Field, Format, PhantomConfig, ReadConfig
+from transect.data_adapters.settings import require
 
-ModelName = Literal["axial_operator", "morph", "mesh_operator"]
 Normalize = Literal["training", "context", "none"]
 Start = Literal["first", "last"]
 Pictures = Literal["moving", "still", "none"]
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """Which model, and the sizes of each.
-
-    Args:
-        name: axial_operator, the default from scratch; morph, for published weights and mixed data sets; mesh_operator,
-            for simulations on unstructured meshes.
-        axial_operator: Sizes of the axial operator.
-        morph: Sizes of MORPH.
-        mesh_operator: Sizes of the mesh operator.
-    """
-
-    name: ModelName = "axial_operator"
-    axial_operator: AxialOperatorConfig = field(default_factory=AxialOperatorConfig)
-    morph: MorphConfig = field(default_factory=MorphConfig)
-    mesh_operator: MeshOperatorConfig = field(default_factory=MeshOperatorConfig)
 
 
 @dataclass(frozen=True)
@@ -122,16 +102,11 @@ class Config:
 
     def __post_init__(self) -> None:
         for name, smallest in (("context", 1), ("unroll", 1), ("steps_per_epoch", 0), ("steps", 0)):
-            _require(getattr(self, name) >= smallest, name, getattr(self, name), f"{smallest} or more")
-        _require(0 <= self.noise < 1, "noise", self.noise, "a share in [0, 1)")
-        _require(
+            require(getattr(self, name) >= smallest, name, getattr(self, name), f"{smallest} or more")
+        require(0 <= self.noise < 1, "noise", self.noise, "a share in [0, 1)")
+        require(
             len(set(self.parameters)) == len(self.parameters),
             "parameters",
             ", ".join(self.parameters),
             "each name once",
         )
-
-
-def _require(holds: bool, name: str, found: Any, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}: found {found!r}, expected {expected}")

@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 from transect.apps.pde import metrics, weights
 from transect.apps.pde.measures import frame_measures
+from transect.apps.pde.models.config import MorphConfig
 from transect.apps.pde.models.lora import SCALE, LowRank
 from transect.apps.pde.models.morph import EncoderBlock, Morph, interpolated
-from transect.apps.pde.models.morph_config import MorphConfig
 from transect.apps.pde.models.morph_embedding import ComponentConvolution, patch_shape, split_patches
 from transect.apps.published import Comparison, compared, fill
 from transect.core.attention import FewQueryAttention, SpaceTimeAxialAttention

@@ -1,4 +1,4 @@
-"""One step in time around a model: units off, the model, units on."""
+"""One step in time: normalize, predict, denormalize."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -113,32 +113,3 @@ def advance(model: nn.Module, states: Tensor, conditions: Conditions, units: Uni
     if config.increment:
         found = states[:, -1] + units.change * found
     return found if conditions.valid is None else found.masked_fill(~conditions.valid[:, None], 0.0)
-
-
-def step_loss(model: nn.Module, batch: Mapping[str, Tensor], config: Config) -> Tensor:
-    """Mean square error of `config.unroll` steps in a row, over valid cells.
-
-    Errors count in units of a field's deviation or, where the model predicts increments, of its usual change. In
-    training, noise on the context teaches the model to mend what it will have got wrong.
-
-    Source: noise: Sanchez-Gonzalez et al., "Learning to Simulate Complex Physics with Graph Networks" (2020), section
-    3.5; steps in a row: Brandstetter et al., "Message Passing Neural PDE Solvers" (2022), section 3.1, with the
-    gradient through all steps.
-    """
-    states, valid = batch["states"], batch["valid"]
-    conditions = conditions_of(batch, config)
-    units = units_of(states[:, : config.context], batch, config)
-    frames = units.off(states, valid)
-    window = frames[:, : config.context]
-    if model.training and config.noise:
-        window = window + config.noise * torch.randn_like(window) * valid[:, None, None]
-    counted = valid[:, None].expand(-1, states.shape[2], *valid.shape[1:])
-    losses = []
-    for step in range(config.unroll):
-        following = advance(model, window, conditions, units, config)
-        error = following - frames[:, config.context + step]
-        if config.increment:
-            error = error / units.change
-        losses.append((error.square() * counted).sum() / counted.sum().clamp(min=1))
-        window = torch.cat((window[:, 1:], following[:, None]), 1)
-    return torch.stack(losses).mean()

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transect.apps.pde.models.config import LoraConfig, MorphConfig, Positions
 from transect.apps.pde.models.lora import add_lora
 from transect.apps.pde.models.morph import Morph
-from transect.apps.pde.models.morph_config import LoraConfig, MorphConfig, Positions
 from transect.apps.published import fill, load_reference, named, unwrapped
 from transect.data_adapters.base import BadInput
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from transect.apps.pde.config import Config, ModelConfig
+from transect.apps.pde.config import Config
+from transect.apps.pde.models.config import ModelConfig
 from transect.apps.pde.models.lora import add_lora, is_new, merged_state
 from transect.apps.pde.models.morph import Morph
 from transect.apps.pde.models.uniform_fields import UniformFields

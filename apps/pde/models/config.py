@@ -1,14 +1,16 @@
-"""Settings of the hybrid axial operator, free of torch so that the command line's help is quick."""
+"""Sizes of the models and of low-rank adaptation, free of torch so that the command line's help is quick."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
+from transect.data_adapters.settings import require
+
+ModelName = Literal["axial_operator", "morph", "mesh_operator"]
 Attention = Literal["axial", "full", "auto"]
-
-
-def _require(holds: bool, name: str, found: Any, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}: found {found!r}, expected {expected}")
+Positions = Literal["line", "line_and_time", "relative"]
+Padding = Literal["zeros", "boundary"]
+#: Width of MORPH's first, pointwise map of the components; the filters double from it.
+LIFTED = 8
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,156 @@ class AxialOperatorConfig:
 
     def __post_init__(self) -> None:
         for name in ("channels", "patch", "dim", "depth", "heads", "mlp_ratio"):
-            _require(getattr(self, name) > 0, f"axial_operator.{name}", getattr(self, name), "a positive number")
+            require(getattr(self, name) > 0, f"axial_operator.{name}", getattr(self, name), "a positive number")
         for name in ("blocks", "parameters", "constants"):
-            _require(getattr(self, name) >= 0, f"axial_operator.{name}", getattr(self, name), "0 or more")
-        _require(self.kernel > 0 and self.kernel % 2 == 1, "axial_operator.kernel", self.kernel, "an odd number")
-        _require(self.dim % self.heads == 0, "axial_operator.heads", self.heads, f"a divisor of dim = {self.dim}")
-        _require(
+            require(getattr(self, name) >= 0, f"axial_operator.{name}", getattr(self, name), "0 or more")
+        require(self.kernel > 0 and self.kernel % 2 == 1, "axial_operator.kernel", self.kernel, "an odd number")
+        require(self.dim % self.heads == 0, "axial_operator.heads", self.heads, f"a divisor of dim = {self.dim}")
+        require(
             self.attention in get_args(Attention),
             "axial_operator.attention",
             self.attention,
             f"one of {get_args(Attention)}",
         )
+
+
+@dataclass(frozen=True)
+class MeshOperatorConfig:
+    """Sizes of the mesh operator: message passing from a mesh to a latent grid and back, an axial operator on the grid.
+
+    Args:
+        grid: Nodes of the latent grid along each axis of the mesh's bounding box, about as many as the mesh has points
+            along it.
+        neighbours: Nearest points, or nodes, that a node or point hears.
+        kernels: Learned interpolation kernels of each message passing: so many features has each component on the grid.
+        width: Width of the MLP at each point.
+        latent: Sizes of the axial operator on the latent grid; of its counts of parameters and constants those of here
+            are taken.
+        parameters: Number of the equation's parameters; the app counts those that it names.
+        constants: Number of constants in space that each point knows beside the states; counted by the app.
+    """
+
+    grid: int = 20
+    neighbours: int = 6
+    kernels: int = 8
+    width: int = 64
+    latent: AxialOperatorConfig = field(
+        default_factory=lambda: AxialOperatorConfig(channels=32, blocks=1, patch=2, dim=64, depth=2)
+    )
+    parameters: int = 0
+    constants: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("grid", "neighbours", "kernels", "width"):
+            require(getattr(self, name) > 0, f"mesh_operator.{name}", getattr(self, name), "a positive number")
+        for name in ("parameters", "constants"):
+            require(getattr(self, name) >= 0, f"mesh_operator.{name}", getattr(self, name), "0 or more")
+        require(self.grid > 1, "mesh_operator.grid", self.grid, "2 or more")
+
+
+@dataclass(frozen=True)
+class MorphConfig:
+    """Sizes and options of MORPH; the defaults are the published Ti.
+
+    The published sizes differ in (dim, heads, depth, mlp, max_context): Ti (256, 4, 4, 1024, 1),
+    S (512, 8, 4, 2048, 1), M (768, 12, 8, 3072, 1) and L (1024, 16, 16, 4096, 16) with the positions line_and_time.
+
+    Args:
+        filters: Channels of the convolutional stem.
+        dim: Width of the tokens.
+        heads: Attention heads along each axis.
+        depth: Number of blocks.
+        mlp: Width of the blocks' MLP inside.
+        patch: Cells along each side of a patch; axes of length one have patches of one cell.
+        fusion_heads: Heads of the attention that joins the fields of a patch.
+        max_fields: Most fields that the decoder has outputs for.
+        max_components: Most components of a field.
+        max_patches: Rows of the table of positions, which is interpolated to the number of patches.
+        max_context: Input frames that the table of positions has rows for.
+        dropout: Rate of dropout in training.
+        positions: line interpolates the table along the patches in row-major order and takes its first frames, as Ti, S
+            and M were trained; line_and_time interpolates it along both with anti-aliasing, as L was trained; relative
+            has no table but a bias of each attention by the distance along its axis, around the corner where it is
+            periodic.
+        padding: What the stem sees beyond the edge. zeros is that of the published weights; boundary continues the grid
+            by each axis's condition: periodically, mirrored at a wall, or with the last value where it is open.
+        field_embedding: Tell the fields apart by a learned vector each; without, their order changes nothing.
+        mask_channel: Tell the stem which cells have no value.
+        parameters: Number of the equation's parameters that scale and shift the tokens of every block; the app counts
+            those that it names.
+        constants: Number of constants in space that the stem sees; counted by the app.
+    """
+
+    filters: int = 8
+    dim: int = 256
+    heads: int = 4
+    depth: int = 4
+    mlp: int = 1024
+    patch: int = 8
+    fusion_heads: int = 32
+    max_fields: int = 3
+    max_components: int = 3
+    max_patches: int = 4096
+    max_context: int = 1
+    dropout: float = 0.1
+    positions: Positions = "line"
+    padding: Padding = "zeros"
+    field_embedding: bool = False
+    mask_channel: bool = False
+    parameters: int = 0
+    constants: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = ("dim", "heads", "depth", "mlp", "patch", "fusion_heads")
+        for name in (*sizes, "max_fields", "max_components", "max_patches", "max_context"):
+            require(getattr(self, name) > 0, f"morph.{name}", getattr(self, name), "1 or more")
+        require(self.filters >= LIFTED, "morph.filters", self.filters, f"{LIFTED} or more")
+        for name in ("heads", "fusion_heads"):
+            require(self.dim % getattr(self, name) == 0, "morph.dim", self.dim, f"a multiple of morph.{name}")
+        require(0 <= self.dropout < 1, "morph.dropout", self.dropout, "a rate in [0, 1)")
+        require(self.positions in get_args(Positions), "morph.positions", self.positions, f"{get_args(Positions)}")
+        require(self.padding in get_args(Padding), "morph.padding", self.padding, f"{get_args(Padding)}")
+        for name in ("parameters", "constants"):
+            require(getattr(self, name) >= 0, f"morph.{name}", getattr(self, name), "0 or more")
+
+
+@dataclass(frozen=True)
+class LoraConfig:
+    """What is trained: every weight, or low-rank updates of the attention and the MLPs beside a few of the others.
+
+    Args:
+        level: 0 trains every weight from scratch, 4 does so at a tenth of the learning rate and without decay. 1 trains
+            low-rank updates, norms and positions; 2 also what embeds the fields; 3 also the decoder.
+        rank: Rank of the updates of the attention's projections.
+        mlp_rank: Rank of the updates of the MLPs.
+        dropout: Rate at which inputs of an update are left out in training.
+    """
+
+    level: int = 0
+    rank: int = 16
+    mlp_rank: int = 12
+    dropout: float = 0.05
+
+    def __post_init__(self) -> None:
+        require(self.level in range(5), "lora.level", self.level, "0 to 4")
+        for name in ("rank", "mlp_rank"):
+            require(getattr(self, name) > 0, f"lora.{name}", getattr(self, name), "1 or more")
+        require(0 <= self.dropout < 1, "lora.dropout", self.dropout, "a rate in [0, 1)")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which model, and the sizes of each.
+
+    Args:
+        name: axial_operator, the default from scratch; morph, for published weights and mixed data sets; mesh_operator,
+            for simulations on unstructured meshes.
+        axial_operator: Sizes of the axial operator.
+        morph: Sizes of MORPH.
+        mesh_operator: Sizes of the mesh operator.
+    """
+
+    name: ModelName = "axial_operator"
+    axial_operator: AxialOperatorConfig = field(default_factory=AxialOperatorConfig)
+    morph: MorphConfig = field(default_factory=MorphConfig)
+    mesh_operator: MeshOperatorConfig = field(default_factory=MeshOperatorConfig)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from transect.apps.pde.models.morph_config import LoraConfig
+from transect.apps.pde.models.config import LoraConfig
 from transect.core.attention import AxialAttention
 
 #: `alpha / rank` of the published models, whose alpha is twice the rank.

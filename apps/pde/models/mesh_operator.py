@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from transect.apps.pde.models.axial_operator import AxialOperator, shrunk
 from transect.apps.pde.models.conditions import Conditions
-from transect.apps.pde.models.mesh_operator_config import MeshOperatorConfig
+from transect.apps.pde.models.config import MeshOperatorConfig
 from transect.apps.pde.models.neighbours import Edges, find_neighbourhoods
 
 with warnings.catch_warnings():

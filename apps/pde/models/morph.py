@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transect.apps.pde.models.conditions import Conditions
-from transect.apps.pde.models.morph_config import MorphConfig
+from transect.apps.pde.models.config import MorphConfig
 from transect.apps.pde.models.morph_embedding import FieldEmbedding, join_patches, patch_shape
 from transect.core.attention import SpaceTimeAxialAttention
 from transect.core.attention.relative_bias import ContinuousRelativeBias

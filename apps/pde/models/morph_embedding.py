@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transect.apps.pde.models.morph_config import LIFTED, MorphConfig, Padding
+from transect.apps.pde.models.config import LIFTED, MorphConfig, Padding
 from transect.apps.pde.models.padding import pad
 from transect.core.attention import FewQueryAttention
 from transect.data_adapters.pde.config import Boundary

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from transect.apps.pde.app import PDE
-from transect.apps.pde.config import Config, Fitted, ModelConfig, Scale
+from transect.apps.pde.config import Config, Fitted, Scale
 from transect.apps.pde.inference import roll
-from transect.apps.pde.models.config import AxialOperatorConfig
+from transect.apps.pde.models.config import AxialOperatorConfig, ModelConfig
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde.simulation import Coordinate
 

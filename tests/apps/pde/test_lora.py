@@ -9,9 +9,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from benchmarks.morph import SIZES
+from transect.apps.pde.models.config import LoraConfig, MorphConfig
 from transect.apps.pde.models.lora import LowRank, add_lora, is_new, merged_state, parameter_groups
 from transect.apps.pde.models.morph import Morph
-from transect.apps.pde.models.morph_config import LoraConfig, MorphConfig
 from transect.core.attention import AxialAttention
 
 TINY = MorphConfig(dim=8, heads=2, depth=2, mlp=12, patch=2, fusion_heads=4, max_patches=24, max_context=2)

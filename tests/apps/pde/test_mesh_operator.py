@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from transect.apps.pde.models.conditions import Conditions
-from transect.apps.pde.models.config import AxialOperatorConfig
+from transect.apps.pde.models.config import AxialOperatorConfig, MeshOperatorConfig
 from transect.apps.pde.models.mesh_operator import Interpolation, MeshOperator
-from transect.apps.pde.models.mesh_operator_config import MeshOperatorConfig
 from transect.apps.pde.models.neighbours import find_neighbourhoods
 
 LATENT = AxialOperatorConfig(channels=8, blocks=1, patch=2, dim=8, depth=1, heads=2)

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from benchmarks.morph import SIZES, padded
 from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.config import MorphConfig
 from transect.apps.pde.models.morph import Morph
-from transect.apps.pde.models.morph_config import MorphConfig
 from transect.apps.pde.models.padding import pad
 from transect.apps.pde.models.uniform_fields import UniformFields
 from transect.apps.pde.weights import to_reference

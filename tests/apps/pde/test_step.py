@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from transect.apps.pde.config import Config, Fitted, Scale
-from transect.apps.pde.step import conditions_of, step_loss, units_of
+from transect.apps.pde.losses import step_loss
+from transect.apps.pde.step import conditions_of, units_of
 
 
 class Recorder(nn.Module):

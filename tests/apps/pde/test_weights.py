@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks.morph import SIZES
+from transect.apps.pde.models.config import LoraConfig, MorphConfig
 from transect.apps.pde.models.lora import add_lora
 from transect.apps.pde.models.morph import Morph
-from transect.apps.pde.models.morph_config import LoraConfig, MorphConfig
 from transect.apps.pde.weights import (
     config_from_reference,
     from_reference,

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from transect.apps.canvas import Picture
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, Grid, Strip
 
 LONGEST_SIDE = 1024
@@ -38,7 +39,7 @@ class MapPreview:
     def _keep(self, name: str, row: int, values: np.ndarray) -> None:
         self._parts[name].append(values[..., -row % self.step :: self.step, :: self.step].copy())
 
-    def pictures(self, threshold_level: int) -> dict[str, np.ndarray]:
+    def pictures(self, threshold_level: int) -> dict[str, Picture]:
         """The pictures by name: before, after, score, change and, where there is a label, label and errors."""
         parts = {name: np.concatenate(pieces, axis=-2) for name, pieces in self._parts.items() if pieces}
         levels, known = parts["levels"], parts["levels"] != NODATA
@@ -60,7 +61,7 @@ class MapPreview:
         return pictures
 
 
-def _display(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+def _display(values: np.ndarray, valid: np.ndarray) -> Picture:
     """The first three bands (or the first one, grey), each stretched between its 1st and 99th percentile."""
     bands = values[[0, 1, 2]] if len(values) >= 3 else values[[0, 0, 0]]
     picture = np.full((*valid.shape, 3), 128, np.uint8)
@@ -73,17 +74,17 @@ def _display(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     return picture
 
 
-def _score_colours(levels: np.ndarray) -> np.ndarray:
+def _score_colours(levels: np.ndarray) -> Picture:
     position = np.minimum(levels, LEVELS) / LEVELS * (len(_SCORE_COLOURS) - 1)
     anchors = np.arange(len(_SCORE_COLOURS))
     channels = [np.interp(position, anchors, colours) for colours in _SCORE_COLOURS.T]
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 
-def _dimmed(picture: np.ndarray) -> np.ndarray:
+def _dimmed(picture: Picture) -> Picture:
     grey = picture.mean(axis=-1, keepdims=True)
     return np.broadcast_to(60 + grey * 0.6, picture.shape).astype(np.uint8)
 
 
-def _paint(picture: np.ndarray, where: np.ndarray, colour: tuple[int, int, int]) -> np.ndarray:
+def _paint(picture: Picture, where: np.ndarray, colour: tuple[int, int, int]) -> Picture:
     return np.where(where[..., None], np.array(colour, np.uint8), picture)

@@ -7,26 +7,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.apps.canvas import (
+    BASELINE_COLOUR,
+    HEIGHT,
+    MODEL_COLOUR,
+    TRUTH_COLOUR,
+    Picture,
+    frames,
+    headline,
+    label,
+    picture,
+)
 from transect.apps.pde.diagnostics import FAILED_NRMSE
 from transect.apps.pde.measures import PERSISTENCE, Measures
 from transect.apps.pde.metrics import mean_nrmse, mean_of, steps_to_failure
 from transect.apps.pde.panels import (
-    HEIGHT,
-    MODEL_COLOUR,
-    PERSISTENCE_COLOUR,
-    TRUTH_COLOUR,
     Colours,
-    Picture,
     colour_bar,
     curves,
-    frames,
-    headline,
-    label,
     moment,
     paint_grid,
     paint_mesh,
     panels,
-    picture,
     quartiles,
 )
 from transect.apps.pde.preview import RolloutPreview
@@ -40,7 +42,7 @@ FILM_HEIGHT, FILM_WIDTH, FILM_FRAMES = 360, 800, 60
 DECADES_SHOWN = 12
 """How far below its peak a spectrum is drawn: beneath it there is little but rounding."""
 
-_CURVES = (("", "model", MODEL_COLOUR), (PERSISTENCE, "persistence", PERSISTENCE_COLOUR))
+_CURVES = (("", "model", MODEL_COLOUR), (PERSISTENCE, "persistence", BASELINE_COLOUR))
 _COLOUR_OF = {"prediction": MODEL_COLOUR, "truth": TRUTH_COLOUR}
 
 Frames = NDArray[np.float32]

@@ -1,4 +1,4 @@
-"""Panels of fields and curves, drawn by matplotlib into pictures of one size."""
+"""Panels of fields and curves: values over a grid, a mesh or time."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,23 +9,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.apps.canvas import headline, label, open_frame
 from transect.data_adapters.pde.simulation import Coordinate, Mesh
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEIGHT, WIDTH = 640, 960
-DPI = 100
 MISSING, NOT_FINITE = "#9a9a9a", "#000000"
-MODEL_COLOUR, PERSISTENCE_COLOUR, TRUTH_COLOUR = "#0b559f", "#c1440e", "#202020"
 SIGNED_FROM = 0.1
 """The smaller of the largest positive and negative value, as a share of the larger, from which a field is signed."""
-
-# No pyplot: it would keep figures, and choose a window system by itself.
-_STYLE: Any = {"font.size": 11, "axes.titlesize": 12, "axes.linewidth": 0.8, "savefig.dpi": DPI, "path.simplify": True}
-
-Picture = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -64,33 +57,6 @@ def _range(values: NDArray[np.float32]) -> tuple[float, float]:
     return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
-def picture(draw: Callable[["Figure"], None], height: int = HEIGHT, width: int = WIDTH) -> Picture:
-    """What `draw` paints on an empty figure, uint8 `(height, width, 3)`."""
-    return frames(draw, lambda figure, at: None, 1, height, width)[0]
-
-
-def frames(
-    draw: Callable[["Figure"], None], change: Callable[["Figure", int], None], count: int, height: int, width: int
-) -> Picture:
-    """What `draw` paints once and `change` replaces for each of `count` frames; uint8 `(count, height, width, 3)`."""
-    import matplotlib
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    film = np.empty((count, height, width, 3), np.uint8)
-    with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-        # An error of nought has no place on a logarithmic axis, and a missing point none on a mesh.
-        warnings.simplefilter("ignore", UserWarning)
-        figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
-        canvas = FigureCanvasAgg(figure)
-        draw(figure)
-        for at in range(count):
-            change(figure, at)
-            canvas.draw()
-            film[at] = np.asarray(canvas.buffer_rgba())[..., :3]
-    return film
-
-
 def panels(figure: "Figure", count: int, title: str, bars: bool = False, stacked: bool = False) -> list["Axes"]:
     """`count` panels, up to four, below a title; with room for colour `bars`, two of them `stacked` or side by side."""
     rows, columns = (1, 1) if count == 1 else (2, 1) if count == 2 and stacked else (1, 2) if count == 2 else (2, 2)
@@ -108,16 +74,6 @@ def panels(figure: "Figure", count: int, title: str, bars: bool = False, stacked
     for unused in places[count:]:
         unused.remove()
     return places[:count]
-
-
-def headline(figure: "Figure", title: str) -> None:
-    """Put or replace the title of a whole picture."""
-    figure.suptitle(title, x=0.02, y=1 - 0.16 / figure.get_figheight(), ha="left", va="top", fontsize=13)
-
-
-def label(name: str, units: str) -> str:
-    """A quantity with its units, for an axis."""
-    return f"{name} [{units}]" if units else name
 
 
 def moment(time: Coordinate, value: float) -> str:
@@ -213,7 +169,7 @@ def colour_bar(panel: "Axes", name: str, colours: Colours, values: NDArray[np.fl
 
 
 def curves(panel: "Axes", across: str, up: str) -> None:
-    """A panel for curves: open frame, quiet grid lines, a logarithmic scale upwards."""
+    """A panel for curves on a logarithmic scale."""
     from matplotlib.ticker import FuncFormatter
 
     def between_powers(value: float, _: int | None) -> str:
@@ -224,8 +180,7 @@ def curves(panel: "Axes", across: str, up: str) -> None:
     panel.yaxis.set_minor_formatter(FuncFormatter(between_powers))
     panel.set_xlabel(across)
     panel.set_ylabel(up)
-    panel.grid(color="#e0e0e0", linewidth=0.6)
-    panel.spines[["top", "right"]].set_visible(False)
+    open_frame(panel)
 
 
 def quartiles(panel: "Axes", series: Sequence[NDArray[np.float64]], colour: str, name: str) -> None:

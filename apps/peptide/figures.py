@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, UNTRAINED
-from transect.apps.peptide.calibration import expected_calibration_error, q_values, reliability
-from transect.apps.peptide.metrics import RERANKER, Measures, curve, summary_of, winners
-from transect.apps.peptide.panels import (
+from transect.apps.canvas import (
     INK,
     MODEL_COLOUR,
     RIGHT_COLOUR,
@@ -19,11 +16,13 @@ from transect.apps.peptide.panels import (
     WRONG_COLOUR,
     Picture,
     chart,
+    open_frame,
     panel,
-    picture,
-    quiet,
 )
-from transect.apps.peptide.spectrum_figure import mirror
+from transect.apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, UNTRAINED
+from transect.apps.peptide.calibration import expected_calibration_error, q_values, reliability
+from transect.apps.peptide.metrics import RERANKER, Measures, curve, summary_of, winners
+from transect.apps.peptide.spectrum_figure import mirror, render
 from transect.data_adapters.peptide.ranking import RankedSpectrum
 
 if TYPE_CHECKING:
@@ -64,7 +63,7 @@ def pictures(spectra: Sequence[RankedSpectrum], tolerance_ppm: float = FRAGMENT_
     rights = [_is_right(one) for one in answered]
     right = None if None in rights else np.array(rights, np.bool_)
     what = "score of the winner" if math.isnan(answered[0].probability) else "probability that the winner is right"
-    return made | {"scores": picture(partial(_draw_scores, certainties, right, what))}
+    return made | {"scores": render(partial(_draw_scores, certainties, right, what))}
 
 
 def _certainty(ranked: RankedSpectrum) -> float:
@@ -84,17 +83,17 @@ def charts(measures: Sequence[Measures], fdr: float) -> dict[str, Picture]:
     """
     if not any(one["true"] for one in measures):
         return {}
-    made = {"precision_coverage": picture(partial(_draw_precision, measures))}
+    made = {"precision_coverage": render(partial(_draw_precision, measures))}
     probabilities, right = winners(measures)
     known = ~np.isnan(probabilities)
     scores = np.array([score for one in measures for score in one["outcomes"][RERANKER]["score"]], np.float64)
     answered = ~np.isnan(scores)
     if answered.any():
         draw = partial(_draw_scores, scores[answered], right[answered], "score of the winner")
-        made["scores"] = picture(draw)
+        made["scores"] = render(draw)
     if known.any():
-        made["calibration"] = picture(partial(_draw_calibration, probabilities[known], right[known]))
-        made["accepted"] = picture(partial(_draw_accepted, probabilities[known], right[known], fdr))
+        made["calibration"] = render(partial(_draw_calibration, probabilities[known], right[known]))
+        made["accepted"] = render(partial(_draw_accepted, probabilities[known], right[known], fdr))
     return made
 
 
@@ -170,7 +169,7 @@ def _draw_calibration(probabilities: Numbers, right: Flags, figure: "Figure") ->
     axes.tick_params(labelbottom=False)
     axes.legend(frameon=False, loc="upper left")
     below = panel(figure, 84, 64, 32, 572)
-    quiet(below)
+    open_frame(below)
     below.hist(probabilities, BARS, color=MODEL_COLOUR, alpha=0.8)
     below.set(xlim=(0, 1), xlabel="probability that the winner is right", ylabel="winners")
     below.yaxis.set_major_locator(MaxNLocator(4, integer=True))

@@ -6,31 +6,26 @@ over the network; the colours of ions are its.
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, explained, matched_fragments
-from transect.apps.peptide.panels import (
-    B_COLOUR,
+from transect.apps.canvas import (
     FAINT,
-    HEIGHT,
     INK,
     MODEL_COLOUR,
-    MODIFIED_COLOUR,
-    PEAK_COLOUR,
     RIGHT_COLOUR,
     SOFT,
-    WIDTH,
     WRONG_COLOUR,
-    Y_COLOUR,
     Picture,
     headline,
+    open_frame,
     panel,
     picture,
-    quiet,
 )
+from transect.apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, explained, matched_fragments
 from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
 from transect.data_adapters.peptide.spectrum import Spectrum
@@ -39,7 +34,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLOURS = (B_COLOUR, Y_COLOUR)
+HEIGHT, WIDTH = 800, 1200
+render = partial(picture, height=HEIGHT, width=WIDTH, parse_math=False)
+"""Draws a picture of this app: of one size, the names of tools and files as they are."""
+B_COLOUR, Y_COLOUR = COLOURS = "#1976d2", "#d32f2f"
+"""Of b and y ions, as spectrum_utils and many others have them."""
+PEAK_COLOUR, MODIFIED_COLOUR = "#a8a8a8", "#7b1fa2"
 LEFT, RIGHT = 84, 32
 SPECTRUM = (198, 578)
 """Where the spectrum begins and ends, in pixels from the top; what belongs to the candidates is above and below."""
@@ -57,7 +57,7 @@ def mirror(ranked: RankedSpectrum, tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM
     Each candidate comes with what speaks for it and with its residues, shaded by their scores, between which the
     cleavages that are seen are marked. Without a runner-up the lower half is the bare spectrum.
     """
-    return picture(lambda figure: _draw(figure, ranked, tolerance_ppm))
+    return render(lambda figure: _draw(figure, ranked, tolerance_ppm))
 
 
 def _draw(figure: "Figure", ranked: RankedSpectrum, tolerance_ppm: float) -> None:
@@ -95,7 +95,7 @@ def _line(parts: Sequence[str], letters: int) -> str:
 
 def _spectrum_panel(figure: "Figure", spectrum: Spectrum) -> "Axes":
     axes = panel(figure, LEFT, HEIGHT - SPECTRUM[1], RIGHT, SPECTRUM[0])
-    quiet(axes)
+    open_frame(axes)
     first, last = (spectrum.mz[0], spectrum.mz[-1]) if len(spectrum.mz) else (0.0, 1.0)
     margin = 0.03 * (last - first) + 5
     axes.set_xlim(first - margin, last + margin)

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pytest
 
+from transect.apps import canvas
 from transect.apps.pde import figures, panels
 from transect.apps.pde.measures import Measures, frame_measures, joined
 from transect.apps.pde.preview import RolloutPreview
@@ -40,7 +41,7 @@ def previewed(
 
 def painted(preview: RolloutPreview, name: str = "prediction") -> np.ndarray:
     """One picture alone, which is quicker."""
-    return panels.picture(partial(figures._draw_fields, preview, figures._fields(preview), name))
+    return canvas.picture(partial(figures._draw_fields, preview, figures._fields(preview), name))
 
 
 def measured(truth: np.ndarray, prediction: np.ndarray, axes: tuple[Axis, ...] = ()) -> Measures:
@@ -171,7 +172,7 @@ def test_the_film_of_a_line_moves_and_has_no_more_frames_than_it_may(monkeypatch
     truth = np.linspace(-1, 1, 100, dtype=np.float32)[:, None, None] * np.ones((1, 4), np.float32)
     film = figures.film(previewed(truth, truth[1:], "x"))
     assert len(film) == 5
-    blue = [int(c, 16) for c in (panels.MODEL_COLOUR[1:3], panels.MODEL_COLOUR[3:5], panels.MODEL_COLOUR[5:])]
+    blue = [int(c, 16) for c in (canvas.MODEL_COLOUR[1:3], canvas.MODEL_COLOUR[3:5], canvas.MODEL_COLOUR[5:])]
     heights = [place(frame[80:], tuple(blue), 40)[0] for frame in film]
     assert heights[0] > heights[2] > heights[-1]
 
@@ -236,7 +237,7 @@ def test_the_time_to_failure_is_marked_where_it_happens() -> None:
         prediction[step:] *= np.float32(1.5)
         preview = previewed(truth, prediction, "x")
         measures = measured(truth, prediction, preview.simulation.axes)
-        picture = panels.picture(partial(figures._draw_error, preview, measures))
+        picture = canvas.picture(partial(figures._draw_error, preview, measures))
         return np.flatnonzero((picture == MARK).all(-1).sum(0) > 100)
 
     early, middle, late = (mark(step) for step in (0, 8, 16))
@@ -271,7 +272,7 @@ def test_charts_of_a_split_survive_blow_ups_and_rollouts_of_other_lengths() -> N
         measures.append(measured(truth, (truth[1:] * factor).astype(np.float32), axes))
     made = figures.charts(measures)
     assert list(made) == ["rollout_error", "spectrum_error"]
-    assert {picture.shape for picture in made.values()} == {(panels.HEIGHT, panels.WIDTH, 3)}
+    assert {picture.shape for picture in made.values()} == {(canvas.HEIGHT, canvas.WIDTH, 3)}
     truth = noise(4, 1, 9)
     assert list(figures.charts([measured(truth, truth[1:])])) == ["rollout_error"]
     assert figures.charts([]) == {}

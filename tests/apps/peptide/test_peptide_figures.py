@@ -8,25 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
+from transect.apps.canvas import MODEL_COLOUR, RIGHT_COLOUR, WRONG_COLOUR
 from transect.apps.peptide import figures
 from transect.apps.peptide import spectrum_figure as mirrors
 from transect.apps.peptide.baselines import choices
 from transect.apps.peptide.calibration_config import Calibration
 from transect.apps.peptide.figures import charts, pictures
 from transect.apps.peptide.metrics import calibrated, joined, spectrum_row
-from transect.apps.peptide.panels import (
+from transect.apps.peptide.spectrum_figure import (
     B_COLOUR,
     HEIGHT,
-    MODEL_COLOUR,
     MODIFIED_COLOUR,
     PEAK_COLOUR,
-    RIGHT_COLOUR,
     WIDTH,
-    WRONG_COLOUR,
     Y_COLOUR,
-    picture,
+    mirror,
+    render,
 )
-from transect.apps.peptide.spectrum_figure import mirror
 from transect.data_adapters.peptide.peptide import PROTON, WATER, Peptide
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
@@ -184,7 +182,7 @@ def test_pictures_of_a_run_show_telling_spectra_once() -> None:
 
 def test_scores_are_divided_into_right_and_wrong_only_with_labels() -> None:
     def drawn(right: np.ndarray | None) -> tuple[int, int]:
-        made = picture(partial(figures._draw_scores, np.array([0.2, 0.9, 0.9]), right, "score"))
+        made = render(partial(figures._draw_scores, np.array([0.2, 0.9, 0.9]), right, "score"))
         panel = made[150 : HEIGHT - 70]  # without the legend
         return count(panel, RIGHT_COLOUR), count(panel, WRONG_COLOUR)
 
@@ -212,7 +210,7 @@ def line_of(picture: np.ndarray, colour: str) -> np.ndarray:
 
 
 def test_precision_falls_as_wrong_winners_come_in() -> None:
-    perfect, mixed = (picture(partial(figures._draw_precision, measures(*split))) for split in ((40, 0), (30, 10)))
+    perfect, mixed = (render(partial(figures._draw_precision, measures(*split))) for split in ((40, 0), (30, 10)))
     top, bottom = 64, HEIGHT - 64
     height = np.array([1.0, 0.75]) / 1.02 * (bottom - top)
     assert line_of(perfect, MODEL_COLOUR) == pytest.approx(bottom - height[0], abs=2)
@@ -235,7 +233,7 @@ def test_calibration_lies_on_the_diagonal_where_probabilities_hold() -> None:
     wanted = [int(MODEL_COLOUR[at : at + 2], 16) for at in (1, 3, 5)]
     for said in (0.5, 0.8):
         probabilities, right = np.full(40, said), np.arange(40) % 2 == 0
-        made = picture(partial(figures._draw_calibration, probabilities, right))
+        made = render(partial(figures._draw_calibration, probabilities, right))
         panel = made[64 : HEIGHT - 250, 240:1168].astype(int)  # without the legend
         rows, columns = np.nonzero((np.abs(panel - wanted) <= 2).all(-1))
         assert columns.mean() + 240 == pytest.approx(84 + said * width, abs=3)
@@ -245,14 +243,14 @@ def test_calibration_lies_on_the_diagonal_where_probabilities_hold() -> None:
 def test_wrong_winners_among_the_accepted_are_drawn() -> None:
     probabilities = np.linspace(0.99, 0.9, 40)
     for right, drawn in ((np.arange(40) < 20, True), (np.ones(40, np.bool_), False)):
-        made = picture(partial(figures._draw_accepted, probabilities, right, 0.05))
+        made = render(partial(figures._draw_accepted, probabilities, right, 0.05))
         left = made[64 : HEIGHT - 80, 100:600]  # without the legend; what is nought lies on the axis
         assert (count(left, WRONG_COLOUR) > 50) == drawn
 
 
 def test_pictures_leave_no_pyplot_behind() -> None:
     script = (
-        "import sys; from transect.apps.peptide.panels import picture\n"
+        "import sys; from transect.apps.canvas import picture\n"
         "assert 'matplotlib' not in sys.modules\n"
         "picture(lambda figure: None)\n"
         "assert 'matplotlib.pyplot' not in sys.modules"

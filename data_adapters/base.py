@@ -22,6 +22,11 @@ class BadInput(ValueError):
         return (type(self), (self.file, self.field, self.found, self.expected, self.advice))
 
 
+def reason(error: Exception) -> str:
+    """What an error says without the name of the file, which a `BadInput` names itself."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 @dataclass(frozen=True)
 class Case:
     """The unit that is read, predicted and written as a whole.

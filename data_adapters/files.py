@@ -50,9 +50,10 @@ def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
     Raises:
         OSError: in place of all of these.
     """
+    failures: tuple[type[Exception], ...] = (OSError, RuntimeError, *errors)
     try:
         yield
-    except (OSError, RuntimeError, *errors) as error:
+    except failures as error:
         reason = " ".join(str(error.__cause__ or error).split())
         free = shutil.disk_usage(path.parent).free
         raise OSError(f"{path}: could not be written whole: {reason} ({free:,} bytes are free there)") from error

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from transect.data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.files import safe_name
 
 SPLITS = ("train", "val", "test")
@@ -35,15 +35,15 @@ def contents(folder: Path) -> tuple[list[Path], list[Path]]:
     Raises:
         BadInput: the folder is missing or may not be read.
     """
-    folders, files = [], []
+    folders: list[Path] = []
+    files: list[Path] = []
     try:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if not entry.name.startswith("."):
                     (folders if _is_folder(entry) else files).append(Path(entry.path))
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(folder, "folder", reason.lower(), "a folder that can be read") from error
+        raise BadInput(folder, "folder", reason(error).lower(), "a folder that can be read") from error
     return folders, files
 
 
@@ -76,6 +76,13 @@ def split_of(folder: Path, root: Path) -> str:
     """The split that the lowest of the folders from below `root` down to `folder` names, or ""."""
     splits = [SPLIT_FOLDERS.get(name.casefold(), "") for name in folder.relative_to(root).parts]
     return next((split for split in reversed(splits) if split), "")
+
+
+def phantom_splits(count: int) -> list[str]:
+    """The split of each of `count` synthetic cases: 70 % for training; three or more leave at least one for each."""
+    held_out = max(round(0.15 * count), 1)
+    validation, test = held_out if count > 1 else 0, held_out if count > 2 else 0
+    return ["train"] * (count - validation - test) + ["val"] * validation + ["test"] * test
 
 
 def table_rows(
@@ -112,8 +119,7 @@ def table_rows(
                     raise BadInput(path, f"{line}, split", cells["split"], f"{', '.join(SPLITS)} or nothing")
                 yield line, cells
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadInput(path, "table", reason, "a CSV in UTF-8 that can be read") from error
+        raise BadInput(path, "table", reason(error), "a CSV in UTF-8 that can be read") from error
     if not line:
         raise BadInput(path, "rows", "none", f"{row_holds} in each row")
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from transect.data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.listing import contents
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".img", ".vrt"})
@@ -49,4 +49,4 @@ def read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(path, "text", getattr(error, "strerror", None) or error, "a text in UTF-8") from error
+        raise BadInput(path, "text", reason(error), "a text in UTF-8") from error

@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from transect.data_adapters.change_detection.terrain import SIZE, Ground, draw_ground, smooth_field
+from transect.data_adapters.listing import phantom_splits
 
 ROOFS = ((0.86, 0.86, 0.84), (0.62, 0.62, 0.64), (0.30, 0.30, 0.33), (0.64, 0.38, 0.30), (0.38, 0.50, 0.68))
 PATCHES = ((0.66, 0.56, 0.44), (0.13, 0.11, 0.10), (0.15, 0.22, 0.29), (0.72, 0.70, 0.67), (0.27, 0.40, 0.20))
@@ -49,7 +50,7 @@ def write_phantom(root: Path, count: int, seed: int) -> None:
     70 % are for training, and three or more pairs leave at least one for each split. Every fourth pair shows no
     change, every sixteenth is the same image twice. Equal `seed` gives equal pixels.
     """
-    for index, split in enumerate(_splits(count)):
+    for index, split in enumerate(phantom_splits(count)):
         before, after, label = draw_pair(np.random.default_rng((seed, index)), index)
         for side, pixels in (("A", before), ("B", after), ("label", label)):
             path = root / split / side / f"{split}_{index + 1}.png"
@@ -222,9 +223,3 @@ def _halved() -> np.ndarray:
     at = np.clip((np.arange(SIZE) - 0.5) / 2, 0, SIZE // 2 - 1)
     back = np.maximum(0, 1 - abs(at[:, None] - np.arange(SIZE // 2)))
     return (back @ coarse).astype(np.float32)
-
-
-def _splits(count: int) -> list[str]:
-    held_out = max(round(0.15 * count), 1)
-    validation, test = held_out if count > 1 else 0, held_out if count > 2 else 0
-    return ["train"] * (count - validation - test) + ["val"] * validation + ["test"] * test

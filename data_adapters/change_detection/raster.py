@@ -15,7 +15,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from transect.data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.change_detection import vrt
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.maps import Grid
@@ -182,8 +182,7 @@ def _local_file(path: str) -> tuple[tuple[str, ...], int]:
         with open(path, "rb") as file:
             head, size = file.read(4096), os.fstat(file.fileno()).st_size
     except (OSError, ValueError) as error:
-        found = getattr(error, "strerror", None) or error
-        raise BadInput(path or "(no path)", "file", str(found).lower(), "a readable raster") from error
+        raise BadInput(path or "(no path)", "file", reason(error).lower(), "a readable raster") from error
     return (("VRT",) if vrt.is_vrt(head) else DRIVERS), size
 
 

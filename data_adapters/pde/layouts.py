@@ -13,7 +13,7 @@ from types import ModuleType
 
 import h5py
 
-from transect.data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.listing import identifiers, with_folders
 from transect.data_adapters.pde import pdebench, well
 from transect.data_adapters.pde.checks import checked
@@ -122,7 +122,7 @@ def _beginning(path: Path) -> bytes:
         with path.open("rb") as file:
             return file.read(1024)
     except OSError as error:
-        raise BadInput(path, "file", (error.strerror or str(error)).lower(), "a file that can be read") from error
+        raise BadInput(path, "file", reason(error).lower(), "a file that can be read") from error
 
 
 def _module(layout: str) -> ModuleType:

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.data_adapters.listing import phantom_splits
 from transect.data_adapters.pde.config import PhantomConfig
 from transect.data_adapters.pde.generate import DIFFUSIVITY, SCENARIOS, TRANSFER, apebench, mixed_diffusion
 from transect.data_adapters.pde.mesh_phantom import write_mesh_phantom
@@ -43,13 +44,14 @@ def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig | Non
         BadInput: the equation needs a package that is not installed.
     """
     config = config or PhantomConfig()
+    folders = ["valid" if split == "val" else split for split in phantom_splits(count)]
     if config.equation == "mesh_diffusion":
-        write_mesh_phantom(root, Counter(_splits(count)), seed, config.points, config.frames)
+        write_mesh_phantom(root, Counter(folders), seed, config.points, config.frames)
         return
     boundary = "wall" if config.equation in ("diffusion_2d", "mixed_diffusion") else "periodic"
     trajectories = _trajectories(config, count, seed)
-    for index, (split, states) in enumerate(zip(_splits(count), trajectories, strict=True)):
-        path = root / split / f"{config.equation}_{boundary}_{index:04d}.hdf5"
+    for index, (folder, states) in enumerate(zip(folders, trajectories, strict=True)):
+        path = root / folder / f"{config.equation}_{boundary}_{index:04d}.hdf5"
         path.parent.mkdir(parents=True, exist_ok=True)
         with h5py.File(path, "w") as file:
             file["tensor"] = states[None]
@@ -107,9 +109,3 @@ def _trajectories(config: PhantomConfig, count: int, seed: int) -> Iterable[NDAr
 
 def _centres(points: int) -> NDArray[np.float64]:
     return (np.arange(points) + 0.5) / points
-
-
-def _splits(count: int) -> list[str]:
-    held_out = max(round(0.15 * count), 1)
-    validation, test = held_out if count > 1 else 0, held_out if count > 2 else 0
-    return ["train"] * (count - validation - test) + ["valid"] * validation + ["test"] * test

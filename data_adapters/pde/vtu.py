@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.pde.vtk_encoding import TYPES, base64_coded, from_ascii, from_binary, raw
 
 LARGEST = 1 << 30
@@ -179,7 +179,7 @@ def read_bytes(path: Path) -> bytes:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
     except (OSError, ValueError) as error:
-        raise BadInput(path, "file", getattr(error, "strerror", None) or error, "a file that can be read") from error
+        raise BadInput(path, "file", reason(error), "a file that can be read") from error
     if len(content) > LARGEST:
         raise BadInput(path, "file", "a larger one", f"at most {LARGEST >> 20} MB", "split the mesh")
     return content

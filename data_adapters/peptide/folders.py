@@ -1,11 +1,12 @@
 """Which files hold spectra and which candidates, as their names and the folders they lie in tell."""
 
-import gzip
 import re
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
+
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.peptide.spectra.source import opened
 
 SPECTRA = (".mgf", ".mzml", ".mzxml")
 CANDIDATES = (".mztab", ".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl")
@@ -52,11 +53,9 @@ def spectra_of(candidates: Path, stems: dict[str, list[Path]]) -> list[Path]:
 def _runs(mztab: Path) -> Iterator[str]:
     """The names without ending of the runs that an mzTab tells of."""
     try:
-        with mztab.open("rb") as file:
-            compressed = file.read(2) == b"\x1f\x8b"
-        with gzip.open(mztab) if compressed else mztab.open("rb") as file:
+        with opened(str(mztab)) as file:
             text = file.read(METADATA).decode("utf-8", "replace")
-    except (OSError, EOFError, zlib.error):
+    except BadInput:
         return
     for location in _LOCATION.findall(text):
         yield stem(Path(re.split(r"[/\\]", unquote(location).strip())[-1]))

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.listing import phantom_splits
 from transect.data_adapters.peptide.candidates.phantom import TOOLS, Proposal
 from transect.data_adapters.peptide.config import PhantomConfig
 from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, PROTON, REFERENCE_MASS, Peptide
@@ -35,7 +36,7 @@ def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig | Non
     config = config or PhantomConfig()
     if not 0 <= config.tools <= len(TOOLS):
         raise BadInput("phantom", "tools", config.tools, f"0 to {len(TOOLS)}")
-    for number, split in enumerate(_splits(count), 1):
+    for number, split in enumerate(phantom_splits(count), 1):
         folder = root / split
         folder.mkdir(parents=True, exist_ok=True)
         _write_run(folder, f"run{number:02d}", np.random.default_rng((seed, number)), config)
@@ -136,9 +137,3 @@ def _peaks(peptide: Peptide, charge: int, rng: np.random.Generator) -> tuple[NDA
     noise = rng.uniform(80, peptide.mass, _NOISE)
     intensity = np.concatenate([height[kept] * rng.lognormal(0, 0.7, len(mz)), 1e3 * rng.lognormal(0, 0.7, _NOISE)])
     return np.concatenate([mz, noise]), intensity
-
-
-def _splits(count: int) -> list[str]:
-    held_out = max(round(0.15 * count), 1)
-    validation, test = held_out if count > 1 else 0, held_out if count > 2 else 0
-    return ["train"] * (count - validation - test) + ["val"] * validation + ["test"] * test

@@ -8,7 +8,16 @@ from hypothesis import strategies as st
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import safe_name
-from transect.data_adapters.listing import contents, identifiers, split_of, table_rows, walk, with_folders
+from transect.data_adapters.listing import (
+    SPLITS,
+    contents,
+    identifiers,
+    phantom_splits,
+    split_of,
+    table_rows,
+    walk,
+    with_folders,
+)
 
 
 def build(root: Path, *files: str) -> Path:
@@ -67,6 +76,15 @@ def test_the_lowest_folder_below_the_root_gives_the_split() -> None:
     root = Path("train")
     places = {"": "", "Test": "test", "VALIDATION/x": "val", "train/a/testing": "test", "tests": ""}
     assert {place: split_of(root / place, root) for place in places} == places
+
+
+@pytest.mark.parametrize(
+    ("count", "counts"), [(0, (0, 0, 0)), (1, (1, 0, 0)), (2, (1, 1, 0)), (3, (1, 1, 1)), (20, (14, 3, 3))]
+)
+def test_synthetic_cases_are_split_in_order(count: int, counts: tuple[int, int, int]) -> None:
+    splits = phantom_splits(count)
+    assert tuple(splits.count(split) for split in SPLITS) == counts
+    assert splits == sorted(splits, key=SPLITS.index)
 
 
 # Tables

@@ -3,13 +3,11 @@
 import re
 from collections.abc import Iterator
 from io import BufferedReader
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.peptide.spectra.xml import Element, Unreadable, elements, number, unpacked, whole
+from transect.data_adapters.peptide.spectra.xml import Element, Peaks, elements, number, unpacked, usable_peaks, whole
 from transect.data_adapters.peptide.spectrum import NO_PEAKS, Spectrum, checked_spectrum
 
 LEVEL, TITLE, START_TIME, MINUTE = "MS:1000511", "MS:1000796", "MS:1000016", "UO:0000031"
@@ -61,13 +59,7 @@ def _spectrum(index: int, element: Element, groups: dict[str, Params]) -> Spectr
     native = element.get("id", "")
     scan = _SCAN.search(native)
     ions = [_params(ion, groups) for ion in element.iterfind("{*}precursorList//{*}selectedIon")]
-    mz, intensity, problem = NO_PEAKS, NO_PEAKS, ""
-    try:
-        mz, intensity = _peaks(element, groups)
-    except Unreadable as error:
-        problem = str(error)
-    if level > 2 or len(ions) > 1:
-        problem = f"MS{level} spectrum" if level > 2 else f"{len(ions)} precursors"
+    mz, intensity, problem = usable_peaks(level, len(ions), lambda: _peaks(element, groups))
     return checked_spectrum(
         index,
         scan=scan[1] if scan else "",
@@ -113,7 +105,7 @@ def _seconds(element: Element, groups: dict[str, Params]) -> float:
     return number(start[0].get("value")) * (60 if start[0].get("unitAccession") == MINUTE else 1)
 
 
-def _peaks(element: Element, groups: dict[str, Params]) -> tuple[NDArray[Any], NDArray[Any]]:
+def _peaks(element: Element, groups: dict[str, Params]) -> Peaks:
     arrays = {MZ_ARRAY: NO_PEAKS, INTENSITY_ARRAY: NO_PEAKS}
     count = whole(element.get("defaultArrayLength"))
     for array in element.iterfind("{*}binaryDataArrayList/{*}binaryDataArray"):

@@ -5,12 +5,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import Any
-
-from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.peptide.spectra.xml import Element, Unreadable, elements, number, unpacked, whole
+from transect.data_adapters.peptide.spectra.xml import (
+    Element,
+    Peaks,
+    Unreadable,
+    elements,
+    number,
+    unpacked,
+    usable_peaks,
+    whole,
+)
 from transect.data_adapters.peptide.spectrum import NO_PEAKS, Spectrum, checked_spectrum
 
 _DURATION = re.compile(r"P(?:[\d.]+[YMD])*T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]+)S)?")
@@ -58,13 +64,7 @@ def _spectrum(scan: _Open) -> Spectrum | None:
     level = whole(element.get("msLevel"), 2 if precursors else 1)
     if level < 2:
         return None
-    mz, intensity, problem = NO_PEAKS, NO_PEAKS, ""
-    try:
-        mz, intensity = _peaks(element)
-    except Unreadable as error:
-        problem = str(error)
-    if level > 2 or len(precursors) > 1:
-        problem = f"MS{level} spectrum" if level > 2 else f"{len(precursors)} precursors"
+    mz, intensity, problem = usable_peaks(level, len(precursors), lambda: _peaks(element))
     return checked_spectrum(
         scan.index,
         scan=element.get("num", ""),
@@ -90,7 +90,7 @@ def _seconds(text: str) -> float:
     return hours * 3600 + minutes * 60 + seconds
 
 
-def _peaks(element: Element) -> tuple[NDArray[Any], NDArray[Any]]:
+def _peaks(element: Element) -> Peaks:
     packed = element.find("{*}peaks")
     if packed is None:
         return NO_PEAKS, NO_PEAKS

@@ -7,7 +7,7 @@ from contextlib import contextmanager, nullcontext
 from io import BufferedReader
 from typing import cast
 
-from transect.data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput, reason
 
 HEAD = 1 << 14
 """Bytes at the beginning of a file that tell its format."""
@@ -61,8 +61,7 @@ def opened(path: str) -> Iterator[BufferedReader]:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput(path, "gzip", str(error).lower(), "a whole file", "fetch or write it again") from error
     except OSError as error:
-        found = (error.strerror or str(error)).lower()
-        raise BadInput(path, "file", found, "a file that can be read") from error
+        raise BadInput(path, "file", reason(error).lower(), "a file that can be read") from error
 
 
 def format_of(path: str) -> str:

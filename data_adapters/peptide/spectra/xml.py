@@ -8,7 +8,7 @@ import base64
 import binascii
 import math
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from io import BufferedReader
 from typing import Any
 
@@ -18,11 +18,13 @@ from numpy.typing import DTypeLike, NDArray
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.spectra.source import KNOWN, Bounded
+from transect.data_adapters.peptide.spectrum import NO_PEAKS
 
 MOST_PEAKS = 1 << 21
 """Peaks of a spectrum that are unpacked."""
 
 Element = Any
+Peaks = tuple[NDArray[Any], NDArray[Any]]
 
 
 class Unreadable(ValueError):
@@ -65,6 +67,19 @@ def elements(file: BufferedReader, path: str, *names: str) -> Iterator[tuple[str
     # The checksum of a compressed file stands at its end, behind what was asked for.
     while file.read(1 << 16):
         pass
+
+
+def usable_peaks(level: int, precursors: int, read: Callable[[], Peaks]) -> tuple[NDArray[Any], NDArray[Any], str]:
+    """m/z and intensity of a spectrum of this MS level, and why it cannot be used, or "".
+
+    `read` unpacks them; it is called for MS2 spectra of at most one precursor alone.
+    """
+    if level > 2 or precursors > 1:
+        return NO_PEAKS, NO_PEAKS, f"MS{level} spectrum" if level > 2 else f"{precursors} precursors"
+    try:
+        return *read(), ""
+    except Unreadable as error:
+        return NO_PEAKS, NO_PEAKS, str(error)
 
 
 def unpacked(text: str | None, dtype: DTypeLike, compression: str, count: int) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""The axial operator by APEBench's protocol beside its published baselines: `python -m benchmarks.apebench`.
+"""The axial operator against APEBench's published baselines: `python -m benchmarks.apebench [--data FOLDER]`.
 
 One-dimensional Burgers, Korteweg-de Vries and (conservative) Kuramoto-Sivashinsky on 160 points: 50 trajectories of 51
 frames to train, 30 of 201 to test; 10 000 steps of Adam with 20 windows of two frames each, a warm-up to 1e-3 over
@@ -7,7 +7,7 @@ serves all equations. The training loop is written here since the protocol count
 The score is the geometric mean over t = 1..100 of the mean nRMSE of rollouts. About four minutes of one core for each
 seed and equation.
 
-The data is read from a folder where it lies, and else drawn by exponax: the same numbers as APEBench's own.
+FOLDER holds APEBench's arrays, `apebench_1d_diff_EQUATION.npz`. Equations without a file there are drawn by exponax.
 
 Source: Koehler et al., "APEBench: A Benchmark for Autoregressive Neural Emulators of PDEs" (2024).
 """
@@ -50,10 +50,10 @@ PUBLISHED = {
 }
 
 
-def load(equation: str, folder: Path) -> tuple[Tensor, Tensor]:
+def load(equation: str, folder: Path | None) -> tuple[Tensor, Tensor]:
     """Trajectories to train and to test, float32 `(trajectories, frames, 1, points)`."""
-    file = folder / f"apebench_1d_diff_{equation}.npz"
-    if file.is_file():
+    file = folder / f"apebench_1d_diff_{equation}.npz" if folder else None
+    if file and file.is_file():
         with np.load(file) as arrays:
             return torch.from_numpy(arrays["train"]), torch.from_numpy(arrays["test"])
     return torch.tensor(apebench(equation, 50, 51, seed=0)), torch.tensor(apebench(equation, 30, 201, seed=773))
@@ -121,7 +121,7 @@ def roll_out(model: Emulator, test: Tensor) -> tuple[list[Measures], float]:
     return measures, milliseconds
 
 
-def run(equation: str, folder: Path, seed: int, steps: int) -> dict[str, float]:
+def run(equation: str, folder: Path | None, seed: int, steps: int) -> dict[str, float]:
     """Train and score one seed."""
     train, test = load(equation, folder)
     torch.manual_seed(seed)
@@ -170,9 +170,11 @@ def main() -> None:
     parser.add_argument("--equations", nargs="+", choices=list(PUBLISHED), default=list(PUBLISHED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/pde"), help="folder of APEBench's arrays")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="APEBench's arrays; default: draw them")
     parser.add_argument("--log", type=Path, help="file to which each run is added as a line of JSON")
     arguments = parser.parse_args()
+    if arguments.data and not arguments.data.is_dir():
+        parser.error(f"--data {arguments.data}: no such folder")
     torch.set_num_threads(1)
     for equation in arguments.equations:
         runs = []

@@ -1,11 +1,12 @@
-"""Darcy flow, trained on 16^2 and tested on 16^2 and on 32^2, beside an FNO: `python -m benchmarks.darcy`.
+"""Darcy flow, trained on 16^2 and tested on 16^2 and on 32^2, and an FNO: `python -m benchmarks.darcy FOLDER`.
 
-The data of neuraloperator 0.3.0: 1000 binary permeabilities with their pressures to train, 50 to test. Point i of n
-lies at i / n of the unit square's side, the first one on the wall: the pressure goes to zero one point past the last,
-and the test on 16^2 is every other point of the test on 32^2. All models get the permeability and where its points lie,
-and minimise the relative L2 norm by AdamW for the same CPU seconds, a step in turn, the learning rate on a cosine over
-those seconds. The loop is written here since the app's counts epochs. A third row gives the FNO what the axial operator
-has, a factor that is zero on the walls. Without neuraloperator its FNO's recorded scores must do.
+FOLDER holds the data of neuraloperator 0.3.0, `darcy_train_16.pt`, `darcy_test_16.pt` and `darcy_test_32.pt`: 1000
+binary permeabilities with their pressures to train, 50 to test. Point i of n lies at i / n of the unit square's side,
+the first one on the wall: the pressure goes to zero one point past the last, and the test on 16^2 is every other point
+of the test on 32^2. All models get the permeability and where its points lie, and minimise the relative L2 norm by
+AdamW for the same CPU seconds, a step in turn, the learning rate on a cosine over those seconds. The loop is written
+here since the app's counts epochs. A third row gives the FNO what the axial operator has, a factor that is zero on the
+walls. Without neuraloperator its FNO's recorded scores must do.
 
 Three ways lead from 16^2 to 32^2, and none sees 32^2 in training. Directly: the model runs on the finer grid, where a
 convolution reaches half as far; the FNO's modes keep their lengths. By one subgrid: the model runs on every other
@@ -32,6 +33,7 @@ import torch
 from scipy.interpolate import RectBivariateSpline
 from torch import Tensor, nn
 
+from benchmarks.inputs import require_distinct
 from transect.apps.pde.models.axial_operator import AxialOperator
 from transect.apps.pde.models.conditions import Conditions
 from transect.apps.pde.models.config import AxialOperatorConfig
@@ -211,12 +213,14 @@ def row(name: str, values: dict[str, list[float]], note: str) -> str:
 def main() -> None:
     """Run what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path, metavar="FOLDER", help="neuraloperator's Darcy files")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--seconds", type=float, default=30.0, help="CPU seconds of each model and seed")
-    parser.add_argument("--data", type=Path, default=Path("../shared/data/pde/neuralop_darcy_burgers"))
     arguments = parser.parse_args()
+    files = [arguments.data / f"darcy_{part}.pt" for part in ("train_16", "test_16", "test_32")]
+    require_distinct(parser, *files)
     torch.set_num_threads(1)
-    trained, coarse, fine = (load(arguments.data / f"darcy_{part}.pt") for part in ("train_16", "test_16", "test_32"))
+    trained, coarse, fine = map(load, files)
     found: dict[str, dict[str, list[float]]] = {}
     notes: dict[str, str] = {}
     for seed in arguments.seeds:

@@ -1,6 +1,6 @@
-"""Peptide and residue mass deviations against recorded ones, and their cost: `python -m benchmarks.distances [TABLE]`.
+"""Peptide and residue mass deviations against recorded ones, and their cost: `python -m benchmarks.distances TABLE`.
 
-TABLE is a file of tab-separated values with the columns of `pmd_rmd.tsv` beside this checkout: query, target,
+TABLE is a file of tab-separated values with the columns of `tests/fixtures/peptide/pmd_rmd.tsv`: query, target,
 pmd_units, rmd_units, aa_matches and pep_match. Prints the largest errors, and the time of a pair beside that of the
 same loops in plain Python on the same pairs. Exit status: 0 all within the tolerance, 1 some past it, 2 the table is of
 no use.
@@ -30,14 +30,17 @@ from transect.apps.peptide.matching import residue_matches
 from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.proforma import parse_peptide
 
-TABLE = Path(__file__).resolve().parents[2] / "shared" / "parity" / "peptide" / "pmd_rmd.tsv"
+USAGE = "usage: python -m benchmarks.distances TABLE"
 TOLERANCE = 1e-8
 PAIRS, ROUNDS = 2000, 7
 
 
 def main(arguments: list[str]) -> int:
     """Compare, measure, print; returns the exit status."""
-    path = Path(arguments[0]) if arguments else TABLE
+    if len(arguments) != 1:
+        print(USAGE, file=sys.stderr)
+        return 2
+    path = Path(arguments[0])
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))

@@ -1,10 +1,12 @@
-"""False change where nothing changed: `python -m benchmarks.quality MODEL [folder of a no-change pair]`.
+"""False change where nothing changed: `python -m benchmarks.quality MODEL [--frames FIRST SECOND --coarse COARSE]`.
 
 For a model trained on the synthetic set: identical rasters must show no change at all, and a real pair of one pass at
-most 0.5 % of its pixels. The folder holds two overlapping frames of one Landsat pass and a coarser copy of the first;
-the pair is compared as it is, across the coarser copy, and across a copy in another coordinate system.
+most 0.5 % of its pixels. FIRST and SECOND are overlapping frames of one Landsat pass as single-band GeoTIFFs, COARSE is
+a coarser copy of FIRST. SECOND is compared with FIRST, with FIRST in another coordinate system and with COARSE. Exit
+status: 0 all within their limits, 1 some past it, 2 the arguments are of no use.
 """
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import numpy as np
 import rasterio
 from rasterio.warp import Resampling, calculate_default_transform, reproject
 
+from benchmarks.inputs import require_distinct
 from transect.apps.change_detection.app import ChangeDetection
 from transect.data_adapters.change_detection.maps import NODATA
 from transect.data_adapters.change_detection.phantom import draw_pair
@@ -59,31 +62,39 @@ def reprojected(source: str, path: Path, crs: str) -> str:
     return str(path)
 
 
-def main(name: str, folder: str = "") -> int:
+def main() -> int:
     """Measure and print; returns 1 if a limit is passed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a model folder or the address of a registered model")
+    parser.add_argument("--frames", nargs=2, type=Path, default=[], metavar=("FIRST", "SECOND"))
+    parser.add_argument("--coarse", type=Path, help="a coarser copy of FIRST")
+    parser.add_argument("--nodata", help="value of missing pixels, where the frames do not declare it")
+    arguments = parser.parse_args()
+    if arguments.coarse and not arguments.frames:
+        parser.error("--coarse: expected --frames with it")
+    require_distinct(parser, *arguments.frames, *([arguments.coarse] if arguments.coarse else []))
     shares = []
     with tempfile.TemporaryDirectory() as scratch:
-        colour = model_folder.load(name)
+        colour = model_folder.load(arguments.model)
         for title, path in identical(Path(scratch)):
             shares.append((title, changed_share(colour, path, path), 0.0))
-        if folder:
-            grey = model_folder.load(name, SINGLE_BAND)
-            first, coarse, second = (
-                next(map(str, Path(folder).glob(p))) for p in ("*7_*B2.TIF", "*60m.TIF", "*8_*B2.TIF")
-            )
-            geographic = reprojected(first, Path(scratch, "geographic.tif"), "EPSG:4326")
+        if arguments.frames:
+            nodata = ["--read.nodata", arguments.nodata] if arguments.nodata else []
+            grey = model_folder.load(arguments.model, SINGLE_BAND + nodata)
+            first, second = map(str, arguments.frames)
             shares.append(("one frame and itself", changed_share(grey, first, first), 0.0))
-            for title, before, after in (
+            pairs = [
                 ("two frames of one pass", first, second),
                 ("the other way round", second, first),
-                ("across a 60 m copy", coarse, second),
-                ("across a copy in degrees", geographic, second),
-            ):
-                shares.append((title, changed_share(grey, before, after), LIMIT))
+                ("across a copy in degrees", reprojected(first, Path(scratch, "degrees.tif"), "EPSG:4326"), second),
+            ]
+            if arguments.coarse:
+                pairs.append(("across a coarser copy", str(arguments.coarse), second))
+            shares += [(title, changed_share(grey, before, after), LIMIT) for title, before, after in pairs]
     for title, share, limit in shares:
         print(f"{title:30} {share:9.4%} changed   at most {limit:.1%}   {'' if share <= limit else 'TOO MUCH'}")
     return int(any(share > limit for _, share, limit in shares))
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    sys.exit(main())

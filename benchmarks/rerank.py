@@ -23,12 +23,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 
+from benchmarks.inputs import require_distinct
 from transect.apps.peptide.app import PeptideIdentification
 from transect.apps.peptide.baselines import choices
 from transect.apps.peptide.config import Config
 from transect.apps.peptide.metrics import COUNTS, RERANKER, spectrum_row
-from transect.data_adapters.peptide.run_case import PARTS, part_of
 from transect.data_adapters.peptide.spectra.read import read_labels
+from transect.data_adapters.peptide.spectrum import PARTS, part_of
 from transect.pipelines import model_folder
 from transect.pipelines.config import TrainConfig
 from transect.pipelines.train import train
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--only", choices=list(MODELS), nargs="+", default=list(MODELS))
     arguments = parser.parse_args()
+    require_distinct(parser, arguments.spectra, *arguments.candidates)
     torch.set_num_threads(1)
     candidates = [str(path.absolute()) for path in arguments.candidates]
     with tempfile.TemporaryDirectory() as scratch:

@@ -29,6 +29,7 @@ def shared_file() -> Callable[[str], Path]:
     """Finds what is too large for the repository or may not be in it: `../shared/NAME`, or a skip that names it."""
 
     def find(name: str) -> Path:
+        __tracebackhide__ = True  # report the skip at the line of the test
         path = SHARED / name
         if not path.exists():
             pytest.skip(f"needs ../shared/{name}, which is not in the repository")

@@ -159,6 +159,8 @@ def test_a_zarr_store_is_one_file(tmp_path: Path) -> None:
     assert find(tmp_path / "in" / "a.zarr")[0].id == "a"
     with pytest.raises(BadInput, match=r"broken\.zarr: layout: found a folder that is no Zarr store"):
         open_simulation(broken, ReadConfig())
+    with pytest.raises(BadInput, match=r"broken\.zarr: simulations: found no file"):
+        find(tmp_path / "in" / "broken.zarr")
 
 
 def test_frames_of_a_collection_and_what_is_hidden_are_no_cases(tmp_path: Path) -> None:

@@ -13,9 +13,8 @@ from transect.apps.base import App
 from transect.apps.peptide import metrics
 from transect.apps.peptide.baselines import choices
 from transect.apps.peptide.batch import trimmed
-from transect.apps.peptide.candidates import GRAPH
 from transect.apps.peptide.config import Config, PeaksConfig
-from transect.apps.peptide.dataset import LabelledSpectra
+from transect.apps.peptide.dataset import GRAPH, LabelledSpectra
 from transect.apps.peptide.evidence import CHANNELS
 from transect.apps.peptide.inference import rank
 from transect.apps.peptide.losses import ranking_loss

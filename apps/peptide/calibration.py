@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.config import Calibration
 from transect.data_adapters.peptide.ranking import RankedSpectrum
 from transect.data_adapters.peptide.results.write import q_values
 

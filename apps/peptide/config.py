@@ -1,11 +1,11 @@
 """Settings of the peptide app, free of torch so that the command line's help is quick."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import astuple, dataclass, field
+from typing import Literal
 
-from transect.apps.peptide.calibration_config import Calibration
 from transect.apps.peptide.models.config import RerankerConfig
 from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
+from transect.data_adapters.settings import require
 
 Generate = Literal["missing", "always", "never"]
 
@@ -29,10 +29,10 @@ class PeaksConfig:
     tolerance_ppm: float = 20.0
 
     def __post_init__(self) -> None:
-        _require(self.count >= 1, "count", self.count, "1 or more")
-        _require(0 <= self.min_mz < self.max_mz, "min_mz", self.min_mz, f"0 or more and below max_mz = {self.max_mz}")
-        _require(self.remove_precursor >= 0, "remove_precursor", self.remove_precursor, "0 or more")
-        _require(self.tolerance_ppm > 0, "tolerance_ppm", self.tolerance_ppm, "above 0")
+        require(self.count >= 1, "count", self.count, "1 or more")
+        require(0 <= self.min_mz < self.max_mz, "min_mz", self.min_mz, f"0 or more and below max_mz = {self.max_mz}")
+        require(self.remove_precursor >= 0, "remove_precursor", self.remove_precursor, "0 or more")
+        require(self.tolerance_ppm > 0, "tolerance_ppm", self.tolerance_ppm, "above 0")
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,33 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         for name in ("peptide", "residue", "listwise"):
-            _require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
-        _require(self.peptide + self.listwise > 0, "peptide", self.peptide, "above 0 where listwise is 0")
-        _require(self.temperature > 0, "temperature", self.temperature, "above 0")
+            require(getattr(self, name) >= 0, name, getattr(self, name), "0 or more")
+        require(self.peptide + self.listwise > 0, "peptide", self.peptide, "above 0 where listwise is 0")
+        require(self.temperature > 0, "temperature", self.temperature, "above 0")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """The logarithm of the odds that a winner is right, as a weighted sum; all zero where nothing was fitted.
+
+    Args:
+        bias: What is added to the sum.
+        log_score: Weight of the logarithm of the winner's score.
+        margin: Weight of its score above the runner-up's.
+        agreement: Weight of the share of tools that propose it.
+        fits: Weight of its mass fitting the precursor.
+    """
+
+    bias: float = 0.0
+    log_score: float = 0.0
+    margin: float = 0.0
+    agreement: float = 0.0
+    fits: float = 0.0
+
+    @property
+    def is_fitted(self) -> bool:
+        """Whether it tells a probability."""
+        return any(astuple(self))
 
 
 @dataclass(frozen=True)
@@ -94,10 +118,5 @@ class Config:
 
     def __post_init__(self) -> None:
         for name in ("generated", "candidates", "spectra_per_batch"):
-            _require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        _require(0 < self.fdr < 1, "fdr", self.fdr, "a share in (0, 1)")
-
-
-def _require(holds: bool, name: str, found: Any, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}: found {found!r}, expected {expected}")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        require(0 < self.fdr < 1, "fdr", self.fdr, "a share in (0, 1)")

@@ -9,15 +9,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from transect.apps.peptide.batch import candidate_arrays, evidence_arrays
-from transect.apps.peptide.candidates import with_generated
+from transect.apps.peptide.batch import candidate_arrays, evidence_arrays, model_peaks
 from transect.apps.peptide.config import Config
 from transect.apps.peptide.distances import mass_deviations
 from transect.apps.peptide.models.vocabulary import PAD
-from transect.apps.peptide.peaks import model_peaks
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.peptide.spectrum import CandidateSet, Omission, Run, RunCase, part_of
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Omission, Run, RunCase, part_of
 
+GRAPH = "spectrum graph"
+"""The tool that candidates made from the spectrum itself are listed under."""
 KEPT_BYTES = 2**30
 """Finished examples that are kept in memory; larger data sets are made anew each epoch."""
 
@@ -41,11 +41,9 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
             found = "no labelled spectrum with candidates"
             advice = "SEQ= in MGF is the label; candidates lie beside it or come from the spectra with generate missing"
             raise BadInput(files, "spectra", found, "spectra with a label and candidates to train on", advice)
-        self.rows = max(len(candidate_set.candidates) for candidate_set in self.candidate_sets)
-        longest = max(
-            len(c.peptide.residues) for candidate_set in self.candidate_sets for c in candidate_set.candidates
-        )
-        self.columns = 1 + longest
+        lists = [candidate_set.candidates for candidate_set in self.candidate_sets]
+        self.rows = max(map(len, lists))
+        self.columns = 1 + max(len(candidate.peptide.residues) for candidates in lists for candidate in candidates)
         self.kept: dict[int, dict[str, Tensor]] = {}
         self.kept_bytes = 0
 
@@ -104,6 +102,30 @@ def _labelled(cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: 
             if candidate_set.candidates:
                 candidate_sets.append(candidate_set)
     return candidate_sets
+
+
+def with_generated(candidate_set: CandidateSet, config: Config) -> CandidateSet:
+    """Add candidates from the spectrum graph where `config.generate` asks for them; equal peptides are merged."""
+    unusable = candidate_set.spectrum.problem or config.generate == "never"
+    if unusable or (config.generate == "missing" and candidate_set.candidates):
+        return candidate_set
+    from transect.apps.peptide.graph.propose import propose
+
+    read = config.read
+    proposed = propose(
+        candidate_set.spectrum,
+        config.generated,
+        config.peaks.tolerance_ppm,
+        read.precursor_tolerance_ppm,
+        read.isotopes,
+    )
+    merged = {candidate.peptide.merged: candidate for candidate in candidate_set.candidates}
+    for rank, (peptide, score) in enumerate(proposed, 1):
+        known = merged.get(peptide.merged, Candidate(peptide, (), (), ()))
+        merged[peptide.merged] = Candidate(
+            known.peptide, (*known.tools, GRAPH), (*known.scores, score), (*known.ranks, rank)
+        )
+    return replace(candidate_set, candidates=tuple(merged.values()))
 
 
 def scorable(candidate_set: CandidateSet, config: Config, run: Run) -> CandidateSet:

@@ -10,9 +10,8 @@ from torch import nn
 
 from transect.apps.peptide import calibration
 from transect.apps.peptide.batch import batch_of, trimmed
-from transect.apps.peptide.candidates import with_generated
 from transect.apps.peptide.config import Config
-from transect.apps.peptide.dataset import scorable
+from transect.apps.peptide.dataset import scorable, with_generated
 from transect.apps.peptide.distances import GAP
 from transect.apps.peptide.models.reranker import Deviations
 from transect.core.precision import autocast

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from transect.apps.peptide import calibration
 from transect.apps.peptide.baselines import UNTRAINED, Choice, FirstOf
-from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.config import Calibration
 from transect.apps.peptide.matching import DALTON, STRICT, residue_matches
 from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.ranking import RankedSpectrum

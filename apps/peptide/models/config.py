@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from transect.data_adapters.settings import require
+
 
 @dataclass(frozen=True)
 class RerankerConfig:
@@ -43,9 +45,7 @@ class RerankerConfig:
 
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "feedforward", "encoder_layers", "layers", "max_length", "max_charge"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: found {getattr(self, name)}, expected 1 or more")
-        if self.dim % self.heads or self.dim % 8:
-            raise ValueError(f"dim: found {self.dim}, expected a multiple of 8 and of heads = {self.heads}")
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: found {self.dropout}, expected a share in [0, 1)")
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        expected = f"a multiple of 8 and of heads = {self.heads}"
+        require(self.dim % self.heads == 0 and self.dim % 8 == 0, "dim", self.dim, expected)
+        require(0 <= self.dropout < 1, "dropout", self.dropout, "a share in [0, 1)")

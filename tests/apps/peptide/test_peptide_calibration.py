@@ -14,7 +14,7 @@ from transect.apps.peptide.calibration import (
     realised,
     reliability,
 )
-from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.config import Calibration
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
 from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum

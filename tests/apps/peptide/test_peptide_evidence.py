@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from transect.apps.peptide.batch import model_peaks
 from transect.apps.peptide.config import PeaksConfig
 from transect.apps.peptide.evidence import CHANNELS, IONS, SIDE, WHOLE, evidence
 from transect.apps.peptide.fragments import fragment_mz, residue_masses
-from transect.apps.peptide.peaks import model_peaks
 from transect.data_adapters.peptide.peptide import PROTON, WATER
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.spectrum import Spectrum

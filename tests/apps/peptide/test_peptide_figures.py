@@ -12,7 +12,7 @@ from transect.apps.canvas import MODEL_COLOUR, RIGHT_COLOUR, WRONG_COLOUR
 from transect.apps.peptide import figures
 from transect.apps.peptide import spectrum_figure as mirrors
 from transect.apps.peptide.baselines import choices
-from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.config import Calibration
 from transect.apps.peptide.figures import charts, pictures
 from transect.apps.peptide.metrics import calibrated, joined, spectrum_row
 from transect.apps.peptide.spectrum_figure import (

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transect.apps.peptide.baselines import choices
-from transect.apps.peptide.calibration_config import Calibration
+from transect.apps.peptide.config import Calibration
 from transect.apps.peptide.matching import STRICT, residue_matches
 from transect.apps.peptide.metrics import (
     calibrated,

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.core.helpers import randomised
 from transect.core.attention.cross_window import CrossWindowAttention
 from transect.core.attention.window import WindowAttention
 
@@ -25,13 +26,6 @@ CASES = [
     ((3, 4), (3, 8), (2, 5), (7, 5)),
 ]
 PAIRINGS = list(itertools.product(["block", "grid"], repeat=2))
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double().eval()
 
 
 def close(found: Tensor, expected: Tensor) -> None:

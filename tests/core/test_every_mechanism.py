@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
+from tests.core.helpers import close, randomised
 from transect.core import attention
 from transect.core.attention import (
     AxialAttention,
@@ -118,23 +119,12 @@ class Pyramid(nn.Module):
 
 def case(name: str, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """A mechanism whose parameters leave nothing at a value that hides a mistake, and inputs for it."""
-    torch.manual_seed(0)
     make, shapes = CATALOGUE[name]
-    module = make()
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.running_mean)
-            nn.init.uniform_(part.running_var, 0.5, 2)
+    module = randomised(make())
     inputs = [torch.randn(shape, dtype=dtype) for shape in shapes]
     if name == "deformable":
         inputs[1] = torch.rand(shapes[1], dtype=dtype)
-    return module.to(dtype).eval(), tuple(inputs)
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
+    return module.to(dtype), tuple(inputs)
 
 
 def test_the_catalogue_is_complete():

@@ -4,20 +4,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.core.helpers import close, randomised
 from transect.core.attention.few_query import FewQueryAttention
 from transect.core.attention.folded_cross import FoldedCrossAttention
 
 
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
-
-
 def folded(dim: int = 8, heads: int = 2, **options) -> FoldedCrossAttention:
-    torch.manual_seed(1)
-    module = FoldedCrossAttention(dim, heads, **options)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double().eval()
+    return randomised(FoldedCrossAttention(dim, heads, **options))
 
 
 def from_multi_head(peer: nn.MultiheadAttention) -> FoldedCrossAttention:

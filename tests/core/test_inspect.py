@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.core.helpers import close, randomised
 from transect.core.attention import (
     AxialAttention,
     AxialTrajectoryAttention,
@@ -42,22 +43,6 @@ from transect.core.inspect import (
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "inspect.md"
 ATTEND = importlib.import_module("transect.core.attention.attend")
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    """In float64, with nothing at a value that hides a mistake."""
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.running_mean)
-            nn.init.uniform_(part.running_var, 0.5, 2)
-    return module.double().eval()
 
 
 def normal(*shape: int) -> Tensor:

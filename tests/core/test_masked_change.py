@@ -4,8 +4,9 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
+from tests.core.helpers import close, randomised
 from transect.core.attention import (
     FewQueryAttention,
     MultiScaleDeformableAttention,
@@ -15,18 +16,6 @@ from transect.core.attention import (
 from transect.core.conv import ConvBN
 
 SHAPES = [(3, 5), (2, 2)]
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    """Parameters and statistics that leave nothing at a value which hides a mistake."""
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    for part in module.modules():
-        if isinstance(part, nn.BatchNorm2d):
-            nn.init.normal_(part.running_mean)
-            nn.init.uniform_(part.running_var, 0.5, 2)
-    return module.double().eval()
 
 
 def case(name: str) -> tuple[nn.Module, tuple]:
@@ -47,10 +36,6 @@ def case(name: str) -> tuple[nn.Module, tuple]:
         torch.rand(2, 6, 2, 2).double(),
         value,
     )
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
 
 
 def test_few_query_equals_multi_head_attention():

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.core.helpers import randomised
 from transect.core.attention.neighborhood import BLOCK, NeighborhoodAttention
 
 DIM, HEADS = 4, 2
@@ -28,13 +29,6 @@ CASES = [
     ((8, 5, 9), (3, 4, 1), 1),
     ((6, 5, 9), (2, 3, 3), (3, 1, 2)),
 ]
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double().eval()
 
 
 def close(found: Tensor, expected: Tensor) -> None:

@@ -5,8 +5,9 @@ import itertools
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from tests.core.helpers import close, randomised
 from transect.core import selective_recurrence as selective
 from transect.core.attention.selective_scan import SelectiveScan, TriPlaneScan
 from transect.core.selective_recurrence import selective_recurrence
@@ -24,10 +25,6 @@ NAMES = {
     "out_norm.bias": "out_norm.bias",
     "out_proj.weight": "out_proj.weight",
 }
-
-
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
 
 
 def places(grid: tuple[int, ...], order: tuple[int, ...] | list[int], reverse: bool) -> list[tuple[int, ...]]:
@@ -74,13 +71,6 @@ def scan_loop(module: SelectiveScan, x: Tensor) -> Tensor:
     centred = total - total.mean(-1, keepdim=True)
     normal = centred / (centred.square().mean(-1, keepdim=True) + module.out_norm.eps).sqrt()
     return (normal * module.out_norm.weight + module.out_norm.bias) @ module.out_proj.weight.T
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double()
 
 
 def coefficients(grid: tuple[int, ...], states: int = 2, channels: int = 3) -> tuple[Tensor, ...]:

@@ -8,19 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.core.helpers import close, randomised
 from transect.core.attention.space_time import SpaceTimeAxialAttention
 
 
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
-
-
 def space_time(dim: int = 4, heads: int = 2) -> SpaceTimeAxialAttention:
-    torch.manual_seed(1)
-    module = SpaceTimeAxialAttention(dim, heads)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double().eval()
+    return randomised(SpaceTimeAxialAttention(dim, heads))
 
 
 def projections(module: SpaceTimeAxialAttention, axis: int) -> tuple[nn.Linear, nn.Linear]:

@@ -9,21 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.core.helpers import close, randomised
 from transect.core.attention.axial import AxialAttention
 from transect.core.attention.folded_cross import FoldedCrossAttention
 from transect.core.attention.tied import TiedAttention
 
 
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
-
-
 def tied(dim: int = 6, heads: int = 2, **options) -> TiedAttention:
-    torch.manual_seed(1)
-    module = TiedAttention(dim, heads, **options)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double().eval()
+    return randomised(TiedAttention(dim, heads, **options))
 
 
 def ragged() -> Tensor:

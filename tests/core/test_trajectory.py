@@ -7,20 +7,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from tests.core.helpers import close, randomised
 from transect.core.attention.axial import AxialAttention
 from transect.core.attention.trajectory import AxialTrajectoryAttention, TrajectoryAttention
 
 
-def close(found: Tensor, expected: Tensor) -> None:
-    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-11)
-
-
 def trajectory(dim: int = 4, heads: int = 2, **options) -> AxialTrajectoryAttention:
-    torch.manual_seed(1)
-    module = AxialTrajectoryAttention(dim, heads, **options)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.7)
-    return module.double().eval()
+    return randomised(AxialTrajectoryAttention(dim, heads, **options), std=0.7)
 
 
 def linear(layer: nn.Linear, vector: Tensor) -> Tensor:

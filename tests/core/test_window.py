@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from tests.core.helpers import randomised
 from transect.core.attention.axial import AxialAttention
 from transect.core.attention.grid import fit, from_windows, merge, split, to_windows
 from transect.core.attention.window import WindowAttention
@@ -26,13 +27,6 @@ CASES = [
     ((3, 5), (8, 2)),
     ((3, 5, 4), (None, 2, 3)),
 ]
-
-
-def randomised(module: nn.Module) -> nn.Module:
-    torch.manual_seed(1)
-    for parameter in module.parameters():
-        nn.init.normal_(parameter, std=0.5)
-    return module.double().eval()
 
 
 def close(found: Tensor, expected: Tensor) -> None:

@@ -5,17 +5,12 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from transect.apps.peptide.distances import peptide_mass_deviation
 from transect.apps.peptide.evidence import likelihood_ratios
-from transect.apps.peptide.fragments import fragment_mz, residue_masses
+from transect.apps.peptide.fragments import FRAGMENT_TOLERANCE_PPM, explained, matched_fragments
 from transect.apps.peptide.graph.peaks import strongest_peaks
-from transect.data_adapters.peptide.peptide import Peptide
-from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum
-
-FRAGMENT_TOLERANCE_PPM = 20.0
-"""How far a peak may be from a fragment. 0.02 Da chooses worse: see `matched_ions`."""
+from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet
 
 Choice: TypeAlias = Callable[[CandidateSet], int | None]
 """The index of the candidate that it takes, None where it has none to take."""
@@ -115,34 +110,6 @@ def oracle(candidate_set: CandidateSet) -> int | None:
         return round(peptide_mass_deviation(peptide.masses, label.masses), 9), peptide.proforma != label.proforma
 
     return min(range(len(candidate_set.candidates)), key=distance, default=None)
-
-
-def matched_fragments(
-    spectrum: Spectrum, peptide: Peptide, tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM
-) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which b and y ions of a peptide are in a spectrum, those of two charges too if the precursor has three or more.
-
-    Returns:
-        found: bool (charges, 2, cleavages), b ions before y ions, in the order of `fragment_mz`.
-        nearest: int64 of the same shape, the index of the peak nearest to each fragment, 0 where there are no peaks.
-    """
-    masses = residue_masses(peptide)
-    charges = (1, 2) if spectrum.charge >= 3 else (1,)
-    mz = np.array([fragment_mz(masses, charge) for charge in charges])
-    if not len(spectrum.mz):
-        return np.zeros(mz.shape, np.bool_), np.zeros(mz.shape, np.int64)
-    above = np.searchsorted(spectrum.mz, mz).clip(max=len(spectrum.mz) - 1)
-    below = np.maximum(above - 1, 0)
-    nearest = np.where(mz - spectrum.mz[below] <= spectrum.mz[above] - mz, below, above)
-    return np.abs(spectrum.mz[nearest] - mz) <= tolerance_ppm * 1e-6 * mz, nearest
-
-
-def explained(spectrum: Spectrum, peptide: Peptide, tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM) -> float:
-    """The share of a spectrum's intensity that lies in b and y ions of a peptide, each peak counted once."""
-    found, nearest = matched_fragments(spectrum, peptide, tolerance_ppm)
-    whole = float(spectrum.intensity.sum(dtype=np.float64))
-    part = float(spectrum.intensity[np.unique(nearest[found])].sum(dtype=np.float64))
-    return part / whole if whole else 0.0
 
 
 def _most(numbers: Sequence[float]) -> int | None:

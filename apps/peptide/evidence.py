@@ -7,16 +7,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.apps.peptide.compiled import compiled
-from transect.apps.peptide.fragments import AMMONIA, CARBON_MONOXIDE
+from transect.apps.peptide.fragments import IONS, ion_mz, match_peaks
 from transect.apps.peptide.graph.likelihood import cleavage_peaks, cleavage_scores, levels_of, peptide_scores, tables
 from transect.apps.peptide.graph.peaks import Peaks, strongest_peaks
 from transect.apps.peptide.graph.residues import codes_of
-from transect.data_adapters.peptide.peptide import PROTON, WATER, Peptide
+from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.spectrum import Spectrum
 
-IONS = 10
+KINDS = len(IONS)
 """Kinds of fragments that are looked for at a cleavage."""
-SIDE = IONS + 3
+SIDE = KINDS + 3
 """Numbers of a cleavage: root intensities, whether b and y are there, and the log likelihood ratio."""
 WHOLE = 8
 """What is told of a candidate as a whole, at its start token."""
@@ -53,7 +53,7 @@ def evidence(
     for row, peptide in zip(out, peptides, strict=True):
         masses = np.array(peptide.masses, np.float64)
         first = 1 if peptide.residues[0].endswith("-") else 0
-        explained, seen = _fill(row, spectrum.mz, root, masses, first, spectrum.charge, tolerance_ppm)
+        explained, seen = _fill(row[1 + first :], spectrum.mz, root, masses, first, spectrum.charge, tolerance_ppm)
         cleavages, ratio = likelihood_ratios(peptide, strongest, spectrum.charge, tolerance_ppm)
         end = 1 + len(masses)
         row[1 + first : end - 1, 2 * SIDE - 1] = cleavages / RATIO_SCALE
@@ -102,35 +102,32 @@ def _fill(
     charge: int,
     tolerance_ppm: float,
 ) -> tuple[float, int]:
-    total = masses.sum()
-    prefix = masses[:first].sum()
+    """Fill in the cleavages of a peptide; return the root intensity that is explained and how many b and y are there.
+
+    Of an ion, all peaks within the tolerance are explained, and the most intense of them counts.
+    """
+    prefix = np.cumsum(masses)
+    targets = ion_mz(prefix[first:-1], prefix[-1])
+    found = match_peaks(mz, targets, tolerance_ppm)
     seen = 0
     used = np.zeros(len(mz), np.bool_)
-    at = np.empty(IONS)
-    for index in range(first, len(masses) - 1):
-        prefix += masses[index]
-        b, y = prefix, total - prefix + WATER
-        at[0], at[1] = b + PROTON, y + PROTON
-        at[2], at[3] = (b / 2 + PROTON, y / 2 + PROTON) if charge > 2 else (0.0, 0.0)
-        at[4] = b - CARBON_MONOXIDE + PROTON
-        at[5], at[6] = b - WATER + PROTON, b - AMMONIA + PROTON
-        at[7], at[8] = y - WATER + PROTON, y - AMMONIA + PROTON
-        at[9] = y + 1.00335 + PROTON
-        for ion in range(IONS):
-            if at[ion] <= 0:
+    for cleavage in range(len(found)):
+        for ion in range(KINDS):
+            target, low = targets[cleavage, ion], found[cleavage, ion]
+            if low < 0 or (charge <= 2 and ion in (2, 3)):
                 continue
-            width = at[ion] * tolerance_ppm * 1e-6
-            best = 0.0
-            peak = np.searchsorted(mz, at[ion] - width)
-            while peak < len(mz) and mz[peak] <= at[ion] + width:
-                best = max(best, root[peak])
-                used[peak] = True
-                peak += 1
-            # The cleavage is behind element `index`, whose row is `index + 1`, and in front of the next one.
-            out[index + 1, SIDE + ion] = best
-            out[index + 2, ion] = best
+            high, width = low + 1, tolerance_ppm * 1e-6 * target
+            while low > 0 and target - mz[low - 1] <= width:
+                low -= 1
+            while high < len(mz) and mz[high] - target <= width:
+                high += 1
+            used[low:high] = True
+            best = root[low:high].max()
+            # The cleavage is behind the element of its row, and in front of that of the next one.
+            out[cleavage, SIDE + ion] = best
+            out[cleavage + 1, ion] = best
             if ion < 2 and best > 0:
                 seen += 1
-                out[index + 1, SIDE + IONS + ion] = 1
-                out[index + 2, IONS + ion] = 1
+                out[cleavage, SIDE + KINDS + ion] = 1
+                out[cleavage + 1, KINDS + ion] = 1
     return (root * used).sum(), seen

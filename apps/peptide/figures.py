@@ -19,8 +19,9 @@ from transect.apps.canvas import (
     open_frame,
     panel,
 )
-from transect.apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, UNTRAINED
+from transect.apps.peptide.baselines import UNTRAINED
 from transect.apps.peptide.calibration import expected_calibration_error, q_values, reliability
+from transect.apps.peptide.fragments import FRAGMENT_TOLERANCE_PPM
 from transect.apps.peptide.metrics import RERANKER, Measures, curve, summary_of, winners
 from transect.apps.peptide.spectrum_figure import mirror, render
 from transect.data_adapters.peptide.ranking import RankedSpectrum

@@ -25,7 +25,7 @@ from transect.apps.canvas import (
     panel,
     picture,
 )
-from transect.apps.peptide.baselines import FRAGMENT_TOLERANCE_PPM, explained, matched_fragments
+from transect.apps.peptide.fragments import FRAGMENT_TOLERANCE_PPM, explained, matched_fragments
 from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
 from transect.data_adapters.peptide.spectrum import Spectrum

@@ -52,11 +52,12 @@ def spectrum_graph(
 
     Nodes are prefix masses that a b or y ion (of two charges too where the precursor has three) speaks for, and
     those of one residue at either end, where ions are often missing. `mass`, float64 `(nodes,)`, is in Da, ascending,
-    from 0 to that of all residues. `x`, float32 `(nodes, 11)`: intensity of the nine `IONS`, 0 for none to 1; whether
-    both b and y are there; and the log likelihood ratio of the cleavage. `edge_index`, int64 `(2, edges)`, goes from
-    the lower to the higher mass. `residues`, int64 `(edges, 2)`: indices into `ELEMENTS`, the second -1 for none; both
-    orders of two residues are edges of their own. `edge_attr`, float32 `(edges, 2)`: mass of the residues less that
-    between the nodes, Da, and the logarithm of how probable they are. Of a spectrum that cannot be used it is empty.
+    from 0 to that of all residues. `x`, float32 `(nodes, 11)`: intensity of the nine `SCORED_IONS`, 0 for none to 1;
+    whether both b and y are there; and the log likelihood ratio of the cleavage. `edge_index`, int64 `(2, edges)`, goes
+    from the lower to the higher mass. `residues`, int64 `(edges, 2)`: indices into `ELEMENTS`, the second -1 for none;
+    both orders of two residues are edges of their own. `edge_attr`, float32 `(edges, 2)`: mass of the residues less
+    that between the nodes, Da, and the logarithm of how probable they are. Of a spectrum that cannot be used it is
+    empty.
 
     Args:
         spectrum: its peaks in any order.

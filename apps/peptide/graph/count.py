@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.apps.peptide.graph.likelihood import (
-    IONS,
     MINOR,
     PARENTS,
     REGIONS,
+    SCORED_IONS,
     STRENGTHS,
     cleavage_peaks,
     immonium_seen,
@@ -44,7 +44,7 @@ class Counts:
     def __init__(self) -> None:
         self.chance = np.random.default_rng(0)
         self.major = np.full((2, MINOR, REGIONS, LEVELS), FEW)
-        self.minor = np.full((2, 2, len(IONS) - MINOR, STRENGTHS, 2), FEW)  # second: of more than two charges
+        self.minor = np.full((2, 2, len(SCORED_IONS) - MINOR, STRENGTHS, 2), FEW)  # second: of more than two charges
         self.immonium = np.full((2, len(RESIDUES), 2), FEW)
         # Cleavages by the residue before or after them, the strength of the stronger ion, and the region.
         self.beside = np.zeros((2, len(ELEMENTS), STRENGTHS, REGIONS))

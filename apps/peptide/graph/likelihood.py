@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.apps.peptide.compiled import compiled
-from transect.apps.peptide.fragments import AMMONIA, CARBON_MONOXIDE
+from transect.apps.peptide.fragments import CARBON_MONOXIDE, IONS, ion_mz, match_peaks
 from transect.apps.peptide.graph.peaks import Peaks
 from transect.apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES
 from transect.data_adapters.peptide.peptide import PROTON, WATER
 
-IONS = ("b", "y", "b++", "y++", "a", "b-H2O", "b-NH3", "y-H2O", "y-NH3")
-"""The fragments of a cleavage that are looked for."""
+SCORED_IONS = IONS[:-1]
+"""The fragments of a cleavage that are scored: all but the isotope, which `strongest_peaks` leaves out."""
 MINOR = 2
 """The first of those that are seldom seen without another."""
 PARENTS = (0, 1, 0, 1, 0, 0, 0, 1, 1)
@@ -27,7 +27,8 @@ CLOSE = math.log(2 / (DEVIATION * math.sqrt(2 * math.pi)))
 """Logarithm of the likelihood of no error at all, over that of any error within the tolerance."""
 REGIONS, STRENGTHS = 5, 3
 """How many parts of a peptide and strengths of a parent ion are told apart."""
-IMMONIUM_MZ: NDArray[np.float64] = ELEMENT_MASS[: len(RESIDUES)] - CARBON_MONOXIDE + PROTON
+IMMONIUM_MZ: NDArray[np.float64] = (ELEMENT_MASS[: len(RESIDUES)] - CARBON_MONOXIDE + PROTON)[:, None]
+"""Of the immonium ion of each residue, `(residues, 1)`, Th."""
 
 
 class Tables(NamedTuple):
@@ -61,13 +62,11 @@ def tables(charge: int) -> Tables:
 
 
 def cleavage_peaks(masses: NDArray[np.float64], total: float, peaks: Peaks, tolerance_ppm: float) -> NDArray[np.int64]:
-    """Which peak is each of the `IONS` of cleavages at these prefix masses, Da: indices `(cleavages, 9)`, -1 for none.
+    """Which peak is each of the `SCORED_IONS` of cleavages at these prefix masses, Da; `(cleavages, 9)`, -1 for none.
 
     `total` is the mass of all residues.
     """
-    found = np.empty((len(masses), len(IONS)), np.int64)
-    _find_all(masses, total, peaks.mz, tolerance_ppm, found)
-    return found
+    return match_peaks(peaks.mz, ion_mz(masses, total), tolerance_ppm)[:, : len(SCORED_IONS)]
 
 
 def levels_of(found: NDArray[np.int64], peaks: Peaks) -> NDArray[np.int64]:
@@ -75,9 +74,9 @@ def levels_of(found: NDArray[np.int64], peaks: Peaks) -> NDArray[np.int64]:
     return np.append(peaks.level, 0)[found]
 
 
-def immonium_seen(peaks: Peaks, tolerance_ppm: float) -> list[bool]:
-    """Whether there is a peak at the immonium ion of each residue."""
-    return [nearest(peaks.mz, target, tolerance_ppm) >= 0 for target in IMMONIUM_MZ]
+def immonium_seen(peaks: Peaks, tolerance_ppm: float) -> NDArray[np.bool_]:
+    """Whether there is a peak at the immonium ion of each residue, `(residues,)`."""
+    return match_peaks(peaks.mz, IMMONIUM_MZ, tolerance_ppm)[:, 0] >= 0
 
 
 def cleavage_scores(
@@ -124,50 +123,6 @@ def peptide_scores(
 
 
 @compiled
-def _ion(prefix: float, total: float, ion: int) -> float:
-    """m/z of one of `IONS`."""
-    suffix = total - prefix + WATER
-    if ion == 0:
-        return prefix + PROTON
-    if ion == 1:
-        return suffix + PROTON
-    if ion == 2:
-        return prefix / 2 + PROTON
-    if ion == 3:
-        return suffix / 2 + PROTON
-    if ion == 4:
-        return prefix - CARBON_MONOXIDE + PROTON
-    if ion == 5:
-        return prefix - WATER + PROTON
-    if ion == 6:
-        return prefix - AMMONIA + PROTON
-    if ion == 7:
-        return suffix - WATER + PROTON
-    return suffix - AMMONIA + PROTON
-
-
-@compiled
-def nearest(mz: NDArray[np.float64], target: float, tolerance_ppm: float) -> int:
-    """Index of the peak nearest to `target`, or -1 where none is within the tolerance."""
-    i = int(np.searchsorted(mz, target))
-    best, distance = -1, tolerance_ppm * 1e-6 * target
-    if i < len(mz) and mz[i] - target <= distance:
-        best, distance = i, mz[i] - target
-    if i > 0 and target - mz[i - 1] <= distance:
-        best = i - 1
-    return best
-
-
-@compiled
-def _find_all(
-    masses: NDArray[np.float64], total: float, mz: NDArray[np.float64], ppm: float, found: NDArray[np.int64]
-) -> None:
-    for i in range(len(masses)):
-        for ion in range(len(IONS)):
-            found[i, ion] = nearest(mz, _ion(masses[i], total, ion), ppm)
-
-
-@compiled
 def region_of(prefix: float, total: float) -> int:
     """Where in the peptide: 0 at most after its first residue or two, 4 before its last, thirds between."""
     if prefix < 187.0:
@@ -196,7 +151,7 @@ def _score_all(
     for i in range(len(masses)):
         region = region_of(masses[i], total)
         scores[i] = b[region, levels[i, 0]] + y[region, levels[i, 1]]
-        for ion in range(MINOR, len(IONS)):
+        for ion in range(MINOR, len(SCORED_IONS)):
             if levels[i, ion] < 0:
                 continue
             scores[i] += minor[ion - MINOR, strength_of(levels[i, PARENTS[ion]]), min(levels[i, ion], 1)]
@@ -238,14 +193,14 @@ def _score_peptides(
     last: NDArray[np.float64],
     scores: NDArray[np.float64],
 ) -> None:
-    seen = np.array([int(nearest(mz, target, ppm) >= 0) for target in IMMONIUM_MZ])
+    seen = match_peaks(mz, IMMONIUM_MZ, ppm) >= 0
     for row in range(len(rows)):
         codes = rows[row][rows[row] >= 0]
         prefix = np.cumsum(element_mass[codes])
         total, cleavages = prefix[-1], len(codes) - 1
-        found = np.empty((cleavages, len(IONS)), np.int64)
+        targets = ion_mz(prefix[:-1], total)
+        found = match_peaks(mz, targets, ppm)
         levels, each = np.empty_like(found), np.empty(cleavages)
-        _find_all(prefix[:-1], total, mz, ppm, found)
         claim(found, len(mz), level, levels)
         _score_all(prefix[:-1], total, levels, b, y, minor, each)
         score = each.sum() + inner[codes[:-1]].sum() + last[codes[-1]]
@@ -254,9 +209,9 @@ def _score_peptides(
             score += left[codes[i], strength] + right[codes[i + 1], strength]
             for ion in range(MINOR):
                 if levels[i, ion] > 0:
-                    target = _ion(prefix[i], total, ion)
-                    score += CLOSE - 0.5 * ((mz[found[i, ion]] / target - 1) / (DEVIATION * ppm * 1e-6)) ** 2
+                    deviation = (mz[found[i, ion]] / targets[i, ion] - 1) / (DEVIATION * ppm * 1e-6)
+                    score += CLOSE - 0.5 * deviation**2
         for residue in range(len(immonium)):
             if (codes == residue).any():
-                score += immonium[residue, seen[residue]]
+                score += immonium[residue, int(seen[residue, 0])]
         scores[row] = score - 0.5 * ((mass / (total + WATER) - 1) / (DEVIATION * precursor_ppm * 1e-6)) ** 2

@@ -6,7 +6,8 @@ import pytest
 from pyteomics import mgf
 
 from transect.apps.peptide import baselines
-from transect.apps.peptide.baselines import choices, explained, matched_fragments
+from transect.apps.peptide.baselines import choices
+from transect.apps.peptide.fragments import explained, matched_fragments
 from transect.data_adapters.peptide.peptide import PROTON, WATER
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum

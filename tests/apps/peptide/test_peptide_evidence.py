@@ -7,7 +7,7 @@ import pytest
 
 from transect.apps.peptide.batch import model_peaks
 from transect.apps.peptide.config import PeaksConfig
-from transect.apps.peptide.evidence import CHANNELS, IONS, SIDE, WHOLE, evidence
+from transect.apps.peptide.evidence import CHANNELS, KINDS, SIDE, WHOLE, evidence
 from transect.apps.peptide.fragments import fragment_mz, residue_masses
 from transect.data_adapters.peptide.peptide import PROTON, WATER
 from transect.data_adapters.peptide.proforma import parse_peptide
@@ -48,7 +48,7 @@ def test_an_ion_is_told_on_both_sides_of_its_cleavage(text, first):
     assert after[row + 1, 0] == pytest.approx(0.5)  # b_2, behind the second residue: root of a quarter
     assert before[row + 2, 0] == pytest.approx(0.5)
     assert after[row + 2, 1] == before[row + 3, 1] == 1  # y of the third cleavage, the base peak
-    assert after[row + 1, IONS] == after[row + 2, IONS + 1] == 1
+    assert after[row + 1, KINDS] == after[row + 2, KINDS + 1] == 1
     assert np.count_nonzero(before[1:]) + np.count_nonzero(after[1:]) == 8
 
 

@@ -20,7 +20,7 @@ import torch
 
 from benchmarks.measure import seconds
 from transect.apps.peptide.distances import (
-    GAP,
+    GAP_COST,
     Masses,
     mass_deviations,
     peptide_mass_deviation,
@@ -102,7 +102,7 @@ def plain_pmd(query: Masses, target: Masses) -> float:
     for index, mass in enumerate(query):
         diagonal, row[0] = row[0], index + 1.0
         for column, other in enumerate(target):
-            best = min(diagonal + abs(mass - other) / GAP, row[column + 1] + 1, row[column] + 1)
+            best = min(diagonal + abs(mass - other) / GAP_COST, row[column + 1] + 1, row[column] + 1)
             diagonal, row[column + 1] = row[column + 1], best
     return row[-1]
 
@@ -110,7 +110,7 @@ def plain_pmd(query: Masses, target: Masses) -> float:
 def plain_rmd(query: Masses, target: Masses) -> list[float]:
     """The nearest prefixes without numba or numpy."""
     prefixes = list(accumulate(target))
-    return [min((mass - prefix for prefix in prefixes), key=abs) / GAP for mass in accumulate(query)]
+    return [min((mass - prefix for prefix in prefixes), key=abs) / GAP_COST for mass in accumulate(query)]
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from transect.apps.pde.dataset import surroundings
 from transect.apps.pde.step import advance, conditions_of, units_of
 from transect.data_adapters.pde.simulation import Simulation
 
-BLOWN_UP = 1e4
+LARGEST_DEVIATION = 1e4
 """A rollout ends when a value is so many deviations from the mean: from there on there is nothing but numbers."""
 BLOCK_VALUES = 2**22
 """Values that are handed on at a time, in as many frames as that allows for."""
@@ -54,7 +54,7 @@ def roll(
         with torch.inference_mode():
             units = units_of(window, batch, config)
             following = advance(model, units.off(window, batch["valid"]), conditions, units, config)
-            lost = not bool((following.abs() <= BLOWN_UP).all())
+            lost = not bool((following.abs() <= LARGEST_DEVIATION).all())
             state = units.on(following)
             window = torch.cat((window[:, 1:], state[:, None].masked_fill(~batch["valid"][:, None, None], 0.0)), 1)
         if lost:

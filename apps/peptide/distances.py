@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from transect.apps.peptide.compiled import compiled
 
-GAP = 51.4238
+GAP_COST = 51.4238
 """The mean difference between two residues of the reference's vocabulary, Da: what a gap costs, and the unit."""
 
 Masses: TypeAlias = Sequence[float] | NDArray[np.float64]
@@ -17,17 +17,17 @@ Masses: TypeAlias = Sequence[float] | NDArray[np.float64]
 
 
 def peptide_mass_deviation(query_masses: Masses, target_masses: Masses) -> float:
-    """The peptide mass deviation (PMD) of two peptides, in units of `GAP`.
+    """The peptide mass deviation (PMD) of two peptides, in units of `GAP_COST`.
 
-    The edit distance in which a gap costs 1 and a substitution |m_q - m_t| / GAP (RankNovo, ICML 2025; `TMmass` of its
-    code). Symmetric, and 0 where no spectrum tells two peptides apart; a permutation of a few residues costs although
+    The edit distance in which a gap costs 1 and a substitution |m_q - m_t| / GAP_COST (RankNovo, ICML 2025; `TMmass` of
+    its code). Symmetric, and 0 where no spectrum tells two peptides apart; a permutation of a few residues costs although
     it leaves the mass as it is.
     """
     return _edit_distance(np.array(query_masses, np.float64), np.array(target_masses, np.float64))
 
 
 def residue_mass_deviations(query_masses: Masses, target_masses: Masses) -> NDArray[np.float64]:
-    """The residue mass deviations (RMD) of a query's elements, `(elements,)`, signed, in units of `GAP`.
+    """The residue mass deviations (RMD) of a query's elements, `(elements,)`, signed, in units of `GAP_COST`.
 
     Each is the mass of the query up to and with the element less that prefix mass of the target that is nearest to it,
     the first of equals (RankNovo, ICML 2025; `Greedymass` of its code). The empty prefix is none to be near to.
@@ -67,7 +67,7 @@ def _packed(peptides: Sequence[Masses]) -> tuple[NDArray[np.float64], NDArray[np
 
 @compiled
 def _edit_distance(query: NDArray[np.float64], target: NDArray[np.float64]) -> float:
-    query, target = query / GAP, target / GAP
+    query, target = query / GAP_COST, target / GAP_COST
     row = np.arange(len(target) + 1.0)
     for i in range(len(query)):
         diagonal, row[0] = row[0], i + 1.0
@@ -82,7 +82,7 @@ def _edit_distance(query: NDArray[np.float64], target: NDArray[np.float64]) -> f
 def _from_nearest_prefix(query: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
     # All prefixes are tried for each element: a modified N-terminus may be lighter than nothing, so that they need not
     # ascend, and there are too few of them for anything cleverer to be worth it.
-    deviations, prefixes = np.cumsum(query / GAP), np.cumsum(target / GAP)
+    deviations, prefixes = np.cumsum(query / GAP_COST), np.cumsum(target / GAP_COST)
     for i in range(len(query)):
         mass = deviations[i]
         deviations[i] -= prefixes[0]

@@ -12,7 +12,7 @@ from transect.apps.peptide import calibration
 from transect.apps.peptide.batch import batch_of, trimmed
 from transect.apps.peptide.config import Config
 from transect.apps.peptide.dataset import scorable, with_generated
-from transect.apps.peptide.distances import GAP
+from transect.apps.peptide.distances import GAP_COST
 from transect.apps.peptide.models.reranker import Deviations
 from transect.core.precision import autocast
 from transect.data_adapters.peptide.peptide import Peptide
@@ -67,7 +67,7 @@ def _order(candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray
             RankedCandidate(
                 candidate=candidate,
                 score=_score(float(peptide[row])),
-                deviation=float(peptide[row]) * GAP,
+                deviation=float(peptide[row]) * GAP_COST,
                 residue_scores=np.exp(-np.abs(residue[row, 1 : 1 + length])),
                 mass_error_ppm=error,
                 fits=fits,
@@ -79,7 +79,7 @@ def _order(candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray
 
 
 def _score(deviation: float) -> float:
-    """exp(-d) of a predicted deviation d, in units of `GAP`, bent to stay below 1: a smaller one always scores higher.
+    """exp(-d) of a predicted deviation d, in units of `GAP_COST`, bent to stay below 1: a smaller d always scores higher.
 
     Predictions for right candidates lie on both sides of 0.
     """

@@ -25,7 +25,7 @@ COUNTS = ("predicted", "matched", "matched_strict", "right", "right_strict", "ri
 BESIDE = ("peptide_recall", "peptide_recall_strict", "amino_acid_precision")
 """The metrics that are told of every choice beside the reranker's; of tools, which have scores, the area too."""
 BEST_TOOL = "best-tool"
-KEPT = 2048
+CACHED_SUMS = 2048
 """Sums that are kept: a bootstrap asks a thousand times for those of the same measures, which nobody changes."""
 
 
@@ -203,7 +203,7 @@ def _having(measures: Sequence[Measures], name: str) -> list[_Sums]:
     return [_sums(_Same(one["outcomes"][name]), _Same(one["true"]), _Same(one["modified"])) for one in having]
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_SUMS)
 def _sums(columns: _Same, true: _Same, modified: _Same) -> _Sums:
     table = np.array([columns.it[count] for count in COUNTS], np.int64)
     is_modified, right = np.array(modified.it, np.bool_), np.array(columns.it["right"], np.int64)
@@ -213,7 +213,7 @@ def _sums(columns: _Same, true: _Same, modified: _Same) -> _Sums:
     return _Sums(counts, right.astype(np.float64), np.array(columns.it["score"], np.float64))
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_SUMS)
 def _probabilities(of: _Same, by: Calibration) -> list[float | None]:
     return [None if row is None else _known(calibration.probability(by, row)) for row in of.it]
 

@@ -149,5 +149,5 @@ def _fill(module: nn.Module, ours: str, states: Mapping[str, Mapping[str, Tensor
         },
         lambda name: weights.published_names(ours + name),
         source="fixture",
-        join=lambda name, parts: weights.joined(ours + name, parts, heads),
+        join=lambda name, parts: weights.join(ours + name, parts, heads),
     )

@@ -14,7 +14,7 @@ from transect.apps.peptide.models.reranker import Reranker
 from transect.apps.published import fill, load_reference, named, unwrapped
 from transect.data_adapters.base import BadInput
 
-__all__ = ["config_from_reference", "from_reference", "joined", "load_reference", "published_names"]
+__all__ = ["config_from_reference", "from_reference", "join", "load_reference", "published_names"]
 
 MODEL = "RankNovo"
 ANCHOR = "encoder.peak_encoder.int_encoder.weight"
@@ -94,7 +94,7 @@ def from_reference(state_dict: Mapping[str, Any], *, heads: int | None = None, s
     with torch.device("meta"):
         model = Reranker(config)
 
-    fill(model, tensors, published_names, source=source, join=partial(joined, heads=config.heads))
+    fill(model, tensors, published_names, source=source, join=partial(join, heads=config.heads))
     return model
 
 
@@ -130,7 +130,7 @@ def config_from_reference(
         raise BadInput(source, "sizes", error, f"those of a {MODEL} checkpoint") from error
 
 
-def joined(name: str, parts: list[Tensor], heads: int) -> Tensor:
+def join(name: str, parts: list[Tensor], heads: int) -> Tensor:
     """The tensor `name` of a `Reranker` from its published parts: fused projections go head by head."""
     if name.endswith("wavelengths"):
         if any(not torch.equal(parts[0], part) for part in parts):

@@ -6,14 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from transect.apps.pde.models.conditions import Conditions
+from transect.apps.pde.models.conditions import Conditions, Ends
 from transect.apps.pde.models.config import AxialOperatorConfig
 from transect.apps.pde.models.padding import pad
 from transect.core.attention import AxialAttention
 from transect.core.attention.relative_bias import ContinuousRelativeBias
-from transect.data_adapters.pde.config import Boundary
 
-Ends = Sequence[tuple[Boundary, Boundary]]
 #: Width of what the equation's parameters are turned into before they scale and shift the channels.
 PARAMETER_FEATURES = 32
 #: Share of the usual initial size, of layers whose output should start near zero.
@@ -29,7 +27,7 @@ class GridConv(nn.Module):
         self.conv = conv(inputs, outputs, kernel, dilation=dilation)
         self.widths = [(dilation * (kernel // 2),) * 2] * ndim
 
-    def forward(self, x: Tensor, boundary: Ends) -> Tensor:
+    def forward(self, x: Tensor, boundary: Sequence[Ends]) -> Tensor:
         """`(batch, inputs, *grid)` to `(batch, outputs, *grid)`."""
         out: Tensor = self.conv(pad(x, self.widths, boundary))
         return out
@@ -67,7 +65,7 @@ class GatedBlock(nn.Module):
         self.film = Film(config.channels) if config.parameters else None
         self.conv = GridConv(config.channels, 2 * config.channels, config.kernel, ndim, dilation)
 
-    def forward(self, x: Tensor, boundary: Ends, features: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, boundary: Sequence[Ends], features: Tensor | None) -> Tensor:
         """`(batch, channels, *grid)` in, the same out."""
         inner = x if self.film is None else self.film(x, features, axis=1)
         return x + F.glu(self.conv(inner, boundary), 1)
@@ -87,7 +85,7 @@ class AttentionBlock(nn.Module):
             nn.LayerNorm(dim), nn.Linear(dim, config.mlp_ratio * dim), nn.GELU(), nn.Linear(config.mlp_ratio * dim, dim)
         )
 
-    def forward(self, x: Tensor, boundary: Ends, features: Tensor | None, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, boundary: Sequence[Ends], features: Tensor | None, mask: Tensor | None) -> Tensor:
         """`(batch, *grid, dim)` in, the same out."""
         inner = self.norm(x)
         if self.film is not None:
@@ -183,12 +181,7 @@ class AxialOperator(nn.Module):
             raise ValueError(f"states: found shape {found}, expected (batch, {expected}, {self.ndim} spatial axes)")
         if len(conditions.boundary) != self.ndim:
             raise ValueError(f"boundary: found {len(conditions.boundary)} axes, expected {self.ndim}")
-        parts = [states.flatten(1, 2)]
-        if self.config.constants:
-            if conditions.constants is None:
-                raise ValueError(f"constants: found none, expected {self.config.constants}")
-            parts.append(conditions.constants)
-        x = torch.cat(parts, 1)
+        x = conditions.stacked(states, self.config.constants)
         valid = conditions.valid
         if valid is not None:
             # Not a product with the mask: nothing times NaN is zero.
@@ -198,7 +191,7 @@ class AxialOperator(nn.Module):
             x = torch.cat((x, shown), 1)
         return x
 
-    def _attend(self, h: Tensor, boundary: Ends, features: Tensor | None, valid: Tensor | None) -> Tensor:
+    def _attend(self, h: Tensor, boundary: Sequence[Ends], features: Tensor | None, valid: Tensor | None) -> Tensor:
         """What tokens tell each other, back on the grid: `(batch, width, *shape)` in, the same out."""
         shape, patch = h.shape[2:], self.config.patch
         widths = [(0, -length % patch) for length in shape]

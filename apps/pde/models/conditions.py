@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from transect.data_adapters.pde.config import Boundary
 
 #: In the order of The Well's codes, as batches tell them.
 CONDITIONS: tuple[Boundary, ...] = ("wall", "open", "periodic")
+#: Of an axis: the conditions at its lower and its upper end.
+Ends = tuple[Boundary, Boundary]
 
 
 @dataclass(frozen=True)
@@ -23,9 +26,22 @@ class Conditions:
         points: `(batch, points, dim)`, where the values of a mesh lie, in its units.
     """
 
-    boundary: tuple[tuple[Boundary, Boundary], ...] = ()
+    boundary: tuple[Ends, ...] = ()
     valid: Tensor | None = None
     parameters: Tensor | None = None
     constants: Tensor | None = None
     components: tuple[int, ...] = ()
     points: Tensor | None = None
+
+    def stacked(self, states: Tensor, constants: int) -> Tensor:
+        """All frames and, of a model that takes any, the constants as channels, `(batch, channels, *shape)`.
+
+        Raises:
+            ValueError: the model takes constants, and there are none.
+        """
+        parts = [states.flatten(1, 2)]
+        if constants:
+            if self.constants is None:
+                raise ValueError(f"constants: found none, expected {constants}")
+            parts.append(self.constants)
+        return torch.cat(parts, 1)

@@ -131,12 +131,7 @@ class MeshOperator(nn.Module):
         if conditions.points is None or conditions.points.shape != places:
             found = None if conditions.points is None else tuple(conditions.points.shape)
             raise ValueError(f"points: found {found}, expected {places}")
-        parts = [states.flatten(1, 2)]
-        if self.config.constants:
-            if conditions.constants is None:
-                raise ValueError(f"constants: found none, expected {self.config.constants}")
-            parts.append(conditions.constants)
-        x = torch.cat(parts, 1).movedim(1, -1).flatten(0, 1)[:, :, None]
+        x = conditions.stacked(states, self.config.constants).movedim(1, -1).flatten(0, 1)[:, :, None]
         return x if conditions.valid is None else x.masked_fill(~conditions.valid.flatten()[:, None, None], 0.0)
 
 

@@ -8,12 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from transect.apps.pde.models.conditions import Ends
 from transect.apps.pde.models.config import LIFTED, MorphConfig, Padding
 from transect.apps.pde.models.padding import pad
 from transect.core.attention import FewQueryAttention
-from transect.data_adapters.pde.config import Boundary
 
-Ends = tuple[Boundary, Boundary]
 CONVOLUTIONS = (F.conv1d, F.conv2d, F.conv3d)
 NEGATIVE_SLOPE = 0.2
 

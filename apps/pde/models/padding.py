@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from transect.apps.pde.models.conditions import Ends
 from transect.data_adapters.pde.config import Boundary
 
 
-def pad(x: Tensor, widths: Sequence[tuple[int, int]], boundary: Sequence[tuple[Boundary, Boundary]]) -> Tensor:
+def pad(x: Tensor, widths: Sequence[tuple[int, int]], boundary: Sequence[Ends]) -> Tensor:
     """`x` with cells put before and after its last axes.
 
     Beyond a periodic edge the grid begins anew; beyond a wall it is mirrored about the outermost cell, which is not

@@ -22,7 +22,7 @@ from transect.data_adapters.peptide.spectrum import Spectrum
 if TYPE_CHECKING:
     from torch_geometric.data import Data
 
-LIGHTEST = float(ELEMENT_MASS[: len(RESIDUES)].min())
+LIGHTEST_RESIDUE = float(ELEMENT_MASS[: len(RESIDUES)].min())
 """Mass of the lightest residue, Da."""
 
 
@@ -88,7 +88,7 @@ def build_graph(
 ) -> Graph:
     """The graph of `peaks`, which are those of `spectrum`; the other arguments are those of `spectrum_graph`."""
     total = spectrum.precursor_mass - isotope * CARBON_13 - WATER
-    if not len(peaks.mz) or total < LIGHTEST:
+    if not len(peaks.mz) or total < LIGHTEST_RESIDUE:
         none, pair = np.empty(0), np.empty((0, 2), np.int64)
         return Graph(none, np.empty((0, 9), np.int64), none, none, pair.T, pair, none, none)
     mass = _node_masses(peaks.mz, total, spectrum.charge, tolerance_ppm)
@@ -123,7 +123,7 @@ def _window(mass: NDArray[np.float64], total: float, tolerance_ppm: float) -> ND
 def _node_masses(mz: NDArray[np.float64], total: float, charge: int, tolerance_ppm: float) -> NDArray[np.float64]:
     prefix = np.concatenate([(mz - PROTON) * fragment_charge for fragment_charge in ((1, 2) if charge > 2 else (1,))])
     masses = np.concatenate([prefix, total + WATER - prefix])
-    masses = np.sort(masses[(masses > LIGHTEST - 1) & (masses < total - LIGHTEST + 1)])
+    masses = np.sort(masses[(masses > LIGHTEST_RESIDUE - 1) & (masses < total - LIGHTEST_RESIDUE + 1)])
     seen = _merged(masses, _window(masses, total, tolerance_ppm) / 2)
     ends = np.unique(np.concatenate([ELEMENT_MASS, total - ELEMENT_MASS[: len(RESIDUES)]]))
     ends = ends[(ends > 0) & (ends < total)]

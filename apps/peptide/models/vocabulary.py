@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from transect.data_adapters.peptide.peptide import Peptide
 
 #: In the order of the published embedding; RankNovo writes the modified ones as the digits 0 to 7.
-RESIDUES = (
+VOCABULARY = (
     *"GASPVTLINDQKEMHFRYW",
     "C[Carbamidomethyl]",
     "M[Oxidation]",
@@ -18,7 +18,7 @@ RESIDUES = (
 )
 START, PAD, UNKNOWN, GAP = 0, 1, 3, 32
 SIZE = 41  # with an end, a full stop, seven empty ones and a mask that nothing uses
-_TOKENS = {residue: index + 4 for index, residue in enumerate(RESIDUES)}
+_TOKENS = {residue: index + 4 for index, residue in enumerate(VOCABULARY)}
 
 
 def tokens_of(peptide: Peptide) -> Sequence[int]:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transect.apps.peptide import compiled, distances
-from transect.apps.peptide.distances import GAP, mass_deviations, peptide_mass_deviation, residue_mass_deviations
+from transect.apps.peptide.distances import GAP_COST, mass_deviations, peptide_mass_deviation, residue_mass_deviations
 from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS
 from transect.data_adapters.peptide.proforma import parse_peptide
 
@@ -23,13 +23,13 @@ def naive_edit_distance(query: list[float], target: list[float]) -> float:
     table[:, 0], table[0] = np.arange(len(query) + 1), np.arange(len(target) + 1)
     for i, q in enumerate(query):
         for j, t in enumerate(target):
-            table[i + 1, j + 1] = min(table[i, j + 1] + 1, table[i + 1, j] + 1, table[i, j] + abs(q - t) / GAP)
+            table[i + 1, j + 1] = min(table[i, j + 1] + 1, table[i + 1, j] + 1, table[i, j] + abs(q - t) / GAP_COST)
     return table[-1, -1]
 
 
 def naive_residues(query: list[float], target: list[float]) -> np.ndarray:
     """By numpy's argmin, which takes the first of equals."""
-    one, other = np.cumsum(np.array(query) / GAP), np.cumsum(np.array(target) / GAP)
+    one, other = np.cumsum(np.array(query) / GAP_COST), np.cumsum(np.array(target) / GAP_COST)
     return one - other[np.abs(one[:, None] - other).argmin(1)]
 
 
@@ -41,7 +41,7 @@ def test_every_pair_of_the_reference_table(fixtures: Path) -> None:
     assert len(rows) >= 30
     for row, query, target, both, each in zip(rows, queries, targets, together, residues, strict=True):
         assert abs(peptide_mass_deviation(query, target) - float(row["pmd_units"])) < 1e-8
-        assert abs(both * GAP - float(row["pmd_da"])) < 1e-6
+        assert abs(both * GAP_COST - float(row["pmd_da"])) < 1e-6
         expected = np.array(row["rmd_units"].split(), float)
         np.testing.assert_allclose(residue_mass_deviations(query, target), expected, rtol=0, atol=1e-8)
         np.testing.assert_allclose(each, expected, rtol=0, atol=1e-8)
@@ -81,13 +81,13 @@ def test_a_gap_costs_one_unit_and_a_substitution_never_more_than_two() -> None:
     assert peptide_mass_deviation([serine], [serine, tryptophan, glycine]) == 2
     assert peptide_mass_deviation([], [serine]) == 1
     assert peptide_mass_deviation([tryptophan], [glycine]) == 2  # rather than 129 / 51.4
-    assert peptide_mass_deviation([113.084064], [113.084064 + GAP / 4]) == pytest.approx(0.25, abs=1e-12)
+    assert peptide_mass_deviation([113.084064], [113.084064 + GAP_COST / 4]) == pytest.approx(0.25, abs=1e-12)
 
 
 def test_the_first_of_two_prefixes_as_near_is_taken_and_never_the_empty_one() -> None:
     # 2 units lie between prefixes of 1 and 3 units; all of these are exact in binary.
-    np.testing.assert_array_equal(residue_mass_deviations([2 * GAP], [GAP, 2 * GAP]), [1.0])
-    np.testing.assert_array_equal(residue_mass_deviations([0.25 * GAP], [4 * GAP]), [-3.75])
+    np.testing.assert_array_equal(residue_mass_deviations([2 * GAP_COST], [GAP_COST, 2 * GAP_COST]), [1.0])
+    np.testing.assert_array_equal(residue_mass_deviations([0.25 * GAP_COST], [4 * GAP_COST]), [-3.75])
 
 
 def test_masses_that_do_not_ascend() -> None:

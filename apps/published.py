@@ -1,9 +1,9 @@
-"""What published models of any app take: checkpoints that are not trusted, tensors renamed, outputs compared."""
+"""What published models of any app take: checkpoints that are not trusted, tensors renamed."""
 
 import pickle
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -116,23 +116,3 @@ def fill(
         raise BadInput(source, min(unused), "a tensor", "none of that name", "is it another model's checkpoint?")
     module.load_state_dict(state, assign=True)
     module.requires_grad_(True)
-
-
-class Comparison(NamedTuple):
-    """The largest error of a quantity against a recorded one, and what it may be."""
-
-    quantity: str
-    error: float
-    tolerance: float
-
-
-def compared(quantity: str, ours: Tensor, reference: Tensor, tolerance: float) -> Comparison:
-    """The largest absolute error of `ours`; infinite where either is NaN, since that must fail and not vanish.
-
-    Raises:
-        ValueError: the shapes differ.
-    """
-    if ours.shape != reference.shape:
-        raise ValueError(f"{quantity}: found shape {tuple(ours.shape)}, expected {tuple(reference.shape)}")
-    error = (ours.double() - reference.double()).abs().max().item()
-    return Comparison(quantity, error if error == error else float("inf"), tolerance)

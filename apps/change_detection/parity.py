@@ -1,27 +1,23 @@
 """How far CDMaskFormer and its parts are from recorded outputs of the reference implementation."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.hooks import RemovableHandle
+from torch import Tensor
 
 from transect.apps.change_detection import losses, weights
-from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer, change_score
+from transect.apps.change_detection.models.cdmaskformer import change_score
 from transect.apps.change_detection.models.change_extractor import ChangeExtractor
 from transect.apps.change_detection.models.config import CDMaskFormerConfig
 from transect.apps.change_detection.models.mask_decoder import AxialCrossLayer, MaskPrediction, axial_keys
-from transect.apps.published import Comparison, compared
+from transect.apps.parity import Comparison, ModuleT, Runner, compared, filled, largest, output_of, recorded
 from transect.core.attention import MultiScaleDeformableAttention, SceneAxialCrossAttention, SqueezeAxialAttention
 
 # Tolerances relative to the largest magnitude of a quantity. In fp32 the whole model differs by about 3e-6 of it from
 # float64, and the reference by up to 1e-5, depending on its number of threads; stretching to 0..1 magnifies both.
 PART, MODEL, SCORE = 1e-5, 5e-5, 1e-4
-
-
-ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
@@ -31,18 +27,19 @@ def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
         ValueError: the fixture has another form.
     """
     with torch.no_grad():
-        if "state_dict" in fixture:
-            return list(_model(fixture))
-        return [comparison for name, case in fixture.items() for comparison in _module(name, case)]
+        return list(_model(fixture) if "state_dict" in fixture else _modules(fixture))
 
 
 def _compared(quantity: str, ours: Tensor, reference: Tensor, relative: float) -> Comparison:
-    return compared(quantity, ours, reference, relative * reference.abs().max().item())
+    return compared(quantity, ours, reference, relative * largest(reference))
 
 
 def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
     model = weights.from_reference(fixture["state_dict"])
-    with _recorded(model) as taps:
+    modules = {f"tff{i}": extractor for i, extractor in enumerate(model.extractors, 1)}
+    modules |= {f"backbone_{i}": stage for i, stage in enumerate(model.backbone.stages)}
+    modules |= {"mask_features": model.pixel_decoder.mask_features, "encoder_memory": model.pixel_decoder.layers[-1]}
+    with recorded(modules) as taps:
         prediction: MaskPrediction = model(fixture["a"], fixture["b"])
 
     for level, reference in enumerate(fixture.get("backbone_a", [])):
@@ -60,46 +57,18 @@ def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
     yield _compared("prob", score[:, None], fixture["prob"], SCORE)
 
 
-@contextmanager
-def _recorded(model: CDMaskFormer) -> Iterator[dict[str, Tensor]]:
-    """The inner features of the next forward pass, by the fixtures' names."""
-    taps: dict[str, Tensor] = {}
-
-    def keep(module: nn.Module, name: str) -> RemovableHandle:
-        return module.register_forward_hook(lambda _, __, output: taps.update({name: output}))
-
-    modules = {f"tff{i}": extractor for i, extractor in enumerate(model.extractors, 1)}
-    modules |= {f"backbone_{i}": stage for i, stage in enumerate(model.backbone.stages)}
-    modules |= {"mask_features": model.pixel_decoder.mask_features, "encoder_memory": model.pixel_decoder.layers[-1]}
-    handles = [keep(module, name) for name, module in modules.items()]
-    try:
-        yield taps
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _module(name: str, case: Mapping[str, Any]) -> Iterator[Comparison]:
-    """One module of the modules file, known by its name."""
-    if name == "loss":
-        yield from _loss(case)
-        return
-    for start, run in RUNNERS.items():
-        if name.startswith(start):
-            yield _compared(name, run(case), case["out"], PART)
-            return
-    raise ValueError(f"{name}: no such module, expected one of {', '.join([*RUNNERS, 'loss'])}")
+def _modules(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
+    """Single modules, each known by its name."""
+    for name, case in fixture.items():
+        if name == "loss":
+            yield from _loss(case)
+        else:
+            yield _compared(name, output_of(name, case, RUNNERS), case["out"], PART)
 
 
 def _filled(module: ModuleT, case: Mapping[str, Any], ours: str, published: str) -> ModuleT:
-    """`module` with a case's tensors, named as the whole model's part `ours` without the `published` prefix."""
-
-    def names(name: str) -> list[str]:
-        whole = weights.published_names(ours + name, CDMaskFormerConfig())
-        return [other.removeprefix(published) for other in whole]
-
-    weights.fill(module, case["sd"], names, source="fixture")
-    return module.eval()
+    names = partial(weights.published_names, config=CDMaskFormerConfig())
+    return filled(module, case["sd"], names, ours=ours, published=published)
 
 
 def _extractor(case: Mapping[str, Any]) -> Tensor:
@@ -170,7 +139,7 @@ def _loss(case: Mapping[str, Any]) -> Iterator[Comparison]:
     yield Comparison("loss.match", float((found != expected).sum()), 0.0)
 
 
-RUNNERS: dict[str, Callable[[Mapping[str, Any]], Tensor]] = {
+RUNNERS: dict[str, Runner] = {
     "TFF": _extractor,
     "sea_attention": _squeeze_axial,
     "ms_deform_attn": _deformable,

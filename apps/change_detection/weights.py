@@ -13,7 +13,7 @@ from transect.apps.change_detection.models.config import CDMaskFormerConfig, Sta
 from transect.apps.published import fill, load_reference, named, unwrapped
 from transect.data_adapters.base import BadInput
 
-__all__ = ["config_from_reference", "fill", "from_reference", "load_reference", "published_names"]
+__all__ = ["config_from_reference", "from_reference", "load_reference", "published_names"]
 
 MODEL = "CDMaskFormer"
 STAGES = 5  # of the published backbone; the last one and its classifier are never read

@@ -1,19 +1,19 @@
 """How far MORPH, its parts and its metrics are from recorded outputs of the reference implementation."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from transect.apps.parity import Comparison, ModuleT, Runner, compared, filled, largest, output_of, recorded
 from transect.apps.pde import metrics, weights
 from transect.apps.pde.measures import frame_measures
 from transect.apps.pde.models.config import MorphConfig
 from transect.apps.pde.models.lora import SCALE, LowRank
 from transect.apps.pde.models.morph import EncoderBlock, Morph, interpolated
 from transect.apps.pde.models.morph_embedding import ComponentConvolution, patch_shape, split_patches
-from transect.apps.published import Comparison, compared, fill
 from transect.core.attention import FewQueryAttention, SpaceTimeAxialAttention
 
 #: Absolute, and relative to the largest magnitude of a quantity where that is below one.
@@ -36,11 +36,11 @@ def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
     with torch.no_grad():
         if "pred" in fixture:
             return list(_metrics(fixture))
-        return [_compared(name, _module(name, case), case["output"]) for name, case in fixture.items()]
+        return [_compared(name, output_of(name, case, RUNNERS), case["output"]) for name, case in fixture.items()]
 
 
 def _compared(quantity: str, ours: Tensor, reference: Tensor) -> Comparison:
-    return compared(quantity, ours, reference, TOLERANCE * min(1.0, reference.abs().max().item()))
+    return compared(quantity, ours, reference, TOLERANCE * min(1.0, largest(reference)))
 
 
 def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
@@ -53,13 +53,11 @@ def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
         positions="line_and_time" if str(settings.get("model_size", "")).upper() == "L" else None,
         source="fixture",
     )
-    taps: dict[str, Tensor] = {}
-    for name, module in (("enc", model.embedding), ("z", model.blocks[-1])):
-        module.register_forward_hook(lambda _, __, output, name=name: taps.update({name: output.flatten(2, 4)}))
     x = fixture["input"].clone().requires_grad_()
-    output = model(x)
-    for name in ("enc", "z"):
-        yield _compared(name, taps[name].detach(), fixture[name])
+    with recorded({"enc": model.embedding, "z": model.blocks[-1]}) as taps:
+        output = model(x)
+    for name, tokens in taps.items():
+        yield _compared(name, tokens.detach().flatten(2, 4), fixture[name])
     yield _compared("output", output.detach(), fixture["output"])
     if "input_grad" in fixture:
         output.square().mean().backward()
@@ -95,30 +93,17 @@ def _metrics(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
         yield _compared(name, torch.tensor([score([one]) for one in trajectories]), fixture[name])
 
 
-def _module(name: str, case: Mapping[str, Any]) -> Tensor:
-    """The output of one module of the modules file, known by its name."""
-    for start, run in RUNNERS.items():
-        if name.startswith(start):
-            return run(case)
-    raise ValueError(f"{name}: no such module, expected one of {', '.join(RUNNERS)}")
-
-
-def _filled(module: nn.Module, case: Mapping[str, Any], ours: str, published: str, heads: int = HEADS) -> None:
-    """Give `module` a case's tensors, named as the whole model's part `ours` without the `published` prefix."""
-
-    def names(name: str) -> list[str]:
-        return [other.removeprefix(published) for other in weights.published_names(ours + name)]
-
+def _filled(module: ModuleT, case: Mapping[str, Any], ours: str, published: str) -> ModuleT:
     tensors = {name: tensor for name, tensor in case["state_dict"].items() if name != "q"}
-    fill(module, tensors, names, source="fixture", join=partial(weights.join, heads=heads))
-    module.eval()
+    join = partial(weights.join, heads=HEADS)
+    return filled(module, tensors, weights.published_names, ours=ours, published=published, join=join)
 
 
 def _component_convolution(case: Mapping[str, Any]) -> Tensor:
     lift = case["state_dict"]["input_proj.weight"]
     (x,) = case["args"]
     module = ComponentConvolution(lift.shape[1], case["output"].shape[1])
-    _filled(module, case, "embedding.convolution.", "patch_embedding.conv_features.")
+    module = _filled(module, case, "embedding.convolution.", "patch_embedding.conv_features.")
     out: Tensor = module(x[:, None])[:, 0]
     return out
 
@@ -126,7 +111,7 @@ def _component_convolution(case: Mapping[str, Any]) -> Tensor:
 def _field_attention(case: Mapping[str, Any]) -> Tensor:
     (tokens,) = case["args"]
     module = FewQueryAttention(tokens.shape[-1], FUSION_HEADS)
-    _filled(module, case, "embedding.fusion.", "patch_embedding.field_attn.")
+    module = _filled(module, case, "embedding.fusion.", "patch_embedding.field_attn.")
     out: Tensor = module(case["state_dict"]["q"], tokens, tokens)[:, 0]
     return out
 
@@ -134,7 +119,7 @@ def _field_attention(case: Mapping[str, Any]) -> Tensor:
 def _axial(case: Mapping[str, Any]) -> Tensor:
     tokens, grid = case["args"]
     module = SpaceTimeAxialAttention(tokens.shape[-1], HEADS)
-    _filled(module, case, "blocks.0.attention.", BLOCK + "axial_attn.")
+    module = _filled(module, case, "blocks.0.attention.", BLOCK + "axial_attn.")
     out: Tensor = module(tokens.unflatten(2, tuple(grid))).flatten(2, 4)
     return out
 
@@ -143,7 +128,7 @@ def _block(case: Mapping[str, Any]) -> Tensor:
     tokens, grid = case["args"]
     mlp = len(case["state_dict"]["mlp.0.base.weight"])
     module = EncoderBlock(MorphConfig(dim=tokens.shape[-1], heads=HEADS, mlp=mlp, fusion_heads=1))
-    _filled(module, case, "blocks.0.", BLOCK)
+    module = _filled(module, case, "blocks.0.", BLOCK)
     out: Tensor = module(tokens.unflatten(2, tuple(grid))).flatten(2, 4)
     return out
 
@@ -169,7 +154,7 @@ def _patches(case: Mapping[str, Any]) -> Tensor:
     return split_patches(x[:, None, None], patch_shape(x.shape[2:], max(patch))).flatten(1, 5)
 
 
-RUNNERS: dict[str, Callable[[Mapping[str, Any]], Tensor]] = {
+RUNNERS: dict[str, Runner] = {
     "component_conv": _component_convolution,
     "field_cross_attention": _field_attention,
     "axial": _axial,

@@ -20,8 +20,8 @@ def peptide_mass_deviation(query_masses: Masses, target_masses: Masses) -> float
     """The peptide mass deviation (PMD) of two peptides, in units of `GAP_COST`.
 
     The edit distance in which a gap costs 1 and a substitution |m_q - m_t| / GAP_COST (RankNovo, ICML 2025; `TMmass` of
-    its code). Symmetric, and 0 where no spectrum tells two peptides apart; a permutation of a few residues costs although
-    it leaves the mass as it is.
+    its code). Symmetric, and 0 where no spectrum tells two peptides apart; a permutation of a few residues costs
+    although it leaves the mass as it is.
     """
     return _edit_distance(np.array(query_masses, np.float64), np.array(target_masses, np.float64))
 

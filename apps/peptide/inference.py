@@ -79,9 +79,9 @@ def _order(candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray
 
 
 def _score(deviation: float) -> float:
-    """exp(-d) of a predicted deviation d, in units of `GAP_COST`, bent to stay below 1: a smaller d always scores higher.
+    """exp(-d) of a predicted deviation d, in units of `GAP_COST`, bent to stay below 1.
 
-    Predictions for right candidates lie on both sides of 0.
+    A smaller deviation always scores higher. Predictions for right candidates lie on both sides of 0.
     """
     return float(np.exp(-np.logaddexp(0, BEND * deviation) / BEND))
 

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from transect.apps.parity import Comparison, ModuleT, compared, filled, recorded
 from transect.apps.peptide import weights
 from transect.apps.peptide.batch import candidate_arrays, padded
 from transect.apps.peptide.models.candidate_embedding import CandidateEmbedding
@@ -14,7 +15,6 @@ from transect.apps.peptide.models.config import RerankerConfig
 from transect.apps.peptide.models.mass_encoding import MassEncoding
 from transect.apps.peptide.models.reranker import CandidateLayer, Reranker
 from transect.apps.peptide.models.vocabulary import PAD
-from transect.apps.published import Comparison, compared, fill
 from transect.data_adapters.peptide.proforma import parse_peptide
 
 TOLERANCE = 1e-5
@@ -27,25 +27,18 @@ def compare(fixture: Mapping[str, Any]) -> list[Comparison]:
     Raises:
         ValueError: the fixture has another form.
     """
+    run = _model if "state_dict" in fixture else _encodings if "mass_in" in fixture else _blocks
     with torch.no_grad():
-        if "state_dict" in fixture:
-            return list(_model(fixture))
-        if "mass_in" in fixture:
-            return list(_encodings(fixture))
-        return list(_blocks(fixture))
+        return list(run(fixture))
 
 
 def _close(quantity: str, ours: Tensor, reference: Tensor, where: Tensor | None = None) -> Comparison:
-    if where is not None and ours.shape == reference.shape:
-        ours, reference = ours[where], reference[where]
-    return compared(quantity, ours, reference, TOLERANCE)
+    return compared(quantity, ours, reference, TOLERANCE, where)
 
 
 def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
     """Tokens, memory, embedding, decoder and both predictions; of lists of different depth too, and of one alone."""
     model = weights.from_reference(fixture["state_dict"], heads=fixture["config"]["n_head"], source="fixture").eval()
-    taps: dict[str, Tensor] = {}
-    model.norm.register_forward_hook(lambda _, __, output: taps.update(decoder_out=output))
     spectra, precursors = fixture["spectra"], fixture["precursors"]
 
     tokens, masses = _lists(fixture["candidates"])
@@ -58,7 +51,8 @@ def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
     embedded = embedding.of_tokens(tokens, masses, precursors[:, 0], precursors[:, 1].long())
     there = tokens != PAD
     yield _close("token_embedding", embedded, fixture["token_embedding"])
-    deviations = _scores(model, spectra, precursors, tokens, masses)
+    with recorded({"decoder_out": model.norm}) as taps:
+        deviations = _scores(model, spectra, precursors, tokens, masses)
     yield _close("decoder_out", taps["decoder_out"], fixture["decoder_out"], there)
     yield _close("global_prediction", deviations.peptide, fixture["global_prediction"], fixture["row_valid"])
     yield _close("local_prediction", deviations.residue, fixture["local_prediction"], there)
@@ -120,34 +114,23 @@ def _blocks(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
         dropout=0,
         evidence=False,
     )
-    layer = CandidateLayer(config).eval()
-    _fill(layer, LAYER, {"": fixture["layer"]["sd"]}, config.heads)
+    layer = _filled(CandidateLayer(config), fixture["layer"], "", "", config.heads)
     found = layer(x, there, fixture["memory"], ~fixture["memory_pad"])
     yield _close("layer", found, fixture["layer"]["out"].permute(2, 0, 1, 3), there)
-    row, column = layer.row, layer.column
-    assert column is not None
-    _fill(row, LAYER + "row.", {"row_self_attention.layer.": fixture["row"]["sd"]}, config.heads)
-    _fill(column, LAYER + "column.", {"column_self_attention.layer.": fixture["col"]["sd"]}, config.heads)
+    assert layer.column is not None
+    row = _filled(layer.row, fixture["row"], "row.", "row_self_attention.layer.", config.heads)
+    column = _filled(layer.column, fixture["col"], "column.", "column_self_attention.layer.", config.heads)
     scale = (config.dim // config.heads * x.shape[1]) ** -0.5
     calls: dict[str, Callable[..., Tensor]] = {"row": partial(row, scale=scale), "col": column}
     for name, call in calls.items():
-        recorded = fixture[name]
-        yield _close(name, call(x, there), recorded["out"].permute(2, 0, 1, 3), there)
-        yield _close(f"{name}_nomask", call(x, None), recorded["out_nomask"].permute(2, 0, 1, 3))
-        if "out_single_row" in recorded:
-            yield _close(f"{name}_single_row", call(x[:, :1], None), recorded["out_single_row"].permute(2, 0, 1, 3))
+        case = fixture[name]
+        yield _close(name, call(x, there), case["out"].permute(2, 0, 1, 3), there)
+        yield _close(f"{name}_nomask", call(x, None), case["out_nomask"].permute(2, 0, 1, 3))
+        if "out_single_row" in case:
+            yield _close(f"{name}_single_row", call(x[:, :1], None), case["out_single_row"].permute(2, 0, 1, 3))
 
 
-def _fill(module: nn.Module, ours: str, states: Mapping[str, Mapping[str, Tensor]], heads: int) -> None:
-    """Fill a module that a whole model would call `ours` from the published tensors of a layer."""
-    fill(
-        module,
-        {
-            f"msa_decoder.{LAYER}{prefix}{name}": tensor
-            for prefix, state in states.items()
-            for name, tensor in state.items()
-        },
-        lambda name: weights.published_names(ours + name),
-        source="fixture",
-        join=lambda name, parts: weights.join(ours + name, parts, heads),
-    )
+def _filled(module: ModuleT, case: Mapping[str, Any], part: str, published: str, heads: int) -> ModuleT:
+    """The `part` of a layer, or all of it, with a case's weights; `published` is what the reference calls the part."""
+    names, join = weights.published_names, partial(weights.join, heads=heads)
+    return filled(module, case["sd"], names, ours=LAYER + part, published=f"msa_decoder.{LAYER}{published}", join=join)

@@ -84,6 +84,7 @@ def test_an_app_imports_its_own_folder_its_adapter_the_core_and_the_base(name):
         f"transect.apps.{name}",
         "transect.apps.base",
         "transect.apps.canvas",
+        "transect.apps.parity",
         "transect.apps.published",
         "transect.core",
         "transect.data_adapters",

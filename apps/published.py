@@ -1,6 +1,7 @@
 """What published models of any app take: checkpoints that are not trusted, tensors renamed."""
 
 import pickle
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,12 @@ def named(tensors: Mapping[str, Tensor], name: str, source: str | Path) -> Tenso
     if name not in tensors:
         raise BadInput(source, name, "no such tensor", "one", "is it another model's checkpoint?")
     return tensors[name]
+
+
+def layer_numbers(tensors: Mapping[str, Tensor], prefix: str) -> set[int]:
+    """The numbers of layers: those that follow `prefix`, such as "encoder.layers.", in the names of tensors."""
+    matches = (re.match(rf"{re.escape(prefix)}(\d+)\.", name) for name in tensors)
+    return {int(match[1]) for match in matches if match}
 
 
 def fill(

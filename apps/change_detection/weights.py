@@ -10,7 +10,7 @@ from torch import Tensor
 
 from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer
 from transect.apps.change_detection.models.config import CDMaskFormerConfig, StageConfig
-from transect.apps.published import fill, load_reference, named, unwrapped
+from transect.apps.published import fill, layer_numbers, load_reference, named, unwrapped
 from transect.data_adapters.base import BadInput
 
 __all__ = ["config_from_reference", "from_reference", "load_reference", "published_names"]
@@ -205,7 +205,7 @@ def _stage(tensors: Mapping[str, Tensor], stage: int, width: int, source: str | 
 
 def _count(tensors: Mapping[str, Tensor], prefix: str, first: int = 0) -> int:
     """How many consecutive numbers from `first` follow `prefix` in the names."""
-    found = {int(match[1]) for name in tensors if (match := re.match(rf"{re.escape(prefix)}(\d+)\.", name))}
+    found = layer_numbers(tensors, prefix)
     count = 0
     while first + count in found:
         count += 1

@@ -12,7 +12,7 @@ from torch import Tensor
 from transect.apps.pde.models.config import LoraConfig, MorphConfig, Positions
 from transect.apps.pde.models.lora import add_lora
 from transect.apps.pde.models.morph import Morph
-from transect.apps.published import fill, load_reference, named, unwrapped
+from transect.apps.published import fill, layer_numbers, load_reference, named, unwrapped
 from transect.data_adapters.base import BadInput
 
 __all__ = [
@@ -157,11 +157,11 @@ def config_from_reference(
     tensors = unwrapped(state_dict, LIFT, source=source, model=MODEL)
     _, context, patches, dim = _shape(tensors, TABLE, 4, source)
     components = _shape(tensors, LIFT, 5, source)[1]
-    last = max(_numbers(tensors, r"patch_embedding\.conv_features\.conv_stack\.(\d+)\."), default=0)
+    last = max(layer_numbers(tensors, "patch_embedding.conv_features.conv_stack."), default=0)
     filters = _shape(tensors, f"patch_embedding.conv_features.conv_stack.{last}.weight", 5, source)[0]
     features = _shape(tensors, "patch_embedding.projection.weight", 2, source)[1]
     patch = round((features / filters) ** (1 / 3))
-    depth = len(_numbers(tensors, r"transformer_blocks\.(\d+)\."))
+    depth = len(layer_numbers(tensors, "transformer_blocks."))
     if heads is None and dim not in PUBLISHED_HEADS:
         raise BadInput(source, "heads", f"a width of {dim}", f"one of {[*PUBLISHED_HEADS]}", "say how many it has")
     if positions is None:
@@ -204,7 +204,3 @@ def _shape(tensors: Mapping[str, Tensor], name: str, rank: int, source: str | Pa
     if len(shape) != rank:
         raise BadInput(source, name, f"shape {list(shape)}", f"{rank} axes", "is it another model's checkpoint?")
     return shape
-
-
-def _numbers(tensors: Mapping[str, Tensor], pattern: str) -> set[int]:
-    return {int(found[1]) for name in tensors if (found := re.match(pattern, name))}

@@ -91,9 +91,13 @@ def batch_of(candidate_sets: Sequence[CandidateSet], config: Config) -> dict[str
 def padded(arrays: Sequence[NDArray[np.generic]], fill: float = 0) -> Tensor:
     """Arrays of one rank, each filled up at the ends of its axes to the largest, as one tensor."""
     shape = tuple(max(array.shape[axis] for array in arrays) for axis in range(arrays[0].ndim))
-    out = np.full((len(arrays), *shape), fill, arrays[0].dtype)
-    for index, array in enumerate(arrays):
-        out[(index, *map(slice, array.shape))] = array
+    return torch.stack([padded_to(shape, array, fill) for array in arrays])
+
+
+def padded_to(shape: tuple[int, ...], array: NDArray[np.generic], fill: float = 0) -> Tensor:
+    """An array filled up at the ends of its axes to `shape`."""
+    out = np.full(shape, fill, array.dtype)
+    out[tuple(map(slice, array.shape))] = array
     return torch.from_numpy(out)
 
 

@@ -5,11 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from transect.apps.peptide.batch import candidate_arrays, evidence_arrays, model_peaks
+from transect.apps.peptide.batch import candidate_arrays, evidence_arrays, model_peaks, padded_to
 from transect.apps.peptide.config import Config
 from transect.apps.peptide.distances import mass_deviations
 from transect.apps.peptide.models.vocabulary import PAD
@@ -71,17 +70,17 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
             row[1 : 1 + len(found)] = found
         table = (self.rows, self.columns)
         example = {
-            "peaks": _filled(model_peaks(spectrum, self.config.peaks), (self.config.peaks.count, 2)),
+            "peaks": padded_to((self.config.peaks.count, 2), model_peaks(spectrum, self.config.peaks)),
             "precursor_mass": torch.tensor(spectrum.precursor_mass, dtype=torch.float32),
             "charge": torch.tensor(spectrum.charge),
-            "tokens": _filled(tokens, table, PAD),
-            "masses": _filled(masses, table),
-            "peptide_deviation": _filled(deviations.astype(np.float32), (self.rows,)),
-            "residue_deviation": _filled(residue, table),
+            "tokens": padded_to(table, tokens, PAD),
+            "masses": padded_to(table, masses),
+            "peptide_deviation": padded_to((self.rows,), deviations.astype(np.float32)),
+            "residue_deviation": padded_to(table, residue),
         }
         if self.config.model.evidence:
             shown = evidence_arrays(spectrum, peptides, self.config)
-            example["evidence"] = _filled(shown, (*table, shown.shape[-1]))
+            example["evidence"] = padded_to((*table, shown.shape[-1]), shown)
         return example
 
 
@@ -140,9 +139,3 @@ def scorable(candidate_set: CandidateSet, config: Config, run: Run) -> Candidate
         detail = f"{proposed}: found {length} residues, expected {config.model.max_length - 1} or fewer"
         run.omit("too long", Omission(run.source, 0, run.named(candidate_set.spectrum), "too long", detail))
     return candidate_set if len(fit) == len(candidate_set.candidates) else replace(candidate_set, candidates=tuple(fit))
-
-
-def _filled(array: NDArray[np.generic], shape: tuple[int, ...], fill: float = 0) -> Tensor:
-    out = np.full(shape, fill, array.dtype)
-    out[tuple(map(slice, array.shape))] = array
-    return torch.from_numpy(out)

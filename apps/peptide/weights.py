@@ -11,7 +11,7 @@ from torch import Tensor
 
 from transect.apps.peptide.models.config import RerankerConfig
 from transect.apps.peptide.models.reranker import Reranker
-from transect.apps.published import fill, load_reference, named, unwrapped
+from transect.apps.published import fill, layer_numbers, load_reference, named, unwrapped
 from transect.data_adapters.base import BadInput
 
 __all__ = ["config_from_reference", "from_reference", "join", "load_reference", "published_names"]
@@ -106,17 +106,13 @@ def config_from_reference(
     Raises:
         BadInput: they contradict each other, or are not of this model.
     """
-
-    def layers(prefix: str) -> int:
-        return len({name[len(prefix) :].split(".")[0] for name in tensors if name.startswith(prefix)})
-
     try:
         return RerankerConfig(
             dim=len(named(tensors, ANCHOR, source)),
             heads=PUBLISHED_HEADS if heads is None else heads,
             feedforward=len(named(tensors, "encoder.transformer_encoder.layers.0.linear1.weight", source)),
-            encoder_layers=layers("encoder.transformer_encoder.layers."),
-            layers=layers("msa_decoder.layers."),
+            encoder_layers=len(layer_numbers(tensors, "encoder.transformer_encoder.layers.")),
+            layers=len(layer_numbers(tensors, "msa_decoder.layers.")),
             max_length=len(named(tensors, "msa_decoder.embed_positions.weight", source)) - 2,
             max_charge=len(named(tensors, EMBEDDING + "charge_encoder.weight", source)),
             column_attention=any("column_self_attention" in name for name in tensors),

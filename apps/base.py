@@ -1,9 +1,10 @@
-"""The contract that every app fulfils: what a model of its domain is trained on, scored by and used for."""
+"""The contract that every app implements: the task of one domain, from training examples to pictures of predictions."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,35 +15,104 @@ from transect.data_adapters.base import Adapter, BadInput, Case
 
 Sample = TypeVar("Sample")
 Prediction = TypeVar("Prediction")
+Contribution = dict[str, NDArray[Any]]
+"""What one case adds to the metrics: arrays by name."""
+Picture = NDArray[np.uint8]
+"""uint8 `(height, width, 3)`; `(frames, height, width, 3)` if it moves."""
+
+
+class Metric(ABC, Generic[Sample, Prediction]):
+    """The metrics of a domain. A bootstrap of them only draws weights.
+
+    Attributes:
+        monitor: the key of `summary` that selects the checkpoint; larger is better.
+    """
+
+    monitor: str
+
+    @abstractmethod
+    def contribution(self, prediction: Prediction, sample: Sample) -> Contribution:
+        """What one case adds to the metrics; drains the blocks of a lazy prediction.
+
+        Raises:
+            BadInput: the sample has nothing to score by.
+        """
+
+    @abstractmethod
+    def summary(
+        self, contributions: Sequence[Contribution], weights: NDArray[np.float64] | None = None
+    ) -> dict[str, float]:
+        """The metrics over many cases, with units in their names where they have any; NaN where undefined.
+
+        Args:
+            contributions: one a case.
+            weights: float64 `(cases,)`, how often each case counts; once by default.
+        """
+
+    def calibrate(self, contributions: Sequence[Contribution]) -> Any:
+        """The app's state with what is chosen on the validation split, such as a threshold; None if nothing is."""
+        return None
+
+
+class Preview(Protocol):
+    """Collects what pictures need from the blocks of a prediction, in bounded memory."""
+
+    def add(self, block: Any) -> None:
+        """Take in the next block that the writer or the metric drains."""
+        ...
+
+    def pictures(self) -> dict[str, Picture]:
+        """Pictures by name, the input first; still ones have one size. Called when all blocks are drained."""
+        ...
+
+
+@dataclass(frozen=True)
+class View:
+    """An interactive picture in a page of its own.
+
+    Args:
+        kind: `film` plays the frames of an animated picture.
+        files: names of the files that it shows, below the folder of the case.
+        legend: one line that says what is seen.
+    """
+
+    kind: Literal["film"]
+    files: tuple[str, ...]
+    legend: str
 
 
 class App(ABC, Generic[Sample, Prediction]):
-    """One domain's task, built from its configuration, a dataclass that needs no torch.
+    """The task of one domain.
 
-    Validation, the choice of a checkpoint and evaluation all go through `predict`, `measure` and `summary`: the
-    number that picks a model is the number that is reported.
+    Validation, the choice of a checkpoint and evaluation all use `predict` and `metric`: the number that selects a
+    model is the number that is reported.
+
+    Args:
+        config: what a person chose: the dataclass `Config` of the app's `config.py`.
+        state: what training learned from data: the frozen dataclass `State` of the same module. A setting of `config`
+            that training can also find is None there to take it from the state.
     """
 
     adapter: Adapter[Any, Sample, Prediction]
-    goal: str  # the key of `summary` that picks the checkpoint; larger is better
+    metric: Metric[Sample, Prediction]
 
-    def __init__(self, config: Any) -> None:
-        self.config = config
+    def __init__(self, config: Any, state: Any) -> None:
+        self.config, self.state = config, state
 
-    def divided(self, cases: Sequence[Case]) -> Sequence[Case]:
-        """The cases as training and evaluation take them: parts of those that a split may go through, no group cut."""
+    def split_units(self, cases: Sequence[Case]) -> Sequence[Case]:
+        """The units that training and evaluation split: cases, or parts of them that do not cut a group."""
         return cases
 
-    def fitted(self, cases: Sequence[Case]) -> Self:
-        """This app with whatever it takes from the training cases before a model is made, such as their statistics."""
-        return self
+    def fit(self, cases: Sequence[Case]) -> Any:
+        """The state after learning what a model needs of the training cases, such as their statistics."""
+        return self.state
 
     @abstractmethod
     def model(self) -> nn.Module:
         """A freshly initialised model in training mode."""
 
-    def started_from(self, weights: Mapping[str, Tensor]) -> nn.Module:
-        """A model in training mode that starts from the weights of another of this app.
+    def warm_start(self, weights: Mapping[str, Tensor]) -> nn.Module:
+        """A model in training mode that starts from the weights of another model of this app.
 
         Raises:
             RuntimeError: they do not fit.
@@ -52,58 +122,53 @@ class App(ABC, Generic[Sample, Prediction]):
         return model
 
     @abstractmethod
-    def examples(self, cases: Sequence[Case]) -> Dataset[Any]:
-        """What one training step sees of `cases`: tiles, slices or windows, read lazily and without chance."""
+    def dataset(self, cases: Sequence[Case]) -> Dataset[Any]:
+        """The training examples of `cases`, such as tiles, slices or windows; lazy and deterministic."""
 
-    def batches(self, examples: Dataset[Any], size: int, seed: int) -> Sampler[list[int]]:
-        """The indices of each step's examples: all of them once an epoch, in a new order, by default.
+    def batch_sampler(self, dataset: Dataset[Any], size: int, seed: int) -> Sampler[list[int]]:
+        """The indices of each batch; by default a new permutation of all examples in every epoch.
 
-        The order follows from `seed` and the epoch, which `set_epoch` of its `sampler` tells.
+        The order follows from `seed` and from the epoch, which is given to `set_epoch` of its `sampler`.
         """
-        order: DistributedSampler[Any] = DistributedSampler(examples, num_replicas=1, rank=0, seed=seed)
+        order: DistributedSampler[Any] = DistributedSampler(dataset, num_replicas=1, rank=0, seed=seed)
         return BatchSampler(order, size, drop_last=len(order) > size)
 
     @abstractmethod
     def loss(self, model: nn.Module, batch: Any) -> Tensor:
-        """The scalar loss of a collated batch of examples; random augmentation happens here, from torch's generator."""
+        """The scalar loss of a collated batch; random augmentation happens here, from torch's global generator."""
+
+    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Parameter groups for the optimiser, with `learning_rate_scale` or `weight_decay_scale` where they differ."""
+        return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
     @abstractmethod
     def predict(self, model: nn.Module, sample: Sample) -> Prediction:
-        """The prediction for a whole sample: windows, blending and thresholds included.
+        """The prediction for a whole sample: windows, blending, rollout and thresholds included.
 
-        It may be lazy, to be drained once, and have `progress`, the finished share, for display.
+        A lazy prediction has an iterator `blocks`, to be drained once, and `progress`, the finished share.
         """
 
-    @abstractmethod
-    def measure(self, prediction: Prediction, sample: Sample) -> dict[str, Any]:
-        """What one case adds to the score, as plain numbers or lists; drains a lazy `prediction`."""
+    def preview(self, prediction: Prediction, sample: Sample, labels: bool) -> Preview | None:
+        """The preview that is given the prediction's blocks; None for no pictures.
 
-    @abstractmethod
-    def summary(self, measures: Sequence[dict[str, Any]]) -> dict[str, float]:
-        """The field's metrics over many cases, with their units in the names where they have any."""
-
-    def calibrate(self, measures: Sequence[dict[str, Any]]) -> Self:
-        """This app with whatever is chosen on validation, such as a threshold, set to its best."""
-        return self
-
-    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """Parameter groups for the optimiser, with their own `lr` or `weight_decay` where they differ."""
-        return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
-
-    def figures(self, prediction: Prediction, sample: Sample) -> dict[str, NDArray[np.uint8]]:
-        """Pictures of a drained prediction by name, uint8 (height, width, 3), all of one size, the input first.
-
-        One with a fourth axis in front, (frames, height, width, 3), moves.
+        Args:
+            prediction: not yet drained.
+            sample: what it was made from.
+            labels: whether to compare with the labels of the sample, as an evaluation does.
         """
-        return {}
+        return None
 
-    def charts(self, measures: Sequence[dict[str, Any]]) -> dict[str, NDArray[np.uint8]]:
-        """Pictures of what many cases measured, by name, uint8 (height, width, 3), of any sizes."""
+    def views(self, prediction: Prediction, sample: Sample, folder: Path) -> list[View]:
+        """Interactive pictures of a drained prediction, of files in `folder`, where it was written and pictured."""
+        return []
+
+    def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:
+        """Pictures of the metrics over many cases, by name, of any sizes."""
         return {}
 
     @classmethod
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
-        """The app and model that a published checkpoint of this app's reference implementation holds.
+        """The app and model of a checkpoint that this app's reference implementation published.
 
         Raises:
             BadInput: no checkpoints are published for this app, or `file` is not one of them.

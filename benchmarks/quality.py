@@ -32,7 +32,7 @@ def changed_share(model: model_folder.Model, before: str, after: str) -> float:
     (case,) = model.app.adapter.cases(before, after)
     prediction = model.app.predict(model.module, model.app.adapter.read(case))
     changed = valid = 0
-    for _, levels in prediction.strips:
+    for _, levels, _ in prediction.blocks:
         known = levels != NODATA
         changed += int((known & (levels >= prediction.threshold_level)).sum())
         valid += int(known.sum())

@@ -121,7 +121,7 @@ def score(folder: Path, data: Path) -> dict[str, np.ndarray]:
     run = app.adapter.read(case)
     chosen = choices(run.tools)
     rows, several = [], []
-    for ranked in app.predict(model.module, run).spectra:
+    for ranked in app.predict(model.module, run).blocks:
         row = spectrum_row(ranked, chosen)
         if row is not None:
             rows.append(row["outcomes"])

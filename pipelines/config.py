@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import config_class
+from transect.pipelines.find import config_class, state_class
 
 
 @dataclass
@@ -150,10 +150,16 @@ def _plain(message: str) -> str:
     if section := re.match(r"""Parser key "(?P<key>[^"]+)": Unable to load config '(?P<value>.*?)' -""", message):
         return f"{section['key']}: found {section['value']}, {_SECTION}"
     typed = re.match(r'Parser key "(?P<key>[^"]+)":.*?Expected an? (?P<type>.+?)\. Got value: (?P<value>.+)', message)
-    if typed is None:
+    optional = re.match(
+        r'Parser key "(?P<key>[^"]+)": Does not validate against any of the Union subtypes '
+        r"Subtypes: \[(?P<type>.+?), <class 'NoneType'>\] .*Given value: (?P<value>.+)",
+        message,
+    )
+    found = typed or optional
+    if found is None:
         return message
-    expected = re.sub(r"<class '(\w+)'>", r"\1", typed["type"]).replace("typing.Literal", "one of ")
-    return f"{typed['key']}: found {typed['value']}, expected {expected}"
+    expected = re.sub(r"<class '(\w+)'>", r"\1", found["type"]).replace("typing.Literal", "one of ")
+    return f"{found['key']}: found {found['value']}, expected {expected}{' or null' if optional else ''}"
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
@@ -174,3 +180,20 @@ def read_yaml(file: Path) -> dict[str, Any]:
 def to_yaml(app: str, config: Any) -> str:
     """A model's `config.yaml`: its app and settings."""
     return yaml.safe_dump({"app": app, **asdict(config)}, sort_keys=False)
+
+
+def load_state(app: str, values: dict[str, Any]) -> Any:
+    """The state of `app` from plain values, as `asdict` and JSON have them.
+
+    Raises:
+        UsageError: they are not a state of this app.
+    """
+    from jsonargparse import ArgumentError, ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False, print_config=None, usage="")
+    parser.add_class_arguments(state_class(app))
+    try:
+        parsed = parser.parse_object(values, cfg_base=parser.parse_object(asdict(state_class(app)())))
+        return state_class(app)(**parser.instantiate_classes(parsed).as_dict())
+    except (ArgumentError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(_plain(str(error))) from error

@@ -11,13 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from transect.apps.base import App
+from transect.apps.base import Contribution, Metric
 from transect.data_adapters.base import Case
 from transect.data_adapters.files import whole_folder, write_json
 from transect.pipelines import model_folder
 from transect.pipelines.console import Progress
 from transect.pipelines.errors import UsageError, one_line
-from transect.pipelines.pictures import save_pictures
+from transect.pipelines.model_folder import Model
+from transect.pipelines.pictures import previewed, save_pictures
 from transect.pipelines.report import with_baselines, write_report
 from transect.pipelines.results import Outcome, claim, write_manifest, write_table
 from transect.pipelines.workers import DIED, in_processes
@@ -38,7 +39,7 @@ def evaluate(
     workers: int = 1,
     device: str = "auto",
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
-    """Predict and measure the cases of `split`; returns the summary, 95 % intervals and one outcome a case.
+    """Predict and score the cases of `split`; returns the summary, 95 % intervals and one outcome a case.
 
     Writes `metrics.json`, `cases.csv`, `manifest.csv` and `report.html` to `out`, charts of the whole split, and
     pictures of the first cases.
@@ -48,24 +49,26 @@ def evaluate(
         BadInput: the data set holds no case.
     """
     model = model_folder.load(model_name, overrides, device)
-    cases = _of_split(model.app.divided(model.app.adapter.cases(*data)), split, " ".join(data))
+    app = model.app
+    cases = _of_split(app.split_units(app.adapter.cases(*data)), split, " ".join(data))
     claim(out, model, "evaluate", overwrite)
     clock, started = time.monotonic(), datetime.now(UTC)
-    measured = dict(_measured(model, cases, out, workers))
-    outcomes = [measured[case.id][0] for case in cases]
-    measures = {case.id: found for case in cases if (found := measured[case.id][1]) is not None}
-    app = model.app
-    summary = app.summary(list(measures.values()))
-    intervals = bootstrap(app, [case for case in cases if case.id in measures], measures)
-    table = [{"case": case_id, **_finite(app.summary([measure]))} for case_id, measure in measures.items()]
+    scored = dict(_scored(model, cases, out, workers))
+    outcomes = [scored[case.id][0] for case in cases]
+    done = [case for case in cases if scored[case.id][1] is not None]
+    contributions = [found for case in cases if (found := scored[case.id][1]) is not None]
+    summary = app.metric.summary(contributions)
+    intervals = bootstrap(app.metric, [case.group for case in done], contributions)
+    table = [
+        {"case": case.id, **_finite(app.metric.summary([one]))} for case, one in zip(done, contributions, strict=True)
+    ]
     write_table(out / "cases.csv", ["case", *summary], table)
     write_manifest(out / "manifest.csv", outcomes)
-    charts = save_pictures(app.charts(list(measures.values())), out / "charts")
     metrics = {
-        "charts": charts,
+        "charts": save_pictures(app.charts(contributions), out / "charts"),
         "summary": _finite(summary),
         "intervals": intervals,
-        "cases": len(measures),
+        "cases": len(done),
         "split": split,
         "data": " ".join(data),
     }
@@ -76,26 +79,29 @@ def evaluate(
 
 
 def bootstrap(
-    app: App[Any, Any], cases: Sequence[Case], measures: dict[str, dict[str, Any]], seed: int = 0
+    metric: Metric[Any, Any], groups: Sequence[str], contributions: Sequence[Contribution], seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """95 % percentile intervals of every metric over RESAMPLES draws of groups with replacement.
 
-    Groups and not cases are drawn: tiles of one scene are not independent of each other. Empty with fewer than two
-    groups. Source: Efron and Tibshirani, "An Introduction to the Bootstrap", chapter 13.
+    Groups and not cases are drawn: tiles of one scene are not independent of each other. A draw weighs each case by
+    how often its group was drawn. Empty with fewer than two groups. Source: Efron and Tibshirani, "An Introduction to
+    the Bootstrap", chapter 13.
+
+    Args:
+        metric: the metrics.
+        groups: the group of each case.
+        contributions: the contribution of each case.
+        seed: of the draws.
     """
-    groups: dict[str, list[dict[str, Any]]] = {}
-    for case in cases:
-        groups.setdefault(case.group, []).append(measures[case.id])
-    if len(groups) < 2:
+    places = {name: place for place, name in enumerate(dict.fromkeys(groups))}
+    if len(places) < 2:
         return {}
-    members = list(groups.values())
-    generator = np.random.default_rng(seed)
-    draws = [
-        app.summary(
-            [measure for index in generator.integers(len(members), size=len(members)) for measure in members[index]]
-        )
-        for _ in range(RESAMPLES)
-    ]
+    group = np.array([places[name] for name in groups])
+    rng = np.random.default_rng(seed)
+    draws = []
+    for _ in range(RESAMPLES):
+        drawn = np.bincount(rng.integers(len(places), size=len(places)), minlength=len(places))
+        draws.append(metric.summary(contributions, drawn[group].astype(np.float64)))
     intervals = {}
     for name in dict.fromkeys(name for draw in draws for name in draw):
         # A metric that only some cases have, such as a tool's, is not in every draw.
@@ -116,41 +122,41 @@ def _of_split(cases: Sequence[Case], split: str, data: str) -> list[Case]:
     return chosen
 
 
-def _measured(
-    model: model_folder.Model, cases: Sequence[Case], out: Path, workers: int
-) -> Iterator[tuple[str, tuple[Outcome, dict[str, Any] | None]]]:
-    """Each case's id with its outcome and, where it is done, its measures."""
-    work = partial(_measure, out=out, pictured=frozenset(case.id for case in cases[:PICTURED_CASES]))
+def _scored(
+    model: Model, cases: Sequence[Case], out: Path, workers: int
+) -> Iterator[tuple[str, tuple[Outcome, Contribution | None]]]:
+    """Each case's id with its outcome and, where it is done, its contribution."""
+    work = partial(_score, out=out, pictured=frozenset(case.id for case in cases[:PICTURED_CASES]))
     progress = Progress("evaluating", len(cases), "cases")
-    done: Iterable[tuple[Case, tuple[Outcome, dict[str, Any] | None] | None]]
+    done: Iterable[tuple[Case, tuple[Outcome, Contribution | None] | None]]
     done = in_processes(work, cases, model, workers) if workers > 1 else ((case, work(model, case)) for case in cases)
     try:
         for case, found in done:
-            outcome, measure = found or (Outcome(case.id, "failed", 0.0, DIED), None)
+            outcome, contribution = found or (Outcome(case.id, "failed", 0.0, DIED), None)
             if outcome.status == "failed":
                 log.error("failed: %s: %s", case.id, outcome.message)
             progress.advance(case.id)
-            yield case.id, (outcome, measure)
+            yield case.id, (outcome, contribution)
     finally:
         progress.close()
 
 
-def _measure(
-    model: model_folder.Model, case: Case, out: Path, pictured: frozenset[str]
-) -> tuple[Outcome, dict[str, Any] | None]:
+def _score(model: Model, case: Case, out: Path, pictured: frozenset[str]) -> tuple[Outcome, Contribution | None]:
     clock = time.monotonic()
     try:
-        sample = model.app.adapter.read(case)
-        prediction = model.app.predict(model.module, sample)
-        measure = model.app.measure(prediction, sample)
+        app = model.app
+        sample = app.adapter.read(case)
+        prediction = app.predict(model.module, sample)
+        preview = previewed(app, prediction, sample, labels=True) if case.id in pictured else None
+        contribution = app.metric.contribution(prediction, sample)
         if case.id in pictured:
-            scores = _finite(model.app.summary([measure]))
+            scores = _finite(app.metric.summary([contribution]))
             facts = {name: scores[name] for name in with_baselines(scores)}
             with whole_folder(out / case.id) as folder:
-                preview = save_pictures(model.app.figures(prediction, sample), folder / "preview")
-                done = {"case": case.id, "facts": facts, "outputs": {}, "preview": preview}
+                pictures = save_pictures(preview.pictures() if preview else {}, folder / "preview")
+                done = {"case": case.id, "facts": facts, "outputs": {}, "preview": pictures}
                 write_json(folder / "done.json", {**done, "seconds": time.monotonic() - clock})
-        return Outcome(case.id, "done", time.monotonic() - clock), measure
+        return Outcome(case.id, "done", time.monotonic() - clock), contribution
     except Exception as error:
         return Outcome(case.id, "failed", time.monotonic() - clock, one_line(error)), None
 

@@ -40,6 +40,18 @@ def config_class(name: str) -> type:
     return config
 
 
+def state_class(name: str) -> type:
+    """What training an app learns from data, a frozen dataclass; imports no torch."""
+    state: type = _module(name, "config").State
+    return state
+
+
+def split_state(name: str, settings: dict[str, Any]) -> dict[str, Any]:
+    """Move what training found out of `settings` of a model made before there was `state.json`; returns it."""
+    split = getattr(_module(name, "config"), "split_state", None)
+    return split(settings) if split else {}
+
+
 def app_class(name: str) -> type[Any]:
     """The one `App` that an app's `app` module defines."""
     from transect.apps.base import App

@@ -1,16 +1,21 @@
-"""A model as a folder, `config.yaml`, `model.safetensors` and `card.md`: how it is found, loaded and written."""
+"""A model as a folder: `config.yaml`, `state.json`, `model.safetensors` and `card.md`.
 
+`config.yaml` holds what a person chose and `state.json` what training learned from data. Folders of earlier versions
+have no `state.json`: their `config.yaml` holds both, and `split_state` of the app's `config.py` separates them.
+"""
+
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import transect
-from transect.data_adapters.files import sha256, whole_folder
+from transect.data_adapters.files import sha256, whole_folder, write_json
 from transect.pipelines import config as configs
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import app_class, app_summary
+from transect.pipelines.find import app_class, app_summary, split_state
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +23,8 @@ if TYPE_CHECKING:
 
     from transect.apps.base import App
 
-FILES = ("config.yaml", "model.safetensors", "card.md")
+FILES = ("config.yaml", "model.safetensors", "state.json", "card.md")
+STATE_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module",
 
     with whole_folder(folder) as partial:
         (partial / "config.yaml").write_text(configs.to_yaml(app_name, app.config), encoding="utf-8")
+        write_json(partial / "state.json", {"version": STATE_VERSION, **asdict(app.state)})
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
         save_file(tensors, partial / "model.safetensors")
         (partial / "card.md").write_text(card, encoding="utf-8")
@@ -122,11 +129,34 @@ def weights(folder: Path) -> "Mapping[str, Tensor]":
 
 
 def app_for(folder: Path, overrides: Sequence[str] = ()) -> "App[Any, Any]":
-    """The app that a model folder belongs to, with its settings."""
+    """The app that a model folder belongs to, with its settings and state."""
     settings = settings_of(folder)
     app_name = settings.pop("app")
-    app: App[Any, Any] = app_class(app_name)(configs.load(app_name, None, overrides, base=settings))
+    state = _state_of(folder, app_name, settings)
+    app: App[Any, Any] = app_class(app_name)(configs.load(app_name, None, overrides, base=settings), state)
     return app
+
+
+def _state_of(folder: Path, app_name: str, settings: dict[str, Any]) -> Any:
+    """The state in a model folder; of one of an earlier version, it is taken out of `settings`.
+
+    Raises:
+        UsageError: it cannot be read, or a later version wrote it.
+    """
+    file = folder / "state.json"
+    if not file.is_file():
+        return configs.load_state(app_name, split_state(app_name, settings))
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        version = values.pop("version")
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
+    if version != STATE_VERSION:
+        raise UsageError(f"{file}: version: found {version}, expected {STATE_VERSION}; use a newer transect")
+    try:
+        return configs.load_state(app_name, values)
+    except UsageError as error:
+        raise UsageError(f"{file}: {error}") from error
 
 
 def find(name: str) -> Path:
@@ -189,13 +219,13 @@ def training_card(app_name: str, run_id: str, epoch: int, validation: "Mapping[s
 {app_summary(app_name)}
 
 Trained in run `{run_id}`; weights of epoch {epoch + 1}, chosen on the validation split together with whatever
-`config.yaml` says was calibrated there. The scores below picked the model and flatter it: quote a test split's.
+`state.json` says was calibrated there. The scores below selected the model and flatter it: quote a test split's.
 
 | on validation | |
 |---|---|
 {rows}
 
-`config.yaml` holds every setting that prediction uses; `model.safetensors` holds the weights.
+`config.yaml` holds the settings, `state.json` what training learned from data, `model.safetensors` the weights.
 """
 
 

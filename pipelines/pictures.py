@@ -1,20 +1,32 @@
-"""Pictures as files: still ones as PNG, moving ones as animated PNG or GIF."""
+"""Pictures of predictions: collected while blocks are drained, and written as PNG, animated PNG or GIF."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
+from transect.apps.base import App, Picture, Preview
 from transect.data_adapters.files import safe_name
 
 FRAME_MS = 100
 """How long a moving picture shows each of its frames."""
 
-Picture = NDArray[np.uint8]
-"""uint8 `(height, width, 3)`, or `(frames, height, width, 3)` if it moves."""
+
+def previewed(app: App[Any, Any], prediction: Any, sample: Any, labels: bool) -> Preview | None:
+    """The preview of a prediction, which from now on is given each block that the writer or the metric drains."""
+    preview = app.preview(prediction, sample, labels)
+    blocks = getattr(prediction, "blocks", None)
+    if preview is not None and blocks is not None:
+        prediction.blocks = _tee(blocks, preview)
+    return preview
+
+
+def _tee(blocks: Iterator[Any], preview: Preview) -> Iterator[Any]:
+    for block in blocks:
+        preview.add(block)
+        yield block
 
 
 def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> list[str]:

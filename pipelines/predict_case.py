@@ -8,7 +8,7 @@ from transect.data_adapters.base import Case
 from transect.data_adapters.files import sha256, whole_folder, write_json
 from transect.pipelines.errors import one_line, raise_signal
 from transect.pipelines.model_folder import Model
-from transect.pipelines.pictures import save_pictures
+from transect.pipelines.pictures import previewed, save_pictures
 from transect.pipelines.results import Outcome, stamps
 
 
@@ -24,11 +24,12 @@ def predict_case(
         inputs = stamps(case)
         sample = model.app.adapter.read(case)
         prediction = model.app.predict(model.module, sample)
+        preview = previewed(model.app, prediction, sample, labels=False)
         watch(prediction)
         with whole_folder(out / case.id) as folder:
             facts = model.app.adapter.write(case, prediction, folder, model.source)
             outputs = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-            preview = save_pictures(model.app.figures(prediction, sample), folder / "preview")
+            pictures = save_pictures(preview.pictures() if preview else {}, folder / "preview")
             seconds = time.monotonic() - clock
             done = {
                 "case": case.id,
@@ -36,7 +37,7 @@ def predict_case(
                 "inputs": inputs,
                 "outputs": outputs,
                 "facts": facts,
-                "preview": preview,
+                "preview": pictures,
                 "seconds": seconds,
             }
             write_json(folder / "done.json", done)

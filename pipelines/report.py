@@ -104,7 +104,7 @@ def write_report(folder: Path) -> Path:
         measured=metrics.get("cases"),
         scope={name: metrics[name] for name in ("split", "data") if metrics.get(name)},
         table=_rows(folder / "cases.csv"),
-        settings=sorted(_flat(run.get("settings") or {}).items()),
+        settings=sorted(_settings(run).items()),
         open_cases=OPEN_CASES,
     )
     write_whole(folder / "report.html", html)
@@ -207,6 +207,14 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in settings.items():
         flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
     return flat
+
+
+def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that a run used; where none was given, what training learned."""
+    settings, state = _flat(run.get("settings") or {}), _flat(run.get("state") or {})
+    return settings | {
+        name: f"{state[name]} (learned)" for name, value in settings.items() if value is None and name in state
+    }
 
 
 def _is_part(name: str) -> bool:

@@ -36,6 +36,7 @@ def claim(out: Path, model: Model, kind: str, overwrite: bool, **about: object) 
         "model": model.name,
         "model_sha256": model.sha256,
         "settings": asdict(model.app.config),
+        "state": asdict(model.app.state),
     }
     record = out / "run.json"
     try:

@@ -1,6 +1,7 @@
 """An app's model, loss and validation as Lightning sees them."""
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -10,18 +11,21 @@ import torch
 from lightning.pytorch.callbacks import Callback
 from torch import Tensor, nn
 
-from transect.apps.base import App
+from transect.apps.base import App, Contribution
 from transect.data_adapters.base import Case
 from transect.pipelines.config import TrainConfig
 from transect.pipelines.console import Progress
 from transect.pipelines.errors import UsageError
 from transect.pipelines.model_folder import channels_last
+from transect.pipelines.pictures import previewed
 from transect.pipelines.track import Tracker
 
 log = logging.getLogger("transect")
 
 PICTURED_CASES = 4
 SHOWN_SCORES = 6  # on the console; MLflow has them all
+MONITOR = "goal"
+"""Name of the monitored metric in checkpoints, whatever the app calls it."""
 
 
 class Task(lightning.LightningModule):
@@ -39,7 +43,7 @@ class Task(lightning.LightningModule):
         self.app, self.settings, self.validation, self.tracker = app, settings, validation, tracker
         self.model: nn.Module = channels_last(model)
         self.losses: list[Tensor] = []
-        self.measures: list[dict[str, Any]] = []
+        self.contributions: list[Contribution] = []
         self.summary: dict[str, float] = {}
         self.pending: list[tuple[str, float, int]] = []
 
@@ -74,13 +78,16 @@ class Task(lightning.LightningModule):
         return loss
 
     def validation_step(self, index: int, batch_index: int) -> None:
-        """Predict and measure one whole case; the first few are pictured, ever more rarely."""
+        """Predict and score one whole case; the first few are pictured, ever more rarely."""
         case = self.validation[index]
         sample = self.app.adapter.read(case)
         prediction = self.app.predict(self.model, sample)
-        self.measures.append(self.app.measure(prediction, sample))
-        if index < PICTURED_CASES and self._is_pictured and (pictures := self.app.figures(prediction, sample)):
-            self.tracker.pictures(f"validation/{case.id}", pictures, self.current_epoch)
+        preview = None
+        if index < PICTURED_CASES and self._is_pictured:
+            preview = previewed(self.app, prediction, sample, labels=True)
+        self.contributions.append(self.app.metric.contribution(prediction, sample))
+        if preview is not None:
+            self.tracker.pictures(f"validation/{case.id}", preview.pictures(), self.current_epoch)
 
     @property
     def _is_pictured(self) -> bool:
@@ -90,14 +97,17 @@ class Task(lightning.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Calibrate the app on the validation split and score it: this number picks the checkpoint."""
-        self.app = self.app.calibrate(self.measures)
-        self.summary = self.app.summary(self.measures)
+        state = self.app.metric.calibrate(self.contributions)
+        if state is not None:
+            self.app = type(self.app)(self.app.config, state)
+        self.summary = self.app.metric.summary(self.contributions)
         if self._is_pictured:
-            for name, chart in self.app.charts(self.measures).items():
+            for name, chart in self.app.charts(self.contributions).items():
                 self.tracker.pictures(f"validation/{name}", {name: chart}, self.current_epoch)
-        self.measures = []
-        goal = self.summary[self.app.goal]
-        self.log("goal", goal if goal == goal else 0.0)
+        self.contributions = []
+        monitored = self.summary[self.app.metric.monitor]
+        # An undefined metric must not win over any other value.
+        self.log(MONITOR, -math.inf if math.isnan(monitored) else monitored)
 
     def on_train_epoch_end(self) -> None:
         """Gather the epoch's metrics; they are written once the checkpoint is."""
@@ -119,6 +129,7 @@ class Task(lightning.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep beside the weights what a model folder and a resumed run need."""
         checkpoint["app_config"] = asdict(self.app.config)
+        checkpoint["app_state"] = asdict(self.app.state)
         checkpoint["validation"] = dict(self.summary)
         checkpoint["pending"] = [list(point) for point in self.pending]
 

@@ -49,9 +49,9 @@ class Tracker:
     def _last_step(self, name: str) -> int:
         return max(metric.step for metric in self.client.get_metric_history(self.run_id, name))
 
-    def describe(self, config: Any, training: Any, cases: Sequence[Case], data: str) -> None:
-        """Write down every setting, and the data set: where it is, its splits and its fingerprint."""
-        mlflow.log_params({**_flat(asdict(config)), **_flat({"train": asdict(training)})})
+    def describe(self, config: Any, state: Any, training: Any, cases: Sequence[Case], data: str) -> None:
+        """Write every setting, what was fitted, and the data set: where it is, its splits and its fingerprint."""
+        mlflow.log_params(_flat({**asdict(config), "state": asdict(state), "train": asdict(training)}))
         splits = {split: sum(case.split == split for case in cases) for split in sorted({c.split for c in cases})}
         source = resolve_dataset_source(str(Path(data).absolute()))
         dataset = MetaDataset(source, name=Path(data).name, digest=fingerprint(cases)[:36])  # type: ignore[abstract]

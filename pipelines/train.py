@@ -1,6 +1,7 @@
 """Train an app's model with Lightning, tracked in MLflow, to the same result whether or not it was interrupted."""
 
 import logging
+import math
 import os
 import warnings
 from collections.abc import Iterator, Sequence
@@ -20,17 +21,17 @@ from transect.apps.base import App
 from transect.core.inspect import attention_pictures, record
 from transect.core.precision import computes_in_bf16
 from transect.data_adapters.base import Case
-from transect.data_adapters.files import write_whole
+from transect.data_adapters.files import write_json
 from transect.pipelines import config as configs
 from transect.pipelines import model_folder
 from transect.pipelines.config import TrainConfig
 from transect.pipelines.device import choose
 from transect.pipelines.errors import UsageError, raise_signal
-from transect.pipelines.find import app_class
+from transect.pipelines.find import app_class, split_state, state_class
 from transect.pipelines.pyfunc_model import log_model
 from transect.pipelines.splits import with_splits
 from transect.pipelines.store import get_run
-from transect.pipelines.task import ConsoleProgress, Task
+from transect.pipelines.task import MONITOR, ConsoleProgress, Task
 from transect.pipelines.track import Tracker, log_pictures
 
 log = logging.getLogger("transect")
@@ -59,17 +60,20 @@ def train(
     with _tracked(app_name, None) as tracker:
         folder = Path("checkpoints", tracker.run_id).absolute()
         folder.mkdir(parents=True)
-        app = app_class(app_name)(config)
+        made = app_class(app_name)
+        app = made(config, model_folder.app_for(start).state if start else state_class(app_name)())
         cases = _cases(app, data, settings)
-        app = app.fitted([case for case in cases if case.split == "train"])
+        app = made(config, app.fit([case for case in cases if case.split == "train"]))
         content = {
             "data": list(data),
             "start": str(start.absolute()) if start else "",
             "app": asdict(app.config),
+            "state": asdict(app.state),
             "train": asdict(settings),
         }
-        write_whole(folder / "training.yaml", yaml.safe_dump(content, sort_keys=False))
-        tracker.describe(app.config, settings, cases, " ".join(data))
+        # As JSON, a subset of YAML, to write tuples as lists.
+        write_json(folder / "training.yaml", content)
+        tracker.describe(app.config, app.state, settings, cases, " ".join(data))
         return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start, on)
 
 
@@ -88,11 +92,20 @@ def resume(app_name: str, run_id: str, device: str = "auto") -> tuple[str, Path]
         raise UsageError(f"run {run_id}: found no {folder / 'training.yaml'}; resume in the folder it was started in")
     content = yaml.safe_load((folder / "training.yaml").read_text(encoding="utf-8"))
     settings = TrainConfig(**content["train"])
-    app = app_class(app_name)(configs.load(app_name, None, [], base=content["app"]))
+    app = _restored(app_name, content["app"], content.get("state"))
     data = content["data"] if isinstance(content["data"], list) else [content["data"]]  # older runs have one
     start = Path(content["start"]) if content.get("start") else None  # older runs do not tell
     with _tracked(app_name, run_id) as tracker:
         return run_id, _train(app_name, app, settings, _cases(app, data, settings), tracker, folder, start, on)
+
+
+def _restored(app_name: str, settings: dict[str, Any], state: dict[str, Any] | None) -> App[Any, Any]:
+    """An app from plain values; runs of earlier versions keep their state among the settings."""
+    values = split_state(app_name, settings) if state is None else state
+    app: App[Any, Any] = app_class(app_name)(
+        configs.load(app_name, None, [], base=settings), configs.load_state(app_name, values)
+    )
+    return app
 
 
 @contextmanager
@@ -115,7 +128,7 @@ def _tracked(app_name: str, run_id: str | None) -> Iterator[Tracker]:
 
 
 def _cases(app: App[Any, Any], data: Sequence[str], settings: TrainConfig) -> list[Case]:
-    cases = with_splits(app.divided(app.adapter.cases(*data)), settings.validation_share, settings.seed)
+    cases = with_splits(app.split_units(app.adapter.cases(*data)), settings.validation_share, settings.seed)
     counts = {split: sum(case.split == split for case in cases) for split in ("train", "val")}
     if not all(counts.values()):
         found = f"{counts['train']} training and {counts['val']} validation cases"
@@ -134,11 +147,11 @@ def _train(
     device: torch.device,
 ) -> Path:
     torch.manual_seed(settings.seed)
-    examples = app.examples([case for case in cases if case.split == "train"])
+    dataset = app.dataset([case for case in cases if case.split == "train"])
     task = Task(app, _first_model(app, start), settings, [case for case in cases if case.split == "val"], tracker)
     loader = DataLoader(
-        examples,
-        batch_sampler=app.batches(examples, settings.batch_size, settings.seed),
+        dataset,
+        batch_sampler=app.batch_sampler(dataset, settings.batch_size, settings.seed),
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
         # Its own, so that starting an iterator draws nothing from the generator of the augmentation.
@@ -152,11 +165,13 @@ def _train(
         precision="bf16-mixed" if bf16 else "32-true",
         gradient_clip_val=settings.gradient_clip or None,
         callbacks=[
-            EarlyStopping("goal", mode="max", patience=settings.patience, check_on_train_epoch_end=True),
+            EarlyStopping(
+                MONITOR, mode="max", patience=settings.patience, check_finite=False, check_on_train_epoch_end=True
+            ),
             ModelCheckpoint(
                 folder,
                 filename="best",
-                monitor="goal",
+                monitor=MONITOR,
                 mode="max",
                 save_last=True,
                 save_on_train_epoch_end=True,
@@ -192,14 +207,14 @@ def _first_model(app: App[Any, Any], start: Path | None) -> nn.Module:
     if start is None:
         return app.model()
     try:
-        return app.started_from(model_folder.weights(start))
+        return app.warm_start(model_folder.weights(start))
     except RuntimeError as error:
         raise UsageError(f"{start}: {' '.join(str(error).split())}") from error
 
 
 def show_attention(app: App[Any, Any], model: nn.Module, cases: Sequence[Case], run_id: str) -> None:
     """Log pictures of what the model attends to in the first example of the cases, where it attends at all."""
-    batch = next(iter(DataLoader(app.examples(cases), 1)))
+    batch = next(iter(DataLoader(app.dataset(cases), 1)))
     with torch.no_grad(), record(model.eval()) as maps:
         app.loss(model, batch)
     log_pictures(run_id, attention_pictures(maps))
@@ -207,7 +222,9 @@ def show_attention(app: App[Any, Any], model: nn.Module, cases: Sequence[Case], 
 
 def _save_best(app_name: str, app: App[Any, Any], task: Task, folder: Path, tracker: Tracker) -> Path:
     best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
-    app = type(app)(configs.load(app_name, None, [], base=best["app_config"]))
+    app = _restored(app_name, best["app_config"], best.get("app_state"))
+    if not math.isfinite(best["validation"][app.metric.monitor]):
+        log.warning("%s was never finite on validation: the weights are those of the first epoch", app.metric.monitor)
     task.load_state_dict(best["state_dict"])
     task.model.to(memory_format=torch.contiguous_format)
     card = model_folder.training_card(app_name, tracker.run_id, best["epoch"], best["validation"])

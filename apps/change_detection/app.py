@@ -1,7 +1,6 @@
 """Change detection as an app: tiles in, a blended change map out, scored by one confusion matrix over a split."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -10,13 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from transect.apps.base import App
-from transect.apps.change_detection import metrics
 from transect.apps.change_detection.augment import augment
-from transect.apps.change_detection.config import Config
+from transect.apps.change_detection.config import Config, State
 from transect.apps.change_detection.dataset import TrainingTiles
 from transect.apps.change_detection.figures import MapPreview
 from transect.apps.change_detection.inference import Tiling, score_rows
 from transect.apps.change_detection.losses import change_loss
+from transect.apps.change_detection.metrics import ChangeMetric
 from transect.apps.change_detection.models.build import build
 from transect.apps.change_detection.models.config import ModelConfig
 from transect.apps.change_detection.models.detector import ChangeDetector
@@ -24,29 +23,22 @@ from transect.apps.change_detection.prepare import normalise, to_unit, value_lim
 from transect.core.precision import autocast
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.adapter import ChangeAdapter
-from transect.data_adapters.change_detection.maps import ChangeMap
+from transect.data_adapters.change_detection.maps import ChangeMap, ScoredStrip
 from transect.data_adapters.change_detection.pairs import Pair, missing_partners
 from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.overlap import prefetch
 
 
-@dataclass
-class PreviewedMap(ChangeMap):
-    """A change map that gathers its own pictures while it is drained."""
-
-    preview: MapPreview = field(kw_only=True)
-    progress: float = 0.0
-
-
-class ChangeDetection(App[Scene, PreviewedMap]):
+class ChangeDetection(App[Scene, ChangeMap]):
     """Finds the pixels of a place that differ between two dates."""
 
-    goal = "f1"
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.config: Config = config
+    def __init__(self, config: Config, state: State | None = None) -> None:
+        super().__init__(config, state or State())
+        self.config: Config
+        self.state: State
+        self.threshold = self.state.threshold if config.threshold is None else config.threshold
         self.adapter: ChangeAdapter = ChangeAdapter(config.read)
+        self.metric: ChangeMetric = ChangeMetric(self.threshold)
 
     @classmethod
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
@@ -63,7 +55,7 @@ class ChangeDetection(App[Scene, PreviewedMap]):
     def model(self) -> nn.Module:
         return build(self.config.model, channels=len(self.config.read.bands))
 
-    def examples(self, cases: Sequence[Case]) -> TrainingTiles:
+    def dataset(self, cases: Sequence[Case]) -> TrainingTiles:
         pairs = [case for case in cases if isinstance(case, Pair)]
         if missing := missing_partners(pairs):
             raise BadInput("training pairs", "partners", "; ".join(missing), "both dates and the label of every pair")
@@ -91,30 +83,27 @@ class ChangeDetection(App[Scene, PreviewedMap]):
             for (backbone, undecayed), parameters in groups.items()
         ]
 
-    def predict(self, model: nn.Module, sample: Scene) -> PreviewedMap:
-        preview = MapPreview(sample.grid)
+    def predict(self, model: nn.Module, sample: Scene) -> ChangeMap:
         limits = value_limits(sample, self.config.stretch)
         tiling = Tiling(self.config.tile, self.config.overlap)
 
         def score(before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> np.ndarray:
             return self._score(model, before, after, valid, limits)
 
-        def strips() -> Iterator[tuple[int, np.ndarray]]:
+        def blocks() -> Iterator[ScoredStrip]:
             grid = sample.grid
             pairs = prefetch(sample.strips())
             for strip, levels in score_rows(pairs, grid.height, grid.width, tiling, score, self.config.tiles_per_batch):
-                preview.add(strip, levels)
                 prediction.progress = (strip.row + len(levels)) / grid.height
-                yield strip.row, levels
+                yield ScoredStrip(strip.row, levels, strip)
 
-        prediction = PreviewedMap(
+        prediction = ChangeMap(
             grid=sample.grid,
-            strips=strips(),
-            threshold=self.config.threshold,
+            blocks=blocks(),
+            threshold=self.threshold,
             dates=sample.dates,
             write_score=self.config.write_score,
             tags={"subpixel_offset": "{:.3f} {:.3f}".format(*sample.offset)},
-            preview=preview,
         )
         return prediction
 
@@ -131,24 +120,5 @@ class ChangeDetection(App[Scene, PreviewedMap]):
             scores = cast(ChangeDetector, model).score(*images)
         return scores.float().cpu().numpy()
 
-    def measure(self, prediction: PreviewedMap, sample: Scene) -> dict[str, Any]:
-        """Histograms of the levels of changed and of unchanged pixels."""
-
-        def labelled() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-            for row, levels in prediction.strips:
-                label = sample.labels(row, len(levels))
-                prediction.preview.add_label(row, label)
-                yield levels, label
-
-        return metrics.level_histograms(labelled())
-
-    def summary(self, measures: Sequence[dict[str, Any]]) -> dict[str, float]:
-        return metrics.summary_of(measures, self.config.threshold)
-
-    def calibrate(self, measures: Sequence[dict[str, Any]]) -> Self:
-        """This app with the threshold of the best F1."""
-        threshold = metrics.best_threshold(measures)
-        return self if threshold is None else type(self)(replace(self.config, threshold=threshold))
-
-    def figures(self, prediction: PreviewedMap, sample: Scene) -> dict[str, np.ndarray]:
-        return prediction.preview.pictures(prediction.threshold_level)
+    def preview(self, prediction: ChangeMap, sample: Scene, labels: bool) -> MapPreview:
+        return MapPreview(sample, prediction.threshold_level, labels)

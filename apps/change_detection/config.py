@@ -1,7 +1,7 @@
 """Settings of the change detection app, free of torch so that the command line's help is quick."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transect.apps.change_detection.models.config import ModelConfig
 from transect.data_adapters.change_detection.config import ReadConfig
@@ -42,7 +42,8 @@ class Config:
             predict at the size of training.
         overlap: Pixels that neighbouring tiles share and blend in prediction.
         tiles_per_batch: Tiles that a model predicts at once.
-        threshold: Score from which a pixel counts as changed, in steps of 0.005; training sets it on validation.
+        threshold: Score from which a pixel counts as changed, in steps of 0.005; null takes the one that training
+            chose on validation.
         precision: Number format of prediction; auto takes bf16 where the hardware computes in it.
         write_score: Write the score itself as a raster, beside the mask.
     """
@@ -54,7 +55,7 @@ class Config:
     tile: int = 256
     overlap: int = 32
     tiles_per_batch: int = 4
-    threshold: float = 0.5
+    threshold: float | None = None
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     write_score: bool = False
 
@@ -62,4 +63,28 @@ class Config:
         require(self.tile >= 32 and self.tile % 32 == 0, "tile", self.tile, "a multiple of 32")
         require(0 <= self.overlap <= min(self.tile // 2, 128), "overlap", self.overlap, "0 to half a tile, at most 128")
         require(self.tiles_per_batch > 0, "tiles_per_batch", self.tiles_per_batch, "a positive number")
-        require(0.005 <= self.threshold <= 1, "threshold", self.threshold, "0.005 to 1")
+        if self.threshold is not None:
+            _require_threshold(self.threshold)
+
+
+@dataclass(frozen=True)
+class State:
+    """What training learns from data.
+
+    Args:
+        threshold: Score from which a pixel counts as changed, chosen on validation.
+    """
+
+    threshold: float = 0.5
+
+    def __post_init__(self) -> None:
+        _require_threshold(self.threshold)
+
+
+def split_state(settings: dict[str, Any]) -> dict[str, Any]:
+    """Move the state out of the settings of a model made before there was `state.json`."""
+    return {"threshold": settings.pop("threshold")} if "threshold" in settings else {}
+
+
+def _require_threshold(threshold: float) -> None:
+    require(0.005 <= threshold <= 1, "threshold", threshold, "0.005 to 1")

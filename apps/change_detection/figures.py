@@ -3,7 +3,8 @@
 import numpy as np
 
 from transect.apps.canvas import Picture
-from transect.data_adapters.change_detection.maps import LEVELS, NODATA, Grid, Strip
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ScoredStrip
+from transect.data_adapters.change_detection.scene import Scene
 
 LONGEST_SIDE = 1024
 
@@ -18,32 +19,30 @@ class MapPreview:
     Every n-th row and column is kept, so that the longer side has at most LONGEST_SIDE pixels.
     """
 
-    def __init__(self, grid: Grid) -> None:
-        self.step = -(-max(grid.width, grid.height) // LONGEST_SIDE)
+    def __init__(self, sample: Scene, threshold_level: int, labels: bool) -> None:
+        """Of a map of `sample` that is changed from `threshold_level` on; `labels` are read and compared if wanted."""
+        self.step = -(-max(sample.grid.width, sample.grid.height) // LONGEST_SIDE)
+        self._labels = sample.labels if labels else None
+        self._threshold_level = threshold_level
         self._parts: dict[str, list[np.ndarray]] = {"before": [], "after": [], "valid": [], "levels": [], "label": []}
 
-    def add(self, strip: Strip, levels: np.ndarray) -> None:
-        """Keep what the preview needs of `strip` and its levels."""
-        for name, values in (
-            ("before", strip.before),
-            ("after", strip.after),
-            ("valid", strip.valid),
-            ("levels", levels),
-        ):
-            self._keep(name, strip.row, values)
-
-    def add_label(self, row: int, label: np.ndarray) -> None:
-        """Keep what the preview needs of the label's rows from `row` on."""
-        self._keep("label", row, label)
+    def add(self, block: ScoredStrip) -> None:
+        """Keep every n-th row and column of a block, which must hold its pixels."""
+        assert block.pixels is not None
+        for name in ("before", "after", "valid"):
+            self._keep(name, block.row, getattr(block.pixels, name))
+        self._keep("levels", block.row, block.levels)
+        if self._labels is not None:
+            self._keep("label", block.row, self._labels(block.row, len(block.levels)))
 
     def _keep(self, name: str, row: int, values: np.ndarray) -> None:
         self._parts[name].append(values[..., -row % self.step :: self.step, :: self.step].copy())
 
-    def pictures(self, threshold_level: int) -> dict[str, Picture]:
+    def pictures(self) -> dict[str, Picture]:
         """The pictures by name: before, after, score, change and, where there is a label, label and errors."""
         parts = {name: np.concatenate(pieces, axis=-2) for name, pieces in self._parts.items() if pieces}
         levels, known = parts["levels"], parts["levels"] != NODATA
-        changed = known & (levels >= threshold_level)
+        changed = known & (levels >= self._threshold_level)
         after = _display(parts["after"], parts["valid"])
         pictures = {
             "before": _display(parts["before"], parts["valid"]),

@@ -1,7 +1,7 @@
 """Settings of the pde app, free of torch so that the command line's help is quick."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transect.apps.pde.models.config import LoraConfig, ModelConfig
 from transect.data_adapters.pde.config import Field, Format, PhantomConfig, ReadConfig
@@ -23,35 +23,6 @@ class Scale:
 
     mean: float = 0.0
     std: float = 1.0
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """What training took from its data, which predictions are held against; not to be set by hand.
-
-    Empty for a model of several kinds of data, or of published weights: that takes any fields.
-
-    Args:
-        fields: The fields that the model was trained on, in order.
-        axes: Names of the spatial axes; of a mesh x, y, z as far as it has them.
-        time_step: Time between two frames, in the units of the time axis.
-        time_units: Units of the time axis.
-        scales: Mean and standard deviation of each field.
-        changes: Standard deviation of the change of each field from frame to frame, as a share of its own.
-        parameter_scales: Of each of the equation's parameters that the model is told.
-        constant_scales: Of each constant in space.
-        constants: Names of the constants in space.
-    """
-
-    fields: tuple[Field, ...] = ()
-    axes: tuple[str, ...] = ()
-    time_step: float = 0.0
-    time_units: str = ""
-    scales: tuple[Scale, ...] = ()
-    changes: tuple[float, ...] = ()
-    parameter_scales: tuple[Scale, ...] = ()
-    constant_scales: tuple[Scale, ...] = ()
-    constants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +50,6 @@ class Config:
         format: What rollouts on grids are written as.
         pictures: Pictures of each case. moving adds an animation; they take a few seconds a case, which thousands of
             small cases are quicker without.
-        fitted: What training took from its data.
     """
 
     read: ReadConfig = field(default_factory=ReadConfig)
@@ -98,7 +68,6 @@ class Config:
     steps: int = 0
     format: Format = "netcdf"
     pictures: Pictures = "moving"
-    fitted: Fitted = field(default_factory=Fitted)
 
     def __post_init__(self) -> None:
         for name, smallest in (("context", 1), ("unroll", 1), ("steps_per_epoch", 0), ("steps", 0)):
@@ -110,3 +79,39 @@ class Config:
             ", ".join(self.parameters),
             "each name once",
         )
+
+
+@dataclass(frozen=True)
+class State:
+    """What training learns from data; new simulations are compared with it.
+
+    Empty for a model of several kinds of data, or of published weights: that takes any fields.
+
+    Args:
+        fields: The fields that the model was trained on, in order.
+        axes: Names of the spatial axes; of a mesh x, y, z as far as it has them.
+        time_step: Time between two frames, in the units of the time axis.
+        time_units: Units of the time axis.
+        scales: Mean and standard deviation of each field.
+        changes: Standard deviation of the change of each field from frame to frame, as a share of its own.
+        parameter_scales: Of each of the equation's parameters that the model is told.
+        constant_scales: Of each constant in space.
+        constant_names: Names of the constants in space.
+    """
+
+    fields: tuple[Field, ...] = ()
+    axes: tuple[str, ...] = ()
+    time_step: float = 0.0
+    time_units: str = ""
+    scales: tuple[Scale, ...] = ()
+    changes: tuple[float, ...] = ()
+    parameter_scales: tuple[Scale, ...] = ()
+    constant_scales: tuple[Scale, ...] = ()
+    constant_names: tuple[str, ...] = ()
+
+
+def split_state(settings: dict[str, Any]) -> dict[str, Any]:
+    """Move the state out of the settings of a model made before there was `state.json`."""
+    moved: dict[str, Any] = settings.pop("fitted", {})
+    names = moved.pop("constants", ())
+    return {**moved, "constant_names": names}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from transect.apps.pde.config import Config
+from transect.apps.pde.config import Config, State
 from transect.apps.pde.kinds import check_kind
 from transect.apps.pde.models.conditions import CONDITIONS
 from transect.data_adapters.base import BadInput
@@ -47,9 +47,10 @@ class Windows(Dataset[dict[str, Tensor]]):
         cases: Sequence[Trajectory],
         read: Callable[[Trajectory], Simulation],
         config: Config,
+        state: State,
         masked: bool,
     ) -> None:
-        self.config, self.masked = config, masked
+        self.config, self.state, self.masked = config, state, masked
         self.length = config.context + config.unroll
         self.kept: dict[int, NDArray[np.float32]] = {}
         self.simulations: list[Simulation] = []
@@ -58,8 +59,8 @@ class Windows(Dataset[dict[str, Tensor]]):
         for case in cases:
             simulation = read(case)
             check_frames(simulation, self.length)
-            if config.fitted.fields:
-                check_kind(simulation, config.fitted)
+            if state.fields:
+                check_kind(simulation, state)
             simulation.time_step()
             group = self.groups.setdefault(case.dataset, {}).setdefault(_group(simulation), [])
             for start in range(len(simulation) - self.length + 1):
@@ -78,7 +79,7 @@ class Windows(Dataset[dict[str, Tensor]]):
         frames = self._frames(at, start)
         valid = valid_cells(simulation, frames, self.masked)
         states = torch.from_numpy(np.where(valid, frames, np.float32(0)))
-        return {"states": states, **surroundings(simulation, valid, self.config, start)}
+        return {"states": states, **surroundings(simulation, valid, self.config, self.state, start)}
 
     def _frames(self, at: int, start: int) -> NDArray[np.float32]:
         simulation = self.simulations[at]
@@ -117,7 +118,9 @@ def valid_cells(simulation: Simulation, frames: NDArray[np.float32], masked: boo
     return valid
 
 
-def surroundings(simulation: Simulation, valid: NDArray[np.bool_], config: Config, frame: int) -> dict[str, Tensor]:
+def surroundings(
+    simulation: Simulation, valid: NDArray[np.bool_], config: Config, state: State, frame: int
+) -> dict[str, Tensor]:
     """What a model is told beside the states, in the simulation's units; see `Windows` for the names."""
     found = {
         "valid": torch.from_numpy(valid),
@@ -130,8 +133,8 @@ def surroundings(simulation: Simulation, valid: NDArray[np.bool_], config: Confi
     if config.parameters:
         values = [parameter_of(simulation, name, frame) for name in config.parameters]
         found["parameters"] = torch.tensor(values, dtype=torch.float32)
-    if config.fitted.constants:
-        constants = np.stack([constant_of(simulation, name) for name in config.fitted.constants])
+    if state.constant_names:
+        constants = np.stack([constant_of(simulation, name) for name in state.constant_names])
         found["constants"] = torch.from_numpy(np.where(valid, constants, np.float32(0)))
     return found
 

@@ -19,7 +19,7 @@ from transect.apps.canvas import (
     picture,
 )
 from transect.apps.pde.diagnostics import FAILED_NRMSE
-from transect.apps.pde.measures import PERSISTENCE, Measures
+from transect.apps.pde.measures import PERSISTENCE, Measures, frame_measures, joined
 from transect.apps.pde.metrics import mean_nrmse, mean_of, steps_to_failure
 from transect.apps.pde.panels import (
     Colours,
@@ -32,7 +32,7 @@ from transect.apps.pde.panels import (
     quartiles,
 )
 from transect.apps.pde.preview import RolloutPreview
-from transect.data_adapters.pde.simulation import Coordinate
+from transect.data_adapters.pde.simulation import Coordinate, Rollout
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +46,35 @@ _CURVES = (("", "model", MODEL_COLOUR), (PERSISTENCE, "persistence", BASELINE_CO
 _COLOUR_OF = {"prediction": MODEL_COLOUR, "truth": TRUTH_COLOUR}
 
 Frames = NDArray[np.float32]
+
+
+class RolloutPictures:
+    """Collects the pictures of a rollout and its error, next to the simulation as far as that goes.
+
+    Args:
+        rollout: not yet drained.
+        moving: whether to add an animation.
+    """
+
+    def __init__(self, rollout: Rollout, moving: bool) -> None:
+        self._rollout, self._moving = rollout, moving
+        self._preview = RolloutPreview(rollout.simulation, rollout.times, rollout.last)
+        self._measures: list[Measures] = []
+        self._start = rollout.start
+
+    def add(self, block: Frames) -> None:
+        """Take in the next frames `(frames, channels, *shape)`."""
+        sample = self._rollout.simulation
+        truth = sample.known(self._start, len(block))
+        if truth is not None:
+            self._measures.append(frame_measures(block[: len(truth)], truth, self._rollout.last, sample.axes))
+        self._preview.add(block, truth if truth is not None and len(truth) == len(block) else None)
+        self._start += len(block)
+
+    def pictures(self) -> dict[str, Picture]:
+        """`pictures` of the rollout and, if it is to move, the `film`."""
+        made = pictures(self._preview, joined(self._measures) or None)
+        return made | ({"film": film(self._preview)} if self._moving else {})
 
 
 def pictures(preview: RolloutPreview, measures: Measures | None = None) -> dict[str, Picture]:

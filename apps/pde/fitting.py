@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.apps.pde.config import Config, Fitted, Scale
+from transect.apps.pde.config import Config, Scale, State
 from transect.apps.pde.dataset import constant_of, parameter_of
 from transect.apps.pde.kinds import check_kind, kind_of
 from transect.data_adapters.base import BadInput
@@ -15,7 +15,7 @@ SIMULATIONS, PAIRS, VALUES = 256, 16, 2**27
 """At most so many simulations, pairs of frames of each and values in all are read for the statistics."""
 
 
-def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], config: Config) -> Fitted:
+def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], config: Config) -> State:
     """Kind and statistics of the training simulations; nothing where they are of data sets of several kinds.
 
     Written here because what is measured are frames and their changes, with missing values, of files that are read in
@@ -25,7 +25,7 @@ def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], c
         BadInput: simulations differ in fields, units, axes or time step, or lack a parameter or a constant.
     """
     if not _of_one_kind(cases, read):
-        return Fitted()
+        return State()
     chosen = [cases[index] for index in np.unique(np.linspace(0, len(cases) - 1, SIMULATIONS).astype(int))]
     first = read(chosen[0])
     kind = kind_of(first)
@@ -44,7 +44,7 @@ def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], c
             changes.add((pair[1:] - pair[:-1]).swapaxes(0, 1).reshape(len(first.channels), -1))
     components = [len(one.components) for one in first.fields]
     scales, change_scales = values.scales(components), changes.scales(components)
-    return Fitted(
+    return State(
         kind.fields,
         kind.axes,
         kind.time_step,

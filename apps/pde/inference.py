@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from transect.apps.pde.config import Config
+from transect.apps.pde.config import Config, State
 from transect.apps.pde.dataset import surroundings
 from transect.apps.pde.step import advance, conditions_of, units_of
 from transect.data_adapters.pde.simulation import Simulation
@@ -26,6 +26,7 @@ def roll(
     start: int,
     steps: int,
     config: Config,
+    state: State,
     blown_up: Callable[[int], None],
 ) -> Iterator[NDArray[np.float32]]:
     """The `steps` frames that follow `context`, in blocks `(frames, channels, *shape)` of the simulation's units.
@@ -41,28 +42,29 @@ def roll(
         start: the number of the first predicted frame.
         steps: how many frames to predict.
         config: the app's.
+        state: the app's.
         blown_up: called at most once.
     """
     device = next(model.parameters()).device
-    told = surroundings(simulation, valid, config, start - 1)
+    told = surroundings(simulation, valid, config, state, start - 1)
     batch = {name: tensor[None].to(device) for name, tensor in told.items()}
-    conditions = conditions_of(batch, config)
+    conditions = conditions_of(batch, state)
     window = torch.from_numpy(np.where(valid, context, np.float32(0)))[None].to(device)
     block: list[NDArray[np.float32]] = []
     per_block = max(1, BLOCK_VALUES // context[0].size)
     for step in range(1, steps + 1):
         with torch.inference_mode():
-            units = units_of(window, batch, config)
+            units = units_of(window, batch, config, state)
             following = advance(model, units.off(window, batch["valid"]), conditions, units, config)
             lost = not bool((following.abs() <= LARGEST_DEVIATION).all())
-            state = units.on(following)
-            window = torch.cat((window[:, 1:], state[:, None].masked_fill(~batch["valid"][:, None, None], 0.0)), 1)
+            frame = units.on(following)
+            window = torch.cat((window[:, 1:], frame[:, None].masked_fill(~batch["valid"][:, None, None], 0.0)), 1)
         if lost:
             blown_up(step)
             yield from ([np.stack(block)] if block else [])
             yield from _nothing(context, steps - step + 1, per_block)
             return
-        block.append(np.where(valid, state[0].cpu().numpy(), np.float32(np.nan)))
+        block.append(np.where(valid, frame[0].cpu().numpy(), np.float32(np.nan)))
         if len(block) == per_block:
             yield np.stack(block)
             block = []

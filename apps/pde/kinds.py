@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from transect.apps.pde.config import Fitted
+from transect.apps.pde.config import State
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde.config import Field
 from transect.data_adapters.pde.simulation import Simulation
@@ -15,7 +15,7 @@ TIME_STEP_TOLERANCE = 0.01
 MESH_AXES = ("x", "y", "z")
 
 
-def kind_of(simulation: Simulation) -> Fitted:
+def kind_of(simulation: Simulation) -> State:
     """Fields, axes and time step of a simulation.
 
     Raises:
@@ -23,10 +23,10 @@ def kind_of(simulation: Simulation) -> Fitted:
     """
     mesh = simulation.mesh
     axes = tuple(axis.name for axis in simulation.axes) if mesh is None else MESH_AXES[: mesh.points.shape[1]]
-    return Fitted(simulation.fields, axes, simulation.time_step(), simulation.time.units)
+    return State(simulation.fields, axes, simulation.time_step(), simulation.time.units)
 
 
-def check_kind(simulation: Simulation, kind: Fitted) -> None:
+def check_kind(simulation: Simulation, kind: State) -> None:
     """Hold a simulation against the kind that a model was trained on; one of a single frame has no time step to differ.
 
     Raises:

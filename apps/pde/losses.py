@@ -5,11 +5,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from transect.apps.pde.config import Config
+from transect.apps.pde.config import Config, State
 from transect.apps.pde.step import advance, conditions_of, units_of
 
 
-def step_loss(model: nn.Module, batch: Mapping[str, Tensor], config: Config) -> Tensor:
+def step_loss(model: nn.Module, batch: Mapping[str, Tensor], config: Config, state: State) -> Tensor:
     """Mean square error of `config.unroll` steps in a row, over valid cells.
 
     Errors count in units of a field's deviation or, where the model predicts increments, of its usual change. In
@@ -20,8 +20,8 @@ def step_loss(model: nn.Module, batch: Mapping[str, Tensor], config: Config) -> 
     gradient through all steps.
     """
     states, valid = batch["states"], batch["valid"]
-    conditions = conditions_of(batch, config)
-    units = units_of(states[:, : config.context], batch, config)
+    conditions = conditions_of(batch, state)
+    units = units_of(states[:, : config.context], batch, config, state)
     frames = units.off(states, valid)
     window = frames[:, : config.context]
     if model.training and config.noise:

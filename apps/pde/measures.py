@@ -1,4 +1,4 @@
-"""What a rollout adds to its score, gathered frame by frame as plain numbers, from which every metric follows.
+"""What a rollout adds to its score, gathered frame by frame, from which every metric follows.
 
 Written here because no library measures fields with missing values that come in blocks.
 """
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from transect.apps.pde.diagnostics import energy_spectrum, spectrum_error, sum_shells
 from transect.data_adapters.pde.simulation import Axis
 
-Measures = dict[str, list[Any]]
+Measures = dict[str, NDArray[Any]]
 PERSISTENCE = "persistence_"
 LOW_BELOW, MID_BELOW = 4, 12
 """Where PDEBench divides wave numbers into low, mid and high."""
@@ -25,7 +25,6 @@ def frame_measures(
     truth: NDArray[np.float32],
     last: NDArray[np.float32],
     axes: Sequence[Axis],
-    valid: NDArray[np.bool_] | None = None,
 ) -> Measures:
     """What one block of a rollout adds to the score; those of all its blocks are put together by `joined`.
 
@@ -35,14 +34,14 @@ def frame_measures(
     Args:
         prediction: float32 `(frames, channels, *shape)`, in the simulation's units.
         truth: the same frames of the simulation, NaN where there is none.
-        last: float32 `(channels, *shape)`, the last known frame, which persistence repeats.
+        last: float32 `(channels, *shape)`, the last known frame, which persistence repeats; NaN where the model
+            predicts nothing.
         axes: the spatial axes; none on a mesh, which has neither boundary nor spectrum.
-        valid: bool, broadcast to `(channels, *shape)`: where the model predicts; everywhere by default.
 
     Returns:
-        By name, lists of frames of channels: plain numbers, None where there is no finite one.
+        By name, `(frames, channels)`: `cells` int64, the others float64 with NaN where there is no finite number.
     """
-    counted = np.isfinite(truth) & np.isfinite(last) & (True if valid is None else valid)
+    counted = np.isfinite(truth) & np.isfinite(last)
     step = max(1, CELLS_AT_ONCE // max(prediction[:1].size, 1))
     parts = [slice(at, at + step) for at in range(0, len(prediction), step)]
     return joined([_measures(prediction[part], truth[part], last, axes, counted[part]) for part in parts])
@@ -50,7 +49,7 @@ def frame_measures(
 
 def joined(blocks: Sequence[Measures]) -> Measures:
     """The measures of consecutive blocks of one rollout as those of all its frames."""
-    return {name: [frame for block in blocks for frame in block[name]] for name in (blocks[0] if blocks else ())}
+    return {name: np.concatenate([block[name] for block in blocks]) for name in (blocks[0] if blocks else ())}
 
 
 def _measures(
@@ -70,8 +69,8 @@ def _measures(
             measures |= {of + name: values for name, values in _errors(found, expected, counted).items()}
         if axes:
             measures |= _grid_errors(np.where(counted, prediction, 0).astype(np.float64), expected, counted, axes)
-    cells = _over_space(counted).tolist()
-    return {"cells": cells, **{name: _plain(values) for name, values in measures.items()}}
+    finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in measures.items()}
+    return {"cells": _over_space(counted), **finite}
 
 
 def _errors(
@@ -136,8 +135,3 @@ def _over_space(values: NDArray[Any]) -> NDArray[Any]:
 
 def _wide(values: NDArray[np.float64], like: NDArray[Any]) -> NDArray[np.float64]:
     return values.reshape(*values.shape, *[1] * (like.ndim - 2))
-
-
-def _plain(values: NDArray[np.float64]) -> list[list[float | None]]:
-    finite = np.isfinite(values)
-    return [[float(v) if f else None for v, f in zip(*row, strict=True)] for row in zip(values, finite, strict=True)]

@@ -6,15 +6,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.apps.base import Contribution, Metric
 from transect.apps.pde.diagnostics import time_to_failure
-from transect.apps.pde.measures import PERSISTENCE, Measures
+from transect.apps.pde.measures import PERSISTENCE, Measures, frame_measures, joined
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.pde.simulation import Rollout, Simulation
 
 WELL_EPSILON = 1e-7
 APEBENCH_STEPS = 100
 BLOWN_UP = 100.0
+COMPARED = (
+    "well_vrmse",
+    "pdebench_nrmse",
+    "pdebench_crmse",
+    "morph_nrmse",
+    "morph_vrmse",
+    "time_to_failure_steps",
+    "conserved_sum_drift",
+)
+"""Metrics of a trajectory that persistence has too."""
+_NO_FRAMES: Measures = {"cells": np.zeros((0, 1), np.int64)}
 
 
-def apebench_nrmse(measures: Sequence[Measures], of: str = "", steps: int = APEBENCH_STEPS) -> float:
+def apebench_nrmse(
+    measures: Sequence[Measures],
+    of: str = "",
+    steps: int = APEBENCH_STEPS,
+    weights: NDArray[np.float64] | None = None,
+) -> float:
     """APEBench's aggregated nRMSE (Koehler et al. 2024, NeurIPS): of a whole rollout in one number.
 
     mean_nRMSE(t) = mean over samples of the sum over channels of sqrt(mean_x e^2) / sqrt(mean_x u^2), and of that the
@@ -24,10 +43,12 @@ def apebench_nrmse(measures: Sequence[Measures], of: str = "", steps: int = APEB
         measures: of all trajectories.
         of: "" for the model, PERSISTENCE for the last known frame repeated; the same below.
         steps: the last step that counts.
+        weights: of the trajectories; equal by default.
     """
     curves = [_reduce(np.nansum, frame_nrmse(one, of)[:steps]) for one in measures]
     horizon = max(map(len, curves), default=0)
-    mean = np.array([_mean([curve[t] for curve in curves if t < len(curve)]) for t in range(horizon)])
+    padded = np.array([np.pad(curve, (0, horizon - len(curve)), constant_values=np.nan) for curve in curves])
+    mean = _weighted_means(padded.reshape(len(curves), horizon), weights)
     with np.errstate(divide="ignore"):
         return float(np.exp(_mean(np.log(mean))))
 
@@ -144,31 +165,81 @@ def skill(measure: Measures) -> float:
     return 1 - model / persistence if model < persistence else persistence / model - 1
 
 
-def summary_of(measures: Sequence[Measures]) -> dict[str, float]:
-    """All metrics over all trajectories, averaged over these; NaN where there is nothing to average.
+class RolloutMetric(Metric[Simulation, Rollout]):
+    """The metrics of four benchmarks and diagnostics of rollouts, each next to persistence."""
 
-    `skill` is the goal. A trajectory that blew up makes the errors infinite; `blow_ups` is the share of them. Spectra
+    monitor = "skill"
+
+    def contribution(self, prediction: Rollout, sample: Simulation) -> Contribution:
+        """The measures of each frame and channel, and the `scores` of the trajectory, `(metrics,)`.
+
+        Frames past the end of the simulation do not count.
+
+        Raises:
+            BadInput: there are none before it.
+        """
+        parts, start = [], prediction.start
+        for block in prediction.blocks:
+            truth = sample.known(start, len(block))
+            if truth is not None:
+                parts.append(frame_measures(block[: len(truth)], truth, prediction.last, sample.axes))
+            start += len(block)
+        if not parts:
+            found = f"{len(sample)} frames"
+            raise BadInput(sample.source, sample.time.name, found, "some after the context to score by")
+        measures = joined(parts)
+        return measures | {"scores": np.array(list(trajectory_scores(measures).values()))}
+
+    def summary(
+        self, contributions: Sequence[Contribution], weights: NDArray[np.float64] | None = None
+    ) -> dict[str, float]:
+        """See `summary_of`."""
+        return summary_of(contributions, weights)
+
+
+def summary_of(measures: Sequence[Measures], weights: NDArray[np.float64] | None = None) -> dict[str, float]:
+    """All metrics, averaged over trajectories with the given weights; NaN where there is nothing to average.
+
+    `skill` is monitored. A trajectory that blew up makes the errors infinite; `blow_ups` is the share of them. Spectra
     are compared over the frames before that. `time_to_failure_steps` is censored: a rollout that never fails counts
     with its last step. Metrics of persistence have its name in front.
+
+    Args:
+        measures: of all trajectories; their `scores` are computed where they are not given.
+        weights: of the trajectories; equal by default.
     """
-    summary = {"skill": _mean([skill(one) for one in measures])}
+    names = list(trajectory_scores(_NO_FRAMES))
+    scores = [one["scores"] if "scores" in one else [*trajectory_scores(one).values()] for one in measures]
+    table = np.array(scores, np.float64).reshape(len(measures), len(names))
+    means = dict(zip(names, _weighted_means(table, weights).tolist(), strict=True))
+    summary = {"skill": means["skill"]}
     for of in ("", PERSISTENCE):
         summary |= {
-            f"{of}apebench_nrmse": apebench_nrmse(measures, of),
-            f"{of}one_step_nrmse": apebench_nrmse(measures, of, steps=1),
-            f"{of}well_vrmse": well_vrmse(measures, of),
-            f"{of}pdebench_nrmse": pdebench_nrmse(measures, of),
-            f"{of}pdebench_crmse": pdebench_crmse(measures, of),
-            f"{of}morph_nrmse": morph_nrmse(measures, of),
-            f"{of}morph_vrmse": morph_vrmse(measures, of),
-            f"{of}time_to_failure_steps": _mean([steps_to_failure(one, of) or len(one["cells"]) for one in measures]),
-            f"{of}conserved_sum_drift": _mean([conserved_sum_drift(one, of) for one in measures]),
+            f"{of}apebench_nrmse": apebench_nrmse(measures, of, weights=weights),
+            f"{of}one_step_nrmse": apebench_nrmse(measures, of, 1, weights),
+            **{f"{of}{name}": means[f"{of}{name}"] for name in COMPARED},
         }
-    return summary | {
-        "pdebench_brmse": pdebench_brmse(measures),
-        **{f"pdebench_frmse_{band}": pdebench_frmse(measures, band) for band in ("low", "mid", "high")},
-        "spectrum_error": _mean([_mean(_numbers(one, "spectrum_error")) for one in measures]),
-        "blow_ups": _mean([float(blew_up(one)) for one in measures]),
+    return summary | means
+
+
+def trajectory_scores(measures: Measures) -> dict[str, float]:
+    """The metrics of one trajectory by name, of the model and of persistence."""
+    one, scores = [measures], {"skill": skill(measures)}
+    for of in ("", PERSISTENCE):
+        scores |= {
+            f"{of}well_vrmse": well_vrmse(one, of),
+            f"{of}pdebench_nrmse": pdebench_nrmse(one, of),
+            f"{of}pdebench_crmse": pdebench_crmse(one, of),
+            f"{of}morph_nrmse": morph_nrmse(one, of),
+            f"{of}morph_vrmse": morph_vrmse(one, of),
+            f"{of}time_to_failure_steps": float(steps_to_failure(measures, of) or len(measures["cells"])),
+            f"{of}conserved_sum_drift": conserved_sum_drift(measures, of),
+        }
+    return scores | {
+        "pdebench_brmse": pdebench_brmse(one),
+        **{f"pdebench_frmse_{band}": pdebench_frmse(one, band) for band in ("low", "mid", "high")},
+        "spectrum_error": _mean(_numbers(measures, "spectrum_error")),
+        "blow_ups": float(blew_up(measures)),
     }
 
 
@@ -204,10 +275,10 @@ def _error(measure: Measures, name: str) -> NDArray[np.float64]:
 
 
 def _numbers(measure: Measures, name: str) -> NDArray[np.float64]:
-    """What was measured under `name`, `(frames, channels)`, NaN where it is None or was not measured at all."""
+    """What was measured under `name`, float64 `(frames, channels)`, NaN where it was not measured."""
     if name not in measure:
-        return np.full_like(_numbers(measure, "cells"), np.nan)
-    return np.array(measure[name], dtype=np.float64)
+        return np.full(measure["cells"].shape, np.nan)
+    return measure[name].astype(np.float64)
 
 
 def _reduce(function: Callable[[NDArray[np.float64]], float], values: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -219,3 +290,13 @@ def _mean(values: Any) -> float:
     known = np.asarray(values, dtype=np.float64)
     known = known[~np.isnan(known)]
     return float(known.mean()) if known.size else float("nan")
+
+
+def _weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+    """The mean of each column over the rows that have a number and a weight, NaN where there are none."""
+    weights = np.ones(len(values)) if weights is None else weights
+    counted = ~np.isnan(values) & (weights > 0)[:, None]
+    total = (counted * weights[:, None]).sum(0)
+    # A row without weight must not turn an infinite value into NaN.
+    weighted = np.where(counted, values, 0) * np.where(counted, weights[:, None], 1)
+    return np.divide(weighted.sum(0), total, out=np.full(values.shape[1], np.nan), where=total > 0)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from transect.apps.pde.config import Config, Scale
+from transect.apps.pde.config import Config, Scale, State
 from transect.apps.pde.models.conditions import CONDITIONS, Conditions
 
 SMALLEST_DEVIATION = 1e-6
@@ -34,7 +34,7 @@ class Units:
         return state * self.std + self.mean
 
 
-def units_of(context: Tensor, batch: Mapping[str, Tensor], config: Config) -> Units:
+def units_of(context: Tensor, batch: Mapping[str, Tensor], config: Config, state: State) -> Units:
     """The units for a batch: those of the training data, or those of the context alone.
 
     The latter are mean and deviation of each field over its components, the frames and the valid cells, MORPH's
@@ -44,23 +44,23 @@ def units_of(context: Tensor, batch: Mapping[str, Tensor], config: Config) -> Un
         context: `(batch, frames, channels, *shape)` in the simulation's units, zero where not valid.
         batch: as `Windows` gives it.
         config: the app's.
+        state: the app's.
 
     Source: Kim et al., "Reversible Instance Normalization" (2022), eq. 1 and 2.
     """
     rank = context.ndim - 3
-    fitted = config.fitted
 
     def shaped(values: Sequence[float]) -> Tensor:
         return torch.tensor(values, dtype=context.dtype, device=context.device).view(1, -1, *[1] * rank)
 
-    change = shaped(fitted.changes or [1.0] * context.shape[2])
+    change = shaped(state.changes or [1.0] * context.shape[2])
     if config.normalize == "context":
         mean, std = _of_fields(context, batch["valid"], batch["components"][0].tolist())
         return Units(mean, std, change)
-    if config.normalize == "none" or not fitted.scales:
-        deviation = shaped([scale.std for scale in fitted.scales]) if fitted.scales else torch.ones_like(change)
+    if config.normalize == "none" or not state.scales:
+        deviation = shaped([scale.std for scale in state.scales]) if state.scales else torch.ones_like(change)
         return Units(torch.zeros_like(change), torch.ones_like(change), change * deviation)
-    means, stds = ([getattr(scale, name) for scale in fitted.scales] for name in ("mean", "std"))
+    means, stds = ([getattr(scale, name) for scale in state.scales] for name in ("mean", "std"))
     return Units(shaped(means), shaped(stds), change)
 
 
@@ -81,7 +81,7 @@ def _of_fields(context: Tensor, valid: Tensor, components: Sequence[int]) -> tup
     return mean, std
 
 
-def conditions_of(batch: Mapping[str, Tensor], config: Config) -> Conditions:
+def conditions_of(batch: Mapping[str, Tensor], state: State) -> Conditions:
     """What the model is told beside the states of a batch."""
     valid = batch["valid"]
     return Conditions(
@@ -90,8 +90,8 @@ def conditions_of(batch: Mapping[str, Tensor], config: Config) -> Conditions:
         else (),
         # Most simulations have a value everywhere, and models are quicker without a mask.
         valid=None if bool(valid.all()) else valid,
-        parameters=_scaled(batch["parameters"], config.fitted.parameter_scales) if "parameters" in batch else None,
-        constants=_scaled(batch["constants"], config.fitted.constant_scales) if "constants" in batch else None,
+        parameters=_scaled(batch["parameters"], state.parameter_scales) if "parameters" in batch else None,
+        constants=_scaled(batch["constants"], state.constant_scales) if "constants" in batch else None,
         components=tuple(batch["components"][0].tolist()),
         points=batch.get("points"),
     )

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from transect.apps.peptide.config import Calibration
 from transect.data_adapters.peptide.ranking import RankedSpectrum
@@ -19,6 +19,8 @@ from transect.data_adapters.peptide.results.write import q_values
 
 LEAST_SCORE = 1e-9
 BINS = 10
+FEATURES = 4
+"""How many `features` there are."""
 
 
 def features(ranked: RankedSpectrum) -> tuple[float, ...]:
@@ -36,7 +38,7 @@ def features(ranked: RankedSpectrum) -> tuple[float, ...]:
     )
 
 
-def fit(rows: Sequence[Sequence[float]], right: Sequence[bool]) -> Calibration:
+def fit(rows: ArrayLike, right: ArrayLike) -> Calibration:
     """The calibration of winners with these `features`, of which is known whether they are `right`.
 
     Logistic regression (Platt, 1999) by scikit-learn, monotone: a feature that would speak against a winner, which it
@@ -44,18 +46,18 @@ def fit(rows: Sequence[Sequence[float]], right: Sequence[bool]) -> Calibration:
     """
     from sklearn.linear_model import LogisticRegression
 
-    if len(set(right)) < 2:
+    table, target = np.asarray(rows, np.float64), np.asarray(right, np.bool_)
+    if target.all() or not target.any():
         return Calibration()
-    table = np.array(rows, np.float64)
     used = np.arange(table.shape[1])
     while len(used):
-        model = LogisticRegression(C=100.0, max_iter=1000).fit(table[:, used], np.array(right))
+        model = LogisticRegression(C=100.0, max_iter=1000).fit(table[:, used], target)
         weights = np.zeros(table.shape[1])
         weights[used] = model.coef_[0]
         if weights.min() >= 0:
             return Calibration(float(model.intercept_[0]), *map(float, weights))
         used = used[used != weights.argmin()]
-    return Calibration(bias=math.log(sum(right) / (len(right) - sum(right))))
+    return Calibration(bias=math.log(target.sum() / (~target).sum()))
 
 
 def probability(calibration: Calibration, row: Sequence[float]) -> float:
@@ -68,19 +70,29 @@ def probability(calibration: Calibration, row: Sequence[float]) -> float:
     return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds))
 
 
-def threshold(probabilities: Sequence[float] | NDArray[np.float64], fdr: float) -> float:
+def probabilities(calibration: Calibration, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`probability` of each of `rows` `(spectra, FEATURES)`; NaN where a feature is, or nothing was fitted."""
+    if not calibration.is_fitted:
+        return np.full(len(rows), np.nan)
+    weights = (calibration.log_score, calibration.margin, calibration.agreement, calibration.fits)
+    return np.exp(-np.logaddexp(0, -(calibration.bias + rows @ np.array(weights))))
+
+
+def threshold(probabilities: ArrayLike, fdr: float) -> float:
     """The least probability among the winners that are accepted at a false discovery rate; infinite where none is."""
     accepted = np.asarray(probabilities, np.float64)[q_values(probabilities) <= fdr]
     return float(accepted.min(initial=np.inf))
 
 
 def realised(
-    probabilities: Sequence[float] | NDArray[np.float64], right: Sequence[bool] | NDArray[np.bool_], fdr: float
-) -> tuple[int, float]:
+    probabilities: ArrayLike, right: ArrayLike, fdr: float, weights: ArrayLike | None = None
+) -> tuple[float, float]:
     """How many winners are accepted at a false discovery rate and what share of them is wrong; NaN where none is."""
-    accepted = q_values(probabilities) <= fdr
-    wrong = ~np.asarray(right, np.bool_)[accepted]
-    return len(wrong), float(wrong.mean()) if len(wrong) else math.nan
+    accepted = q_values(probabilities, weights) <= fdr
+    weight = np.ones(len(accepted)) if weights is None else np.asarray(weights, np.float64)
+    total = float(weight[accepted].sum())
+    wrong = float(weight[accepted] @ ~np.asarray(right, np.bool_)[accepted])
+    return total, wrong / total if total else math.nan
 
 
 @dataclass(frozen=True)
@@ -90,26 +102,30 @@ class Bin:
     How many they are, the mean of their probabilities, and the share of them that is right.
     """
 
-    count: int
+    count: float
     probability: float
     right: float
 
 
 def reliability(
-    probabilities: Sequence[float] | NDArray[np.float64], right: Sequence[bool] | NDArray[np.bool_], bins: int = BINS
+    probabilities: ArrayLike, right: ArrayLike, bins: int = BINS, weights: ArrayLike | None = None
 ) -> list[Bin]:
-    """What was said and what was so, in those of `bins` that are not empty, from 0 to 1; NaN is left out."""
-    p, so = np.asarray(probabilities, np.float64), np.asarray(right, np.bool_)
-    p, so = p[~np.isnan(p)], so[~np.isnan(p)]
-    of = np.minimum((p * bins).astype(int), bins - 1)
-    members = [of == number for number in range(bins)]
-    return [Bin(int(some.sum()), float(p[some].mean()), float(so[some].mean())) for some in members if some.any()]
+    """Mean predicted probability and observed share in those of `bins` that are not empty; NaN is left out."""
+    p, observed = np.asarray(probabilities, np.float64), np.asarray(right, np.float64)
+    weight = np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)
+    known = ~np.isnan(p)
+    p, observed, weight = p[known], observed[known], weight[known]
+    number = np.minimum((p * bins).astype(int), bins - 1)
+    counts, sums, rights = (np.bincount(number, weight * values, bins) for values in (np.ones(len(p)), p, observed))
+    return [
+        Bin(float(count), float(total / count), float(correct / count))
+        for count, total, correct in zip(counts, sums, rights, strict=True)
+        if count
+    ]
 
 
-def expected_calibration_error(
-    probabilities: Sequence[float] | NDArray[np.float64], right: Sequence[bool] | NDArray[np.bool_]
-) -> float:
-    """The mean over winners of |said - so| in their bin (Guo et al. 2017, ICML); NaN where there are none."""
-    found = reliability(probabilities, right)
+def expected_calibration_error(probabilities: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None) -> float:
+    """The mean over winners of |predicted - observed| in their bin (Guo et al. 2017, ICML); NaN without winners."""
+    found = reliability(probabilities, right, weights=weights)
     total = sum(one.count for one in found)
     return sum(one.count * abs(one.probability - one.right) for one in found) / total if total else math.nan

@@ -1,7 +1,7 @@
 """Settings of the peptide app, free of torch so that the command line's help is quick."""
 
 from dataclasses import astuple, dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from transect.apps.peptide.models.config import RerankerConfig
 from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
@@ -60,6 +60,43 @@ class LossConfig:
 
 
 @dataclass(frozen=True)
+class Config:
+    """Settings of the peptide app.
+
+    Args:
+        read: How spectra and candidates are read.
+        phantom: What `transect phantom peptide` writes.
+        model: Sizes of the reranker.
+        peaks: Which peaks the model reads.
+        loss: What training minimises.
+        generate: Whether candidates are made from the spectrum itself, by the spectrum graph. missing does so for
+            spectra that no tool has a candidate for; always adds them to those of the tools.
+        generated: How many of them.
+        candidates: Candidates of each spectrum that are written.
+        fdr: False discovery rate, estimated from calibrated probabilities, up to which winners are marked as accepted.
+        spectra_per_batch: Spectra that are scored at once.
+        precision: Number format of prediction; auto takes bf16 where the hardware computes in it.
+    """
+
+    read: ReadConfig = field(default_factory=ReadConfig)
+    phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    model: RerankerConfig = field(default_factory=RerankerConfig)
+    peaks: PeaksConfig = field(default_factory=PeaksConfig)
+    loss: LossConfig = field(default_factory=LossConfig)
+    generate: Generate = "missing"
+    generated: int = 10
+    candidates: int = 1
+    fdr: float = 0.05
+    spectra_per_batch: int = 64
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+    def __post_init__(self) -> None:
+        for name in ("generated", "candidates", "spectra_per_batch"):
+            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        require(0 < self.fdr < 1, "fdr", self.fdr, "a share in (0, 1)")
+
+
+@dataclass(frozen=True)
 class Calibration:
     """The logarithm of the odds that a winner is right, as a weighted sum; all zero where nothing was fitted.
 
@@ -84,39 +121,16 @@ class Calibration:
 
 
 @dataclass(frozen=True)
-class Config:
-    """Settings of the peptide app.
+class State:
+    """What training learns from data.
 
     Args:
-        read: How spectra and candidates are read.
-        phantom: What `transect phantom peptide` writes.
-        model: Sizes of the reranker.
-        peaks: Which peaks the model reads.
-        loss: What training minimises.
-        generate: Whether candidates are made from the spectrum itself, by the spectrum graph. missing does so for
-            spectra that no tool has a candidate for; always adds them to those of the tools.
-        generated: How many of them.
-        candidates: Candidates of each spectrum that are written.
-        fdr: False discovery rate, estimated from calibrated probabilities, up to which winners are marked as accepted.
-        spectra_per_batch: Spectra that are scored at once.
-        precision: Number format of prediction; auto takes bf16 where the hardware computes in it.
-        calibration: What turns scores into probabilities; chosen on validation.
+        calibration: What turns scores into probabilities, fitted on validation.
     """
 
-    read: ReadConfig = field(default_factory=ReadConfig)
-    phantom: PhantomConfig = field(default_factory=PhantomConfig)
-    model: RerankerConfig = field(default_factory=RerankerConfig)
-    peaks: PeaksConfig = field(default_factory=PeaksConfig)
-    loss: LossConfig = field(default_factory=LossConfig)
-    generate: Generate = "missing"
-    generated: int = 10
-    candidates: int = 1
-    fdr: float = 0.05
-    spectra_per_batch: int = 64
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
     calibration: Calibration = field(default_factory=Calibration)
 
-    def __post_init__(self) -> None:
-        for name in ("generated", "candidates", "spectra_per_batch"):
-            require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
-        require(0 < self.fdr < 1, "fdr", self.fdr, "a share in (0, 1)")
+
+def split_state(settings: dict[str, Any]) -> dict[str, Any]:
+    """Move the state out of the settings of a model made before there was `state.json`."""
+    return {"calibration": settings.pop("calibration")} if "calibration" in settings else {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.apps.base import Contribution
 from transect.apps.canvas import (
     INK,
     MODEL_COLOUR,
@@ -22,7 +23,7 @@ from transect.apps.canvas import (
 from transect.apps.peptide.baselines import UNTRAINED
 from transect.apps.peptide.calibration import expected_calibration_error, q_values, reliability
 from transect.apps.peptide.fragments import FRAGMENT_TOLERANCE_PPM
-from transect.apps.peptide.metrics import RERANKER, Measures, curve, summary_of, winners
+from transect.apps.peptide.metrics import RERANKER, choices_in, curve, pool, summary_of
 from transect.apps.peptide.spectrum_figure import mirror, render
 from transect.data_adapters.peptide.ranking import RankedSpectrum
 
@@ -38,6 +39,27 @@ BARS = [place / 40 for place in range(41)]
 FEWEST = 20
 """Winners below which no precision is drawn: it would jump with each of them."""
 MARKS = dict(zip(UNTRAINED, "osD^v*", strict=True))
+
+
+PICTURED = 500
+"""Ranked spectra of a run that are kept for its pictures."""
+
+
+class RankingPictures:
+    """Keeps the first ranked spectra of a run for its pictures; `tolerance_ppm` is that of fragments."""
+
+    def __init__(self, tolerance_ppm: float) -> None:
+        self._tolerance_ppm = tolerance_ppm
+        self._kept: list[RankedSpectrum] = []
+
+    def add(self, block: RankedSpectrum) -> None:
+        """Keep a spectrum that has a winner, while there is room."""
+        if len(self._kept) < PICTURED and block.ranking:
+            self._kept.append(block)
+
+    def pictures(self) -> dict[str, Picture]:
+        """See `pictures`."""
+        return pictures(self._kept, self._tolerance_ppm)
 
 
 def pictures(spectra: Sequence[RankedSpectrum], tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM) -> dict[str, Picture]:
@@ -76,18 +98,18 @@ def _is_right(ranked: RankedSpectrum) -> bool | None:
     return None if label is None else ranked.ranking[0].candidate.peptide.merged == label.merged
 
 
-def charts(measures: Sequence[Measures], fdr: float) -> dict[str, Picture]:
+def charts(contributions: Sequence[Contribution], fdr: float) -> dict[str, Picture]:
     """Pictures of what many cases measured, by name, uint8 `(height, width, 3)` of one size.
 
     Precision beside coverage, of the reranker, of tools and of other choices; the scores of right and wrong winners;
     and where the reranker is calibrated, how far its probabilities hold and what is accepted at each error rate.
     """
-    if not any(one["true"] for one in measures):
+    pooled = pool(contributions, RERANKER)
+    if not len(pooled.true):
         return {}
-    made = {"precision_coverage": render(partial(_draw_precision, measures))}
-    probabilities, right = winners(measures)
+    made = {"precision_coverage": render(partial(_draw_precision, contributions))}
+    probabilities, right, scores = pooled.probability, pooled.count("right") > 0, pooled.score
     known = ~np.isnan(probabilities)
-    scores = np.array([score for one in measures for score in one["outcomes"][RERANKER]["score"]], np.float64)
     answered = ~np.isnan(scores)
     if answered.any():
         draw = partial(_draw_scores, scores[answered], right[answered], "score of the winner")
@@ -112,46 +134,42 @@ def _draw_scores(scores: Numbers, right: Flags | None, what: str, figure: "Figur
     axes.set_xlim(0, 1)
 
 
-def _draw_precision(measures: Sequence[Measures], figure: "Figure") -> None:
-    spectra = sum(len(one["true"]) for one in measures)
+def _draw_precision(contributions: Sequence[Contribution], figure: "Figure") -> None:
+    spectra = sum(len(one["true"]) for one in contributions)
     title = f"Precision among the winners with the best scores, of {spectra} labelled spectra"
     axes = chart(figure, title, "coverage: share of the labelled spectra", "precision: share that is right", right=330)
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.02)
-    names = list(dict.fromkeys(name for one in measures for name in one["outcomes"]))
-    found = summary_of(measures, 0.5)
+    names = choices_in(contributions)
+    found = summary_of(contributions, 0.5)
     recall = {name: found["peptide_recall" if name == RERANKER else f"{name}_peptide_recall"] for name in names}
     tools = [name for name in names if name not in (RERANKER, *UNTRAINED)]
     for name in sorted(names, key=lambda name: (name != RERANKER, name in UNTRAINED, -recall[name])):
         label = f"{name}, recall {recall[name]:.3f}"
-        coverage, precision = curve(measures, name)
-        known = coverage * _spectra(measures, name) >= min(FEWEST, spectra)
+        coverage, precision = curve(contributions, name)
+        known = coverage * len(pool(contributions, name).true) >= min(FEWEST, spectra)
         coverage, precision = coverage[known], precision[known]
         if name == RERANKER:
             axes.plot(coverage, precision, color=MODEL_COLOUR, linewidth=2.6, label=label, zorder=4)
         elif name in UNTRAINED:
             axes.plot(
-                *_point(measures, name), MARKS[name], color=INK, markersize=8, label=label, clip_on=False, zorder=3
+                *_point(contributions, name), MARKS[name], color=INK, markersize=8, label=label, clip_on=False, zorder=3
             )
         else:
             colour = TOOL_COLOURS[tools.index(name) % len(TOOL_COLOURS)]
             if len(coverage):
                 axes.plot(coverage, precision, color=colour, linewidth=1.3, label=label)
-            axes.plot(*_point(measures, name), ".", color=colour, markersize=9, label="" if len(coverage) else label)
+            axes.plot(
+                *_point(contributions, name), ".", color=colour, markersize=9, label="" if len(coverage) else label
+            )
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1.02, 1), borderaxespad=0, fontsize=10)
 
 
-def _point(measures: Sequence[Measures], name: str) -> tuple[float, float]:
-    """Coverage and precision of all that a choice has to say."""
-    having = [one["outcomes"][name] for one in measures if name in one["outcomes"]]
-    predicted = sum(count > 0 for columns in having for count in columns["predicted"])
-    right = sum(sum(columns["right"]) for columns in having)
-    return predicted / _spectra(measures, name), right / predicted if predicted else math.nan
-
-
-def _spectra(measures: Sequence[Measures], name: str) -> int:
-    """The labelled spectra of the cases that have a choice."""
-    return sum(len(one["true"]) for one in measures if name in one["outcomes"])
+def _point(contributions: Sequence[Contribution], name: str) -> tuple[float, float]:
+    """Coverage and precision of all predictions of a choice."""
+    pooled = pool(contributions, name)
+    predicted, right = int((pooled.count("predicted") > 0).sum()), int(pooled.count("right").sum())
+    return predicted / len(pooled.true), right / predicted if predicted else math.nan
 
 
 def _draw_calibration(probabilities: Numbers, right: Flags, figure: "Figure") -> None:

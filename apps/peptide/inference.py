@@ -10,7 +10,7 @@ from torch import nn
 
 from transect.apps.peptide import calibration
 from transect.apps.peptide.batch import batch_of, trimmed
-from transect.apps.peptide.config import Config
+from transect.apps.peptide.config import Calibration, Config
 from transect.apps.peptide.dataset import scorable, with_generated
 from transect.apps.peptide.distances import GAP_COST
 from transect.apps.peptide.models.reranker import Deviations
@@ -25,10 +25,10 @@ BUFFERED = 16
 """Batches that are sorted by size together, so that short candidates are not padded to long ones'."""
 
 
-def rank(model: nn.Module, run: Run, config: Config) -> Iterator[RankedSpectrum]:
+def rank(model: nn.Module, run: Run, config: Config, fitted: Calibration) -> Iterator[RankedSpectrum]:
     """The spectra of `run` in their order, each with its candidates in the order of the model's scores.
 
-    Candidates that are too long for the model are noted among the run's omissions.
+    Candidates that are too long for the model are noted among the run's omissions. Probabilities follow from `fitted`.
     """
     candidate_sets = run.candidate_sets()
     while chunk := list(islice(candidate_sets, BUFFERED * config.spectra_per_batch)):
@@ -39,7 +39,7 @@ def rank(model: nn.Module, run: Run, config: Config) -> Iterator[RankedSpectrum]
         )
         for start in range(0, len(order), config.spectra_per_batch):
             places = order[start : start + config.spectra_per_batch]
-            ranked.update(zip(places, _ranked(model, [chunk[i] for i in places], config), strict=True))
+            ranked.update(zip(places, _ranked(model, [chunk[i] for i in places], config, fitted), strict=True))
         for index, candidate_set in enumerate(chunk):
             yield ranked.get(index, RankedSpectrum(candidate_set, ()))
 
@@ -48,16 +48,22 @@ def _size(candidate_set: CandidateSet) -> int:
     return max(len(candidate.peptide.residues) for candidate in candidate_set.candidates)
 
 
-def _ranked(model: nn.Module, candidate_sets: Sequence[CandidateSet], config: Config) -> list[RankedSpectrum]:
+def _ranked(
+    model: nn.Module, candidate_sets: Sequence[CandidateSet], config: Config, fitted: Calibration
+) -> list[RankedSpectrum]:
     device = next(model.parameters()).device
     batch = {name: tensor.to(device) for name, tensor in trimmed(batch_of(candidate_sets, config)).items()}
     with torch.inference_mode(), autocast(config.precision, device):
         found: Deviations = model(**batch)
     peptide, residue = (tensor.float().cpu().numpy() for tensor in found)
-    return [_order(candidate_set, peptide[i], residue[i], config) for i, candidate_set in enumerate(candidate_sets)]
+    return [
+        _order(candidate_set, peptide[i], residue[i], config, fitted) for i, candidate_set in enumerate(candidate_sets)
+    ]
 
 
-def _order(candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray, config: Config) -> RankedSpectrum:
+def _order(
+    candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray, config: Config, fitted: Calibration
+) -> RankedSpectrum:
     """The candidates by predicted deviation, the first of equals first."""
     candidates = []
     for row, candidate in enumerate(candidate_set.candidates):
@@ -75,7 +81,7 @@ def _order(candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray
         )
     candidates.sort(key=lambda one: one.deviation)
     ranked = RankedSpectrum(candidate_set, tuple(candidates))
-    return replace(ranked, probability=calibration.probability(config.calibration, calibration.features(ranked)))
+    return replace(ranked, probability=calibration.probability(fitted, calibration.features(ranked)))
 
 
 def _score(deviation: float) -> float:

@@ -1,32 +1,71 @@
-"""Scores of a reranker, and of choices that need none, from what single spectra contribute."""
+"""Metrics of a reranker, and of choices that need none, from what single spectra contribute."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
-from typing import Any, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.apps.base import Contribution, Metric
 from transect.apps.peptide import calibration
-from transect.apps.peptide.baselines import UNTRAINED, Choice, FirstOf
-from transect.apps.peptide.config import Calibration
+from transect.apps.peptide.baselines import UNTRAINED, Choice, FirstOf, choices
+from transect.apps.peptide.config import Calibration, State
+from transect.apps.peptide.dataset import GRAPH
 from transect.apps.peptide.matching import DALTON, STRICT, residue_matches
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.peptide import Peptide
-from transect.data_adapters.peptide.ranking import RankedSpectrum
+from transect.data_adapters.peptide.ranking import RankedSpectrum, Ranking
+from transect.data_adapters.peptide.spectrum import Run
 
 Row: TypeAlias = dict[str, Any]
 """What a labelled spectrum contributes, in plain numbers: see `spectrum_row`."""
-Measures: TypeAlias = dict[str, Any]
-"""The rows of a case by column: see `joined`."""
+Weights: TypeAlias = NDArray[np.float64]
 
 RERANKER = "reranker"
 COUNTS = ("predicted", "matched", "matched_strict", "right", "right_strict", "right_merged", "right_exact")
-BESIDE = ("peptide_recall", "peptide_recall_strict", "amino_acid_precision")
-"""The metrics that are told of every choice beside the reranker's; of tools, which have scores, the area too."""
+COMPARED = ("peptide_recall", "peptide_recall_strict", "amino_acid_precision")
+"""The metrics of every other choice; tools, which have scores, have the area under their curve too."""
 BEST_TOOL = "best-tool"
-CACHED_SUMS = 2048
-"""Sums that are kept: a bootstrap asks a thousand times for those of the same measures, which nobody changes."""
+
+
+class PeptideMetric(Metric[Run, Ranking]):
+    """Recall and precision of peptides and amino acids, of the reranker and of other choices.
+
+    Args:
+        calibration: turns features into probabilities.
+        fdr: false discovery rate at which winners are accepted.
+        graph: whether every spectrum has candidates of the spectrum graph, which then counts as a tool.
+    """
+
+    monitor = "peptide_recall"
+
+    def __init__(self, calibration: Calibration, fdr: float, graph: bool) -> None:
+        self.calibration, self.fdr, self.graph = calibration, fdr, graph
+
+    def contribution(self, prediction: Ranking, sample: Run) -> Contribution:
+        """The columns of `joined` for all labelled spectra, those without a candidate included.
+
+        Raises:
+            BadInput: there is none.
+        """
+        chosen = choices([*sample.tools, GRAPH] if self.graph else sample.tools)
+        rows = [row for ranked in prediction.blocks if (row := spectrum_row(ranked, chosen))]
+        if not rows:
+            found = "no labelled spectrum"
+            raise BadInput(sample.source, "SEQ", found, "spectra with a label to score by", "predict needs none")
+        return joined(rows)
+
+    def summary(
+        self, contributions: Sequence[Contribution], weights: NDArray[np.float64] | None = None
+    ) -> dict[str, float]:
+        """See `summary_of`; probabilities are those of the calibration."""
+        return summary_of(calibrated(contributions, self.calibration), self.fdr, weights)
+
+    def calibrate(self, contributions: Sequence[Contribution]) -> State:
+        """The calibration fitted to which winners are right."""
+        return State(calibration=fitted(contributions))
 
 
 def spectrum_row(ranked: RankedSpectrum, choices: Mapping[str, Choice]) -> Row | None:
@@ -93,40 +132,53 @@ def _known(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def joined(rows: Iterable[Row]) -> Measures:
-    """The rows of a case by column, and those of each choice below `outcomes` by `COUNTS` and "score"."""
+def joined(rows: Iterable[Row]) -> Contribution:
+    """The rows of a case as columns.
+
+    Returns:
+        `true` int64 and `modified` bool `(spectra,)`; `features` float64 `(spectra, FEATURES)` and `probability`
+        float64 `(spectra,)`, NaN without a winner; and for each choice `counts/NAME` int64 `(spectra, COUNTS)` and
+        `score/NAME` float64 `(spectra,)`, NaN where it has none.
+    """
     table = list(rows)
     names = list(table[0]["outcomes"]) if table else [RERANKER]
-    outcomes = {
-        name: {
-            column: [row["outcomes"][name][place] for row in table] for place, column in enumerate((*COUNTS, "score"))
-        }
-        for name in names
+    blank = (math.nan,) * calibration.FEATURES
+    columns: Contribution = {
+        "true": np.array([row["true"] for row in table], np.int64),
+        "modified": np.array([row["modified"] for row in table], np.bool_),
+        "features": np.array([row["features"] or blank for row in table], np.float64).reshape(-1, len(blank)),
+        "probability": np.array([row["probability"] for row in table], np.float64),
     }
-    plain = ("true", "modified", "features", "probability")
-    return {name: [row[name] for row in table] for name in plain} | {"outcomes": outcomes}
+    for name in names:
+        outcomes = np.array([row["outcomes"][name] for row in table], np.float64).reshape(-1, len(COUNTS) + 1)
+        columns[f"counts/{name}"] = outcomes[:, :-1].astype(np.int64)
+        columns[f"score/{name}"] = outcomes[:, -1]
+    return columns
 
 
-def fitted(measures: Sequence[Measures]) -> Calibration:
-    """The calibration that was right on these measures."""
-    rows = [
-        (row, bool(right))
-        for one in measures
-        for row, right in zip(one["features"], one["outcomes"][RERANKER]["right"], strict=True)
-        if row is not None
-    ]
-    return calibration.fit([row for row, _ in rows], [right for _, right in rows])
+def choices_in(contributions: Sequence[Contribution]) -> list[str]:
+    """The names of all choices, the reranker's first."""
+    keys = (key.partition("/") for one in contributions for key in one)
+    return list(dict.fromkeys([RERANKER, *(name for kind, _, name in keys if kind == "counts")]))
 
 
-def calibrated(measures: Sequence[Measures], by: Calibration) -> list[Measures]:
-    """The measures with the probabilities that a calibration gives; without any if it is not fitted."""
-    return [{**one, "probability": _probabilities(_Same(one["features"]), by)} for one in measures]
+def fitted(contributions: Sequence[Contribution]) -> Calibration:
+    """The calibration that fits these winners best."""
+    features = np.concatenate([one["features"] for one in contributions])
+    right = pool(contributions, RERANKER).count("right") > 0
+    known = ~np.isnan(features).any(1)
+    return calibration.fit(features[known], right[known])
 
 
-def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
+def calibrated(contributions: Sequence[Contribution], by: Calibration) -> list[Contribution]:
+    """The contributions with the probabilities that a calibration gives; NaN if it is not fitted."""
+    return [{**one, "probability": calibration.probabilities(by, one["features"])} for one in contributions]
+
+
+def summary_of(contributions: Sequence[Contribution], fdr: float, weights: Weights | None = None) -> dict[str, float]:
     """All metrics over all labelled spectra; NaN where there is nothing to divide by.
 
-    `peptide_recall` is the goal: winners that are right, of all labelled spectra, those without a prediction included.
+    `peptide_recall` is monitored: winners that are right, of all labelled spectra, those without a prediction included.
     `peptide_precision` is of the predicted ones, `amino_acid_precision` and `amino_acid_recall` are of the predicted
     and of the true amino acids, `coverage` is the share with a prediction. Right is what DeepNovo's rule of 0.1 and
     0.5 Da calls so; "strict" is ProteoBench's of 20 and 50 ppm, "merged" the spelling with I as L, "exact" the spelling
@@ -137,134 +189,138 @@ def summary_of(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
 
     Metrics of other choices have their name in front: `vote_peptide_recall`. The best tool is the one of the highest
     peptide recall, which nobody knows beforehand.
+
+    Args:
+        contributions: of all cases.
+        fdr: false discovery rate at which winners are accepted.
+        weights: of the cases, and so of their spectra; equal by default.
     """
-    names = dict.fromkeys([RERANKER, *(name for one in measures for name in one["outcomes"])])
-    scores = {name: _scores(measures, name) for name in names}
+    weights = np.ones(len(contributions)) if weights is None else weights
+    names = choices_in(contributions)
+    scores = {name: _scores(contributions, name, weights) for name in names}
     tools = [name for name in names if name not in (RERANKER, *UNTRAINED)]
     if tools:
         scores[BEST_TOOL] = max((scores[name] for name in tools), key=lambda one: one["peptide_recall"])
-    beside = {name: BESIDE if name in UNTRAINED else (*BESIDE, "precision_coverage_auc") for name in scores}
-    beside.pop(RERANKER, None)
+    compared = {name: COMPARED if name in UNTRAINED else (*COMPARED, "precision_coverage_auc") for name in scores}
+    del compared[RERANKER]
     return {
-        **scores.get(RERANKER, {}),
-        **_calibrated(measures, fdr),
-        **{f"{name}_{metric}": scores[name][metric] for name, shown in beside.items() for metric in shown},
+        **scores[RERANKER],
+        **_calibrated(contributions, fdr, weights),
+        **{f"{name}_{metric}": scores[name][metric] for name, shown in compared.items() for metric in shown},
     }
 
 
-def _scores(measures: Sequence[Measures], name: str) -> dict[str, float]:
-    """The metrics of one choice over the cases that have it."""
-    added = np.sum([one.counts for one in _having(measures, name)] or [np.zeros(len(ADDED), np.int64)], 0)
-    total = dict(zip(ADDED, added.tolist(), strict=True))
-    spectra, true, predictions = total["spectra"], total["true"], total["predictions"]
-    return {
-        "peptide_recall": _share(total["right"], spectra),
-        "peptide_precision": _share(total["right"], predictions),
-        "amino_acid_precision": _share(total["matched"], total["predicted"]),
-        "amino_acid_recall": _share(total["matched"], true),
-        "coverage": _share(predictions, spectra),
-        "peptide_recall_strict": _share(total["right_strict"], spectra),
-        "amino_acid_precision_strict": _share(total["matched_strict"], total["predicted"]),
-        "amino_acid_recall_strict": _share(total["matched_strict"], true),
-        "peptide_recall_merged": _share(total["right_merged"], spectra),
-        "peptide_recall_exact": _share(total["right_exact"], spectra),
-        "peptide_recall_modified": _share(total["modified_right"], total["modified"]),
-        "precision_coverage_auc": _area(*curve(measures, name)),
-    }
-
-
-class _Same:
-    """A key that equals itself alone; it keeps `it` alive, so that nothing else can have its identity."""
-
-    def __init__(self, it: Any) -> None:
-        self.it = it
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and self.it is other.it
-
-    def __hash__(self) -> int:
-        return id(self.it)
-
-
-class _Sums(NamedTuple):
-    """One choice in one case: what is `ADDED` up over its spectra, and two columns as arrays."""
+@dataclass(frozen=True)
+class Pool:
+    """The labelled spectra of all cases that have a choice: `counts` `(spectra, COUNTS)`, the others `(spectra,)`."""
 
     counts: NDArray[np.int64]
-    right: NDArray[np.float64]
     score: NDArray[np.float64]
+    probability: NDArray[np.float64]
+    true: NDArray[np.int64]
+    modified: NDArray[np.bool_]
+    weight: Weights
+
+    def count(self, name: str) -> NDArray[np.int64]:
+        """One of COUNTS of each spectrum."""
+        return self.counts[:, COUNTS.index(name)]
+
+    def total(self, name: str) -> float:
+        """The weighted sum of one of COUNTS."""
+        return float(self.weight @ self.count(name))
 
 
-ADDED = (*COUNTS, "predictions", "spectra", "true", "modified", "modified_right")
+def pool(contributions: Sequence[Contribution], name: str, weights: Weights | None = None) -> Pool:
+    """The spectra of the cases that have a choice and a weight; cases have equal weights by default."""
+    weights = np.ones(len(contributions)) if weights is None else weights
+    pairs = zip(contributions, weights.tolist(), strict=True)
+    having = [(one, weight) for one, weight in pairs if weight > 0 and f"counts/{name}" in one]
+    if not having:
+        having, name = [(joined([]), 1.0)], RERANKER
+
+    def column(key: str) -> NDArray[Any]:
+        return np.concatenate([one[key] for one, _ in having])
+
+    return Pool(
+        counts=column(f"counts/{name}"),
+        score=column(f"score/{name}"),
+        probability=column("probability"),
+        true=column("true"),
+        modified=column("modified"),
+        weight=np.concatenate([np.full(len(one["true"]), weight) for one, weight in having]),
+    )
 
 
-def _having(measures: Sequence[Measures], name: str) -> list[_Sums]:
-    """The sums of one choice in the cases that have it."""
-    having = [one for one in measures if name in one["outcomes"]]
-    return [_sums(_Same(one["outcomes"][name]), _Same(one["true"]), _Same(one["modified"])) for one in having]
-
-
-@lru_cache(CACHED_SUMS)
-def _sums(columns: _Same, true: _Same, modified: _Same) -> _Sums:
-    table = np.array([columns.it[count] for count in COUNTS], np.int64)
-    is_modified, right = np.array(modified.it, np.bool_), np.array(columns.it["right"], np.int64)
-    predictions = (table[COUNTS.index("predicted")] > 0).sum()
-    besides = (predictions, len(true.it), sum(true.it), is_modified.sum(), right[is_modified].sum())
-    counts = np.array([*table.sum(1), *besides], np.int64)
-    return _Sums(counts, right.astype(np.float64), np.array(columns.it["score"], np.float64))
-
-
-@lru_cache(CACHED_SUMS)
-def _probabilities(of: _Same, by: Calibration) -> list[float | None]:
-    return [None if row is None else _known(calibration.probability(by, row)) for row in of.it]
-
-
-def _calibrated(measures: Sequence[Measures], fdr: float) -> dict[str, float]:
-    probabilities, right = winners(measures)
-    if np.isnan(probabilities).all():
-        return dict.fromkeys(("calibration_error", "accepted_share", "accepted_wrong_share"), math.nan)
-    accepted, wrong = calibration.realised(probabilities, right, fdr)
+def _scores(contributions: Sequence[Contribution], name: str, weights: Weights) -> dict[str, float]:
+    """The metrics of one choice over the cases that have it."""
+    pooled = pool(contributions, name, weights)
+    weight, total = pooled.weight, pooled.total
+    spectra, predictions = float(weight.sum()), float(weight @ (pooled.count("predicted") > 0))
+    modified = weight * pooled.modified
     return {
-        "calibration_error": calibration.expected_calibration_error(probabilities, right),
-        "accepted_share": _share(accepted, sum(len(one["true"]) for one in measures)),
+        "peptide_recall": _share(total("right"), spectra),
+        "peptide_precision": _share(total("right"), predictions),
+        "amino_acid_precision": _share(total("matched"), total("predicted")),
+        "amino_acid_recall": _share(total("matched"), float(weight @ pooled.true)),
+        "coverage": _share(predictions, spectra),
+        "peptide_recall_strict": _share(total("right_strict"), spectra),
+        "amino_acid_precision_strict": _share(total("matched_strict"), total("predicted")),
+        "amino_acid_recall_strict": _share(total("matched_strict"), float(weight @ pooled.true)),
+        "peptide_recall_merged": _share(total("right_merged"), spectra),
+        "peptide_recall_exact": _share(total("right_exact"), spectra),
+        "peptide_recall_modified": _share(float(modified @ pooled.count("right")), float(modified.sum())),
+        "precision_coverage_auc": _area(*curve(contributions, name, weights)),
+    }
+
+
+def _calibrated(contributions: Sequence[Contribution], fdr: float, weights: Weights) -> dict[str, float]:
+    pooled = pool(contributions, RERANKER, weights)
+    right = pooled.count("right") > 0
+    if np.isnan(pooled.probability).all():
+        return dict.fromkeys(("calibration_error", "accepted_share", "accepted_wrong_share"), math.nan)
+    accepted, wrong = calibration.realised(pooled.probability, right, fdr, pooled.weight)
+    return {
+        "calibration_error": calibration.expected_calibration_error(pooled.probability, right, pooled.weight),
+        "accepted_share": _share(accepted, float(pooled.weight.sum())),
         "accepted_wrong_share": wrong,
     }
 
 
-def winners(measures: Sequence[Measures]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The probabilities of all spectra, NaN where there is none, and whether their winners are right, `(spectra,)`."""
-    probabilities = [value for one in measures for value in one["probability"]]
-    right = [value for one in measures for value in one["outcomes"][RERANKER]["right"]]
-    return np.array(probabilities, np.float64), np.array(right, np.bool_)
-
-
-def curve(measures: Sequence[Measures], name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def curve(
+    contributions: Sequence[Contribution], name: str, weights: Weights | None = None
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """`precision_coverage` of one choice over the cases that have it; empty where it has no scores.
 
     The reranker's winners go by their probabilities, once it is calibrated.
     """
-    having = _having(measures, name)
-    if not having:
-        return precision_coverage(np.empty(0), np.empty(0), 0)
-    scores = np.concatenate([one.score for one in having])
-    if name == RERANKER and not np.isnan(probabilities := winners(measures)[0]).all():
-        scores = probabilities
-    right = np.concatenate([one.right for one in having])
+    pooled = pool(contributions, name, weights)
+    is_calibrated = name == RERANKER and not np.isnan(pooled.probability).all()
+    scores = pooled.probability if is_calibrated else pooled.score
     known = ~np.isnan(scores)
-    return precision_coverage(scores[known], right[known], sum(len(one.right) for one in having))
+    right, weight = pooled.count("right")[known].astype(np.float64), pooled.weight[known]
+    return precision_coverage(scores[known], right, float(pooled.weight.sum()), weight)
 
 
 def precision_coverage(
-    scores: NDArray[np.float64], right: NDArray[np.float64], spectra: int
+    scores: NDArray[np.float64], right: NDArray[np.float64], spectra: float, weights: Weights | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision of the predictions with the best scores, beside the share of all `spectra` that they are.
+    """Precision of the predictions with the best scores against the share of all `spectra` that they are.
+
+    Args:
+        scores: `(predictions,)`, the better the larger.
+        right: `(predictions,)`, 1 where a prediction is right.
+        spectra: how many there are, or the sum of their weights.
+        weights: `(predictions,)`, above 0; equal by default.
 
     Returns:
         coverage, ascending, and precision: one point for each distinct score. Equals are accepted together, so that the
         order of the files decides nothing. The curve ends at the share of spectra that have a prediction.
     """
+    weights = np.ones(len(scores)) if weights is None else weights
     order = np.argsort(-scores, kind="stable")
-    accepted = 1 + np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
-    return accepted / max(spectra, 1), np.cumsum(right[order])[accepted - 1] / accepted
+    last = np.flatnonzero(np.diff(scores[order], append=np.nan) != 0)
+    accepted, correct = (np.cumsum(values[order])[last] for values in (weights, right * weights))
+    return accepted / max(spectra, 1), correct / accepted
 
 
 def _area(coverage: NDArray[np.float64], precision: NDArray[np.float64]) -> float:

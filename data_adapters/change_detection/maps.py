@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from affine import Affine
@@ -38,20 +39,33 @@ class Strip:
     valid: np.ndarray
 
 
+class ScoredStrip(NamedTuple):
+    """The score of consecutive rows of a pair, from `row` on.
+
+    `levels` are (rows, width) uint8, the score in steps of 1/LEVELS, NODATA where nothing is known; `pixels` is the
+    strip that was scored, where it is at hand.
+    """
+
+    row: int
+    levels: np.ndarray
+    pixels: Strip | None = None
+
+
 @dataclass
 class ChangeMap:
-    """A change score over `grid`, as strips of rows from top to bottom, each produced when it is asked for.
+    """A change score over `grid`, as `blocks` of rows from top to bottom, each computed when it is asked for.
 
-    `strips` yields (row, levels): levels are (rows, width) uint8, the score in steps of 1/LEVELS, NODATA where
-    nothing is known. A pixel is changed where its level is at least `threshold_level`. `dates` are ISO 8601 or None.
+    A pixel is changed where its level is at least `threshold_level`. `dates` are ISO 8601 or None; `progress` is the
+    finished share.
     """
 
     grid: Grid
-    strips: Iterable[tuple[int, np.ndarray]]
+    blocks: Iterable[ScoredStrip]
     threshold: float
     dates: tuple[str | None, str | None] = (None, None)
     write_score: bool = False
     tags: dict[str, str] = field(default_factory=dict)
+    progress: float = 0.0
 
     @property
     def threshold_level(self) -> int:

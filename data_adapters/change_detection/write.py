@@ -18,7 +18,7 @@ from rasterio.windows import Window
 
 from transect.data_adapters.blocks import regroup
 from transect.data_adapters.change_detection.geopackage import write_geopackage
-from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid, ScoredStrip
 from transect.data_adapters.change_detection.polygons import is_changed, patches
 from transect.data_adapters.files import writing
 from transect.data_adapters.overlap import consume_aside
@@ -43,7 +43,7 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
 
     `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 no data, `score.tif` uint8 levels of 1/200 (its scale says
     so) with the same no data. Both are tiled, deflated and carry overviews; the same map makes the same bytes however
-    its strips are cut. The strips are drained once, in this thread, and written in another; memory holds a row of
+    its blocks are cut. The blocks are drained once, in this thread, and written in another; memory holds a row of
     tiles and the polygons that are not complete. `changes.gpkg` is told in `write_geopackage`.
 
     Returns `changed_area_m2` where the CRS lies on an ellipsoid, `changed_percent` (of the valid pixels), `polygons`,
@@ -51,19 +51,19 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
 
     Raises:
         OSError: a file could not be written whole; what is in `folder` then is worth nothing.
-        ValueError: the strips are not the rows of the grid from top to bottom.
+        ValueError: the blocks are not the rows of the grid from top to bottom.
     """
     grid, counts, names = change_map.grid, _Counts(), ["mask", *(["score"] if change_map.write_score else [])]
 
-    def write(strips: Iterator[tuple[int, np.ndarray]]) -> tuple[int, float]:
+    def write(blocks: Iterator[ScoredStrip]) -> tuple[int, float]:
         with ExitStack() as stack:
             rasters = {name: stack.enter_context(_geotiff(folder / f"{name}.tif", name, change_map)) for name in names}
-            rows = regroup(_levels(strips), (grid.height, grid.width), BLOCK, np.uint8, STRIPS)
+            rows = regroup(_levels(blocks), (grid.height, grid.width), BLOCK, np.uint8, STRIPS)
             rows = _written(rows, rasters, change_map.threshold_level, counts)
             found = patches(rows, change_map.threshold_level)
             return write_geopackage(folder / "changes.gpkg", found, change_map)
 
-    polygons, area = consume_aside(change_map.strips, write)
+    polygons, area = consume_aside(change_map.blocks, write)
     facts: dict[str, float | str] = {}
     if grid.crs and math.isfinite(area):
         facts["changed_area_m2"] = area
@@ -76,14 +76,14 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
     return facts | {name: day for name, day in zip(("before", "after"), change_map.dates, strict=True) if day}
 
 
-def _levels(strips: Iterable[tuple[int, np.ndarray]]) -> Iterator[np.ndarray]:
-    """The levels of `strips`, each of which must begin where the last one ended."""
+def _levels(blocks: Iterable[ScoredStrip]) -> Iterator[np.ndarray]:
+    """The levels of `blocks`, each of which must begin where the last one ended."""
     done = 0
-    for row, levels in strips:
-        if row != done:
-            raise ValueError(f"{STRIPS}: found row {row}, expected row {done}")
-        yield levels
-        done += len(levels)
+    for block in blocks:
+        if block.row != done:
+            raise ValueError(f"{STRIPS}: found row {block.row}, expected row {done}")
+        yield block.levels
+        done += len(block.levels)
 
 
 def _written(

@@ -132,6 +132,11 @@ class Simulation:
         """The number of frames."""
         return len(self.time)
 
+    def known(self, start: int, count: int) -> NDArray[np.float32] | None:
+        """The frames from `start` on, as many of `count` as there are; None past the end."""
+        stop = min(start + count, len(self))
+        return self.read(start, stop) if start < stop else None
+
     def time_step(self) -> float:
         """The time between two frames, in the units of time; NaN where there is only one frame.
 
@@ -190,6 +195,8 @@ class Rollout:
             where it has no values; to be drained once.
         context: how many of the simulation's frames the first prediction was computed from.
         format: what grids are written as; meshes are written as VTU.
+        start: the number of the first predicted frame, as the simulation counts its frames.
+        last: float32 `(channels, *shape)`, the last frame of the context, NaN where nothing is predicted.
         progress: share of the frames that were drained, for display.
         facts: what a report says of it beside what is written, complete once it is drained.
     """
@@ -199,5 +206,7 @@ class Rollout:
     blocks: Iterator[NDArray[np.float32]]
     context: int
     format: Format = "netcdf"
+    start: int = 0
+    last: NDArray[np.float32] = field(default_factory=lambda: np.array(np.nan, np.float32))
     progress: float = 0.0
     facts: dict[str, float | str] = field(default_factory=dict)

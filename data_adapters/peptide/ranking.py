@@ -46,14 +46,14 @@ class RankedSpectrum:
 
 @dataclass
 class Ranking:
-    """The answers of a run, made while `spectra` is drained.
+    """The answers of a run, computed while `blocks`, its ranked spectra in order, is drained.
 
     `top` is how many candidates of each spectrum are written, `fdr` the false discovery rate at which the winners are
     accepted, and `tolerance_ppm` that of the precursor. `progress` is the finished share, as far as it is known.
     """
 
     run: Run
-    spectra: Iterator[RankedSpectrum]
+    blocks: Iterator[RankedSpectrum]
     top: int
     fdr: float
     tolerance_ppm: float

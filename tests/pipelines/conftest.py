@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -120,6 +119,7 @@ def untrained(pairs: Path, small_config: Any) -> Path:
     import torch
 
     from transect.apps.change_detection.app import ChangeDetection
+    from transect.apps.change_detection.config import State
     from transect.data_adapters.change_detection.maps import LEVELS
     from transect.pipelines import model_folder
 
@@ -127,8 +127,8 @@ def untrained(pairs: Path, small_config: Any) -> Path:
     app = ChangeDetection(small_config)
     module = app.model().eval()
     case = app.adapter.cases(str(pairs / "test"))[0]
-    levels = np.concatenate([levels for _, levels in app.predict(module, app.adapter.read(case)).strips])
-    app = ChangeDetection(replace(small_config, threshold=float(np.percentile(levels, 70)) // 1 / LEVELS))
+    levels = np.concatenate([block.levels for block in app.predict(module, app.adapter.read(case)).blocks])
+    app = ChangeDetection(small_config, State(threshold=float(np.percentile(levels, 70)) // 1 / LEVELS))
     folder = pairs.parent / "untrained"
     model_folder.save(folder, "change_detection", app, module, "# untrained\n\nRandom weights.\n")
     return folder

@@ -3,7 +3,6 @@
 import csv
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,9 +19,7 @@ from torchmetrics.classification import (
     BinaryRecall,
 )
 
-from transect.apps.change_detection.app import ChangeDetection
-from transect.apps.change_detection.config import Config
-from transect.data_adapters.base import Case
+from transect.apps.change_detection.metrics import ChangeMetric
 from transect.data_adapters.change_detection.maps import LEVELS
 from transect.pipelines.errors import UsageError
 from transect.pipelines.evaluate import bootstrap, evaluate
@@ -163,54 +160,47 @@ def test_the_command_prints_each_metric_with_its_interval(command, untrained, pa
         assert line.split() == [name, f"{content['summary'][name]:.4f}", f"[{low:.4f},", f"{high:.4f}]"]
 
 
-def histograms(generator: np.random.Generator, size: int = 400) -> dict[str, list[int]]:
+def histograms(generator: np.random.Generator, size: int = 400) -> dict[str, np.ndarray]:
     """What a case adds to the score, with changed pixels tending to higher levels by a different amount each time."""
     skill = generator.uniform(0, 60)
     changed = np.clip(generator.normal(100 + skill, 40, size), 0, LEVELS).astype(int)
     unchanged = np.clip(generator.normal(80, 40, 4 * size), 0, LEVELS).astype(int)
     parts = {"changed": changed, "unchanged": unchanged}
-    return {name: np.bincount(levels, minlength=LEVELS + 1).tolist() for name, levels in parts.items()}
+    return {name: np.bincount(levels, minlength=LEVELS + 1) for name, levels in parts.items()}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_calibration_picks_the_threshold_of_the_best_f1(seed):
     generator = np.random.default_rng(seed)
     measures = [histograms(generator, 50) for _ in range(4)]
-    app = ChangeDetection(Config())
-    scores = {
-        level: ChangeDetection(Config(threshold=level / LEVELS)).summary(measures)["f1"]
-        for level in range(1, LEVELS + 1)
-    }
-    chosen = app.calibrate(measures).config.threshold
+    scores = {level: ChangeMetric(level / LEVELS).summary(measures)["f1"] for level in range(1, LEVELS + 1)}
+    chosen = ChangeMetric(0.5).calibrate(measures).threshold
     assert scores[round(chosen * LEVELS)] == max(scores.values())
-    assert app.config.threshold == 0.5, "the app itself stays as it is"
 
 
 def test_calibration_without_change_leaves_the_threshold():
-    still = {"changed": [0] * (LEVELS + 1), "unchanged": [9] * (LEVELS + 1)}
-    app = ChangeDetection(replace(Config(), threshold=0.3))
-    assert app.calibrate([still]).config.threshold == 0.3
+    still = {"changed": np.zeros(LEVELS + 1, int), "unchanged": np.full(LEVELS + 1, 9)}
+    assert ChangeMetric(0.3).calibrate([still]) is None
 
 
 def test_intervals_hold_the_value_and_shrink_with_more_scenes():
-    app, generator = ChangeDetection(Config()), np.random.default_rng(0)
+    metric, generator = ChangeMetric(0.5), np.random.default_rng(0)
     widths = {8: 0.0, 72: 0.0}
     for count in [*widths] * 4:
-        measures = {str(index): histograms(generator) for index in range(count)}
-        low, high = bootstrap(app, [Case(name, name, ()) for name in measures], measures)["f1"]
-        assert low < app.summary(list(measures.values()))["f1"] < high
+        measures = [histograms(generator) for _ in range(count)]
+        low, high = bootstrap(metric, [str(index) for index in range(count)], measures)["f1"]
+        assert low < metric.summary(measures)["f1"] < high
         widths[count] += high - low
     # Nine times the scenes make intervals about a third as wide.
     assert 0.25 < widths[72] / widths[8] < 0.45
 
 
 def test_scenes_are_drawn_and_not_their_tiles():
-    app, generator = ChangeDetection(Config()), np.random.default_rng(1)
-    scenes = {str(index): histograms(generator) for index in range(8)}
-    alone = bootstrap(app, [Case(name, name, ()) for name in scenes], scenes)
-    tiles = {f"{name}-{tile}": measure for name, measure in scenes.items() for tile in range(25)}
-    grouped = bootstrap(app, [Case(name, name.partition("-")[0], ()) for name in tiles], tiles)
+    metric, generator = ChangeMetric(0.5), np.random.default_rng(1)
+    names, scenes = [str(index) for index in range(8)], [histograms(generator) for _ in range(8)]
+    alone = bootstrap(metric, names, scenes)
+    grouped = bootstrap(metric, [name for name in names for _ in range(25)], [one for one in scenes for _ in range(25)])
     # The same eight scenes, each cut in 25 equal tiles, say no more than they did: the very same draws, 25 times over.
     for name, bounds in alone.items():
         assert grouped[name] == pytest.approx(bounds, abs=1e-12)
-    assert bootstrap(app, [Case("a", "g", ()), Case("b", "g", ())], {"a": scenes["0"], "b": scenes["1"]}) == {}
+    assert bootstrap(metric, ["g", "g"], scenes[:2]) == {}

@@ -6,16 +6,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import FrozenInstanceError, asdict, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch.utils.data import default_collate
 
 from transect.apps.base import App
 from transect.data_adapters.base import Case
+from transect.pipelines import config as configs
 from transect.pipelines import model_folder
 from transect.pipelines.config import TrainConfig
 from transect.pipelines.find import ROOT, app_class, app_names, app_summary, config_class
@@ -49,7 +51,7 @@ def cases(unfitted: App[Any, Any], data: Path) -> Sequence[Case]:
 @pytest.fixture(scope="module")
 def app(unfitted: App[Any, Any], cases: Sequence[Case]) -> App[Any, Any]:
     """The app as training makes it of its defaults."""
-    return unfitted.fitted([case for case in cases if case.split in ("train", "")])
+    return type(unfitted)(unfitted.config, unfitted.fit([case for case in cases if case.split in ("train", "")]))
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +136,7 @@ def test_no_split_goes_through_a_group(cases):
 def test_one_step_changes_every_weight(app, cases):
     torch.manual_seed(0)
     model = app.model()
-    examples = app.examples([case for case in cases if case.split in ("train", "")])
+    examples = app.dataset([case for case in cases if case.split in ("train", "")])
     optimizer = torch.optim.AdamW(app.parameter_groups(model), lr=1e-3, weight_decay=0)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     loss = app.loss(model, default_collate([examples[index] for index in range(2)]))
@@ -148,21 +150,40 @@ def test_one_step_changes_every_weight(app, cases):
     assert len(grouped) == len({id(parameter) for parameter in grouped}) == len(before)
 
 
-def test_examples_are_read_without_chance(app, cases):
-    examples = app.examples(cases[:1])
-    first, again = default_collate([examples[0]]), default_collate([examples[0]])
+def test_training_examples_are_deterministic(app, cases):
+    dataset = app.dataset(cases[:1])
+    first, again = default_collate([dataset[0]]), default_collate([dataset[0]])
     for key in first:
         assert torch.equal(first[key], again[key])
 
 
-def test_measures_are_plain_and_the_goal_is_among_the_summary(app, cases):
+def test_a_summary_weighs_cases_as_if_they_stood_there_as_often(app, cases):
     model = app.model().eval()
-    sample = app.adapter.read(cases[0])
-    measure = app.measure(app.predict(model, sample), sample)
-    assert json.loads(json.dumps(measure)) == measure
-    assert app.goal in app.summary([measure])
-    assert app.goal in app.summary([])
-    assert type(app.calibrate([measure])) is type(app)
+    samples = [app.adapter.read(case) for case in cases[:3]]
+    contributions = [app.metric.contribution(app.predict(model, sample), sample) for sample in samples]
+    assert all(isinstance(values, np.ndarray) for one in contributions for values in one.values())
+    repeated = app.metric.summary([contributions[0]] * 2 + [contributions[2]] * 3)
+    weighted = app.metric.summary(contributions, np.array([2.0, 0.0, 3.0]))
+    assert weighted == pytest.approx(repeated, rel=1e-12, nan_ok=True)
+    assert app.metric.monitor in repeated
+    assert app.metric.monitor in app.metric.summary([])
+
+
+def test_what_is_calibrated_is_the_state_of_the_app(app, cases):
+    model = app.model().eval()
+    samples = [app.adapter.read(case) for case in cases[:3]]
+    contributions = [app.metric.contribution(app.predict(model, sample), sample) for sample in samples]
+    state = app.metric.calibrate(contributions)
+    assert state is None or type(state) is type(app.state)
+
+
+def test_the_state_is_kept_apart_from_the_settings_and_survives_a_file(name, app):
+    assert json.loads(json.dumps(asdict(app.state), allow_nan=False))
+    assert configs.load_state(name, json.loads(json.dumps(asdict(app.state)))) == app.state
+    with pytest.raises(FrozenInstanceError):
+        app.state.anything = 1
+    given = {name for name, value in asdict(app.config).items() if value is not None}
+    assert not given & {field.name for field in fields(app.state)}
 
 
 def test_a_prediction_is_whole_readable_and_not_made_twice(app, saved, data, tmp_path):
@@ -182,7 +203,7 @@ def test_a_prediction_is_whole_readable_and_not_made_twice(app, saved, data, tmp
 def test_a_saved_model_predicts_what_it_did_before(app, saved, cases, tmp_path):
     torch.manual_seed(0)
     model, loaded = app.model().eval(), model_folder.load(str(saved))
-    assert loaded.app.config == app.config
+    assert (loaded.app.config, loaded.app.state) == (app.config, app.state)
     assert not loaded.module.training
     for folder, made, module in (("before", app, model), ("after", loaded.app, loaded.module)):
         (tmp_path / folder).mkdir()

@@ -1,6 +1,7 @@
 """The road of simulations: trained, tuned and rolled out; what is not of the model's kind is refused."""
 
 import csv
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 import xarray
-import yaml
 from safetensors.torch import load_file
 
 from transect.apps.pde.app import PDE
@@ -73,9 +73,9 @@ def test_an_operator_beats_persistence_and_says_what_it_was_trained_on(operator,
     assert float(scores["skill"][0]) > 0.3
     persistence = scores["one_step_nrmse"].index("persistence")
     assert float(scores["one_step_nrmse"][0]) < float(scores["one_step_nrmse"][persistence + 1]) / 2
-    fitted = model_folder.app_for(operator).config.fitted
-    assert [one.components for one in fitted.fields] == [("tensor",)]
-    assert fitted.time_step == pytest.approx(0.05)
+    state = model_folder.app_for(operator).state
+    assert [one.components for one in state.fields] == [("tensor",)]
+    assert state.time_step == pytest.approx(0.05)
     assert sorted(path.name for path in (out / "charts").iterdir()) == ["rollout_error.png", "spectrum_error.png"]
 
 
@@ -134,9 +134,9 @@ def test_each_bad_file_is_refused_by_what_is_wrong_and_the_others_are_done(opera
     # PDEBench's files know no units; this operator was trained on temperatures.
     in_kelvin = tmp_path / "operator"
     shutil.copytree(operator, in_kelvin)
-    settings = yaml.safe_load((in_kelvin / "config.yaml").read_text())
-    settings["fitted"]["fields"][0]["units"] = "K"
-    (in_kelvin / "config.yaml").write_text(yaml.safe_dump(settings))
+    state = json.loads((in_kelvin / "state.json").read_text())
+    state["fields"][0]["units"] = "K"
+    (in_kelvin / "state.json").write_text(json.dumps(state))
 
     status, _, _ = command("predict", in_kelvin, folder, "--out", tmp_path / "out")
     assert status == 1

@@ -293,9 +293,9 @@ def test_real_files_of_instruments_are_answered_by_scan(model, fixtures, tmp_pat
 def test_no_peptide_is_on_two_sides(labelled):
     adapter_app = PeptideIdentification(Config())
     (labelled_case,) = adapter_app.adapter.cases(str(labelled / "test" / "run03.mgf"))
-    cases = with_splits(adapter_app.divided([labelled_case]), 0.2, 0)
+    cases = with_splits(adapter_app.split_units([labelled_case]), 0.2, 0)
     sides = {
-        split: adapter_app.examples([case for case in cases if case.split == split]).candidate_sets
+        split: adapter_app.dataset([case for case in cases if case.split == split]).candidate_sets
         for split in ("train", "val")
     }
     peptides = {
@@ -359,7 +359,8 @@ def test_what_is_not_answered_counts_in_recall(model, labelled, tmp_path):
 
     def scored() -> dict[str, float]:
         sample = loaded.app.adapter.read(case_of(mine))
-        return loaded.app.summary([loaded.app.measure(loaded.app.predict(loaded.module, sample), sample)])
+        metric, prediction = loaded.app.metric, loaded.app.predict(loaded.module, sample)
+        return metric.summary([metric.contribution(prediction, sample)])
 
     whole = scored()
     for file in mine.iterdir():

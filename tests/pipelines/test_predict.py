@@ -81,7 +81,9 @@ def test_a_registered_models_maps_open_with_the_fields_own_libraries(champion, p
     assert statuses(outcomes) == {"test_11": "done", "test_12": "done"}
     assert {name: row["status"] for name, row in rows(tmp_path / "out").items()} == statuses(outcomes)
     assert "test_11" in (tmp_path / "out" / "report.html").read_text()
-    threshold = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]["threshold"]
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["settings"]["threshold"] is None
+    threshold = run["state"]["threshold"]
     for outcome in outcomes:
         folder = tmp_path / "out" / outcome.case
         assert_whole(folder)

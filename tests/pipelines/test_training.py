@@ -1,5 +1,6 @@
 """Training: interrupted or not, the same result; what a run leaves behind; nothing chosen on the test split."""
 
+import json
 import os
 import shutil
 import signal
@@ -51,11 +52,14 @@ def test_a_run_tells_what_was_trained_on_what(trained, pairs, client):
 
 def test_a_model_folder_is_settings_weights_and_a_card(trained):
     folder = trained[1]
-    assert sorted(path.name for path in folder.iterdir()) == ["card.md", "config.yaml", "model.safetensors"]
+    files = ["card.md", "config.yaml", "model.safetensors", "state.json"]
+    assert sorted(path.name for path in folder.iterdir()) == files
     settings = yaml.safe_load((folder / "config.yaml").read_text())
+    state = json.loads((folder / "state.json").read_text())
     assert settings["app"] == "change_detection"
     best = torch.load(folder.parent / "best.ckpt", weights_only=True)
-    assert settings["threshold"] == best["app_config"]["threshold"]
+    assert settings["threshold"] is best["app_config"]["threshold"] is None
+    assert state["threshold"] == best["app_state"]["threshold"]
     weights = load_file(folder / "model.safetensors")
     for name, tensor in weights.items():
         assert torch.equal(tensor, best["state_dict"][f"model.{name}"])

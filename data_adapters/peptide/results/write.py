@@ -73,7 +73,7 @@ class _Found:
 def _drain(ranking: Ranking, kept: IO[str]) -> _Found:
     """Write the rows of each spectrum as a line of JSON to `kept`."""
     found = _Found()
-    for ranked in ranking.spectra:
+    for ranked in ranking.blocks:
         rows = list(rows_of(ranked, ranking.top))
         kept.write(json.dumps([vars(row) for row in rows]) + "\n")
         found.probabilities.append(rows[0].probability)
@@ -83,16 +83,21 @@ def _drain(ranking: Ranking, kept: IO[str]) -> _Found:
     return found
 
 
-def q_values(probabilities: ArrayLike) -> NDArray[np.float64]:
+def q_values(probabilities: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
     """The false discovery rate among all winners that are at least as probable as each, by their probabilities.
 
     That is the mean of 1 - p over them, as Winnow estimates it without decoys (InstaDeep 2025); it grows as the
     probability falls. NaN where the probability is.
+
+    Args:
+        probabilities: of the winners, `(winners,)`.
+        weights: of the winners, above 0; equal by default.
     """
     p = np.asarray(probabilities, np.float64)
     known = np.flatnonzero(~np.isnan(p))
     descending = known[np.argsort(-p[known], kind="stable")]
-    rates = np.cumsum(1 - p[descending]) / np.arange(1, len(known) + 1)
+    weight = np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)
+    rates = np.cumsum((1 - p[descending]) * weight[descending]) / np.cumsum(weight[descending])
     # Equal probabilities are accepted together: they have the rate of the last of them.
     last = np.searchsorted(-p[descending], -p[descending], side="right") - 1
     q = np.full(len(p), np.nan)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from transect.apps.pde.config import Config, Fitted
+from transect.apps.pde.config import Config, State
 from transect.apps.pde.fitting import Moments, fit
 from transect.apps.pde.kinds import check_kind, kind_of
 from transect.data_adapters.base import BadInput
@@ -60,11 +60,11 @@ def test_parameters_and_constants_are_scaled(simulation, cases):
         return simulation(np.random.default_rng(0).normal(size=(3, 1, 8)), **more)
 
     found = fit(cases(3), read, Config(parameters=("Nu",), constants=True))
-    assert found.constants == ("depth",)
+    assert found.constant_names == ("depth",)
     (nu,), (depth,) = found.parameter_scales, found.constant_scales
     assert (nu.mean, nu.std) == pytest.approx((1, np.sqrt(2 / 3)))
     assert (depth.mean, depth.std) == pytest.approx((12, np.sqrt(8 / 3)))
-    assert fit(cases(3), read, Config()).constants == ()
+    assert fit(cases(3), read, Config()).constant_names == ()
     with pytest.raises(BadInput, match=r"made.nc: parameters: found Nu, other, expected Re"):
         fit(cases(3), read, Config(parameters=("Re",)))
 
@@ -76,7 +76,7 @@ def test_data_sets_of_several_kinds_are_not_held_to_one(simulation, cases):
         name = other if case.id.startswith("b") else "u"
         return simulation(np.random.default_rng(0).normal(size=(3, 1, 8)), [Field(name, (name,))])
 
-    assert fit(every, read, Config()) == Fitted()
+    assert fit(every, read, Config()) == State()
     assert fit(every, lambda case: read(case, "u"), Config()).fields == (Field("u", ("u",)),)
     with pytest.raises(BadInput, match="fields: found p, expected u"):
         fit([replace(case, dataset="") for case in every], read, Config())

@@ -1,16 +1,19 @@
 """Rollouts of models whose answers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from transect.apps.pde.app import PDE
-from transect.apps.pde.config import Config, Fitted, Scale
+from transect.apps.pde.config import Config, Scale, State
 from transect.apps.pde.inference import roll
 from transect.apps.pde.models.config import AxialOperatorConfig, ModelConfig
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde.simulation import Coordinate
+from transect.pipelines.pictures import previewed
 
 
 class Scaling(nn.Module):
@@ -24,10 +27,12 @@ class Scaling(nn.Module):
         return (self.factor - 1) / self.change * states[:, -1]
 
 
-def app(**settings) -> PDE:
+STATE = State(scales=(Scale(0.0, 2.0),), changes=(0.5,))
+
+
+def app(state: State = STATE, **settings) -> PDE:
     model = ModelConfig(axial_operator=AxialOperatorConfig(mask_channel=True))
-    fitted = Fitted(scales=(Scale(0.0, 2.0),), changes=(0.5,))
-    return PDE(Config(**{"fitted": fitted, "model": model, **settings}))
+    return PDE(Config(**{"model": model, **settings}), state)
 
 
 def test_a_rollout_feeds_on_itself_and_keeps_the_times(simulation):
@@ -51,12 +56,12 @@ def test_a_rollout_starts_from_the_last_frames_and_goes_past_the_end(simulation)
 
 def test_one_initial_state_is_enough_where_training_told_the_time_step(simulation):
     sample = simulation(np.ones((1, 1, 8)))
-    fitted = Fitted(scales=(Scale(0.0, 2.0),), changes=(0.5,), fields=sample.fields, axes=("x",), time_step=0.25)
-    rollout = app(steps=3, fitted=fitted).predict(Scaling(1.0), sample)
+    state = replace(STATE, fields=sample.fields, axes=("x",), time_step=0.25)
+    rollout = app(state, steps=3).predict(Scaling(1.0), sample)
     assert rollout.times.tolist() == [0.25, 0.5, 0.75]
     assert len(np.concatenate(list(rollout.blocks))) == 3
     with pytest.raises(BadInput, match="time: found 1 frames, all of them context, expected a number of steps"):
-        app(fitted=fitted).predict(Scaling(1.0), sample)
+        app(state).predict(Scaling(1.0), sample)
 
 
 def test_missing_cells_stay_missing_and_count_nowhere(simulation):
@@ -64,9 +69,11 @@ def test_missing_cells_stay_missing_and_count_nowhere(simulation):
     values[:, :, 3] = np.nan
     made, sample = app(), simulation(values)
     rollout = made.predict(Scaling(1.0), sample)
-    measure = made.measure(rollout, sample)
-    assert measure["square_error"] == [[0.0]] * 3
-    frames = rollout.preview.prediction
+    blocks = list(rollout.blocks)
+    rollout.blocks = iter(blocks)
+    measures = made.metric.contribution(rollout, sample)
+    assert measures["square_error"].tolist() == [[0.0]] * 3
+    frames = np.concatenate(blocks)
     assert np.isnan(frames[:, 0, 3]).all()
     assert (np.delete(frames, 3, 2) == 2).all()
 
@@ -82,9 +89,9 @@ def test_a_model_without_a_mask_refuses_missing_cells(simulation):
 def test_a_rollout_that_blows_up_ends_there_and_says_so(simulation):
     made, sample = app(normalize="none"), simulation(np.ones((20, 1, 8)))
     rollout = made.predict(Scaling(10.0, 1.0), sample)
-    measure = made.measure(rollout, sample)
+    measures = made.metric.contribution(rollout, sample)
     assert rollout.facts == {"blow_up": "at step 5"}
-    summary = made.summary([measure])
+    summary = made.metric.summary([measures])
     assert summary["blow_ups"] == 1
     assert summary["time_to_failure_steps"] <= 5
 
@@ -96,7 +103,7 @@ def test_blocks_are_the_frames_however_they_are_cut(simulation, monkeypatch):
 
     def blocks(values: int) -> list[np.ndarray]:
         monkeypatch.setattr("transect.apps.pde.inference.BLOCK_VALUES", values)
-        return list(roll(Scaling(0.9), sample, context, valid, 1, 7, config, pytest.fail))
+        return list(roll(Scaling(0.9), sample, context, valid, 1, 7, config, STATE, pytest.fail))
 
     whole, cut = blocks(1000), blocks(16)
     assert [len(block) for block in whole] == [7]
@@ -110,8 +117,9 @@ def test_pictures_are_made_as_they_are_asked_for(simulation):
     for pictures in ("moving", "still", "none"):
         made = app(pictures=pictures)
         rollout = made.predict(Scaling(0.9), sample)
-        made.measure(rollout, sample)
-        found[pictures] = made.figures(rollout, sample)
+        preview = previewed(made, rollout, sample, labels=True)
+        made.metric.contribution(rollout, sample)
+        found[pictures] = preview.pictures() if preview else {}
     assert {name for name, picture in found["moving"].items() if picture.ndim == 4} == {"film"}
     assert found["still"].keys() == found["moving"].keys() - {"film"}
     assert found["none"] == {}
@@ -120,4 +128,4 @@ def test_pictures_are_made_as_they_are_asked_for(simulation):
 def test_a_simulation_without_a_truth_cannot_be_scored(simulation):
     made, sample = app(start="last", steps=2), simulation(np.ones((3, 1, 8)))
     with pytest.raises(BadInput, match="found 3 frames, expected some after the context to score by"):
-        made.measure(made.predict(Scaling(1.0), sample), sample)
+        made.metric.contribution(made.predict(Scaling(1.0), sample), sample)

@@ -1,4 +1,3 @@
-import json
 import math
 from pathlib import Path
 
@@ -214,8 +213,8 @@ def test_masked_cells_cannot_change_a_number() -> None:
     expected = frame_measures(prediction, truth, last, axes_of(6, 7))
     prediction[..., hole] = np.nan
     last[..., hole] = 1e30
-    assert frame_measures(prediction, truth, last, axes_of(6, 7)) == expected
-    assert expected["cells"] == [[int((~hole).sum())] * 2] * 4
+    np.testing.assert_equal(frame_measures(prediction, truth, last, axes_of(6, 7)), expected)
+    assert expected["cells"].tolist() == [[int((~hole).sum())] * 2] * 4
     known = ~hole
     square = [[rms((prediction[t, c].astype(float) - truth[t, c])[known]) ** 2 for c in range(2)] for t in range(4)]
     np.testing.assert_allclose(expected["square_error"], square, rtol=1e-12)
@@ -225,10 +224,11 @@ def test_cells_that_the_model_leaves_out_or_that_were_not_known_do_not_count() -
     prediction, truth, last = fields(2, 1, 10)
     prediction[..., :3] = np.nan
     last[..., 9] = np.nan
-    measure = frame_measures(prediction, truth, last, axes_of(10), valid=np.arange(10) >= 3)
-    assert measure["cells"] == [[6], [6]]
-    assert not metrics.blew_up(measure)
     assert metrics.blew_up(frame_measures(prediction, truth, last, axes_of(10)))
+    last[..., :3] = np.nan
+    measure = frame_measures(prediction, truth, last, axes_of(10))
+    assert measure["cells"].tolist() == [[6], [6]]
+    assert not metrics.blew_up(measure)
 
 
 def test_a_frame_without_any_truth_is_left_out() -> None:
@@ -256,12 +256,14 @@ def test_blocks_of_any_size_give_the_same_measures(shape: tuple[int, ...], monke
             np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
 
 
-def test_measures_are_plain_and_survive_json() -> None:
+def test_measures_are_arrays_without_infinite_numbers() -> None:
     prediction, truth, last = fields(4, 2, 16)
     truth[1] = np.nan
     prediction[2, 0, 0], prediction[3, 0, 0] = np.inf, np.nan
     measure = frame_measures(prediction, truth, last, axes_of(16))
-    assert json.loads(json.dumps(measure, allow_nan=False)) == measure
+    assert {values.shape for values in measure.values()} == {(4, 2)}
+    assert not any(np.isinf(values).any() for values in measure.values())
+    assert np.isnan(measure["square_error"][2:, 0]).all()
 
 
 def test_the_order_of_trajectories_does_not_matter() -> None:
@@ -306,4 +308,4 @@ def test_correlation_is_pearsons_and_none_of_a_truth_without_pattern() -> None:
     found = frame_measures(prediction, truth, last, axes_of(24))["correlation"]
     for c in range(2):
         assert found[0][c] == pytest.approx(np.corrcoef(prediction[0, c], truth[0, c])[0, 1], rel=1e-6)
-    assert found[1] == [None, 0]
+    np.testing.assert_array_equal(found[1], [np.nan, 0])

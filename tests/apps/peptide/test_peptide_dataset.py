@@ -26,7 +26,7 @@ def folder(tmp_path):
 def examples(folder, config: Config = CONFIG, parts: bool = False):
     app = PeptideIdentification(config)
     cases = app.adapter.cases(str(folder))
-    return app.examples(app.divided(cases) if parts else cases)
+    return app.dataset(app.split_units(cases) if parts else cases)
 
 
 def test_targets_are_the_distances_from_the_label(folder):

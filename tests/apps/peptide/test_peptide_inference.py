@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from transect.apps.peptide.config import Config
+from transect.apps.peptide.config import Calibration, Config
 from transect.apps.peptide.evidence import CHANNELS
 from transect.apps.peptide.inference import rank
 from transect.apps.peptide.models.config import RerankerConfig
@@ -54,10 +54,10 @@ def test_spectra_come_in_their_order_with_the_answers_they_have_alone(model):
     candidate_sets = [
         candidate_set(i, *peptides(i)) if i % 7 else candidate_set(i, problem="no peaks") for i in range(60)
     ]
-    found = list(rank(model, run_of(candidate_sets), CONFIG))
+    found = list(rank(model, run_of(candidate_sets), CONFIG, Calibration()))
     assert [one.candidate_set.spectrum.index for one in found] == list(range(60))
     for one, asked in zip(found, candidate_sets, strict=True):
-        (alone,) = rank(model, run_of([asked]), CONFIG)
+        (alone,) = rank(model, run_of([asked]), CONFIG, Calibration())
         assert [c.candidate for c in one.ranking] == [c.candidate for c in alone.ranking]
         assert sorted(c.candidate.peptide.proforma for c in one.ranking) == sorted(
             c.peptide.proforma for c in asked.candidates
@@ -69,7 +69,7 @@ def test_spectra_come_in_their_order_with_the_answers_they_have_alone(model):
 
 def test_better_candidates_have_smaller_deviations_and_higher_scores(model):
     several = 0
-    for one in rank(model, run_of([candidate_set(i, *peptides(i)) for i in range(1, 40)]), CONFIG):
+    for one in rank(model, run_of([candidate_set(i, *peptides(i)) for i in range(1, 40)]), CONFIG, Calibration()):
         deviations, scores = ([getattr(c, name) for c in one.ranking] for name in ("deviation", "score"))
         assert deviations == sorted(deviations)
         assert scores == sorted(scores, reverse=True)
@@ -89,7 +89,7 @@ def test_equals_stay_in_the_order_of_the_files():
         torch.nn.init.zeros_(parameter)
     config = replace(CONFIG, model=replace(CONFIG.model, evidence=False, peaks="none"))
     asked = candidate_set(1, "PEPTIDEK", "EPPTIDEK", "AAAAAK")
-    (found,) = rank(equal, run_of([asked]), config)
+    (found,) = rank(equal, run_of([asked]), config, Calibration())
     assert len({one.score for one in found.ranking}) == 1
     assert [one.candidate for one in found.ranking] == list(asked.candidates)
 
@@ -99,7 +99,7 @@ def test_candidates_too_long_for_the_model_are_told_of(model):
     run = run_of(
         [candidate_set(0, fits, long), candidate_set(1, long), candidate_set(2, f"[Acetyl]-{fits}", "PEPTIDEK")]
     )
-    first, second, third = rank(model, run, CONFIG)
+    first, second, third = rank(model, run, CONFIG, Calibration())
     assert [one.candidate.peptide.proforma for one in first.ranking] == [fits]
     assert second.ranking == ()
     assert [one.candidate.peptide.proforma for one in third.ranking] == ["PEPTIDEK"]
@@ -113,7 +113,7 @@ def test_the_precursor_is_compared_with_the_nearest_isotope_allowed(model):
     heavier = replace(asked.spectrum, precursor_mz=asked.spectrum.precursor_mz + 1.00335 / 2)
     config = replace(CONFIG, read=replace(CONFIG.read, isotopes=0))
     for settings, fitting in ((CONFIG, {"PEPTIDEK", "PEPTLDEK"}), (config, set())):
-        (found,) = rank(model, run_of([replace(asked, spectrum=heavier)]), settings)
+        (found,) = rank(model, run_of([replace(asked, spectrum=heavier)]), settings, Calibration())
         assert {one.candidate.peptide.proforma for one in found.ranking if one.fits} == fitting
 
 
@@ -123,9 +123,9 @@ def test_a_model_that_is_blind_sees_nothing_of_the_peaks():
     made = Reranker(blind.model, CHANNELS).eval()
     one = candidate_set(1, *peptides(2))
     other = replace(one, spectrum=replace(one.spectrum, mz=one.spectrum.mz[::2] + 3, intensity=np.ones(15, np.float32)))
-    (first,), (second,) = (rank(made, run_of([each]), blind) for each in (one, other))
+    (first,), (second,) = (rank(made, run_of([each]), blind, Calibration()) for each in (one, other))
     assert [c.score for c in first.ranking] == [c.score for c in second.ranking]
-    (seen,), (changed,) = (rank(model_of(CONFIG), run_of([each]), CONFIG) for each in (one, other))
+    (seen,), (changed,) = (rank(model_of(CONFIG), run_of([each]), CONFIG, Calibration()) for each in (one, other))
     assert [c.score for c in seen.ranking] != [c.score for c in changed.ranking]
 
 

@@ -1,5 +1,4 @@
 import csv
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -199,11 +198,14 @@ def test_cases_are_pooled_by_spectrum() -> None:
     }
 
 
-def test_measures_are_plain_json_and_survive_it() -> None:
-    one = measured(ranked("PEPTIDEK", ("PEPTIDEK", "a", math.nan)), ranked("ELVISK"), tools=("a",))
-    again = json.loads(json.dumps(one, allow_nan=False))
-    assert again == one
-    np.testing.assert_equal(summary_of([again], FDR), summary_of([one], FDR))
+def test_weights_count_cases_as_often_as_they_stand() -> None:
+    right = measured(ranked("PEPTIDEK", ("PEPTIDEK", "a", 0.9)), ranked("ELVISK"), tools=("a",))
+    wrong = measured(ranked("PEPTIDEK", ("GGGG", "a", 0.4), scores=(0.7,)), tools=("a",))
+    other = measured(ranked("SAMPK", ("SAMPK", "b", 0.2), scores=(0.6,)), tools=("b",))
+    cases = calibrated([right, wrong, other], Calibration(bias=1.0, log_score=2.0))
+    weighted = summary_of(cases, 0.3, np.array([3.0, 1.0, 0.0]))
+    repeated = summary_of([cases[0]] * 3 + [cases[1]], 0.3)
+    assert {name: weighted[name] for name in repeated} == pytest.approx(repeated, abs=1e-12, nan_ok=True)
 
 
 def test_nothing_measured_has_no_scores() -> None:
@@ -218,17 +220,17 @@ def test_probabilities_come_from_the_calibration_and_accept_at_its_rate() -> Non
     calibration = fitted(plain)
     assert calibration.is_fitted
     known = calibrated(plain, calibration)
-    assert known[0]["probability"][-1] is None
+    assert math.isnan(known[0]["probability"][-1])
     found = summary_of(known, FDR)
     assert found["accepted_share"] == pytest.approx(4 / 9)
     assert found["accepted_wrong_share"] == 0.0
     assert found["calibration_error"] < 0.1
-    assert calibrated(known, Calibration())[0]["probability"] == [None] * 9
+    assert np.isnan(calibrated(known, Calibration())[0]["probability"]).all()
 
 
 def test_a_ranking_that_was_calibrated_tells_its_probability() -> None:
     one = replace(ranked("PEPTIDEK", ("PEPTIDEK", "a", 1.0)), probability=0.75)
-    assert measured(one)["probability"] == [0.75]
+    assert measured(one)["probability"].tolist() == [0.75]
     assert summary_of([measured(one)], 0.3)["accepted_share"] == 1.0
     assert summary_of([measured(one)], 0.2)["accepted_share"] == 0.0
 

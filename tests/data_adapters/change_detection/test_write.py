@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid, ScoredStrip
 from transect.data_adapters.change_detection.write import write_change_map
 
 UTM = CRS.from_epsg(32633)
@@ -29,7 +29,7 @@ NORTH_UP = Affine(10, 0, 500_000, 0, -10, 5_000_000)
 
 def change_map(levels: np.ndarray, cuts: tuple[int, ...] = (), crs: CRS | None = UTM, **options: object) -> ChangeMap:
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < len(levels)}), len(levels)]
-    strips = ((top, levels[top:end]) for top, end in pairwise(edges))
+    strips = (ScoredStrip(top, levels[top:end]) for top, end in pairwise(edges))
     transform = options.pop("transform", NORTH_UP)
     options = {"dates": ("2000-03-09", "2010-12-18"), **options}
     return ChangeMap(Grid(levels.shape[1], len(levels), transform, crs), strips, 0.5, **options)  # type: ignore[arg-type]
@@ -213,7 +213,7 @@ def test_an_error_of_the_model_passes_through_unchanged(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rows", [[(0, 10)], [(0, 10), (20, 10)], [(0, 31)]])
 def test_strips_that_are_not_the_grid_are_refused(tmp_path: Path, rows: list[tuple[int, int]]) -> None:
-    strips = ((row, np.zeros((height, 20), np.uint8)) for row, height in rows)
+    strips = (ScoredStrip(row, np.zeros((height, 20), np.uint8)) for row, height in rows)
     with pytest.raises(ValueError, match="strips of a change map"):
         write_change_map(ChangeMap(Grid(20, 30, NORTH_UP, UTM), strips, 0.5), tmp_path)
 

@@ -1,0 +1,88 @@
+"""What a person chose and what training learned: kept apart, in files of every version."""
+
+import json
+import shutil
+
+import pytest
+import yaml
+
+from transect.apps.change_detection.app import ChangeDetection
+from transect.apps.change_detection.config import Config, State
+from transect.apps.pde.config import Scale
+from transect.apps.peptide.config import Calibration
+from transect.pipelines import model_folder
+from transect.pipelines.errors import UsageError
+from transect.pipelines.find import app_names
+from transect.pipelines.predict import predict
+
+LEARNED = {
+    "change_detection": lambda state: state == State(threshold=0.615),
+    "pde": lambda state: (
+        [field.name for field in state.fields] == ["tensor"]
+        and state.axes == ("x",)
+        and state.time_step == 0.05000000074505806
+        and state.scales == (Scale(-0.10800655157452477, 1.063801251919857),)
+        and state.changes == (0.16335375631030885,)
+    ),
+    "peptide": lambda state: state.calibration == Calibration(1.5, 0.75, 2.25, 0.5, 0.125),
+}
+
+
+@pytest.mark.parametrize("name", app_names())
+def test_a_model_folder_without_a_state_keeps_what_it_had_learned(name, fixtures, tmp_path):
+    """`fixtures/models` were written before there was `state.json`."""
+    loaded = model_folder.load(str(fixtures / "models" / name))
+    assert LEARNED[name](loaded.app.state)
+    model_folder.save(tmp_path / "model", name, loaded.app, loaded.module, "# again\n")
+    again = model_folder.load(str(tmp_path / "model"))
+    assert (again.app.config, again.app.state) == (loaded.app.config, loaded.app.state)
+    settings = yaml.safe_load((tmp_path / "model" / "config.yaml").read_text())
+    assert not {"fitted", "calibration"} & settings.keys()
+    assert settings.get("threshold") is None
+
+
+@pytest.mark.parametrize("name", app_names())
+def test_a_model_folder_without_a_state_still_predicts(name, fixtures, tmp_path):
+    loaded = model_folder.load(str(fixtures / "models" / name))
+    loaded.app.adapter.phantom(tmp_path / "data", 2, 0)
+    outcomes = predict(str(fixtures / "models" / name), [str(tmp_path / "data")], tmp_path / "out", shard=(1, 2))
+    assert {outcome.status for outcome in outcomes} == {"done"}, outcomes
+
+
+def test_a_value_that_a_person_gives_wins_over_the_state():
+    assert ChangeDetection(Config(), State(threshold=0.3)).threshold == 0.3
+    assert ChangeDetection(Config(threshold=0.6), State(threshold=0.3)).threshold == 0.6
+
+
+def test_results_name_the_value_that_was_used(untrained, pairs, tmp_path):
+    case = [str(pairs / "test" / side / "test_11.png") for side in "AB"]
+    learned = json.loads((untrained / "state.json").read_text())["threshold"]
+    for overrides, given in (([], None), (["--threshold", "0.9"], 0.9)):
+        predict(str(untrained), case, tmp_path / str(given), overrides)
+        run = json.loads((tmp_path / str(given) / "run.json").read_text())
+        assert (run["settings"]["threshold"], run["state"]["threshold"]) == (given, learned)
+        page = (tmp_path / str(given) / "report.html").read_text()
+        assert (f"{learned} (learned)" in page) == (given is None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"version": 2, "threshold": 0.5}', "version: found 2, expected 1; use a newer transect"),
+        ('{"threshold": 0.5}', "version"),
+        ('{"version": 1, "threshold": "high"}', "threshold: found high, expected float"),
+        ('{"version": 1, "threshold": 7}', "threshold: found 7"),
+        ('{"version": 1, "limit": 1}', "limit"),
+        ("[1]", "state.json"),
+        ("{", "state.json"),
+    ],
+)
+def test_a_damaged_state_is_refused_in_one_line(untrained, tmp_path, content, message):
+    folder = tmp_path / "model"
+    shutil.copytree(untrained, folder)
+    (folder / "state.json").write_text(content)
+    with pytest.raises(UsageError) as refused:
+        model_folder.load(str(folder))
+    assert message in str(refused.value)
+    assert "state.json" in str(refused.value)
+    assert "\n" not in str(refused.value)

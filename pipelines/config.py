@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import config_class, state_class
+from transect.pipelines.find import ROOT, config_class, state_class
 
 
 @dataclass
@@ -80,8 +80,15 @@ def load(app: str, file: Path | None, overrides: Sequence[str], base: dict[str, 
 def load_training(
     app: str, file: Path | None, overrides: Sequence[str], base: dict[str, Any] | None = None
 ) -> tuple[Any, TrainConfig, str]:
-    """The configurations of `app`, as `load` has it, and of its training, and both as commented YAML."""
-    config, text = _load(app, [base or {}, read_yaml(file) if file else {}], overrides, train=True)
+    """The configurations of `app` and of its training, and both as commented YAML.
+
+    They are the defaults in the app's own `config.yaml`, then `base`, then the YAML `file`, then dotted `overrides`.
+
+    Raises:
+        UsageError: as `load`.
+    """
+    layers = [read_yaml(ROOT / app / "config.yaml"), base or {}, read_yaml(file) if file else {}]
+    config, text = _load(app, layers, overrides, train=True)
     return *config, text
 
 

@@ -31,6 +31,20 @@ def test_overrides_go_over_the_file_and_the_file_over_the_defaults(tmp_path):
     assert training == TrainConfig(epochs=9, batch_size=3)
 
 
+@pytest.mark.parametrize("app", app_names())
+def test_a_setting_has_one_default(app):
+    """The one in the app's config.yaml, which is also what is printed and what training takes without a file."""
+    file = ROOT / app / "config.yaml"
+    config_of_app, training, text = config.load_training(app, None, [])
+    assert (config_of_app, training, text) == config.load_training(app, file, [])
+    printed = yaml.safe_load(text)
+    for key in config._leaves(config.read_yaml(file)):
+        value, expected = printed, config.read_yaml(file)
+        for part in key.split("."):
+            value, expected = value[part], expected[part]
+        assert value == expected, key
+
+
 def test_a_models_own_settings_lie_between_defaults_and_overrides():
     found = config.load(APP, None, ["--threshold", "0.6"], base={"threshold": 0.3, "overlap": 8})
     assert (found.threshold, found.overlap, found.tile) == (0.6, 8, 256)

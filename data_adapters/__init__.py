@@ -1,1 +1,1 @@
-"""Readers and writers of each domain's own file formats; one folder a domain, `base` is their contract."""
+"""Readers and writers of each domain's own file formats: one folder per domain; `base` defines their interface."""

@@ -1,4 +1,4 @@
-"""The contract between a domain's files and the rest of the house."""
+"""The interface of data adapters: `Case`, `Adapter` and the error `BadInput`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Streams of row blocks: an array too large for memory, as consecutive blocks of its first axis."""
+"""Regroup a stream of row blocks: an array too large for memory, as consecutive blocks of its first axis."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and what identifies their contents."""
+"""Atomic writes of files and folders, safe file names, and content hashes."""
 
 import hashlib
 import json

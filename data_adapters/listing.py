@@ -1,4 +1,4 @@
-"""Listing the cases of a data set: its folders, its splits by folder name, its tables, and identifiers of cases."""
+"""List the cases of a data set: folders, splits by folder name, CSV tables, and case identifiers."""
 
 import csv
 import hashlib

@@ -1,4 +1,7 @@
-"""Let reading, computing and writing overlap: each in a thread of its own, a few items apart."""
+"""Overlap reading, computing and writing by threads with bounded queues.
+
+torch's DataLoader serves training; this passes one case's blocks in order, without copies between processes.
+"""
 
 import queue
 import threading

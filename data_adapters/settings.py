@@ -1,4 +1,4 @@
-"""Validation of settings; imports nothing, so that the command line's help is quick."""
+"""Validation of settings; imports nothing, so that `--help` stays fast."""
 
 
 def require(holds: bool, name: str, found: object, expected: str) -> None:

@@ -1,4 +1,8 @@
-"""Where the pixels of one grid lie in another, and how they are carried over."""
+"""Align two raster grids: map pixel positions between their transforms and CRSs, and resample windows.
+
+Windows are warped here because rasterio's `WarpedVRT` averages around invalid pixels, and knows neither masks that
+combine several bands nor NaN.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -133,8 +137,7 @@ class Alignment:
         """A window of the target, from `read`, which reads windows inside the source.
 
         Where the grids coincide the pixels are handed over untouched. Otherwise they are resampled, and a pixel is
-        valid only if every source pixel that contributes to it is. (A WarpedVRT would leave invalid pixels out of the
-        mean instead, and knows neither masks that combine several bands nor NaN.)
+        valid only if every source pixel that contributes to it is.
         """
         window = self.source_window(row, col, height, width)
         if self.shift is not None:

@@ -1,4 +1,7 @@
-"""Changed patches as the features of a GeoPackage, with their areas on the ellipsoid."""
+"""Write changed patches as the features of a GeoPackage, with geodesic areas.
+
+Written in chunks through `pyogrio.raw`: a GeoDataFrame would hold all features in memory.
+"""
 
 import warnings
 from collections.abc import Iterable, Iterator

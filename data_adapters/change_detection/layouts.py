@@ -1,7 +1,8 @@
-"""Every layout that change-detection data comes in, read as it is downloaded.
+"""Find image pairs in the folder layouts of public change-detection data sets, as downloaded.
 
-Nearly all are the same three folders under other names, so one table holds the names; rasters are paired by name,
-never by order. What cannot be told as three folders is in `special_layouts`.
+Nearly all are the same three folders under different names, so one table holds the names; rasters are paired by file
+name, never by order. Layouts with another structure are in `special_layouts`. torchgeo has one class for each of a few
+of these data sets; a table covers all of them, and a user's own folders.
 """
 
 import re

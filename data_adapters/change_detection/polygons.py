@@ -1,4 +1,8 @@
-"""The changed patches of a raster that passes by as strips of rows, as polygons in pixel coordinates."""
+"""Polygonize the changed patches of a raster that arrives as a stream of row strips, in pixel coordinates.
+
+`rasterio.features.shapes` needs the whole raster in memory; here it runs on one strip at a time, and patches that cross
+strip boundaries are merged.
+"""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,8 @@
-"""One date of a pair: a raster, or single-band files stacked, with its grid, its pixels and which of them are valid."""
+"""Read one date of a pair, a raster or a stack of single-band files: grid, pixels and validity mask.
+
+rasterio does the decoding. rioxarray is not used because untrusted files need their driver, size and block size checked
+before they are decoded, and because it masks each band by itself.
+"""
 
 import os
 import warnings

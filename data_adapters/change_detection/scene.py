@@ -1,4 +1,7 @@
-"""An aligned pair: two dates on one grid, read in strips from top to bottom or in windows anywhere."""
+"""An aligned pair: two dates on one grid, read as consecutive strips or as arbitrary windows.
+
+Strips are cut here rather than by a general tiler so that every compressed block is decoded once.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,8 +1,8 @@
-"""What a virtual raster may point to: rasters below its own folder, and nothing else.
+"""Confine the sources of a virtual raster (VRT) to its own folder.
 
-A VRT is a text file that makes GDAL open whatever it names: any file of the machine, any address of its network. One
-that arrives with somebody's data is therefore read before it is opened. Computed and raw bands, which run expressions
-or read any file's bytes as pixels, are refused.
+A VRT is a text file that makes GDAL open any file or network address it names. One from an untrusted
+source is therefore parsed before GDAL opens it. Derived and raw bands, which evaluate expressions
+or read the bytes of any file as pixels, are refused.
 """
 
 import xml.etree.ElementTree as ElementTree

@@ -1,4 +1,8 @@
-"""What the dimensions and variables of a file mean by the CF conventions, and where those are silent by their names."""
+"""Identify dimensions and variables by the CF conventions, and by their names where attributes are missing.
+
+cf-xarray recognises axes by the same attributes, but only for dimensions that have a coordinate variable; ensemble
+members, boundary conditions and vector components would remain to be written.
+"""
 
 import re
 from collections import Counter

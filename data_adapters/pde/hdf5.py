@@ -1,7 +1,7 @@
-"""HDF5 files opened with care: nothing outside the file is read, and nothing larger than the file can hold.
+"""Read untrusted HDF5 files: nothing outside the file is read, and nothing larger than the file can hold.
 
-HDF5 follows external links, virtual datasets and external storage to any path that a file names, and believes the
-shapes that it declares. Files come from strangers, so all three are refused and shapes are held against what is stored.
+HDF5 follows external links, virtual datasets and external storage to any path that a file names, and h5py allocates the
+shapes that it declares. All three are refused, and declared shapes are checked against the stored size.
 """
 
 import math

@@ -1,6 +1,7 @@
-"""Simulations on unstructured meshes: VTU files, and ParaView's `.pvd` collections of them over time.
+"""Read and write simulations on unstructured meshes: VTU files, and ParaView's `.pvd` collections of them over time.
 
-XDMF is not read: its files name others that are opened wherever they lie, and meshio follows them.
+meshio does not read `.pvd`, so the collection is parsed here. XDMF is not supported: its files refer to others by any
+path, and meshio follows them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,6 +1,7 @@
-"""PDEBench's HDF5 files: all trajectories in one array, or one group a trajectory.
+"""Read PDEBench's HDF5 files: all trajectories in one array, or one group for each trajectory.
 
-Source: Takamoto et al., "PDEBench" (2022); the layouts are those that its generators write and its loaders read.
+Source: Takamoto et al., "PDEBench" (2022); the layouts are those that its generators write and its loaders read. Its
+loaders are not used because they read whole files into memory and do not return the equation's parameters.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""How VTK's XML files hold an array's bytes: ASCII, base64 or raw, packed in blocks or not.
+"""Decode the arrays of VTK's XML files: ASCII, base64 or raw, compressed in blocks or not.
 
 Source: "VTK XML Formats" (VTK documentation). Binary data begin with a header of integers: uncompressed `[bytes]`, else
-`[blocks][block size][last block's size][packed size of each block]`. In base64 the header is coded apart from the data,
-or, where nothing is packed, together with them.
+`[blocks][block size][last block's size][compressed size of each block]`. In base64 the header is encoded separately
+from compressed data, and together with uncompressed data. `vtu` says why meshio does not do this.
 """
 
 import base64

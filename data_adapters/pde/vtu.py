@@ -1,9 +1,9 @@
-"""VTU files, array by array: points, cells and point data of an unstructured mesh.
+"""Read VTU files array by array: points, cells and point data of an unstructured mesh.
 
-Read by hand although meshio reads VTU too, because a file may come from anyone: meshio unpacks a compressed block
-however large it turns out to be, and follows the counts of a damaged polyhedron without end. Here the size of every
-array follows from the mesh's declared counts, no more than that is unpacked, and of a frame only the arrays that
-somebody asks for. Written is through meshio, and the tests hold the two readers against each other.
+meshio reads VTU too but is not safe for untrusted files: it decompresses a block of any size, and loops endlessly on
+the counts of a damaged polyhedron. Here the size of every array follows from the mesh's declared counts, no more than that
+is decompressed, and only the arrays that are requested are decoded. Writing uses meshio, and the tests compare the two
+readers.
 """
 
 import binascii

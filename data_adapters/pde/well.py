@@ -1,7 +1,8 @@
-"""The Well's HDF5 files: scalar, vector and tensor fields, boundary conditions by mask, parameters that may change.
+"""Read The Well's HDF5 files: scalar, vector and tensor fields, boundary masks, constant or time-varying parameters.
 
-Source: Ohana et al., "The Well" (2024), and its documentation's page on the data format. What is read equals what its
-own `WellDataset` gives, with channels first.
+Source: Ohana et al., "The Well" (2024), and its documentation's page on the data format. Values equal those of its
+`WellDataset`, with channels first. `WellDataset` is not used because it serves the training windows of a whole split
+and trusts the shapes that a file declares.
 """
 
 import itertools

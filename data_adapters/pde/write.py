@@ -1,4 +1,7 @@
-"""A rollout on a grid as NetCDF4 or Zarr by the CF conventions, written block by block."""
+"""Write a rollout on a grid as NetCDF4 or Zarr by the CF conventions, block by block.
+
+h5netcdf and zarr are used directly: xarray's writers need the whole rollout as an array, in memory or in dask.
+"""
 
 import re
 from collections.abc import Callable, Iterator, Mapping

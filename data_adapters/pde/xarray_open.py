@@ -1,4 +1,8 @@
-"""NetCDF and Zarr opened with xarray: lazily, and without trust in what a file declares."""
+"""Open untrusted NetCDF and Zarr files lazily with xarray.
+
+xarray does the decoding; the checks before it are needed because its backends follow URLs and links, and run any codec
+that a Zarr store names.
+"""
 
 import json
 import math

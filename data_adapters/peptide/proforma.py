@@ -1,8 +1,8 @@
-"""Peptides out of the spellings of de novo tools: mass shifts, names, Unimod accessions, ProForma 2.0.
+"""Parse peptide notations of de novo tools: mass shifts, names, Unimod accessions, ProForma 2.0.
 
-`pyteomics.proforma` reads ProForma alone, refuses `[+43.006-17.027]-`, wants a file of Unimod for names and takes some
-hundred microseconds a peptide; a run has a million. The spellings here are read by one regular expression, and every
-residue that has been met before is looked up.
+`pyteomics.proforma` reads only ProForma, rejects `[+43.006-17.027]-`, needs a Unimod file for names and takes some
+hundred microseconds per peptide; a run has a million. Here one regular expression tokenizes all notations, and parsed
+residues are cached.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Candidates in tables without a header: HelixNovo, NovoB as it writes, SMSNet."""
+"""Read candidates from tables without a header: HelixNovo, raw NovoB, SMSNet. `tables` says why pandas is not used."""
 
 import math
 import re

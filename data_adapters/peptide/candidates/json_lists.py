@@ -1,4 +1,8 @@
-"""Candidates in JSON: an object for each spectrum, one a line or all in an array."""
+"""Read candidates from JSON: one object per spectrum, as JSON Lines or as an array.
+
+An array is decoded one object at a time with the standard library, so that memory is bounded without a streaming parser
+as a dependency.
+"""
 
 import json
 import re

@@ -1,6 +1,6 @@
-"""Candidates in mzTab: Casanovo of all versions, AdaNovo, ContraNovo, and whatever else writes PSM rows.
+"""Read candidates from mzTab: all versions of Casanovo, AdaNovo, ContraNovo, and any other tool that writes PSM rows.
 
-Read by hand since `pyteomics.mztab` holds the whole file in memory and ends at the first damaged line.
+`pyteomics.mztab` is not used because it loads the whole file into memory and stops at the first malformed line.
 """
 
 import re

@@ -1,4 +1,7 @@
-"""Candidates in tables with a header: which columns each tool writes, and the rows that they make."""
+"""Read candidates from tables with a header: the columns of each tool, and the rows parsed from them.
+
+Lines are parsed one by one rather than with pandas, so that memory is bounded and a malformed line affects one row.
+"""
 
 import re
 from collections.abc import Iterator

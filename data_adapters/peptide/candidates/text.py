@@ -1,4 +1,4 @@
-"""The text of candidate files, line by line, decompressed and bounded."""
+"""Read candidate files as text line by line, decompressed and with size limits."""
 
 import csv
 import io

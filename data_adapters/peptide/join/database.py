@@ -1,7 +1,7 @@
-"""The rows of candidate files in a temporary SQLite database, looked up by key.
+"""Index the rows of candidate files by spectrum key in a temporary SQLite database.
 
-Memory does not grow with the files, and the database goes with the process, however that ends: SQLite deletes a
-database of no name as soon as it is opened.
+SQLite rather than a pandas join, because memory must not grow with the files. The database disappears with the process,
+even if that is killed: SQLite unlinks an unnamed database as soon as it is opened.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Rows as mzTab 1.0: a summary of identifications with the metadata and columns that the specification demands."""
+"""Write result rows as mzTab 1.0 (Summary, Identification); pyteomics reads mzTab but does not write it."""
 
 import math
 from collections.abc import Collection, Iterator

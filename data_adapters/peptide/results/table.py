@@ -1,4 +1,4 @@
-"""Rows and omissions as CSV, harmless to spreadsheets; ProteoBench reads the rows as its custom format."""
+"""Write result rows, in ProteoBench's custom format, and omissions as CSV that is safe for spreadsheets."""
 
 import csv
 import math

@@ -1,7 +1,7 @@
-"""Spectra of MGF files (Mascot Generic Format).
+"""Read spectra from MGF files (Mascot Generic Format).
 
-The file is cut into its blocks by hand, since pyteomics ends it at the first block that it cannot read, holds a line of
-any length, and takes longer to read peaks than numpy; what pyteomics knows of charges and precursors is used.
+The blocks are split here because pyteomics stops at the first malformed block, buffers lines of any length, and parses
+peaks more slowly than numpy. Charges and precursors are parsed by pyteomics.
 """
 
 import math

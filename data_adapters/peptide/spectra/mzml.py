@@ -1,4 +1,4 @@
-"""Spectra of mzML files, by the accessions of the PSI-MS vocabulary."""
+"""Read spectra from mzML files by PSI-MS accessions; `xml` says why pyteomics' reader is not used."""
 
 import re
 from collections.abc import Iterator

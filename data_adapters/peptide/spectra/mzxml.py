@@ -1,4 +1,4 @@
-"""Spectra of mzXML files, the scans of which may stand within the scan that they were triggered by."""
+"""Read spectra from mzXML files, whose scans may be nested; `xml` says why pyteomics' reader is not used."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""What a file of spectra is, told from its content, and its bytes, decompressed and bounded."""
+"""Detect the format of a spectra file from its content, and read its bytes, decompressed and with size limits."""
 
 import gzip
 import zlib

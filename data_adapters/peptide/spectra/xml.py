@@ -1,7 +1,7 @@
-"""What mzML and mzXML share: elements of a stream that is trusted in nothing, and packed numbers.
+"""Stream elements and decode binary arrays of untrusted mzML and mzXML files.
 
-The elements are taken from lxml by hand, since pyteomics' readers expand entities, inflate arrays without a bound and
-do not count the spectra that they cannot read.
+Elements come straight from lxml because pyteomics' readers expand entities, decompress arrays without a bound and do
+not count the spectra that they cannot read.
 """
 
 import base64

@@ -1,4 +1,8 @@
-"""Training losses: mask classification for CDMaskFormer, cross-entropy and Dice for the U-Nets."""
+"""Training losses: mask classification for CDMaskFormer, cross-entropy and Dice for the U-Nets.
+
+The Dice losses are written here because segmentation-models-pytorch's is zero for a batch without change, where false
+alarms must still cost, and has no form per image and query.
+"""
 
 from typing import NamedTuple
 
@@ -91,12 +95,13 @@ def match(class_logits: Tensor, masks: Tensor, objects: Target, size: tuple[int,
         objects: the changed and the valid pixels of each image, `(images, H W)`.
         size: `(H, W)`.
     """
+    # Here, not above: torchvision takes seconds to import, and prediction does without it.
+    from torchvision.ops import sigmoid_focal_loss
+
     logits = _resized(masks, size)
-    probability, changed, valid = logits.sigmoid(), objects.changed[:, None], objects.valid[:, None]
-    positive = FOCAL_ALPHA * (1 - probability) ** FOCAL_GAMMA * F.softplus(-logits)
-    negative = (1 - FOCAL_ALPHA) * probability**FOCAL_GAMMA * F.softplus(logits)
-    focal = (torch.where(changed > 0, positive, negative) * valid).sum(2) / valid.sum(2)
-    dice = _dice(probability * valid, objects.changed)
+    changed, valid = objects.changed[:, None].expand_as(logits), objects.valid[:, None]
+    focal = (sigmoid_focal_loss(logits, changed, FOCAL_ALPHA, FOCAL_GAMMA) * valid).sum(2) / valid.sum(2)
+    dice = _dice(logits.sigmoid() * valid, objects.changed)
     cost = MASK_WEIGHT * focal + DICE_WEIGHT * dice - CLASS_WEIGHT * class_logits.softmax(-1)[..., CHANGED]
     return cost.argmin(1)
 

@@ -110,7 +110,10 @@ class Bin:
 def reliability(
     probabilities: ArrayLike, right: ArrayLike, bins: int = BINS, weights: ArrayLike | None = None
 ) -> list[Bin]:
-    """Mean predicted probability and observed share in those of `bins` that are not empty; NaN is left out."""
+    """Mean predicted probability and observed share in those of `bins` that are not empty; NaN is left out.
+
+    Written here because scikit-learn's `calibration_curve` and torchmetrics' calibration error take no sample weights.
+    """
     p, observed = np.asarray(probabilities, np.float64), np.asarray(right, np.float64)
     weight = np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)
     known = ~np.isnan(p)

@@ -306,6 +306,8 @@ def precision_coverage(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Precision of the predictions with the best scores against the share of all `spectra` that they are.
 
+    Written here because scikit-learn's curves have recall, or the rate of false positives, in place of coverage.
+
     Args:
         scores: `(predictions,)`, the better the larger.
         right: `(predictions,)`, 1 where a prediction is right.

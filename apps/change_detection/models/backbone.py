@@ -39,6 +39,8 @@ class InvertedResidual(nn.Module):
 class DropPath(nn.Module):
     """Stochastic depth: in training, zero a branch for a sample with probability `rate` and rescale the others.
 
+    Two lines of code rather than `torchvision.ops.StochasticDepth`, since that import costs a prediction 5 s.
+
     Source: Huang et al., "Deep Networks with Stochastic Depth" (2016), eq. 2.
     """
 

@@ -25,6 +25,7 @@ ORIGINAL, UPDATE = ".parametrizations.weight.original", ".parametrizations.weigh
 class LowRank(nn.Module):
     r"""A weight with a low-rank update: `W + 2 B A`, B zero and A Kaiming-uniform at first.
 
+    Written here because peft adapts whole linear layers, and here queries, keys and values are one fused weight.
     A weight in which projections are fused has an A and a B for each. Its rows are those of the first head's query, key
     and value, then of the second's, and so is B `(heads, parts, rows of each, rank)`, with A `(parts, rank, in)`.
 

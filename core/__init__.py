@@ -1,1 +1,1 @@
-"""The attention core: mechanisms on N-dimensional grids in plain PyTorch, without files, logging or domain words."""
+"""The attention core: mechanisms on N-dimensional grids in plain PyTorch, without files, logging or domain code."""

@@ -11,7 +11,7 @@ from transect.core.positions import AxialPositions
 
 
 class Block(nn.Module):
-    """Attention along one axis, then an MLP of two layers on each token; both pre-norm and residual.
+    """Attention along one axis, then a two-layer MLP per token; both pre-norm with a residual connection.
 
     `h = h + A(LN(h));  h = h + W_2 gelu(W_1 LN(h))`, `(batch, *grid, dim)` in, the same out.
     """
@@ -25,23 +25,23 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Mix `h` along the axis."""
+        """Mix `h` `(batch, *grid, dim)` along the axis."""
         h = h + self.dropout(self.attention(self.attention_norm(h)))
         h = h + self.dropout(self.mlp(self.mlp_norm(h)))
         return h
 
 
 def shift(h: Tensor, axis: int) -> Tensor:
-    """Every slice of grid `axis` moved one place on: zeros come in at the start, the last slice drops out."""
+    """Shift `h` by one slice along grid `axis`: zeros enter at the start, the last slice is dropped."""
     slices = h.narrow(axis + 1, 0, h.shape[axis + 1] - 1)
     first = torch.zeros_like(h.narrow(axis + 1, 0, 1))
     return torch.cat((first, slices), axis + 1)
 
 
 class AxialTransformer(nn.Module):
-    r"""The density of a tensor of levels `0 .. levels - 1`, element by element in raster order, exactly.
+    r"""Exact autoregressive density of a tensor with values `0 .. levels - 1`, in raster order.
 
-    `log p(x) = sum_n log p(x_n | x_1 .. x_{n-1})`. No attention is longer than an axis, yet every element is
+    `log p(x) = sum_n log p(x_n | x_1 .. x_{n-1})`. Each attention spans a single axis, yet every element is
     conditioned on all earlier ones. For an image, with `e` the embedded values and `p` the axial positions::
 
         u = outer(e + p)                               unmasked attention in rows, masked attention in columns
@@ -49,33 +49,34 @@ class AxialTransformer(nn.Module):
         logits = W LN(h)
 
     `u` of row i knows all rows up to i; shifted down it is the *upper context* of row i + 1. The inner decoder adds
-    what stands to the left in the row. An image is thus a sequence of rows that are sequences of elements, and more
+    the elements to the left in the row. An image is thus a sequence of rows that are sequences of elements, and more
     axes nest in the same way: with `c_0 = p`, for each axis a but the last ::
 
         u_a = outer_a(e + c_{a-1})          unmasked attention along the axes after a, masked attention along a
-        c_a = c_{a-1} + shift_a(u_a)        what is known of the earlier slices of axis a
+        c_a = c_{a-1} + shift_a(u_a)        context from the earlier slices of axis a
         h = inner(shift_d(e) + c_{d-1})     masked attention along the last axis
 
-    Channels come one whole channel after another, by one decoder for all: `c_0` of channel c also gets
-    `encoder(sum_{b<c} e_b + k_c + p)`, unmasked axial attention along every axis of the channels before it, with a
-    learned embedding `k_c` of the channel that is due.
+    Channels are modelled one after the other, by one decoder for all: `c_0` of channel c also gets
+    `encoder(sum_{b<c} e_b + k_c + p)`, unmasked axial attention along every axis of the earlier channels, with a
+    learned embedding `k_c` of the current channel.
 
-    Cost: `O(N sum_a S_a)` for the attention of `N = prod_a S_a` elements instead of `O(N^2)`, in time; memory `O(N)`.
-    Sampling is semi-parallel: an outer decoder runs once a slice of its axis, only the inner one once an element.
+    Cost: the attention of `N = prod_a S_a` elements takes time `O(N sum_a S_a)` instead of `O(N^2)`; memory `O(N)`.
+    Sampling is semi-parallel: an outer decoder runs once per slice of its axis, only the inner one once per element.
 
     Args:
-        levels: how many values an element can take.
-        grid: the lengths of the axes, slowest first.
-        channels: of the last axis of the data; None where there is none.
-        dim: of a token; a multiple of `heads`.
-        heads: of every attention.
-        outer_layers: of each outer decoder: one block for each axis after its own, then a masked one along it.
+        levels: number of values an element can take.
+        grid: lengths of the axes, slowest first.
+        channels: length of a trailing channel axis of the data; None without one.
+        dim: channels of a token; a multiple of `heads`.
+        heads: number of heads of every attention.
+        outer_layers: layers of each outer decoder, each one block per later axis, then a masked one along its own.
         inner_layers: blocks of the inner decoder.
-        encoder_layers: of the encoder of earlier channels, each a block for every axis.
-        dropout: after every attention and MLP, in training mode.
+        encoder_layers: layers of the encoder of earlier channels, each with one block per axis.
+        dropout: rate after every attention and MLP, in training mode.
 
     Raises:
-        ValueError: values of another shape or of no integer type, `dim` no multiple of `heads`, no axis or no layer.
+        ValueError: the data have the wrong shape or are not integers, `dim` is not a multiple of `heads`, the grid has
+            no axis, or a number of layers is below one.
 
     Source: Ho et al., "Axial Attention in Multidimensional Transformers" (2019), section 3.
     """
@@ -108,7 +109,7 @@ class AxialTransformer(nn.Module):
             return nn.Sequential(*(block(*each) for each in layer * outer_layers))
 
         self.embed = nn.ModuleList(nn.Embedding(levels, dim) for _ in range(channels or 1))
-        self.positions = AxialPositions(dim, grid, std=1.0)  # as large as the embedded values
+        self.positions = AxialPositions(dim, grid, std=1.0)  # same scale as the embedded values
         self.outer = nn.ModuleList(outer(axis) for axis in axes[:-1])
         self.inner = nn.Sequential(*(block(axes[-1], True) for _ in range(inner_layers)))
         self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, levels))
@@ -131,16 +132,16 @@ class AxialTransformer(nn.Module):
         return torch.stack(logits, -2) if self.channels is not None else logits[0]
 
     def log_likelihood(self, x: Tensor) -> Tensor:
-        """`log p(x)` of each sample in nats, `(batch,)`, by one parallel pass over `x` `(batch, *grid[, channels])`."""
+        """`log p(x)` of each sample in nats, `(batch,)`, in one parallel pass over `x` `(batch, *grid[, channels])`."""
         logits = self(x)
         return -F.cross_entropy(logits.movedim(-1, 1), x.long(), reduction="none").flatten(1).sum(1)
 
     @torch.no_grad()
     def sample(self, count: int, *, generator: torch.Generator | None = None) -> tuple[Tensor, Tensor]:
-        """Draw tensors: int64 `(count, *grid[, channels])`, and the log-likelihood `(count,)` summed while drawing.
+        """Draw samples: int64 `(count, *grid[, channels])`, and their log-likelihood `(count,)` in nats.
 
-        For a grid `S_1 x ... x S_d` the encoder runs once a channel, the outer decoder of axis a `S_1 .. S_a` times on
-        the slices drawn so far, the inner decoder once an element on the line drawn so far. Call it in `eval` mode.
+        For a grid `S_1 x ... x S_d` the encoder runs once per channel, the outer decoder of axis a `S_1 .. S_a` times
+        on the slices drawn so far, the inner decoder once per element on the line drawn so far. Call `eval()` first.
         """
         positions = self.positions.table(self.grid)
         values = positions.new_zeros(self.channels or 1, count, *self.grid, dtype=torch.long)
@@ -153,7 +154,7 @@ class AxialTransformer(nn.Module):
         return (values[0] if self.channels is None else values.movedim(0, -1)), log_likelihood
 
     def _known(self, earlier: Tensor, channel: int) -> Tensor:
-        """What is known of a channel before its first element: where each lies, and the channels before it."""
+        """Initial context `c_0` of a channel: positions, and the encoding of the earlier channels."""
         known = self.positions.table(self.grid)
         if self.channels is not None:
             known = known + self.encoder(earlier + self.due.weight[channel] + known)
@@ -169,7 +170,7 @@ class AxialTransformer(nn.Module):
     def _draw(
         self, values: Tensor, embed: nn.Module, known: Tensor, axis: int, generator: torch.Generator | None
     ) -> Tensor:
-        """Fill `values` `(batch, *grid)`, of length 1 along the axes before `axis`, and return their log-likelihood."""
+        """Sample into `values` `(batch, *grid)`, of length 1 along axes before `axis`; return the log-likelihood."""
         total = known.new_zeros(len(values))
         dim = axis + 1
         for place in range(values.shape[dim]):
@@ -181,7 +182,7 @@ class AxialTransformer(nn.Module):
                     known_here = known_here + u.narrow(dim, place - 1, 1)
                 total += self._draw(here, embed, known_here, axis + 1, generator)
             else:
-                # The value at `place` is not drawn yet; the shift drops it.
+                # The value at `place` has not been drawn yet; the shift discards it.
                 embedded = embed(values.narrow(dim, 0, place + 1))
                 h = self.inner(shift(embedded, axis) + known.narrow(dim, 0, place + 1))
                 logits = self.head(h.narrow(dim, place, 1)).flatten(1)

@@ -1,4 +1,4 @@
-"""Convolutions with their batch norm."""
+"""Convolution followed by batch normalization, fused in evaluation mode."""
 
 import torch
 import torch.nn.functional as F
@@ -8,8 +8,8 @@ from torch import Tensor, nn
 class ConvBN(nn.Module):
     """Convolution without bias, then batch norm: `(batch, in, H, W)` to `(batch, out, H', W')`.
 
-    In evaluation the norm is a fixed scale and shift, so it is folded into the kernel on the fly: one pass over the
-    image less, and nothing to convert or to keep in step. Padding keeps the size (`kernel // 2`), up to the stride.
+    In evaluation mode the norm is a fixed scale and shift, which is folded into the kernel on the fly: this saves one
+    pass over the image and needs no conversion step. Padding of `kernel // 2` keeps the size, up to the stride.
     """
 
     def __init__(
@@ -30,7 +30,7 @@ class ConvBN(nn.Module):
         nn.init.constant_(self.norm.weight, gamma)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Convolve and normalise."""
+        """Convolve and normalize."""
         conv, norm = self.conv, self.norm
         mean, variance = norm.running_mean, norm.running_var
         if self.training or mean is None or variance is None:

@@ -1,4 +1,4 @@
-"""Learned positions of a grid, factorised over its axes."""
+"""Learned positional embeddings of a grid, factorized over its axes."""
 
 from collections.abc import Sequence
 
@@ -9,16 +9,15 @@ from torch import Tensor, nn
 class AxialPositions(nn.Module):
     r"""Learned absolute positional embeddings: one table per axis, summed by broadcasting.
 
-    `p[i_1, ..., i_d] = t_1[i_1] + ... + t_d[i_d]`, added to the tokens. The tables hold `dim sum_a S_a` numbers where
-    one per position would take `dim prod_a S_a`; adding them costs `dim` additions a token.
+    `p[i_1, ..., i_d] = t_1[i_1] + ... + t_d[i_d]`, added to the tokens. The tables have `dim sum_a S_a` parameters
+    instead of `dim prod_a S_a` for one embedding per position; adding them costs `dim` additions per axis and token.
 
     Args:
-        dim: of a token.
-        grid: the longest length of each axis, one to four of them in this project, any number in principle. Shorter
-            grids take the first rows of the tables.
-        std: of the normal distribution that the tables start from.
+        dim: channels of a token.
+        grid: maximum length of each axis, for any number of axes. Shorter grids use the first rows of the tables.
+        std: standard deviation of the normal initialization.
 
-    Shapes: `(batch, *grid, dim)` in, the same out, so that it stands before any mechanism in an `nn.Sequential`.
+    Shapes: `(batch, *grid, dim)` in, the same out, so it can precede any mechanism in an `nn.Sequential`.
 
     Raises:
         ValueError: the grid has another rank than the tables or is longer along an axis.
@@ -33,11 +32,11 @@ class AxialPositions(nn.Module):
         self.tables = nn.ParameterList(nn.Parameter(std * torch.randn(length, dim)) for length in grid)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Add to each token of `x` `(batch, *grid, dim)` the embedding of its place."""
+        """Add the positional embedding to each token of `x` `(batch, *grid, dim)`."""
         return x + self.table(x.shape[1:-1])
 
     def table(self, grid: Sequence[int]) -> Tensor:
-        """The embeddings of all places of a grid, `(*grid, dim)`."""
+        """The embeddings of all positions of a grid, `(*grid, dim)`."""
         longest = [len(axis_table) for axis_table in self.tables]
         if len(grid) != len(longest) or any(found > most for found, most in zip(grid, longest, strict=True)):
             raise ValueError(f"grid: found {tuple(grid)}, expected rank {len(longest)} and at most {tuple(longest)}")

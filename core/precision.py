@@ -1,4 +1,4 @@
-"""Which number format a device computes in at full speed."""
+"""Selection of the floating-point precision that a device supports natively."""
 
 from contextlib import AbstractContextManager
 from typing import Literal
@@ -16,6 +16,6 @@ def computes_in_bf16(device: torch.device) -> bool:
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[object]:
-    """Compute in bf16 where it is asked for or, with "auto", where `device` is made for it; else in fp32."""
+    """Context that computes in bf16 if requested, or with "auto" if `device` supports it natively; else in fp32."""
     bf16 = precision == "bf16" or (precision == "auto" and computes_in_bf16(device))
     return torch.autocast(device.type, torch.bfloat16, enabled=bf16)

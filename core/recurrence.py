@@ -1,4 +1,4 @@
-"""The linear recurrence `h_t = a_t h_{t-1} + b_t` along a grid of any rank, read in raster order."""
+"""The linear recurrence `h_t = a_t h_{t-1} + b_t` over a grid of any rank in raster order."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,39 +8,39 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LONGEST_LOOP = 128
-"""Axes longer than this are cut into about square-root many chunks, so that `L` places take some `sqrt(L)` steps."""
+"""Longer axes are split into about `sqrt(L)` chunks, so that length `L` takes about `2 sqrt(L)` steps."""
 
 
 def linear_recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], *, reverse: bool = False) -> Tensor:
     r"""`h_t = decay_t h_{t-1} + update_t` with `h_{-1} = 0`, where t runs over the grid in raster order.
 
-    Every other axis (batch, channels, states) holds independent recurrences. Exact but for the order of additions:
-    no logarithm and no division, so a strong decay neither overflows nor loses digits.
+    All other axes (batch, channels, states) are independent recurrences. Exact up to the order of additions: without
+    logarithms or divisions, a strong decay neither overflows nor loses precision.
 
-    An axial scan: along the innermost axis of `axes` all lines advance together, each from zero, keeping the products
-    `P_t = decay_t ... decay_start` of their decays; the ends of the lines are a recurrence of the same form on a grid
-    of one rank less, which gives each line its true start `c`; then `h_t = local_t + P_t c`. So a grid
+    Computed as an axial scan: all lines along the innermost axis of `axes` advance in parallel, each from zero, with
+    the products `P_t = decay_t ... decay_start` of their decays; the ends of the lines form a recurrence of the same
+    form on a grid of one rank less, which gives each line its initial state `c`; then `h_t = local_t + P_t c`. A grid
     `S_1 x ... x S_d` takes `sum S_i` steps rather than `prod S_i`, in either direction and any order of the axes,
-    without a permuted or flipped copy.
+    without permuted or flipped copies.
 
     Cost: three passes over the tensor, `5 N` floating-point operations for N elements; memory for `2 N` elements,
-    and as much again for the gradient, which is the same recurrence backwards in time.
+    and the same again for the gradient, which is the same recurrence reversed in time.
 
-    Fast where the last axis is contiguous and none of `axes`: a step is then one vectorised operation.
+    Fastest when the last axis is contiguous and not in `axes`: each step is then one vectorized operation.
 
     Args:
         decay: `(batch, *grid, ...)`.
-        update: of the same shape.
+        update: the same shape.
         axes: grid axes, outermost first, counted from 0 after the batch. The last one varies fastest along t.
-        reverse: run t from the last place of the grid to the first.
+        reverse: run t from the last grid position to the first.
 
     Returns:
-        The states h, of the same shape; 16-bit inputs are computed and returned in float32.
+        The states h, the same shape; 16-bit inputs are computed and returned in float32.
 
     Raises:
         ValueError: the shapes differ, or axes are repeated or out of range.
 
-    Source: Blelloch, "Prefix Sums and Their Applications" (1990), section 1.4, with chunks in place of a tree.
+    Source: Blelloch, "Prefix Sums and Their Applications" (1990), section 1.4, with chunks instead of a tree.
     """
     if decay.shape != update.shape:
         raise ValueError(f"update: found shape {tuple(update.shape)}, expected that of decay, {tuple(decay.shape)}")
@@ -54,7 +54,7 @@ def linear_recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], *, rev
 
 
 def previous(tensor: Tensor, axes: Sequence[int], *, reverse: bool = False) -> Tensor:
-    """At each place of the grid what `tensor` holds at the place before in raster order; zero at the first place.
+    """`tensor` delayed by one grid position in raster order; zero at the first position.
 
     Shapes, `axes` and `reverse` as for `linear_recurrence`. Cost: one copy.
     """
@@ -76,9 +76,9 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
     decay, states = ctx.saved_tensors
-    # The gradient of h_t is grad_t plus what h_{t+1} hands back, decay_{t+1} times its own gradient.
-    handed_back = torch.ops.transect.linear_recurrence(decay, decay * grad, ctx.axes, not ctx.reverse)
-    total = grad + _shift(handed_back, ctx.axes, not ctx.reverse)
+    # The gradient of h_t is grad_t plus decay_{t+1} times the gradient of h_{t+1}.
+    propagated = torch.ops.transect.linear_recurrence(decay, decay * grad, ctx.axes, not ctx.reverse)
+    total = grad + _shift(propagated, ctx.axes, not ctx.reverse)
     return total * _shift(states, ctx.axes, ctx.reverse), total, None, None
 
 
@@ -89,7 +89,7 @@ def _scan(decay: Tensor, update: Tensor, axes: list[int], reverse: bool) -> Tens
     if length > LONGEST_LOOP:
         chunk = _chunk(length)
         padding = [0, 0] * (decay.ndim - 1 - inner) + [0, -length % chunk]
-        if padding[-1]:  # with places that hand the state on unchanged
+        if padding[-1]:  # padding that leaves the state unchanged
             decay, update = F.pad(decay, padding, value=1.0), F.pad(update, padding)
         decay, update = torch.unflatten(decay, inner, (-1, chunk)), torch.unflatten(update, inner, (-1, chunk))
         axes = [axis + (axis > inner) for axis in outer] + [inner, inner + 1]
@@ -124,13 +124,13 @@ def _shift(tensor: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
 
 
 def _chunk(length: int) -> int:
-    """A length of chunks near the square root that needs little or no padding."""
+    """A chunk length near the square root that needs little or no padding."""
     root = round(length**0.5)
     return min(range(root, 2 * root), key=lambda chunk: -length % chunk)
 
 
-# An operator of its own: compilers and export see one node of any size instead of a loop over its lengths.
-# Not by `torch.library.custom_op`, whose first call imports the whole compiler: seconds for every process.
+# A registered operator: compilation and export see one node of any size instead of a loop over its lengths.
+# Not `torch.library.custom_op`, whose first call imports the compiler, which takes seconds in every process.
 _NAME = "transect::linear_recurrence"
 torch.library.define(_NAME, "(Tensor decay, Tensor update, int[] axes, bool reverse) -> Tensor")
 torch.library.impl(_NAME, "CompositeExplicitAutograd", _compute)

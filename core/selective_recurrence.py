@@ -1,4 +1,4 @@
-"""The recurrence of a selective state-space model, block by block, so that its states are never all in memory."""
+"""The recurrence of a selective state-space model, computed in blocks so that its states never fill the memory."""
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
@@ -11,9 +11,9 @@ from torch import Tensor
 from transect.core.recurrence import linear_recurrence, previous
 
 BLOCK_ELEMENTS = 2**21
-"""States computed at once on a CPU: 8 MiB, which the allocator reuses instead of asking the system for fresh pages."""
+"""States per block on a CPU: 8 MiB, which the allocator reuses instead of requesting new pages."""
 ACCELERATOR_BLOCKS = 32
-"""How many times larger the blocks of an accelerator are, which wants few and large operations."""
+"""How many times larger blocks are on an accelerator, where few large operations are faster."""
 
 
 def selective_recurrence(
@@ -27,7 +27,7 @@ def selective_recurrence(
     *,
     reverse: bool = False,
 ) -> Tensor:
-    r"""The selective scan of `u` over a grid in raster order.
+    r"""Selective scan of `u` over a grid in raster order.
 
     With E channels of N states each::
 
@@ -35,28 +35,28 @@ def selective_recurrence(
         h_t = exp(s_t rates) h_{t-1} + s_t u_t write_t,   h_{-1} = 0
         y_t = sum_n read_t[n] h_t[n]
 
-    The grid is cut into blocks along the outermost of `axes`; a block's steps, decays and states are made, used and
-    dropped, and only its last state goes on to the next. The gradient makes them once more. So memory beside inputs
-    and output is that of one block: neither `T E N` states nor `T E` steps for T tokens are kept.
+    The grid is split into blocks along the outermost of `axes`; the steps, decays and states of a block are discarded
+    after use, and only its last state is passed to the next block. The backward pass recomputes them. So besides inputs
+    and output, memory holds one block: neither `T E N` states nor `T E` steps for T tokens are stored.
 
-    Cost `11 T E N` floating-point operations, three times that with the gradient. All in float32 (float64 for
-    float64), whatever the inputs.
+    Cost `11 T E N` floating-point operations, three times that with the gradient. Computed in float32
+    (float64 for float64 inputs), also for 16-bit inputs.
 
     Args:
         u: `(batch, *grid, channels)`.
-        delta: the step before bias and softplus, of the same shape.
+        delta: the step before bias and softplus, the same shape.
         bias: `(channels,)`.
-        rates: `(states, channels)`, negative for states that fade.
+        rates: `(states, channels)`, negative for decaying states.
         write: `(batch, *grid, states)`, often called B.
         read: `(batch, *grid, states)`, often called C.
         axes: all grid axes, outermost first, counted from 0 after the batch.
-        reverse: run t from the last place of the grid to the first.
+        reverse: run t from the last grid position to the first.
 
     Returns:
         `(batch, *grid, channels)`, float32 or float64.
 
     Raises:
-        ValueError: the shapes disagree, or `axes` are not those of the grid.
+        ValueError: the shapes disagree, or `axes` is not a permutation of the grid axes.
 
     Source: Gu and Dao, "Mamba: Linear-Time Sequence Modeling with Selective State Spaces" (2023), algorithm 2 and
     section 3.3.2 (recomputation).
@@ -89,7 +89,7 @@ def _forward(
     axes: Sequence[int],
     reverse: bool,
 ) -> tuple[Tensor, Tensor]:
-    """The outputs, and the states with which each block starts."""
+    """The outputs, and the initial state of each block."""
     dtype = _dtype(u)
     y, starts = torch.empty(u.shape, dtype=dtype, device=u.device), _starts(u, rates, axes)
     state = starts.new_zeros(starts.shape[1:])
@@ -132,17 +132,17 @@ def _backward(
     grads = [torch.empty(tensor.shape, dtype=tensor.dtype, device=u.device) for tensor in inputs]
     wide_rates = rates.to(starts.dtype)
     grad_bias, grad_rates = starts.new_zeros(bias.shape), starts.new_zeros(rates.shape)
-    handed_back = starts.new_zeros(starts.shape[1:])
+    carry = starts.new_zeros(starts.shape[1:])
     for index, block in reversed(list(_blocks(u, len(starts), axes, reverse))):
         x, d, w, r, y = (tensor.narrow(*block).to(starts.dtype) for tensor in (*inputs, grad))
         step, decay, states = _states(x, d, w, bias, rates, starts[index], axes, reverse)
 
-        # The gradient of h_t is what y_t asks of it plus what h_{t+1} hands back.
+        # The gradient of h_t comes from y_t and from h_{t+1}.
         total = y[..., None, :] * r[..., None]
-        _corner(total, axes, last=not reverse).add_(handed_back)
-        handed = linear_recurrence(decay, decay * total, axes, reverse=not reverse)
-        handed_back = _corner(handed, axes, last=reverse)
-        total += previous(handed, axes, reverse=not reverse)
+        _corner(total, axes, last=not reverse).add_(carry)
+        propagated = linear_recurrence(decay, decay * total, axes, reverse=not reverse)
+        carry = _corner(propagated, axes, last=reverse)
+        total += previous(propagated, axes, reverse=not reverse)
 
         before = previous(states, axes, reverse=reverse)
         _corner(before, axes, last=reverse).copy_(starts[index])
@@ -150,13 +150,13 @@ def _backward(
         grad_update = (total * w[..., None]).sum(-2)
         grad_delta = ((exponent * wide_rates).sum(-2) + grad_update * x) * torch.sigmoid(d + bias.to(d.dtype))
 
-        found = (
+        block_grads = (
             grad_update * step,
             grad_delta,
             (total * (step * x)[..., None, :]).sum(-1),
             (states * y[..., None, :]).sum(-1),
         )
-        for out, part in zip(grads, found, strict=True):
+        for out, part in zip(grads, block_grads, strict=True):
             out.narrow(*block).copy_(part)
         grad_bias += grad_delta.flatten(0, -2).sum(0)
         grad_rates += (exponent * step[..., None, :]).flatten(0, -3).sum(0)
@@ -201,9 +201,9 @@ def _states(
     axes: Sequence[int],
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """The steps, decays and states of a block that begins with `start`."""
+    """The steps, decays and states of a block with initial state `start`."""
     step = F.softplus(delta + bias.to(delta.dtype))
-    # States before channels: the innermost axis of every operation is then the long one.
+    # States before channels, so that the innermost axis of every operation is the long one.
     decay = torch.mul(step[..., None, :], rates.to(step.dtype)).exp_()
     update = (step * u)[..., None, :] * write[..., None]
     _corner(update, axes, last=reverse).addcmul_(_corner(decay, axes, last=reverse), start)
@@ -215,7 +215,7 @@ def _dtype(u: Tensor) -> torch.dtype:
 
 
 def _starts(u: Tensor, rates: Tensor, axes: Sequence[int]) -> Tensor:
-    """Room for a state `(batch, 1, ..., states, channels)` per block."""
+    """Empty buffer for a state `(batch, 1, ..., states, channels)` per block."""
     length, elements = u.shape[axes[0] + 1], u.numel() * rates.shape[0]
     wanted = -(-elements // (BLOCK_ELEMENTS * (1 if u.device.type == "cpu" else ACCELERATOR_BLOCKS)))
     blocks = torch.sym_max(1, torch.sym_min(wanted, length))
@@ -224,7 +224,7 @@ def _starts(u: Tensor, rates: Tensor, axes: Sequence[int]) -> Tensor:
 
 
 def _blocks(u: Tensor, count: int, axes: Sequence[int], reverse: bool) -> Iterator[tuple[int, tuple[int, int, int]]]:
-    """The blocks in the order of the scan, numbered, as arguments of `narrow`: nearly equal parts of the first axis."""
+    """Index and `narrow` arguments of the blocks in scan order: nearly equal parts of the first axis."""
     axis = axes[0] + 1
     borders = [u.shape[axis] * index // count for index in range(count + 1)]
     blocks = [(axis, start, end - start) for start, end in pairwise(borders)]
@@ -232,13 +232,13 @@ def _blocks(u: Tensor, count: int, axes: Sequence[int], reverse: bool) -> Iterat
 
 
 def _corner(tensor: Tensor, axes: Sequence[int], *, last: bool) -> Tensor:
-    """The first or the last place of the grid, as a view."""
+    """The first or the last grid position, as a view."""
     for axis in axes:
         tensor = tensor.narrow(axis + 1, tensor.shape[axis + 1] - 1 if last else 0, 1)
     return tensor
 
 
-# Operators of their own: compilers and export see one node of any size, and the gradient may remake the states.
+# Registered operators: compilation and export see one node of any size, and the gradient can recompute the states.
 _TENSORS = "Tensor u, Tensor delta, Tensor bias, Tensor rates, Tensor write, Tensor read"
 _NAME = "transect::selective_recurrence"
 torch.library.define(_NAME, f"({_TENSORS}, int[] axes, bool reverse) -> (Tensor, Tensor)")

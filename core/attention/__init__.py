@@ -1,4 +1,4 @@
-"""Attention and its relatives on N-dimensional grids, each in the file of its published name."""
+"""Attention mechanisms on N-dimensional grids, one file each, named as in the literature."""
 
 from transect.core.attention.attend import attend
 from transect.core.attention.axial import AxialAttention

@@ -1,4 +1,4 @@
-"""The one primitive: softmax attention along chosen axes of a channel-last grid of any rank."""
+"""Softmax attention along chosen axes of a channel-last grid of any rank; all mechanisms build on it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,24 +30,24 @@ def attend(
 
     The `tied` axes share one map: `y_ri = sum_j softmax_j(scale sum_r q_ri . k_rj) v_rj`.
 
-    Axes before the attended run fold into the batch and axes after it into the heads, both as views, so adjacent
-    axes cost no copy. Attended axes that are not adjacent are first brought together, and tied ones laid beside the
-    features, which costs one.
+    Axes before the attended ones fold into the batch and axes after them into the heads, both as views, so adjacent
+    axes cost no copy. Attended axes that are not adjacent are first made adjacent, and tied axes are moved next to
+    the features; either costs one copy.
 
     Args:
         query: `(batch, *query_grid, heads, dim)`.
         key: `(batch, *key_grid, heads, dim)`; its grid may differ from the query's along `axes` only.
         value: `(batch, *key_grid, heads, value_dim)`.
-        axes: grid axes to attend over, counted from 0 after the batch; negative ones count from the grid's end.
+        axes: grid axes to attend over, counted from 0 after the batch; negative ones count from the last grid axis.
         tied: grid axes along which all tokens share one map.
         bias: `(heads | 1, queries, keys)`, added to the logits.
-        mask: `(batch | 1, *key_grid)`, True where a key may be attended, for tied axes anywhere along them. A query
-            without any key gives zeros.
-        pair_mask: `(batch | 1, queries, keys)`, True where that query may attend that key, on every line alike.
-        causal: a query sees the keys up to its own place; for one attended axis of equal lengths.
-        scale: of the logits, by default `dim ** -0.5`, with tied axes `(dim * their lengths) ** -0.5`.
-        dropout: probability that a weight of the map is set to zero, the others growing by `1 / (1 - dropout)`; the
-            caller passes it in training alone. Costs the map in memory on a CPU.
+        mask: `(batch | 1, *key_grid)`, True where a key may be attended to; with tied axes, a key is visible if it is
+            True anywhere along them. A query without a visible key gives zeros.
+        pair_mask: `(batch | 1, queries, keys)`, True where a query may attend to a key, the same along all other axes.
+        causal: a query attends to the keys up to its own position; needs one attended axis of equal lengths.
+        scale: of the logits, by default `dim ** -0.5`; with tied axes `(dim * product of their lengths) ** -0.5`.
+        dropout: probability of zeroing an attention weight, the others are scaled by `1 / (1 - dropout)`; pass it in
+            training only. On a CPU it holds the whole map in memory.
 
     Returns:
         `(batch, *query_grid, heads, value_dim)`.
@@ -63,7 +63,7 @@ def attend(
     others = [axis for axis in range(rank) if axis not in attended and axis not in shared]
     between = any(attended[0] < axis < attended[-1] for axis in others)
     if bias is not None or between:
-        # A bias belongs to the heads alone, so no axis may join them.
+        # The bias is per head, so no grid axis may fold into the heads.
         before, after = others, []
     else:
         before = [axis for axis in others if axis < attended[0]]
@@ -88,7 +88,7 @@ def attend(
 
 @dataclass(frozen=True)
 class AttendCall:
-    """What one call of `attend` computed its map from; axes in order and counted from 0."""
+    """The inputs that determine the map of one call of `attend`; axes sorted and non-negative."""
 
     query: Tensor
     key: Tensor
@@ -101,15 +101,15 @@ class AttendCall:
     scale: float | None
 
 
-#: Shown every call while somebody inspects. A plain global, since a context variable would break compiled graphs.
+#: Receives every call while maps are recorded. A plain global: a context variable would break compiled graphs.
 observer: Callable[[AttendCall], None] | None = None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How `(batch, *grid, heads, dim)` lies in the kernel's `(batch before, after heads, attended, tied dim)`.
+    """Mapping of `(batch, *grid, heads, dim)` to the kernel's `(batch before, after heads, attended, tied dim)`.
 
-    `order` names the dimensions of the one in the order of the other; the rest says how many grid axes each part has.
+    `order` permutes the former's dimensions into the latter's; the other fields count the grid axes of each part.
     """
 
     order: list[int]
@@ -118,7 +118,7 @@ class Layout:
     attended: int
 
     def fold(self, tensor: Tensor) -> Tensor:
-        """To the kernel's four axes: a view where the strides allow it, else one copy."""
+        """Reshape to the kernel's four axes: a view where the strides allow it, else one copy."""
         moved = tensor.permute(self.order)
         heads = 1 + self.before
         length = heads + self.after + 1
@@ -127,13 +127,13 @@ class Layout:
         return moved.reshape([_size(moved.shape[start:stop]) for start, stop in parts])
 
     def unfold(self, folded: Tensor, query: Tensor, value_dim: int) -> Tensor:
-        """The inverse, for the grid of the query."""
+        """Inverse of `fold`, on the grid of the query."""
         sizes = [query.shape[axis] for axis in self.order[:-1]]
         inverse = [self.order.index(axis) for axis in range(len(self.order))]
         return folded.reshape(*sizes, value_dim).permute(inverse)
 
     def visible(self, key: Tensor, mask: Tensor | None, pair_mask: Tensor | None, tied: list[int]) -> Tensor | None:
-        """Both masks as one that is broadcastable to `(batch before, after heads, queries, keys)`."""
+        """Combine both masks, broadcastable to `(batch before, after heads, queries, keys)`; None if there are none."""
         seen = None
         if mask is not None:
             shown = mask.expand(key.shape[0], *key.shape[1:-2])[..., None, None]
@@ -152,13 +152,13 @@ class Layout:
 def _checked(
     query: Tensor, key: Tensor, value: Tensor, axes: Sequence[int], tied: Sequence[int], causal: bool
 ) -> tuple[list[int], list[int]]:
-    """The attended and the tied axes in order, from 0."""
+    """Validate the arguments; return the attended and the tied axes, sorted and non-negative."""
     rank = query.ndim - 3
     attended, shared = (sorted(axis + rank if axis < 0 else axis for axis in group) for group in (axes, tied))
     every = attended + shared
     if not attended or min(every) < 0 or max(every) >= rank or len(set(every)) < len(every):
-        beside = f" and tied {tuple(tied)}" if tied else ""
-        raise ValueError(f"axes: found {tuple(axes)}{beside}, expected distinct axes of a grid of rank {rank}")
+        tied_axes = f" and tied {tuple(tied)}" if tied else ""
+        raise ValueError(f"axes: found {tuple(axes)}{tied_axes}, expected distinct axes of a grid of rank {rank}")
     if key.shape[:-1] != value.shape[:-1]:
         raise ValueError(f"value: found shape {tuple(value.shape)}, expected the grid and heads of {tuple(key.shape)}")
     for axis in range(-1, rank + 1):  # the batch, the grid, the heads
@@ -171,7 +171,7 @@ def _checked(
 
 
 def _size(lengths: Sequence[int]) -> int:
-    # A loop, not math.prod over a generator: that one breaks a full-graph compile.
+    # A loop, since math.prod over a generator breaks a full-graph compile.
     size = 1
     for length in lengths:
         size *= length

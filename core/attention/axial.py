@@ -1,4 +1,4 @@
-"""Axial attention: one axis of the grid at a time."""
+"""Axial attention: attention along one axis of the grid at a time."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from transect.core.attention.attend import attend
 
-#: Where "auto" changes from full to axial attention: up to about here the one product of all tokens is the cheaper one.
+#: Most tokens for which "auto" uses full attention; up to about here one joint product is cheaper.
 FULL_ATTENTION_TOKENS = 128
 
 
@@ -20,32 +20,32 @@ class AxialAttention(nn.Module):
 
         order "sum":          y = sum_i (W_o,i A_i(x) + b_i)
         order "sequential":   x_0 = x,  x_i = W_o,i A_i(x_{i-1}) + b_i,  y = x_d
-        order "concatenate":  y = W_o [A_1(x); ...; A_d(x)] + b,  each A_i with heads / d heads of its own
+        order "concatenate":  y = W_o [A_1(x); ...; A_d(x)] + b,  heads / d separate heads for each A_i
 
-    No residual and no norm: those belong to the block around it. Cost `4 N dim sum_i S_i` floating-point operations
-    for N tokens on a grid `S_1 x ... x S_d` beside the projections (`8 N dim^2` each), instead of `4 N^2 dim` for full
-    attention; memory linear in N.
+    Residual connection and normalization are left to the enclosing block. Cost `4 N dim sum_i S_i` floating-point
+    operations for N tokens on a grid `S_1 x ... x S_d`, plus `8 N dim^2` for each set of projections; full attention
+    costs `4 N^2 dim`. Memory is linear in N.
 
     Args:
         dim: channels of a token.
-        heads: of each axis; of all of them together in the order "concatenate".
+        heads: number of heads of each axis; with order "concatenate", of all axes together.
         ndim: rank of the grid.
-        axes: the axes that attend, all by default; the others are batch.
-        order: how the axes follow each other.
-        share: one set of projections for all axes: a d-th of the parameters and, in the order "sum", of their time.
-        causal: a token sees those before it and itself.
+        axes: grid axes to attend along, by default all; the others are batch.
+        order: how the axes are combined, see above.
+        share: one set of projections for all axes: 1/d of the parameters and, with order "sum", of their time.
+        causal: a token attends to itself and to earlier tokens only.
         qkv_bias: whether queries, keys and values have a bias.
-        attention: "full" attends over all `axes` jointly with one set of projections, "auto" does so up to 128 tokens,
-            where that is the cheaper one, and is axial with shared projections above. A model with
-            "auto" is another function on either side: train it on the side where it will be used.
-        dropout: probability that a weight of a map is dropped in training.
+        attention: "full" attends over all `axes` jointly with one set of projections; "auto" does so up to 128 tokens,
+            where that is cheaper, and is axial with shared projections above. The two are different functions, so
+            train "auto" on the side of the limit where it will be used.
+        dropout: probability of dropping an attention weight in training.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 
     Raises:
         ValueError: dim is no multiple of heads, or the options contradict each other.
 
-    Source: Ho et al., "Axial Attention in Multidimensional Transformers" (2019), section 3; heads shared out between
+    Source: Ho et al., "Axial Attention in Multidimensional Transformers" (2019), section 3; heads split between
     the axes: Dong et al., "CSWin Transformer" (2022), section 3.2.
     """
 
@@ -77,7 +77,7 @@ class AxialAttention(nn.Module):
             raise ValueError(f"attention: found {attention!r}, expected share=True and not causal, or 'axial'")
         self.heads, self.ndim, self.order, self.causal, self.attention = heads, ndim, order, causal, attention
         self.dropout = dropout
-        self._kept: tuple[list[tuple[object, ...]], Tensor, Tensor] | None = None
+        self._cache: tuple[list[tuple[object, ...]], Tensor, Tensor] | None = None
         sets = 1 if share or order == "concatenate" else len(self.axes)
         self.qkv = nn.ModuleList(nn.Linear(dim, 3 * dim, bias=qkv_bias) for _ in range(sets))
         self.out = nn.ModuleList(nn.Linear(dim, dim) for _ in range(sets))
@@ -88,8 +88,8 @@ class AxialAttention(nn.Module):
         Args:
             x: the tokens.
             mask: `(batch | 1, *grid)`, True where a token may be attended to.
-            bias: of the logits along each attended axis, `(heads | 1, length, length)` or None; full attention adds
-                them up.
+            bias: axis_bias to the logits, for each attended axis `(heads | 1, length, length)` or None; full attention
+                adds the sum of all axes.
         """
         if x.ndim != self.ndim + 2:
             raise ValueError(f"x: found rank {x.ndim}, expected (batch, {self.ndim} grid axes, dim)")
@@ -101,42 +101,42 @@ class AxialAttention(nn.Module):
         if self.order == "concatenate":
             queries, keys, values = (tensor.chunk(len(self.axes), -2) for tensor in self._read(0, x))
             mixed = [
-                self._attend(query, key, value, (axis,), mask, added)
-                for (axis, added), query, key, value in zip(axes, queries, keys, values, strict=True)
+                self._attend(query, key, value, (axis,), mask, axis_bias)
+                for (axis, axis_bias), query, key, value in zip(axes, queries, keys, values, strict=True)
             ]
             return self._project(0, torch.cat(mixed, -2))
         if self.order == "sequential":
-            for index, (axis, added) in enumerate(axes):
-                x = self._project(index, self._along(index, axis, x, mask, added))
+            for index, (axis, axis_bias) in enumerate(axes):
+                x = self._project(index, self._along(index, axis, x, mask, axis_bias))
             return x
         if len(self.qkv) == 1:
             query, key, value = self._read(0, x)
             total = self._attend(query, key, value, self.axes[:1], mask, biases[0])
-            for axis, added in axes[1:]:
-                total = total + self._attend(query, key, value, (axis,), mask, added)
-            # The projection is linear: once, for the sum.
+            for axis, axis_bias in axes[1:]:
+                total = total + self._attend(query, key, value, (axis,), mask, axis_bias)
+            # The output projection is linear, so the sum is projected once.
             return self._project(0, total)
-        alone = [index for index, axis in enumerate(self.axes) if x.shape[1:-1][axis] == 1 and mask is None]
-        merged = self._merged(alone)
+        singletons = [index for index, axis in enumerate(self.axes) if x.shape[1:-1][axis] == 1 and mask is None]
+        merged = self._merged(singletons)
         terms = [] if merged is None else [F.linear(x, *merged)]
-        for index, (axis, added) in enumerate(axes):
-            if merged is None or index not in alone:
-                terms.append(self._project(index, self._along(index, axis, x, mask, added)))
+        for index, (axis, axis_bias) in enumerate(axes):
+            if merged is None or index not in singletons:
+                terms.append(self._project(index, self._along(index, axis, x, mask, axis_bias)))
         total = terms[0]
         for term in terms[1:]:
             total = total + term
         return total
 
-    def _merged(self, alone: Sequence[int]) -> tuple[Tensor, Tensor] | None:
-        """Weight and bias of the axes of length one together, `sum_i W_o,i (W_v,i x + b_v,i) + b_i`.
+    def _merged(self, singletons: Sequence[int]) -> tuple[Tensor, Tensor] | None:
+        """Combined weight and bias of the axes of length one, `sum_i W_o,i (W_v,i x + b_v,i) + b_i`.
 
-        Making them takes as much as mapping `dim` tokens, so they are kept until a parameter is another tensor, lies
-        elsewhere or was written to, other than through its `.data`. None where gradients or a graph need the maps
-        apart, or weights are computed anew each time.
+        Computing them costs as much as mapping `dim` tokens, so they are cached until a parameter is replaced, moved
+        or modified in place (changes through `.data` go unnoticed). None where gradients or a compiled graph need the
+        separate maps, or where the weights are recomputed at each access (parametrizations).
         """
-        if not alone or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if not singletons or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return None
-        layers = [self._set(part, index) for index in alone for part in (self.qkv, self.out)]
+        layers = [self._set(part, index) for index in singletons for part in (self.qkv, self.out)]
         parameters = [tensor for layer in layers for tensor in layer.parameters(recurse=False)]
         if any("weight" not in dict(layer.named_parameters(recurse=False)) for layer in layers) or any(
             not isinstance(tensor, nn.Parameter) or tensor.is_inference() for tensor in parameters
@@ -145,26 +145,26 @@ class AxialAttention(nn.Module):
         state: list[tuple[object, ...]] = [
             (id(tensor), tensor.data_ptr(), tensor.dtype, tensor._version) for tensor in parameters
         ]
-        kept = self._kept
-        if kept is None or kept[0] != state:
+        cached = self._cache
+        if cached is None or cached[0] != state:
             maps, biases = [], []
             with torch.autocast(parameters[0].device.type, enabled=False):
-                for index in alone:
+                for index in singletons:
                     (weight, bias), out = self._value_rows(index), self._set(self.out, index)
                     maps.append(out.weight @ weight)
                     biases.append(out.bias if bias is None else F.linear(bias, out.weight, out.bias))
-            self._kept = kept = state, torch.stack(maps).sum(0), torch.stack(biases).sum(0)
-        return kept[1:]
+            self._cache = cached = state, torch.stack(maps).sum(0), torch.stack(biases).sum(0)
+        return cached[1:]
 
     def _along(self, index: int, axis: int, x: Tensor, mask: Tensor | None, bias: Tensor | None) -> Tensor:
         """`A_i(x)` as `(batch, *grid, heads, head_dim)`."""
         if x.shape[1:-1][axis] == 1 and mask is None:
-            # A token alone attends to itself: neither query nor key changes anything.
+            # A single token attends to itself only, so query and key have no effect.
             return torch.unflatten(F.linear(x, *self._value_rows(index)), -1, (self.heads, -1))
         return self._attend(*self._read(index, x), (axis,), mask, bias)
 
     def _value_rows(self, index: int) -> tuple[Tensor, Tensor | None]:
-        """Weight and bias of the values alone."""
+        """Weight and bias of the value projection."""
         qkv = self._set(self.qkv, index)
         weight = torch.unflatten(qkv.weight, 0, (self.heads, 3, -1))[:, 2].flatten(0, 1)
         bias = None if qkv.bias is None else torch.unflatten(qkv.bias, 0, (self.heads, 3, -1))[:, 2].flatten()
@@ -184,7 +184,7 @@ class AxialAttention(nn.Module):
 
     def _read(self, index: int, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Query, key and value `(batch, *grid, heads, head_dim)`."""
-        # Per token and head they lie side by side, so folding any axis is a view.
+        # q, k and v are adjacent for each token and head, so folding any axis is a view.
         query, key, value = torch.unflatten(self._set(self.qkv, index)(x), -1, (self.heads, 3, -1)).unbind(-2)
         return query, key, value
 
@@ -193,13 +193,13 @@ class AxialAttention(nn.Module):
         return out
 
     def _set(self, projections: nn.ModuleList, index: int) -> nn.Linear:
-        """The projection of the axis `index`, which may serve them all."""
+        """The projection of axis `index`, or the only one if projections are shared."""
         projection = projections[min(index, len(projections) - 1)]
         assert isinstance(projection, nn.Linear)
         return projection
 
     def _tokens(self, x: Tensor) -> int:
-        """How many tokens attend to each other jointly."""
+        """Number of tokens that full attention would attend over jointly."""
         tokens = 1
         for axis in self.axes:
             tokens *= x.shape[1:-1][axis]

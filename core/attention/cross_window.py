@@ -1,4 +1,4 @@
-"""Cross-attention between two grids, window by window."""
+"""Cross-attention between the corresponding windows of two grids."""
 
 from collections.abc import Sequence
 
@@ -9,38 +9,38 @@ from transect.core.attention.grid import Partition, counts, fit, from_windows, t
 
 
 class CrossWindowAttention(nn.Module):
-    r"""Each window of a query grid reads the window of a context grid that has the same place among its own.
+    r"""Cross-attention in which each window of a query grid attends to the window of the same index in a context grid.
 
     With the tokens X_i of query window i and K_i, V_i of context window i::
 
         y_i = W_o attend(W_q X_i + b_q, W_k K_i + b_k, W_v V_i + b_v) + b_o
 
-    Both grids have as many windows along each axis; the windows may differ in size, and so may the grids. Either side
-    is partitioned by "block" or "grid" (see `grid.split`). An axis of `None` joins its windows whole and takes no part
-    in the pairing: views, on either side, or frames. So with bird's-eye queries
+    Both grids have the same number of windows along each axis; window and grid sizes may differ. Either side is
+    partitioned by "block" or "grid" (see `grid.split`). An axis of `None` (views or frames) is included whole in every
+    window and takes no part in the pairing, on either side. So with bird's-eye queries
     `(batch, views, H, W, dim)` or `(batch, H, W, dim)` and images `(batch, cameras, h, w, dim)`, the windows
     `(None, 10, 10)` or `(10, 10)` and `(None, 6, 12)` are fused axial cross-attention (FAX-CA), local with block
     against block, global with block against grid.
 
-    A grid that is no whole number of windows is padded at its end; padding is never attended. A query without any key
-    gives zeros before the output projection. No residual, no norm.
+    A grid that is not a multiple of its window is padded at the end; padding is never attended to. A query without a
+    visible key gives zeros before the output projection. No residual connection and no normalization.
 
-    CoBEVT differs twice: it lets its padding be attended (to follow it, pad the context before the norms and call
-    this with whole windows) and averages over the query's views (`y.mean(1)`). Copies of one query over the views all
-    give the same result, so one is enough.
+    CoBEVT differs in two ways: its padding is attended to (to reproduce it, pad the context to whole windows before
+    the normalization) and it averages over the query's views (`y.mean(1)`). Copies of one query over the views all
+    give the same result, so one copy is enough.
 
-    Cost `4 N M dim` floating-point operations for N queries and windows of M context tokens, beside the projections;
-    memory linear in both grids.
+    Cost `4 N M dim` floating-point operations for N queries and windows of M context tokens, plus the projections;
+    memory is linear in both grids.
 
     Args:
         dim: channels of the queries, a multiple of `heads`.
         heads: attention heads.
         window: lengths along each axis of the query grid; `None` for a whole axis.
         context_window: the same for the context grid.
-        partition: "block" or "grid", for the query grid.
+        partition: "block" or "grid", of the query grid.
         context_partition: the same for the context grid.
         context_dim: channels of the context, `dim` by default.
-        bias: of the four projections.
+        bias: whether the four projections have a bias.
 
     Source: Xu et al., "CoBEVT: Cooperative Bird's Eye View Semantic Segmentation with Sparse Transformers" (2022),
     section 3.3.
@@ -77,12 +77,12 @@ class CrossWindowAttention(nn.Module):
         self.out = nn.Linear(dim, dim, bias=bias)
 
     def forward(self, x: Tensor, context: Tensor, value: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
-        """Let the queries read the context.
+        """Attend from the queries to the context.
 
         Args:
             x: `(batch, *grid, dim)`.
             context: `(batch, *context_grid, context_dim)`, the keys.
-            value: what is read, of the same shape; `context` itself by default.
+            value: input of the value projection, of the same shape; by default `context`.
             mask: `(batch | 1, *context_grid)`, True where a token may be attended to.
 
         Returns:
@@ -114,5 +114,5 @@ class CrossWindowAttention(nn.Module):
 
 
 def _paired(window: Sequence[int | None], numbers: Sequence[int]) -> list[int]:
-    """The numbers of windows along the axes that are cut."""
+    """Numbers of windows along the axes that are partitioned."""
     return [number for length, number in zip(window, numbers, strict=True) if length is not None]

@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention: every query reads a few learned places of every level of a feature pyramid."""
+"""Multi-scale deformable attention: each query samples a few learned positions on each level of a feature pyramid."""
 
 import math
 from collections.abc import Sequence
@@ -12,16 +12,16 @@ def sample_pyramid(value: Tensor, shapes: Sequence[tuple[int, int]], x: Tensor, 
     r"""Weighted sum of bilinear samples, `sum_{l,p} w_{l,p} V_l(x_{l,p}, y_{l,p})` for each query and head.
 
     A bilinear sample is itself a weighted sum of four pixels, so the whole sum over levels, points and corners is
-    one weighted bag of rows of `value`, which PyTorch gathers without writing the samples out: on a CPU about ten
+    one weighted bag of rows of `value`, which PyTorch computes without materializing the samples: on a CPU about ten
     times faster than a `grid_sample` for each level.
 
     Args:
-        value: `(batch, sum_l H_l W_l, heads, channels)`, the levels one after the other, rows first; fewer than
-            2^31 vectors in all.
+        value: `(batch, sum_l H_l W_l, heads, channels)`, the levels concatenated, each in row-major order;
+            fewer than 2^31 vectors in all.
         shapes: `(H_l, W_l)` of each level.
-        x: `(batch, queries, heads, levels * points)`, places in pixels of their level, 0 at the centre of the first
-            column. Whatever lies outside counts as zero.
-        y: the same along the rows.
+        x: `(batch, queries, heads, levels * points)`, column positions in pixels of their level, 0 at the centre of
+            the first column. Samples outside the map are zero.
+        y: row positions, likewise.
         weights: `(batch, queries, heads, levels * points)` of the samples.
 
     Returns:
@@ -61,10 +61,10 @@ def _levels(shapes: Sequence[tuple[int, int]], points: int, device: torch.device
 
 
 def _corners(place: Tensor, size: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """The two pixels around a place along one axis and their linear weights, zero for a pixel that does not exist."""
+    """The two pixels around a position along one axis and their linear weights, zero for pixels outside the map."""
     below = place.detach().floor()
     above_weight = place - below
-    # A place far outside must not overflow the integers; beyond the edge it weighs nothing anyway.
+    # Clamp positions far outside so that they do not overflow int32; their weight is zero in any case.
     low = below.clamp(-2, 2**24).to(torch.int32)
     high = low + 1
     last = size - 1
@@ -73,14 +73,14 @@ def _corners(place: Tensor, size: Tensor) -> tuple[list[Tensor], list[Tensor]]:
 
 
 class MultiScaleDeformableAttention(nn.Module):
-    r"""Attention of tokens to `points` learned places in each of `levels` feature maps.
+    r"""Attention of tokens to `points` learned positions in each of `levels` feature maps.
 
     For query `i` with reference point `r_i`, head `h`, level `l` and point `p`::
 
         y_i = W_o concat_h sum_{l,p} a_{ihlp} V_{lh}(r_i + o_{ihlp} / (W_l, H_l)),    V = W_v x
 
-    with offsets `o = W_off q` in pixels of the level, weights `a = softmax_{l,p}(W_a q)` and bilinear reading of `V`
-    (zero outside). Cost `N (4 heads levels points dim/heads)` multiply-adds for N queries beside the projections,
+    with offsets `o = W_off q` in pixels of the level, weights `a = softmax_{l,p}(W_a q)` and bilinear sampling of
+    `V` (zero outside). Cost `N (4 heads levels points dim/heads)` multiply-adds for N queries plus the projections,
     independent of the size of the maps.
 
     Source: Zhu et al., "Deformable DETR: Deformable Transformers for End-to-End Object Detection" (2021), eq. 3.
@@ -98,7 +98,7 @@ class MultiScaleDeformableAttention(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Uniform weights over places that lie 1 to `points` pixels away, each head in its own compass direction."""
+        """Uniform weights over positions 1 to `points` pixels away, each head in its own direction."""
         nn.init.zeros_(self.sampling_offsets.weight)
         nn.init.zeros_(self.attention_weights.weight)
         nn.init.zeros_(self.attention_weights.bias)
@@ -114,7 +114,7 @@ class MultiScaleDeformableAttention(nn.Module):
             self.sampling_offsets.bias.copy_(bias.flatten())
 
     def forward(self, query: Tensor, reference: Tensor, value: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """Let `query` read the pyramid `value`.
+        """Attend from `query` to the pyramid `value`.
 
         Args:
             query: `(batch, queries, dim)`.
@@ -125,7 +125,7 @@ class MultiScaleDeformableAttention(nn.Module):
         Returns:
             `(batch, queries, dim)`.
         """
-        # Places need more digits than 16-bit floats have: only the projections follow autocast.
+        # Positions need more precision than 16-bit floats have: only the projections follow autocast.
         precision = reference.dtype
         offsets = self.sampling_offsets(query).to(precision).unflatten(-1, (self.heads, -1, 2))
         weights = self.attention_weights(query).to(precision).unflatten(-1, (self.heads, -1)).softmax(-1)

@@ -1,4 +1,4 @@
-"""Cross-attention of a few queries to many tokens."""
+"""Cross-attention from a few queries to many tokens."""
 
 import torch
 import torch.nn.functional as F
@@ -8,24 +8,25 @@ from transect.core.attention.attend import attend
 
 
 class FewQueryAttention(nn.Module):
-    r"""Multi-head cross-attention arranged for few queries: the key and value projections move to the queries' side.
+    r"""Multi-head cross-attention for few queries: key and value projections are absorbed into the query side.
 
-    The usual `y = W_o concat_h softmax((W_q,h q + b_q,h)(W_k,h k + b_k,h)^T / sqrt(d)) (W_v,h v + b_v,h)`, with the
-    products regrouped::
+    Standard `y = W_o concat_h softmax((W_q,h q + b_q,h)(W_k,h k + b_k,h)^T / sqrt(d)) (W_v,h v + b_v,h)`, with the
+    products reassociated::
 
         scores = ((W_q,h q + b_q,h) W_k,h) k^T + const,      y_h = (softmax(scores / sqrt(d)) v) W_v,h^T + b_v,h
 
-    The key's bias shifts all scores of a query alike and drops out. Cost `2 heads Q N dim` multiply-adds for Q queries
-    and N tokens, where projecting every token takes `2 N dim^2`: cheaper while `heads Q < dim`.
+    The key bias shifts all scores of a query equally and cancels in the softmax. Cost `2 heads Q N dim`
+    multiply-adds for Q queries and N tokens, where projecting every token takes `2 N dim^2`: cheaper while
+    `heads Q < dim`.
 
-    A query that a batch of few tokens each shares is absorbed once. The keys it sees are then the scores, of one
-    feature a head, and the values are projected as usual, `N dim (heads Q + dim)`. One token alone is read whole
-    whatever the query: it is projected to a value and no more.
+    A query shared by the whole batch is absorbed once: the scores then serve as keys with one feature per head, and
+    the values are projected as usual, `N dim (heads Q + dim)`. With a single token, the softmax is 1 for any query, so
+    only the value projection is computed.
 
     The parameters are those of `torch.nn.MultiheadAttention` (packed in the order query, key, value), and so are the
     results up to rounding.
 
-    Source: Vaswani et al., "Attention Is All You Need" (2017), section 3.2.2, regrouped.
+    Source: Vaswani et al., "Attention Is All You Need" (2017), section 3.2.2, with the products reassociated.
     """
 
     def __init__(self, dim: int, heads: int = 8) -> None:
@@ -40,13 +41,13 @@ class FewQueryAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Let the queries read the tokens.
+        """Attend from the queries to the tokens.
 
         Args:
-            query: `(batch | 1, queries, dim)`; one for the whole batch is projected once.
+            query: `(batch | 1, queries, dim)`; a query shared by the batch is projected once.
             key: `(batch, tokens, dim)`.
             value: `(batch, tokens, dim)`.
-            mask: `(batch, queries, tokens)`, True where a token may be attended, the same for every head.
+            mask: `(batch, queries, tokens)`, True where a token may be attended to, the same for every head.
 
         Returns:
             `(batch, queries, dim)`.
@@ -55,8 +56,8 @@ class FewQueryAttention(nn.Module):
         query_weight, key_weight, value_weight = self.in_proj_weight.chunk(3)
         query_bias, _, value_bias = self.in_proj_bias.chunk(3)
         if value.shape[1] == 1 and mask is None:
-            alone: Tensor = self.out_proj(F.linear(value, value_weight, value_bias))
-            return alone.expand(-1, count, -1)
+            single: Tensor = self.out_proj(F.linear(value, value_weight, value_bias))
+            return single.expand(-1, count, -1)
         projected = torch.unflatten(F.linear(query, query_weight, query_bias), -1, (heads, -1)).transpose(1, 2)
         absorbed = (projected @ torch.unflatten(key_weight, 0, (heads, -1))).flatten(1, 2)
         if query.shape[0] < key.shape[0]:
@@ -64,7 +65,7 @@ class FewQueryAttention(nn.Module):
                 return self._shared(absorbed[0], key, F.linear(value, value_weight, value_bias))
             absorbed = absorbed.expand(key.shape[0], -1, -1)
         pairs = None if mask is None else mask[:, None].expand(-1, heads, -1, -1).flatten(1, 2)
-        # One head of all the heads' queries: their keys and values are the same tokens now.
+        # All heads now share the same keys and values, so their queries form a single head.
         read = attend(
             absorbed[:, :, None],
             key[:, :, None].to(absorbed.dtype),
@@ -80,7 +81,7 @@ class FewQueryAttention(nn.Module):
         return out
 
     def _shared(self, absorbed: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Read projected values `(batch, tokens, dim)` by absorbed queries `(heads * queries, dim)`."""
+        """Attend to projected values `(batch, tokens, dim)` with absorbed queries `(heads * queries, dim)`."""
         heads = self.heads
         count, size = len(absorbed) // heads, value.shape[-1] // heads
         scores = F.linear(key.to(absorbed.dtype), absorbed)[..., None]

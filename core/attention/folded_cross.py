@@ -1,4 +1,4 @@
-"""Folded cross-attention: every token of a grid reads one sequence, whose keys and values are computed once."""
+"""Folded cross-attention: every token of a grid attends to one sequence, projected to keys and values once."""
 
 from torch import Tensor, nn
 
@@ -6,17 +6,17 @@ from transect.core.attention.attend import attend
 
 
 class FoldedCrossAttention(nn.Module):
-    r"""Multi-head cross-attention of a whole grid of queries to the context of its sample.
+    r"""Multi-head cross-attention from all tokens of a grid to the context of their sample.
 
     With `q_n = W_q x_n`, `k_m = W_k c_m`, `v_m = W_v c_m` for the N tokens x of the grid and the M tokens c of the
     context::
 
         y_n = W_o concat_h sum_m softmax_m(q_n . k_m / sqrt(head_dim)) v_m
 
-    All axes of the query's grid are folded into one. A grid of R rows that all read the same context would otherwise
-    have the context repeated, projected and kept R times; here its projections cost `4 M dim context_dim`
-    floating-point operations a sample whatever R is, beside `4 N dim^2` for the queries and the output and
-    `4 N M dim` for the attention itself. Memory is linear in N + M.
+    All axes of the query grid are folded into one. For a grid of R rows with a common context, the context would
+    otherwise be repeated, projected and stored R times; here its projections cost `4 M dim context_dim` floating-point
+    operations per sample, independent of R, plus `4 N dim^2` for the queries and the output and `4 N M dim` for the
+    attention itself. Memory is linear in N + M.
 
     Shapes: x `(batch, *grid, dim)` and context `(batch, *context_grid, context_dim)` in, `(batch, *grid, dim)` out,
     for grids of any rank from 1.
@@ -30,9 +30,9 @@ class FoldedCrossAttention(nn.Module):
     Raises:
         ValueError: `dim` is not a multiple of `heads`.
 
-    Source: Vaswani et al., "Attention Is All You Need" (2017), section 3.2.2; as the decoder of RankNovo has it,
-    "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing" (2025), whose candidates all read
-    one spectrum.
+    Source: Vaswani et al., "Attention Is All You Need" (2017), section 3.2.2; used in the decoder of RankNovo,
+    "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing" (2025), where all candidates
+    attend to one spectrum.
     """
 
     def __init__(self, dim: int, heads: int = 8, *, context_dim: int | None = None, qkv_bias: bool = False) -> None:
@@ -45,10 +45,13 @@ class FoldedCrossAttention(nn.Module):
         self.out = nn.Linear(dim, dim)
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Let the tokens `x` `(batch, *grid, dim)` read `context` `(batch, *context_grid, context_dim)`.
+        """Attend from `x` `(batch, *grid, dim)` to `context` `(batch, *context_grid, context_dim)`.
 
-        `mask` `(batch | 1, *context_grid)` is True where a token of the context may be read; a sample that may read
-        none has zeros before the output projection. ValueError if the batches differ.
+        `mask` `(batch | 1, *context_grid)` is True where a context token may be attended to; a sample without a
+        visible token gives zeros before the output projection.
+
+        Raises:
+            ValueError: the batch sizes differ.
         """
         if x.shape[0] != context.shape[0]:
             raise ValueError(f"context: found a batch of {context.shape[0]}, expected {x.shape[0]} as x has")

@@ -1,4 +1,4 @@
-"""A grid of any rank cut into equal windows, and put together again."""
+"""Partition a grid of any rank into equal windows, and merge them again."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -11,7 +11,7 @@ Partition = Literal["block", "grid"]
 
 
 def check_mask(mask: Tensor, x: Tensor) -> None:
-    """Whether a mask `(batch | 1, *grid)` fits x `(batch, *grid, dim)`.
+    """Check that a mask `(batch | 1, *grid)` fits x `(batch, *grid, dim)`.
 
     Raises:
         ValueError: it is not boolean or has another shape.
@@ -25,7 +25,7 @@ def check_mask(mask: Tensor, x: Tensor) -> None:
 
 
 def fit(window: Sequence[int | None], grid: Sequence[int]) -> list[int]:
-    """The window on this grid: an axis of `None`, or one shorter than its window, is taken whole.
+    """The window lengths on this grid: an axis with `None`, or one shorter than its window, is taken whole.
 
     Raises:
         ValueError: the window has another rank than the grid.
@@ -36,20 +36,20 @@ def fit(window: Sequence[int | None], grid: Sequence[int]) -> list[int]:
 
 
 def counts(window: Sequence[int], grid: Sequence[int]) -> list[int]:
-    """How many windows lie along each axis, the last of which may reach over the end."""
+    """Number of windows along each axis; the last one may extend past the end."""
     return [(size + length - 1) // length for length, size in zip(window, grid, strict=True)]
 
 
 def pad(x: Tensor, window: Sequence[int], mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
-    """Zeros at the end of each axis up to whole windows, and the mask of what is real.
+    """Zero-pad the end of each axis to a multiple of the window, with the mask of real cells.
 
     Args:
         x: `(batch, *grid, dim)`.
         window: length along each grid axis.
-        mask: `(batch | 1, *grid)`, True where a cell counts; every cell when absent.
+        mask: `(batch | 1, *grid)`, True where a cell is valid; by default everywhere.
 
     Returns:
-        Both padded alike, the mask with False. The mask stays `None` where nothing is masked and nothing is padded.
+        `x` and the mask (filled with False), padded; the mask is `None` where nothing is masked or padded.
 
     Raises:
         ValueError: the mask is not boolean or does not fit `x`.
@@ -67,12 +67,12 @@ def pad(x: Tensor, window: Sequence[int], mask: Tensor | None = None) -> tuple[T
 
 
 def split(x: Tensor, window: Sequence[int], partition: Partition = "block") -> Tensor:
-    r"""The windows of a grid, as a view.
+    r"""Partition a grid into windows, as a view.
 
     An axis of length `S` with windows of `p` cells becomes `(S / p, p)`::
 
-        "block": window i holds the cells i p, i p + 1, ..., i p + p - 1            (neighbours)
-        "grid":  window i holds the cells i, i + S / p, ..., i + (p - 1) S / p      (spread over the whole axis)
+        "block": window i has the cells i p, i p + 1, ..., i p + p - 1            (neighbours)
+        "grid":  window i has the cells i, i + S / p, ..., i + (p - 1) S / p      (spread over the whole axis)
 
     `(batch, *grid, *rest)` in, `(batch, *counts, *window, *rest)` out.
 
@@ -85,7 +85,7 @@ def split(x: Tensor, window: Sequence[int], partition: Partition = "block") -> T
 
 
 def merge(windows: Tensor, rank: int, partition: Partition = "block") -> Tensor:
-    """The inverse of `split`: `(batch, *counts, *window, *rest)` to `(batch, *grid, *rest)`, with one copy."""
+    """Inverse of `split`: `(batch, *counts, *window, *rest)` to `(batch, *grid, *rest)`, with one copy."""
     order = _order(rank, windows.ndim, partition)
     x = windows.permute([order.index(axis) for axis in range(windows.ndim)])
     for axis in range(rank):
@@ -94,7 +94,7 @@ def merge(windows: Tensor, rank: int, partition: Partition = "block") -> Tensor:
 
 
 def _order(rank: int, ndim: int, partition: Partition) -> list[int]:
-    """Where `split` takes each of its axes from, once every grid axis has become two that lie side by side."""
+    """The permutation of `split`, after each grid axis has been split into two adjacent ones."""
     first, second = range(1, 2 * rank, 2), range(2, 2 * rank + 1, 2)
     outer, inner = (first, second) if partition == "block" else (second, first)
     return [0, *outer, *inner, *range(2 * rank + 1, ndim)]
@@ -103,10 +103,10 @@ def _order(rank: int, ndim: int, partition: Partition) -> list[int]:
 def to_windows(
     x: Tensor, window: Sequence[int], partition: Partition = "block", mask: Tensor | None = None
 ) -> tuple[Tensor, Tensor | None]:
-    """The cells of each window as one sequence, the grid padded to whole windows.
+    """The cells of each window as one sequence, with the grid padded to whole windows.
 
     `(batch, *grid, dim)` to `(batch, windows, tokens, dim)`, with `(batch | 1, windows, tokens)`, True where a token
-    is real and may be attended; that mask is `None` where every token is.
+    is real and may be attended to; the mask is `None` where all are.
     """
     rank = len(window)
     x, mask = pad(x, window, mask)
@@ -117,7 +117,7 @@ def to_windows(
 
 
 def from_windows(tokens: Tensor, window: Sequence[int], grid: Sequence[int], partition: Partition = "block") -> Tensor:
-    """The inverse of `to_windows`, without the padding: `(batch, windows, tokens, dim)` to `(batch, *grid, dim)`."""
+    """Inverse of `to_windows`, with the padding removed: `(batch, windows, tokens, dim)` to `(batch, *grid, dim)`."""
     x = torch.unflatten(torch.unflatten(tokens, 2, list(window)), 1, counts(window, grid))
     x = merge(x, len(window), partition)
     for axis, size in enumerate(grid):

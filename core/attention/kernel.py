@@ -1,4 +1,4 @@
-"""Which kernel computes a softmax attention: the one place where the path is chosen, and the only caller of SDPA."""
+"""Kernel selection for softmax attention; the only caller of `scaled_dot_product_attention`."""
 
 from collections.abc import Iterable
 from itertools import repeat
@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# On a CPU plain batched products beat the fused kernel for up to so many keys of so few features, which are less than
-# its blocks, and for more features than it is made for.
+# On a CPU explicit batched products beat the fused kernel for up to FEW_KEYS keys of SHORT_FEATURES features, which
+# are smaller than its blocks, and above LONG_FEATURES features, for which it is not optimized.
 FEW_KEYS, SHORT_FEATURES, LONG_FEATURES = 16, 32, 256
-# CUDA kernels put the batch and the heads on grid axes that end here.
+# CUDA kernels map the batch and the heads to grid axes with this maximum size.
 CUDA_GRID_LIMIT = 65535
 
 
@@ -25,30 +25,30 @@ def softmax_attention(
     scale: float | None = None,
     dropout: float = 0.0,
 ) -> Tensor:
-    r"""`softmax(scale q k^T + bias) v` by the cheapest path for its lengths, dtype, device and need of gradients.
+    r"""`softmax(scale q k^T + bias) v` by the fastest path for its lengths, dtype, device and need of gradients.
 
     ==================================  ==========================================================================
     on a GPU                            the fused kernel (scaled_dot_product_attention)
-    on a CPU, few keys, or features     explicit products: the fused kernel is made for neither
+    on a CPU, few keys, or features     explicit products: the fused kernel is slow for either
     longer than 256 and than the keys
-    on a CPU, a bias that is trained,   explicit products: with them the fused kernel falls back to slow ones
+    on a CPU, a bias that is trained,   explicit products: the fused kernel falls back to a slow path
     or dropout
     on a CPU, otherwise                 the fused kernel; its memory is linear in the tokens
-    on a CPU, 16-bit numbers            computed in fp32, but for bf16 without gradients in the fused kernel
+    on a CPU, 16-bit numbers            computed in fp32, except bf16 without gradients in the fused kernel
     ==================================  ==========================================================================
 
-    All four-dimensional: the fused kernel on permuted inputs of rank 5 and above is miscompiled by the Inductor of
-    torch 2.14, and slow without it.
+    All inputs have rank 4: the Inductor of torch 2.14 miscompiles the fused kernel on permuted inputs of rank 5 and
+    above, and eager mode is slow on them.
 
     Args:
-        query: `(batch, heads, queries, dim)`, of any strides, as the other two.
+        query: `(batch, heads, queries, dim)`; query, key and value may have any strides.
         key: `(batch, heads, keys, dim)`.
         value: `(batch, heads, keys, value_dim)`.
         bias: `(heads | 1, queries, keys)`.
-        visible: bool, `(batch | 1, heads | 1, queries | 1, keys)`; a query that sees no key gives zeros.
-        causal: a query sees the keys up to its own place.
+        visible: bool, `(batch | 1, heads | 1, queries | 1, keys)`; a query without a visible key gives zeros.
+        causal: a query attends to the keys up to its own position.
         scale: of the products, `dim ** -0.5` by default.
-        dropout: probability that a weight is set to zero, the others growing by `1 / (1 - dropout)`.
+        dropout: probability of zeroing an attention weight; the others are scaled by `1 / (1 - dropout)`.
 
     Returns:
         `(batch, heads, queries, value_dim)`.
@@ -56,9 +56,9 @@ def softmax_attention(
     if query.device.type == "cuda" and max(query.shape[0], query.shape[1]) > CUDA_GRID_LIMIT:
         return _in_parts(query, key, value, bias, visible, causal, scale, dropout)
     if query.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-        # Autocast would round the products and what is computed in fp32 here; the inputs it may, as for a kernel.
-        to = {torch.float32: torch.get_autocast_dtype("cpu")}
-        query, key, value = (tensor.to(to.get(tensor.dtype, tensor.dtype)) for tensor in (query, key, value))
+        # Autocast rounds the inputs only, as it does for a fused kernel; products are computed in fp32 here.
+        casts = {torch.float32: torch.get_autocast_dtype("cpu")}
+        query, key, value = (tensor.to(casts.get(tensor.dtype, tensor.dtype)) for tensor in (query, key, value))
         with torch.autocast("cpu", enabled=False):
             return softmax_attention(query, key, value, bias, visible, causal=causal, scale=scale, dropout=dropout)
     dtype = query.dtype
@@ -69,7 +69,7 @@ def softmax_attention(
         if dtype == torch.float16 or (dtype == torch.bfloat16 and trains):
             query, key, value = query.float(), key.float(), value.float()
         biased = trains and bias is not None and bias.requires_grad
-        # A graph takes the fused kernel for few keys too: asking for their number would tie it to that number.
+        # A compiled graph uses the fused kernel for few keys too: a branch on their number would specialize it.
         if biased or dropout or (not torch.compiler.is_compiling() and _is_small(key)):
             query, key, value = (
                 tensor.to(torch.promote_types(tensor.dtype, torch.float32)) for tensor in (query, key, value)
@@ -97,7 +97,7 @@ def attention_weights(
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    """The softmax map `(batch, heads, queries, keys)` of `softmax_attention`; rows of zeros where no key is seen."""
+    """The softmax map `(batch, heads, queries, keys)` of `softmax_attention`; rows without a visible key are zero."""
     batch, heads, queries, dim = query.shape
     keys = key.shape[2]
     scale = dim**-0.5 if scale is None else scale
@@ -106,14 +106,14 @@ def attention_weights(
     if bias is None:
         products = torch.baddbmm(rows.new_empty(()), rows, columns, beta=0, alpha=scale)
     else:
-        added = bias.to(rows.dtype).expand(batch, heads, queries, keys).reshape(batch * heads, queries, keys)
-        products = torch.baddbmm(added, rows, columns, alpha=scale)
+        expanded = bias.to(rows.dtype).expand(batch, heads, queries, keys).reshape(batch * heads, queries, keys)
+        products = torch.baddbmm(expanded, rows, columns, alpha=scale)
     logits = products.view(batch, heads, queries, keys)
     if causal:
         visible = _lower(query, key) if visible is None else visible & _lower(query, key)
     if visible is None:
         return logits.softmax(-1)
-    # Not -inf: a row of nothing else would be NaN, and so would its gradient.
+    # Not -inf: a fully masked row and its gradient would be NaN.
     weights = logits.masked_fill(~visible, torch.finfo(logits.dtype).min).softmax(-1)
     return weights.masked_fill(~visible.any(-1, keepdim=True), 0.0)
 
@@ -137,7 +137,7 @@ def _explicit(
 
 
 def _is_small(key: Tensor) -> bool:
-    """Few keys of short features, or long features of fewer keys, whose map is smaller than they are."""
+    """Few keys of short features, or long features with so few keys that the map is smaller than the keys."""
     keys, dim = key.shape[2:]
     return (keys <= FEW_KEYS and dim <= SHORT_FEATURES) or (dim > LONG_FEATURES and keys <= dim)
 
@@ -156,7 +156,7 @@ def _in_parts(
     scale: float | None,
     dropout: float,
 ) -> Tensor:
-    """The same by parts of the longer of the batch and the heads, none longer than a CUDA grid."""
+    """Attention in chunks of the longer of batch and heads, each within the CUDA grid limit."""
     axis = 0 if query.shape[0] >= query.shape[1] else 1
 
     def parts(tensor: Tensor | None, along: int) -> Iterable[Tensor | None]:

@@ -1,4 +1,4 @@
-"""Neighbourhood attention: every cell reads the k nearest cells along each axis."""
+"""Neighborhood attention: every cell attends to the k nearest cells along each axis."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,29 +9,30 @@ from torch import Tensor, nn
 from transect.core.attention.attend import attend
 from transect.core.attention.grid import check_mask
 
-# Queries that attend together, along each axis of a grid of one, two or three axes: the 32 that the fused kernel of a
-# CPU takes at once. Fewer of them waste its products and copy more keys, more read more keys that are not wanted.
+# Block of queries along each axis of a grid of one, two or three axes: 32 in all, as the fused CPU kernel processes at
+# once. Smaller blocks underuse it and copy more keys; larger blocks attend to more keys that are masked out.
 BLOCK = {1: (32,), 2: (4, 8), 3: (2, 4, 4)}
 
 
 class NeighborhoodAttention(nn.Module):
     r"""Multi-head self-attention of each cell to its neighbourhood, on a channel-last grid of one to three axes.
 
-    Along an axis of S cells, cell i reads exactly k cells, which near an end are the k at that end::
+    Along an axis of S cells, cell i attends to exactly k cells; near an end, to the k cells at that end::
 
-        s(i) = clamp(i - floor(k / 2), 0, S - k),        i reads s(i), s(i) + 1, ..., s(i) + k - 1
+        s(i) = clamp(i - floor(k / 2), 0, S - k),        i attends to s(i), s(i) + 1, ..., s(i) + k - 1
 
-    and on a grid the product of these ranges. With dilation d, the cells whose places leave the same rest modulo d
-    make a grid of their own, on which the same holds. k = S is full attention, k = 1 reads the own value alone.
+    and on a grid the product of these ranges. With dilation d, cells whose indices are equal modulo d form a
+    separate grid, to which the same applies. k = S is full attention; with k = 1 a cell attends to itself only.
 
-    Neighbours share most of what they read: a block of b cells along each axis attends to the b + k - 1 cells that
-    hold all its neighbourhoods, and a mask keeps each query to its own. So keys and values are copied
-    `prod((b + k - 1) / b)` times, over the axes and b as `BLOCK` has it for each, in place of `prod(k)` times.
+    Neighborhoods of adjacent cells overlap: a block of b cells along each axis attends to the b + k - 1 cells that
+    contain all its neighborhoods, and a mask restricts each query to its own. So keys and values are copied
+    `prod((b + k - 1) / b)` times instead of `prod(k)` times (products over the axes, b from `BLOCK`).
 
-    A query whose neighbourhood is masked gives zeros before the output projection. No residual, no norm.
+    A query whose whole neighborhood is masked gives zeros before the output projection. No residual connection and no
+    normalization.
 
-    Cost `4 N dim prod(b + k - 1)` floating-point operations for N tokens, beside the projections' `8 N dim^2`, where
-    `4 N dim prod(k)` would do; memory linear in N. Lines that are no whole number of blocks count as filled up to it.
+    Cost `4 N dim prod(b + k - 1)` floating-point operations for N tokens, plus `8 N dim^2` for the projections
+    (without blocks it would be `4 N dim prod(k)`); memory is linear in N. Axes are rounded up to whole blocks.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 
@@ -39,8 +40,8 @@ class NeighborhoodAttention(nn.Module):
         dim: channels, a multiple of `heads`.
         heads: attention heads.
         kernel: k along each axis.
-        dilation: d along each axis, or one for all.
-        bias: of the two projections.
+        dilation: d along each axis, or one value for all axes.
+        bias: whether the two projections have a bias.
 
     Source: Hassani et al., "Neighborhood Attention Transformer" (2023), section 3.1; Hassani and Shi, "Dilated
     Neighborhood Attention Transformer" (2022), section 3.1.
@@ -80,11 +81,11 @@ class NeighborhoodAttention(nn.Module):
         cells = x[0, ..., 0].numel()
         samples = torch.arange(batch, device=x.device)[:, None, None] * cells
         queries, keys = ((samples + part).flatten(0, 1) for part in (blocks.queries, blocks.keys))
-        # A block that reaches over the end repeats its last query: any of the equal tokens will do.
+        # A block that extends past the end repeats its last query; all copies give the same result.
         order = torch.arange(queries.numel(), device=x.device)
         place = torch.zeros(batch * cells, dtype=torch.long, device=x.device).scatter(0, queries.flatten(), order)
 
-        # Tokens are put into blocks before they are projected: the queries then need no copy of their own.
+        # Tokens are gathered into blocks before the projection, so the queries need no separate copy.
         tokens = x.flatten(0, -2).index_select(0, queries.flatten())
         query, key, value = self.qkv(tokens).unflatten(-1, (self.heads, 3, -1)).unbind(-2)
         query = query.view(*queries.shape, self.heads, -1)
@@ -100,15 +101,15 @@ class NeighborhoodAttention(nn.Module):
 
 
 class _Blocks(NamedTuple):
-    """Which cells attend to which, by their numbers in row-major order."""
+    """Which cells attend to which, as row-major cell indices."""
 
     queries: Tensor  # (blocks, queries): the cells of each block
-    keys: Tensor  # (blocks, keys): those that hold the neighbourhoods of them all
-    near: Tensor  # (blocks, queries, keys): whether that key is in the neighbourhood of that query
+    keys: Tensor  # (blocks, keys): the cells that contain all their neighborhoods
+    near: Tensor  # (blocks, queries, keys): whether the key is in the neighborhood of the query
 
 
 def _blocks(grid: Sequence[int], kernel: Sequence[int], dilation: Sequence[int], device: torch.device) -> _Blocks:
-    """The blocks of a grid: every combination of those of its axes."""
+    """The blocks of a grid: the product of the blocks of its axes."""
     if len(grid) != len(kernel):
         raise ValueError(f"grid: found the axes {tuple(grid)}, expected one for each of the kernel {tuple(kernel)}")
     total: _Blocks | None = None
@@ -123,7 +124,7 @@ def _blocks(grid: Sequence[int], kernel: Sequence[int], dilation: Sequence[int],
             (old[:, None, :, None] * size + new[:, None, :]).flatten(0, 1).flatten(1)
             for old, new in ((total.queries, axis.queries), (total.keys, axis.keys))
         )
-        # Both over all the keys of a block, and as bytes, since "and" is slow on short rows and on booleans.
+        # Expand both to all keys of a block, as bytes: "and" is slow on short rows and on booleans.
         old = total.near.byte().repeat_interleave(axis.near.shape[-1], -1)
         new = axis.near.byte().repeat(1, 1, total.near.shape[-1])
         near = (old[:, None, :, None] & new[:, None]).flatten(0, 1).flatten(1, 2).view(torch.bool)
@@ -133,17 +134,17 @@ def _blocks(grid: Sequence[int], kernel: Sequence[int], dilation: Sequence[int],
 
 
 def _blocks_of_axis(size: int, kernel: int, dilation: int, block: int, device: torch.device) -> _Blocks:
-    """The blocks of one axis, those of each rest modulo the dilation after another."""
+    """The blocks of one axis, grouped by the index modulo the dilation."""
     longest = (size + dilation - 1) // dilation
     count = (longest + block - 1) // block
-    block = (longest + count - 1) // count  # as equal as they can be: the last is filled up with repetitions
+    block = (longest + count - 1) // count  # as equal as possible; the last one is filled with repetitions
     width = min(block + kernel - 1, longest)
-    rest = torch.arange(dilation, device=device)[:, None, None]
-    length = (size - rest + dilation - 1) // dilation  # of the line of this rest
+    remainder = torch.arange(dilation, device=device)[:, None, None]
+    length = (size - remainder + dilation - 1) // dilation  # of the subgrid with this remainder
     first = torch.arange(count, device=device)[:, None] * block
     query = torch.minimum(first + torch.arange(block, device=device), length - 1)
     key = torch.minimum(first - kernel // 2, length - width).clamp_min(0) + torch.arange(width, device=device)
     start = torch.minimum((query - kernel // 2).clamp_min(0), length - kernel)[..., None]
     near = (key[..., None, :] >= start) & (key[..., None, :] < start + kernel)
-    queries, keys = ((part * dilation + rest).flatten(0, 1) for part in (query, torch.minimum(key, length - 1)))
+    queries, keys = ((part * dilation + remainder).flatten(0, 1) for part in (query, torch.minimum(key, length - 1)))
     return _Blocks(queries, keys, near.flatten(0, 1))

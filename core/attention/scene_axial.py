@@ -1,4 +1,4 @@
-"""Scene-guided axial cross-attention: a few queries read an image through one row map and one column map each."""
+"""Scene-guided axial cross-attention: each query attends to an image through a row map and a column map."""
 
 import torch
 import torch.nn.functional as F
@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class SceneAxialCrossAttention(nn.Module):
-    r"""Cross-attention of Q queries to an image with a rank-one map, the outer product of two axial ones.
+    r"""Cross-attention from Q queries to an image with a rank-one map, the outer product of two axial maps.
 
     A scene vector `g = sigmoid(W_g mean(V) + b_g)` gates the squeezed keys; per head::
 
@@ -14,7 +14,7 @@ class SceneAxialCrossAttention(nn.Module):
         out = W_o sum_{y,x} a_y[y] a_x[x] (W_v V[y, x] + b_v)
 
     Projecting commutes with the sums, so the image is contracted first and only `heads Q` vectors are projected:
-    `heads Q H W dim` multiply-adds where projecting every pixel would take `H W dim^2`. That pays while
+    `heads Q H W dim` multiply-adds where projecting every pixel would take `H W dim^2`: cheaper while
     `heads Q < dim`. Scores cost `Q dim (H + W)`.
 
     Source: "Rethinking Remote Sensing Change Detection With A Mask View" (2024), scene-guided axial attention; the
@@ -26,7 +26,7 @@ class SceneAxialCrossAttention(nn.Module):
         if dim % heads:
             raise ValueError(f"dim: found {dim}, expected a multiple of heads = {heads}")
         self.heads = heads
-        # Rows for the queries of x and y, the keys of x and y, and the value.
+        # Stacked: queries of x and y, keys of x and y, value.
         self.in_proj_weight = nn.Parameter(torch.empty(5 * dim, dim))
         self.in_proj_bias = nn.Parameter(torch.zeros(5 * dim))
         self.scene = nn.Linear(dim, dim)
@@ -35,7 +35,7 @@ class SceneAxialCrossAttention(nn.Module):
         nn.init.zeros_(self.out_proj.bias)
 
     def forward(self, query_x: Tensor, query_y: Tensor, key_x: Tensor, key_y: Tensor, value: Tensor) -> Tensor:
-        """Let the queries read `value`.
+        """Attend from the queries to `value`.
 
         Args:
             query_x: `(batch, queries, dim)`, with the positions along x.
@@ -62,7 +62,7 @@ class SceneAxialCrossAttention(nn.Module):
         read = torch.unflatten((attention_y.transpose(1, 2)[..., None] * along_x).sum(1), 1, (self.heads, -1))
         value_weight = torch.unflatten(weights[4], 0, (self.heads, -1)).transpose(1, 2)
         value_bias = torch.unflatten(biases[4], 0, (self.heads, 1, -1))
-        # Either map sums to one, so the bias passes through them unchanged.
+        # Both maps sum to one, so the value bias can be added after them.
         projected = (read @ value_weight + value_bias).transpose(1, 2).flatten(2)
         out: Tensor = self.out_proj(projected)
         return out

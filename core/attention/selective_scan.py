@@ -1,4 +1,4 @@
-"""Selective state-space scan: tokens are read in several raster orders by recurrences that choose what to keep."""
+"""Selective state-space scan: input-dependent linear recurrences over several raster orders of a grid."""
 
 import math
 from collections.abc import Sequence
@@ -13,23 +13,23 @@ from transect.core.selective_recurrence import selective_recurrence
 class SelectiveScan(nn.Module):
     r"""Linear-time token mixing by recurrences whose coefficients depend on the token, along several scan orders.
 
-    With `E = expansion dim` channels, N states, rank R and one token after another in the order of direction k::
+    With `E = expansion dim` channels, N states, rank R and tokens visited in the order of direction k::
 
         u = silu(DepthwiseConv3(W_in x))
-        [r_k, B_k, C_k] = W_x,k u                        of R, N and N numbers per token
+        [r_k, B_k, C_k] = W_x,k u                        R, N and N values per token
         s_k = softplus(W_dt,k r_k + b_dt,k)              the step, per channel
         h_t = exp(s_t A) h_{t-1} + s_t B_t u_t           (E, N), A = -exp(A_log), from h = 0
         y_k,t = h_t C_t + D_k u_t
         out = W_out LayerNorm(sum_k y_k)
 
-    Every order of the axes is read forwards, then every order backwards. By default the orders are the rotations of
+    Every order of the axes is scanned forwards, then every order backwards. By default the orders are the rotations of
     the axes, so that each axis is innermost once: two directions in 1-D, and for images the four of SS2D
-    (row by row, column by column, both reversed). Orders permute tokens only, so the projections of all directions
-    are taken in place and nothing is permuted or flipped; see `selective_recurrence` for the scan itself.
+    (row by row, column by column, both reversed). Orders only permute the tokens, so all directions share one
+    projection in the original layout, without permuted or flipped copies; see `selective_recurrence` for the scan.
 
     For T tokens and K directions, cost `2 T E (2 dim + K (2 R + 2 N) + 3^d)` floating-point operations in the
-    projections and `11 T E N K` in the scans; memory linear in T, with some `(K + 5) T E` numbers kept for the
-    gradient, whatever N. Under autocast the scan keeps float32.
+    projections and `11 T E N K` in the scans; memory is linear in T: about `(K + 5) T E` values are saved for the
+    backward pass, independent of N. Under autocast the scan stays in float32.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 
@@ -70,7 +70,7 @@ class SelectiveScan(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Start with steps spread evenly in their logarithm from 0.001 to 0.1, and decay rates 1, 2, ... N."""
+        """Initialize the steps log-uniformly in 0.001 to 0.1 and the decay rates to 1, 2, ... N."""
         for weight, inputs in (
             (self.conv_weight, 3**self.ndim),
             (self.x_proj_weight, self.x_proj_weight.shape[-1]),
@@ -79,7 +79,7 @@ class SelectiveScan(nn.Module):
             nn.init.uniform_(weight, -(inputs**-0.5), inputs**-0.5)
         with torch.no_grad():
             step = torch.empty_like(self.dt_proj_bias).uniform_(math.log(1e-3), math.log(1e-1)).exp()
-            self.dt_proj_bias.copy_(step + torch.log(-torch.expm1(-step)))  # softplus of it gives the step back
+            self.dt_proj_bias.copy_(step + torch.log(-torch.expm1(-step)))  # inverse of softplus
             self.A_log.copy_(torch.arange(1.0, self.A_log.shape[-1] + 1).log().expand_as(self.A_log))
         nn.init.ones_(self.D)
 
@@ -92,7 +92,7 @@ class SelectiveScan(nn.Module):
         return out
 
     def _scan(self, u: Tensor) -> Tensor:
-        """The directions' outputs `y_k`, summed: `(batch, *grid, channels)` in and out, float32 or above."""
+        """Sum of the directions' outputs `y_k`: `(batch, *grid, channels)` in and out, float32 or above."""
         projected = F.linear(u, self.x_proj_weight.flatten(0, 1))
         projected = torch.unflatten(projected, -1, (-1, sum(self.splits)))
         rates = -self.A_log.to(torch.promote_types(self.A_log.dtype, torch.float32)).exp().transpose(1, 2)
@@ -108,8 +108,8 @@ class SelectiveScan(nn.Module):
 
 
 def _depthwise_conv(x: Tensor, weight: Tensor) -> Tensor:
-    """Each channel with its own kernel `(channels, 1, 3, ...)`, zeros around: `(batch, *grid, channels)`, any rank."""
-    if x.ndim > 5:  # one rank more than torch has: the sum of three along the first axis
+    """Zero-padded depthwise convolution by `(channels, 1, 3, ...)`: `(batch, *grid, channels)` of any rank."""
+    if x.ndim > 5:  # torch has no such rank: sum three convolutions along the first axis
         size = x.shape[1]
         padded = F.pad(x, [0, 0] * (x.ndim - 2) + [1, 1])
         slices = [padded.narrow(1, k, size).flatten(0, 1) for k in range(3)]
@@ -120,12 +120,12 @@ def _depthwise_conv(x: Tensor, weight: Tensor) -> Tensor:
 
 
 class TriPlaneScan(nn.Module):
-    r"""The sum of three image scans of a volume, each of which keeps one axis and lays the other two side by side.
+    r"""Sum of three 2-D scans of a volume, each of which keeps one axis and flattens the other two.
 
-    `y = S_H(x as H x (W D)) + S_W(x as W x (H D)) + S_D(x as D x (H W))` with three `SelectiveScan` of own weights.
+    `y = S_H(x as H x (W D)) + S_W(x as W x (H D)) + S_D(x as D x (H W))` with three separate `SelectiveScan` modules.
 
-    As published, the 3x3 convolution of each scan runs on the flattened image, where the last voxel of one line
-    neighbours the first of the next.
+    As published, the 3x3 convolution of each scan runs on the flattened image, where the last voxel of one line is
+    adjacent to the first of the next.
 
     Shapes: `(batch, H, W, D, dim)` in, the same out. Cost: three times that of `SelectiveScan`.
 

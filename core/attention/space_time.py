@@ -1,4 +1,4 @@
-"""Space-time axial attention: time first, then depth, height and width side by side."""
+"""Space-time axial attention: time first, then depth, height and width in parallel."""
 
 from collections.abc import Sequence
 
@@ -8,29 +8,29 @@ from transect.core.attention.axial import AxialAttention
 
 
 class SpaceTimeAxialAttention(nn.Module):
-    r"""Axial attention of a sequence of volumes: along time, then along the three spatial axes in parallel.
+    r"""Axial attention over a sequence of volumes: along time, then along the three spatial axes in parallel.
 
-    With `A_a` the multi-head attention along axis a, each with weights and biases of its own::
+    With `A_a` the multi-head attention along axis a, each with separate weights and biases::
 
-        u = x + A_time(x)                          where there is more than one time, else u = x
+        u = x + A_time(x)                          if there is more than one time step, else u = x
         y = u + A_depth(u) + A_height(u) + A_width(u)
 
-    Both residuals are part of the mechanism: the spatial axes read the state that time has updated, and the published
-    block adds yet another around the whole, `h + y(LayerNorm(h))`.
+    Both residual connections are part of the mechanism: the spatial axes take the output of `A_time`. The published
+    block adds another around the whole, `h + y(LayerNorm(h))`.
 
-    Every shape of field goes through the same weights: images have a depth of one, lines a depth and a height of one.
-    Along an axis of length one each token sees itself alone, so `A_a` is the linear map `W_o v`, and q and k are not
-    computed. A single time instead skips `A_time` whole: its weights then get no gradient, neither trained nor decayed.
+    The same weights apply to 1-D, 2-D and 3-D fields: images have depth one, lines have depth and height one. Along an
+    axis of length one each token attends to itself only, so `A_a` reduces to the linear map `W_o v` without q and k. A
+    single time step skips `A_time` entirely: its weights get no gradient and are neither trained nor decayed.
 
-    Cost `4 N dim (T + D + H + W)` floating-point operations for N = T D H W tokens beside the projections of
-    `8 N dim^2` an axis; memory linear in N.
+    Cost `4 N dim (T + D + H + W)` floating-point operations for N = T D H W tokens, plus `8 N dim^2` per
+    axis for the projections; memory is linear in N.
 
     Shapes: `(batch, times, depth, height, width, dim)` in, the same out.
 
     Args:
         dim: width of the tokens, a multiple of `heads`.
         heads: number of heads.
-        dropout: probability that a weight of a map is dropped in training.
+        dropout: probability of dropping an attention weight in training.
 
     Raises:
         ValueError: `dim` is not a multiple of `heads`.
@@ -51,10 +51,10 @@ class SpaceTimeAxialAttention(nn.Module):
         Args:
             x: the tokens.
             mask: `(batch | 1, times, depth, height, width)`, True where a token may be attended to.
-            bias: of the logits along time, depth, height and width, `(heads | 1, length, length)` each or None.
+            bias: added to the logits along time, depth, height and width: `(heads | 1, length, length)` each, or None.
 
         Raises:
-            ValueError: x is of another rank.
+            ValueError: x has the wrong rank.
         """
         if x.ndim != 6:
             raise ValueError(f"x: found rank {x.ndim}, expected (batch, times, depth, height, width, dim)")

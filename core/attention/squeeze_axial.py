@@ -1,4 +1,4 @@
-"""Squeeze-enhanced axial attention: rows and columns attend as their means, a convolution keeps the detail."""
+"""Squeeze-enhanced axial attention: attention between row and column means, with a convolutional detail branch."""
 
 import torch
 import torch.nn.functional as F
@@ -9,9 +9,9 @@ from transect.core.conv import ConvBN
 
 
 class SqueezedAxis(nn.Module):
-    """Attention between the means along one axis of an image, with learned positions of the lines.
+    """Attention between the lines of an image, each averaged along the other axis, with learned positions.
 
-    `(batch, lines, 2 heads key_dim + value_dim)` in (q, k and v side by side), `(batch, value_dim, lines)` out.
+    `(batch, lines, 2 heads key_dim + value_dim)` in (q, k and v concatenated), `(batch, value_dim, lines)` out.
     """
 
     def __init__(self, heads: int, key_dim: int, value_dim: int, positions: int = 16) -> None:
@@ -35,12 +35,12 @@ class SqueezedAxis(nn.Module):
 
 
 def _resized(position: Tensor, length: int) -> Tensor:
-    """Learned positions `(1, channels, positions)` at `length` places: `(1, length, channels)`."""
+    """Interpolate learned positions `(1, channels, positions)` to `(1, length, channels)`."""
     return F.interpolate(position, size=length, mode="linear", align_corners=False).transpose(1, 2)
 
 
 class SqueezeAxialAttention(nn.Module):
-    r"""Self-attention of an image in `O(H^2 + W^2)`: along each axis the other one is averaged away first.
+    r"""Self-attention over an image in `O(H^2 + W^2)`: each axis attends after averaging over the other one.
 
     With `q, k, v = ConvBN_1x1(x)` of `heads key_dim`, `heads key_dim` and `value_dim = value_ratio heads key_dim`
     channels and learned positions `P` resized to the length of the axis::
@@ -49,9 +49,9 @@ class SqueezeAxialAttention(nn.Module):
         detail = ConvBN_1x1(relu6(ConvBN_dw3x3([q; k; v])))
         y = hard_sigmoid(ConvBN(relu6(v + Y_r + Y_c))) * detail
 
-    Cost `2 heads key_dim (1 + value_ratio) (H^2 + W^2)` floating-point operations beside the convolutions.
+    Cost `2 heads key_dim (1 + value_ratio) (H^2 + W^2)` floating-point operations plus the convolutions.
 
-    Shapes: `(batch, H, W, dim)` in, the same out; inside, the convolutions see the channels first, as a view.
+    Shapes: `(batch, H, W, dim)` in, the same out; the convolutions use a channel-first view.
 
     Source: Wan et al., "SeaFormer: Squeeze-enhanced Axial Transformer for Mobile Semantic Segmentation" (2023),
     eq. 3 to 6.
@@ -61,7 +61,7 @@ class SqueezeAxialAttention(nn.Module):
         super().__init__()
         keys, value_dim = heads * key_dim, value_ratio * heads * key_dim
         self.value_dim = value_dim
-        # One projection for q, k and v: its output is also what the detail branch reads, side by side already.
+        # One projection for q, k and v; its concatenated output is also the input of the detail branch.
         self.qkv = ConvBN(dim, 2 * keys + value_dim)
         self.row = SqueezedAxis(heads, key_dim, value_dim)
         self.column = SqueezedAxis(heads, key_dim, value_dim)

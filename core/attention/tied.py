@@ -1,4 +1,4 @@
-"""Tied attention: the lines of an aligned list share one attention map."""
+"""Tied attention: the rows of an alignment share one attention map."""
 
 from collections.abc import Sequence
 
@@ -8,38 +8,38 @@ from transect.core.attention.attend import attend
 
 
 class TiedAttention(nn.Module):
-    r"""Multi-head self-attention along grid `axes` with one map for all places of the `tied` axes.
+    r"""Multi-head self-attention along grid `axes` with one map shared along the `tied` axes.
 
-    For an aligned list of R rows (`axes=(1,)`, `tied=(0,)`), with `q, k, v = W_qkv x` per token::
+    For an alignment of R rows (`axes=(1,)`, `tied=(0,)`), with `q, k, v = W_qkv x` per token::
 
         P_ij = softmax_j( sum_r q_ri . k_rj / sqrt(head_dim R) ),        y_ri = W_o sum_j P_ij v_rj
 
-    which is attention of one sequence whose features are those of all rows side by side. The rows vote on which columns
-    belong together; attention along the list itself, at each column, is `AxialAttention` with `axes=(0,)`.
+    which is attention over one sequence whose features are those of all rows concatenated. Attention along the rows at
+    each column is `AxialAttention` with `axes=(0,)`.
 
-    Lists of different sizes share a batch by a mask of the tokens that exist. A token that does not exist adds nothing
-    to any logit (its q, k and v are zero), a column is attended to if any of the rows has a token there, and R counts
-    the rows that have a token at all: what a list gives does not depend on how far it was padded. Queries without a
-    visible key give zeros before the output projection.
+    Alignments of different sizes are batched with a mask of the real tokens. Padding adds nothing to any logit (its q,
+    k and v are zero), a column is visible if any row has a token there, and R counts the rows with at least one token:
+    results do not depend on the amount of padding. Queries without a visible key give zeros before the output
+    projection.
 
-    Cost `4 N L dim` floating-point operations for N tokens and L = the product of the attended lengths, beside
-    `8 N dim^2` for the projections: as many as untied, but the maps are fewer by the factor R.
+    Cost `4 N L dim` floating-point operations for N tokens and L = the product of the attended lengths, plus
+    `8 N dim^2` for the projections: the same as untied attention, with R times fewer maps.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 
     Args:
         dim: width of the tokens, a multiple of `heads`.
         heads: number of heads.
-        axes: grid axes to attend over, counted from 0 after the batch; negative ones count from the grid's end.
-        tied: grid axes that share the map; every axis in neither is batch.
+        axes: grid axes to attend over, counted from 0 after the batch; negative ones count from the last grid axis.
+        tied: grid axes that share the map; all other axes are batch.
         qkv_bias: whether the projections to q, k and v have a bias.
 
     Raises:
         ValueError: `dim` is not a multiple of `heads`, or an axis is both attended and tied.
 
-    Source: Rao et al., "MSA Transformer" (2021), section 3, eq. 1; as RankNovo applies it to candidate peptides,
-    "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing" (2025). There R is the number of
-    rows of the padded batch, to be had by `scale=(head_dim * rows) ** -0.5`.
+    Source: Rao et al., "MSA Transformer" (2021), section 3, eq. 1; applied to candidate peptides in RankNovo,
+    "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing" (2025), where R is the number of
+    rows of the padded batch: pass `scale=(head_dim * rows) ** -0.5` to reproduce it.
     """
 
     def __init__(
@@ -65,8 +65,8 @@ class TiedAttention(nn.Module):
 
         Args:
             x: `(batch, *grid, dim)`.
-            mask: `(batch | 1, *grid)`, True where there is a token; False is padding.
-            scale: of the logits, instead of `(head_dim R) ** -0.5` with the R of each list.
+            mask: `(batch | 1, *grid)`, True for tokens, False for padding.
+            scale: of the logits; by default `(head_dim R) ** -0.5` with the R of each sample.
         """
         qkv = self.qkv(x)
         if mask is not None:
@@ -74,7 +74,7 @@ class TiedAttention(nn.Module):
         query, key, value = qkv.unflatten(-1, (self.heads, 3, -1)).unbind(-2)
         if mask is not None and scale is None:
             rows = mask.any(_dims(self.axes), keepdim=True).sum(_dims(self.tied), keepdim=True).clamp(min=1)
-            # Each list of the batch has its own R, so the scale goes to the queries.
+            # R differs between samples, so the queries are scaled instead of the logits.
             query, scale = query * (query.shape[-1] * rows).to(query.dtype).rsqrt()[..., None, None], 1.0
         mixed = attend(query, key, value, self.axes, tied=self.tied, mask=mask, scale=scale)
         out: Tensor = self.out(mixed.flatten(-2))
@@ -82,5 +82,5 @@ class TiedAttention(nn.Module):
 
 
 def _dims(axes: Sequence[int]) -> tuple[int, ...]:
-    """Grid axes as dimensions of a mask, which has the batch in front."""
+    """Grid axes as dimensions of a mask `(batch, *grid)`."""
     return tuple(axis if axis < 0 else axis + 1 for axis in axes)

@@ -1,4 +1,4 @@
-"""Window attention: joint attention inside the blocks of a grid, or over a coarse grid spread across it."""
+"""Window attention: joint attention within the blocks of a grid, or over a dilated grid of cells."""
 
 from collections.abc import Sequence
 
@@ -10,35 +10,36 @@ from transect.core.attention.relative_bias import RelativeBias
 
 
 class WindowAttention(nn.Module):
-    r"""Multi-head self-attention inside windows of a channel-last grid of any rank.
+    r"""Multi-head self-attention within windows of a channel-last grid of any rank.
 
-    The tokens X of one window (`(L, dim)`, L = the product of its lengths) read each other and nothing else::
+    The tokens X of one window (`(L, dim)`, L = the product of its lengths) attend to each other only::
 
         q, k, v = W_qkv X + b,      y = W_o attend(q, k, v, bias = B) + b_o
 
     `partition` says which cells form a window of lengths p (see `grid.split`): "block" takes p
-    neighbours along each axis, "grid" takes p cells at equal distances, so one of each mixes the whole grid. B is the
-    relative bias where asked for.
+    adjacent cells along each axis, "grid" takes p evenly spaced cells, so one layer of each mixes the whole grid. B is
+    the optional relative position bias.
 
-    Views, agents or frames share a window when their axis is in it whole: with x `(batch, agents, H, W, dim)` the
-    window `(5, 8, 8)` joins up to five agents (fused axial attention, FAX-SA) and `(None, 8, 8)` any number, then
-    without relative bias. An axis shorter than its window is taken whole too.
+    Views, agents or frames share a window when it spans their axis: with x `(batch, agents, H, W, dim)` the
+    window `(5, 8, 8)` joins up to five agents (fused axial attention, FAX-SA) and `(None, 8, 8)` any number, without
+    relative bias. An axis shorter than its window is taken whole.
 
-    A grid that is no whole number of windows is padded at its end; padding is never attended, so the result is that
-    of the cells alone. A query without any key gives zeros before the output projection. No residual, no norm.
+    A grid that is not a multiple of the window is padded at the end; padding is never attended to and does not affect
+    the result. A query without a visible key gives zeros before the output projection. No residual connection and no
+    normalization.
 
-    Cost `4 N L dim` floating-point operations for N tokens beside the projections' `8 N dim^2`; memory linear in N.
-    The windows are folded by one copy of x, before q, k and v exist.
+    Cost `4 N L dim` floating-point operations for N tokens, plus `8 N dim^2` for the projections; memory is linear
+    in N. Windowing takes one copy of x, before the projections.
 
     Shapes: `(batch, *grid, dim)` in, the same out.
 
     Args:
         dim: channels, a multiple of `heads`.
         heads: attention heads.
-        window: lengths along each grid axis; `None` for a whole axis.
+        window: length along each grid axis; `None` for the whole axis.
         partition: "block" or "grid".
-        relative_bias: learn a `RelativeBias` of the window.
-        bias: of the two projections.
+        relative_bias: whether to learn a `RelativeBias` of the window.
+        bias: whether the two projections have a bias.
 
     Source: Tu et al., "MaxViT: Multi-Axis Vision Transformer" (2022), section 3.2; Xu et al., "CoBEVT" (2022),
     section 3.2 (fused axial attention).

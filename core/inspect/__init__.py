@@ -1,4 +1,4 @@
-"""What attention does inside a model: maps, influence, importance of heads, and pictures of them."""
+"""Inspection of attention in a model: maps, influence, head importance, and their plots."""
 
 from transect.core.inspect.importance import head_importance
 from transect.core.inspect.influence import influence

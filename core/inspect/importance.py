@@ -1,4 +1,4 @@
-"""How much a loss depends on each attention head: by gradient, or by leaving the head out."""
+"""Importance of each attention head for a loss, by gradient or by ablation."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,36 +9,35 @@ from torch import Tensor, nn
 
 from transect.core.conv import ConvBN
 
-#: The layers that read the heads of a module side by side, the first one's channels first, and their channel axis.
+#: The layers whose input is the concatenation of a module's heads, and their channel axis.
 PROJECTIONS = {"out": -1, "out_proj": -1, "output_proj": -1, "encode": 1}
 
 
 def head_importance(
     model: nn.Module, loss: Callable[[], Tensor], *, by: Literal["gradient", "ablation"] = "gradient"
 ) -> dict[str, Tensor]:
-    r"""What each head of each layer matters for a loss, with a gate `g_h = 1` on what head h hands to its projection.
+    r"""Importance of each head of each layer for a loss, with a gate `g_h = 1` on the output of head h.
 
-    By gradient `I_h = mean_n |d L_n / d g_h|`, to first order what leaving the head out changes, for all heads at the
-    price of one backward pass a sample. By ablation `I_h = mean_n L_n(g_h = 0) - mean_n L_n`, signed, exact for one
-    head at a time, at the price of one forward pass a head.
+    By gradient `I_h = mean_n |d L_n / d g_h|`, a first-order estimate of the effect of removing the head, for all heads
+    at the cost of one backward pass per sample. By ablation `I_h = mean_n L_n(g_h = 0) - mean_n L_n`, signed, exact for
+    the removal of one head, at the cost of one forward pass per head.
 
-    `loss` decides what a sample is. If it returns the losses `(samples,)`, the absolute value is taken of each one's
-    derivative, then the mean, as published. If it returns one number, that is the sample: contributions of opposite
-    sign cancel within it.
+    `loss` defines the samples. If it returns losses `(samples,)`, the absolute value of each derivative is averaged, as
+    published. If it returns a scalar, that is a single sample: contributions of opposite sign cancel within it.
 
     Args:
-        model: any module; its mode, its parameters and their `.grad` stay as they are.
-        loss: runs the model and returns `()` or `(samples,)`. It must give the same for the same model: call
-            `model.eval()` before, and take the same data each time.
+        model: any module; its mode, parameters and their `.grad` are left unchanged.
+        loss: runs the model and returns `()` or `(samples,)`. It must be deterministic: call `model.eval()` before, and
+            use the same data each time.
         by: "gradient" or "ablation".
 
     Returns:
         `(heads,)` for each output projection, by its dotted name in the model: `blocks.0.attention.out.1` are the heads
-        of the second axis. A projection that the loss does not reach has zeros. In `SqueezeAxialAttention`, where a
-        convolution reads the heads after `relu6`, what is gated is what it reads.
+        of the second axis. A projection that the loss does not depend on has zeros. In `SqueezeAxialAttention`, where
+        a convolution follows the heads after `relu6`, the gate is on the input of that convolution.
 
     Raises:
-        ValueError: the model has no projection of heads, or `by` is neither.
+        ValueError: the model has no output projection of heads, or `by` is neither of the two.
 
     Source: Michel et al., "Are Sixteen Heads Really Better than One?" (2019), eq. 2, and section 3.2 for ablation.
     """
@@ -56,27 +55,27 @@ def _by_gradient(loss: Callable[[], Tensor], gates: dict[str, Tensor]) -> dict[s
             gate.requires_grad_()
         losses = loss().flatten()
     total = [torch.zeros_like(gate) for gate in gates.values()]
-    for one in losses:
-        gradients = torch.autograd.grad(one, list(gates.values()), retain_graph=True, materialize_grads=True)
+    for sample_loss in losses:
+        gradients = torch.autograd.grad(sample_loss, list(gates.values()), retain_graph=True, materialize_grads=True)
         total = [sum_ + gradient.abs() for sum_, gradient in zip(total, gradients, strict=True)]
     return {name: sum_ / len(losses) for name, sum_ in zip(gates, total, strict=True)}
 
 
 @torch.no_grad()
 def _by_ablation(loss: Callable[[], Tensor], gates: dict[str, Tensor]) -> dict[str, Tensor]:
-    whole = loss().mean()
+    baseline = loss().mean()
     importance = {name: torch.zeros_like(gate) for name, gate in gates.items()}
     for name, gate in gates.items():
         for head in range(len(gate)):
             gate[head] = 0
-            importance[name][head] = loss().mean() - whole
+            importance[name][head] = loss().mean() - baseline
             gate[head] = 1
     return importance
 
 
 @contextmanager
 def _gated(model: nn.Module) -> Iterator[dict[str, Tensor]]:
-    """A gate `(heads,)` of ones in front of every projection of heads, by its name."""
+    """Insert a gate `(heads,)` of ones before every output projection; yields the gates by projection name."""
     gates, handles = {}, []
     for name, layer, heads, axis in _projections(model):
         gate = torch.ones_like(next(layer.parameters()).detach().flatten()[:heads])
@@ -95,14 +94,14 @@ def _gated(model: nn.Module) -> Iterator[dict[str, Tensor]]:
 
 
 def _projections(model: nn.Module) -> Iterator[tuple[str, nn.Module, int, int]]:
-    """Name, layer, heads and channel axis of what reads heads side by side; one for each axis of the grid in a list."""
+    """Name, layer, heads and channel axis of each output projection; a `ModuleList` gives one per grid axis."""
     for name, module in model.named_modules():
         heads = getattr(module, "heads", None)
         if not isinstance(heads, int):
             continue
         for attribute, axis in PROJECTIONS.items():
-            found = getattr(module, attribute, None)
-            layers = found.named_children() if isinstance(found, nn.ModuleList) else [("", found)]
+            projection = getattr(module, attribute, None)
+            layers = projection.named_children() if isinstance(projection, nn.ModuleList) else [("", projection)]
             for index, layer in layers:
                 if isinstance(layer, nn.Linear | ConvBN):
                     yield ".".join(part for part in (name, attribute, index) if part), layer, heads, axis

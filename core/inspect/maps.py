@@ -1,4 +1,4 @@
-"""The softmax maps of a model while it runs, recorded without changing what it computes."""
+"""Record the softmax attention maps of a running model without changing its outputs."""
 
 import importlib
 from collections.abc import Iterator, Sequence
@@ -12,19 +12,19 @@ from transect.core.attention.attend import AttendCall, Layout
 from transect.core.attention.kernel import attention_weights
 from transect.core.inspect.measures import entropy, mean_distance
 
-# By its name, since the package has a function of the same name in its place.
+# Imported by name: in the package, the attribute `attend` is the function, not the module.
 _attend = importlib.import_module("transect.core.attention.attend")
 
 
 @dataclass(frozen=True)
 class AttentionMap:
-    r"""`w_ij = softmax_j(scale q_i . k_j + bias_ij)` of one call of `attend`, computed when it is asked for.
+    r"""`w_ij = softmax_j(scale q_i . k_j + bias_ij)` of one call of `attend`, computed on demand.
 
-    It keeps q and k, as views of what the model computed; every method computes the map anew, in float32 or above:
-    `2 N L D` floating-point operations and `N L` numbers a head, for N tokens that attend over L.
+    It stores q and k, as views of the model's tensors; every method recomputes the map, in float32 or above: `2 N L D`
+    floating-point operations and `N L` numbers per head, for N tokens that attend over L.
 
-    Grid axes are those of the call. A mechanism that lays its tokens out in lists before it attends (windows, folded
-    grids) has list axes: `unflatten` reads them as the grid that they were.
+    Grid axes are those of the call. A mechanism that flattens its tokens before the attention (windows, folded grids)
+    has flattened axes: `unflatten` restores the grid.
     """
 
     name: str  # dotted name of the innermost module that made the call, "" for the recorded module itself
@@ -37,7 +37,7 @@ class AttentionMap:
 
     @property
     def tied(self) -> list[int]:
-        """The grid axes along which all tokens share this map."""
+        """The grid axes along which this map is shared."""
         return self.call.tied
 
     @property
@@ -53,8 +53,8 @@ class AttentionMap:
     def weights(self) -> Tensor:
         """`(batch, *other axes, heads, queries, keys)`.
 
-        Queries and keys run over the attended axes in row-major order, the others are those neither attended nor tied.
-        Rows sum to one, or are zero where a query sees no key.
+        Queries and keys run over the attended axes in row-major order; other axes are neither attended nor tied. Rows
+        sum to one, or are zero where a query has no visible key.
         """
         call, others = self.call, self._others
         heads = call.query.ndim - 2
@@ -73,23 +73,23 @@ class AttentionMap:
         return torch.unflatten(weights, 0, [len(call.query), *(self.query_grid[axis] for axis in others)])
 
     def entropy(self) -> Tensor:
-        """Of each row in nats: `(batch, *query_grid, heads)`, tied axes of length 1; 0 where a query sees no key."""
+        """Entropy of each row in nats: `(batch, *query_grid, heads)`, tied axes of length 1; 0 if no key is visible."""
         return self._on_grid(entropy(self.weights()))
 
     def distance(self, spacing: Sequence[float] | None = None) -> Tensor:
         r"""Mean attention distance `sum_j w_ij |x_i - x_j|`, Euclidean along the attended axes.
 
-        Where the grids of queries and keys differ in length, both are taken to cover the same extent: the centre of
+        If the grids of queries and keys differ in length, they are assumed to cover the same extent: the centre of
         key cell j of S_k is at `(j + 1/2) S_q / S_k - 1/2` in cells of the queries' S_q.
 
         Args:
-            spacing: lengths of a query's cell along the attended axes, by default 1.
+            spacing: length of a query cell along each attended axis, by default 1.
 
         Returns:
             `(batch, *query_grid, heads)`, tied axes of length 1, in cells or in the unit of `spacing`.
 
         Raises:
-            ValueError: the spacing is of another rank than the attended axes.
+            ValueError: the number of spacings differs from that of the attended axes.
         """
         weights = self.weights()
         queries, keys = ([grid[axis] for axis in self.axes] for grid in (self.query_grid, self.key_grid))
@@ -104,17 +104,17 @@ class AttentionMap:
         return self._on_grid(mean_distance(torch.unflatten(weights, -1, keys), in_key_cells, (cell / ratios).tolist()))
 
     def at(self, place: Sequence[int]) -> Tensor:
-        """What the query at `place` of the query grid reads: `(batch, heads, *key_grid)`, zero off its line.
+        """Weights of the query at `place` of the query grid: `(batch, heads, *key_grid)`, zero off its line.
 
-        The maps of a mechanism's axes add up to all it reads. Costs the map of one line.
+        The sum over the maps of a mechanism's axes is its whole attention. Computes the map of one line only.
 
         Raises:
-            ValueError: the place does not lie on the grid.
+            ValueError: the place is not on the grid.
         """
         grid = self.query_grid
-        if len(place) != len(grid) or any(not 0 <= at < length for at, length in zip(place, grid, strict=True)):
+        if len(place) != len(grid) or any(not 0 <= i < length for i, length in zip(place, grid, strict=True)):
             raise ValueError(f"place: found {tuple(place)}, expected one on the grid {grid}")
-        own = [slice(at, at + 1) if axis in self._others else slice(None) for axis, at in enumerate(place)]
+        own = [slice(i, i + 1) if axis in self._others else slice(None) for axis, i in enumerate(place)]
         line = (slice(None), *own)
         call = self.call
         mask = None if call.mask is None else call.mask.expand(-1, *self.key_grid)[line]
@@ -124,13 +124,13 @@ class AttentionMap:
             row = row * grid[axis] + place[axis]
         batch, heads = len(weights), weights.shape[-3]
         whole = weights.new_zeros(batch, heads, *self.key_grid)
-        read = [slice(None) if axis in self.axes else at for axis, at in enumerate(place)]
+        read = [slice(None) if axis in self.axes else i for axis, i in enumerate(place)]
         lengths = [self.key_grid[axis] for axis in self.axes]
         whole[(slice(None), slice(None), *read)] = weights[..., row, :].reshape(batch, heads, *lengths)
         return whole
 
     def unflatten(self, axis: int, lengths: Sequence[int], key_lengths: Sequence[int] | None = None) -> "AttentionMap":
-        """The same map with grid axis `axis`, from 0, read as several: `lengths` of the queries, and of the keys."""
+        """The map with grid axis `axis` (from 0) split into several, `lengths` for queries, `key_lengths` for keys."""
         call, more = self.call, len(lengths) - 1
         mask = None if call.mask is None else call.mask.expand(-1, *self.key_grid)
         keys = lengths if key_lengths is None else key_lengths
@@ -166,40 +166,40 @@ class AttentionMap:
 
 @contextmanager
 def record(model: nn.Module) -> Iterator[list[AttentionMap]]:
-    """Collect the maps of every softmax attention that runs inside `model`, in the order of the calls.
+    """Context manager that collects the map of every softmax attention inside `model`, in the order of the calls.
 
-    `with record(model) as maps: model(x)`. Outputs and gradients are bit for bit those without it: nothing is computed
-    but what the model computes. What is kept are the queries and keys, `2 N D` numbers a call, as views: they hold the
-    storage that they share with the values. Records nest; one thread records at a time.
+    `with record(model) as maps: model(x)`. Outputs and gradients are bit-identical to a run without it, since nothing
+    extra is computed. Queries and keys are kept as views, `2 N D` numbers per call; this keeps alive the storage that
+    they share with the values. Recordings nest; only one thread may record at a time.
 
-    Not every mixing is a softmax map, and an axis of length 1 has none: see `influence` for the rest. Record the eager
-    module of a compiled one.
+    Mechanisms without a softmax map, and axes of length 1, record nothing: use `influence` for them. For a compiled
+    model, record the eager module.
     """
     maps: list[AttentionMap] = []
     running: list[str] = []
-    former = _attend.observer
+    previous = _attend.observer
 
     def observe(call: AttendCall) -> None:
         if running:
             bias = None if call.bias is None else call.bias.detach()
             kept = replace(call, query=call.query.detach(), key=call.key.detach(), bias=bias)
             maps.append(AttentionMap(running[-1], kept))
-        if former is not None:
-            former(call)
+        if previous is not None:
+            previous(call)
 
-    def left(*_: object) -> None:
+    def leave(*_: object) -> None:
         running.pop()
 
     handles = []
     for name, module in model.named_modules():
         if type(module).__module__.startswith("torch."):
-            continue  # They never attend by themselves, and hooks would take some of them off their fused path.
+            continue  # These never call `attend`, and hooks would disable the fused path of some.
         handles.append(module.register_forward_pre_hook(lambda *_, name=name: running.append(name), prepend=True))
-        handles.append(module.register_forward_hook(left, always_call=True))
+        handles.append(module.register_forward_hook(leave, always_call=True))
     _attend.observer = observe  # type: ignore[attr-defined]
     try:
         yield maps
     finally:
-        _attend.observer = former  # type: ignore[attr-defined]
+        _attend.observer = previous  # type: ignore[attr-defined]
         for handle in handles:
             handle.remove()

@@ -1,4 +1,4 @@
-"""How wide and how far a map over a grid reaches, whether softmax made it or a gradient."""
+"""Entropy and mean distance of attention or influence maps over a grid."""
 
 from collections.abc import Sequence
 
@@ -9,26 +9,26 @@ from torch import Tensor
 def entropy(weights: Tensor, rank: int = 1) -> Tensor:
     r"""Entropy in nats of the weights over their last `rank` axes, `-sum_j p_j log p_j` with `p = w / sum w`.
 
-    From 0, all on one place, to `log L`, the same on L places; its exponential is the number of places that are read.
-    Weights that are all zero have entropy 0. `(..., *grid)` in, `(...)` out, for weights of 0 and above.
+    From 0 (all weight on one position) to `log L` (uniform over L positions); its exponential is the effective number
+    of positions. All-zero weights have entropy 0. Non-negative `(..., *grid)` in, `(...)` out.
     """
     terms: Tensor = torch.special.entr(_normalised(weights, rank))
     return terms.sum(-1)
 
 
 def mean_distance(weights: Tensor, place: Tensor | Sequence[float], spacing: Sequence[float] | None = None) -> Tensor:
-    r"""Mean Euclidean distance of a place to what it reads, `sum_j p_j |x_i - x_j|` with `p = w / sum w`.
+    r"""Mean attention distance from a position, `sum_j p_j |x_i - x_j|` with `p = w / sum w`.
 
     Args:
-        weights: `(..., *grid)`, of 0 and above; all zero gives 0.
-        place: `(..., rank)`, the place i in cells of that grid; its leading axes broadcast against those of `weights`.
-        spacing: lengths of a cell along each axis, by default 1.
+        weights: `(..., *grid)`, non-negative; all zero gives 0.
+        place: `(..., rank)`, the position i in grid cells; its leading axes broadcast against those of `weights`.
+        spacing: length of a cell along each axis, by default 1.
 
     Returns:
         `(...)`, in cells, or in the unit of `spacing`.
 
     Raises:
-        ValueError: the spacing has another rank than the place.
+        ValueError: the ranks of spacing and place differ.
 
     Source: Dosovitskiy et al., "An Image Is Worth 16x16 Words" (2021), figure 7 and appendix D.7.
     """
@@ -44,6 +44,6 @@ def mean_distance(weights: Tensor, place: Tensor | Sequence[float], spacing: Seq
 
 
 def _normalised(weights: Tensor, rank: int) -> Tensor:
-    """`(..., cells)` that sum to one, or are all zero as they were."""
+    """Flattened to `(..., cells)` and normalized to sum one; all-zero weights stay zero."""
     flat = weights.flatten(-rank)
     return flat / flat.sum(-1, keepdim=True).clamp_min(torch.finfo(flat.dtype).tiny)

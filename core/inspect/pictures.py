@@ -1,4 +1,4 @@
-"""Pictures of attention: uint8 `(height, width, 3)` tensors that any image library or MLflow takes."""
+"""Attention plots as uint8 `(height, width, 3)` tensors, for any image library or MLflow."""
 
 import math
 from collections.abc import Sequence
@@ -9,8 +9,8 @@ from torch import Tensor
 
 from transect.core.inspect.maps import AttentionMap
 
-# From low to high. The lightness of CIELAB rises evenly from 10 to 94 while the hue turns from violet to yellow, so
-# equal steps look equal, also to colour-blind eyes and on a grey print.
+# Colour map from low to high: CIELAB lightness rises linearly from 10 to 94 while the hue goes from violet to yellow,
+# so it is perceptually uniform, safe for colour-blind readers and legible in greyscale.
 _ANCHORS = (
     (40, 4, 81),
     (16, 48, 99),
@@ -22,16 +22,16 @@ _ANCHORS = (
     (162, 226, 98),
     (255, 241, 100),
 )
-_BLANK = 225  # the grey of what has no value
+_BLANK = 225  # grey level of missing values
 _MARK = (255, 70, 60)
-_PANEL = 192  # pixels of a panel's longer side, or the number of its cells where there are more
+_PANEL = 192  # pixels of a panel's longer side, or its number of cells if larger
 _GAP = 6
 
 
 def colours(values: Tensor, low: float | None = None, high: float | None = None) -> Tensor:
-    """Values `(...)` as colours `(..., 3)`, uint8, from violet at `low` to yellow at `high`; NaN is light grey.
+    """Map values `(...)` to uint8 colours `(..., 3)`, from violet at `low` to yellow at `high`; NaN is light grey.
 
-    The limits are by default the least and the greatest value; beyond them colours stay at the ends.
+    The limits default to the minimum and the maximum; values outside are clipped.
     """
     values = values.detach().cpu()
     table = torch.tensor(_ANCHORS, dtype=torch.float32)
@@ -51,15 +51,15 @@ def heat_map(
     image: Tensor | None = None,
     cell: int | None = None,
 ) -> Tensor:
-    """Values `(rows, columns)` as squares of one colour each.
+    """Heat map of values `(rows, columns)`, one coloured square each.
 
     Args:
-        values: may be NaN where there is none.
-        low: the value of the darkest colour, by default the least.
-        high: the value of the brightest colour, by default the greatest.
+        values: NaN marks missing values.
+        low: value of the darkest colour, by default the minimum.
+        high: value of the brightest colour, by default the maximum.
         mark: (row, column) of a cell to frame in red.
-        image: uint8 `(height, width, 3)`, of any size, to show beneath in grey, the more so the lower the value.
-        cell: pixels of a square's side, by default as many as make a panel.
+        image: uint8 `(height, width, 3)` of any size, shown in grey below the map; lower values are more transparent.
+        cell: side of a square in pixels; by default chosen to fill a panel.
     """
     values = values.detach().cpu()
     cell = max(1, _PANEL // max(values.shape)) if cell is None else cell
@@ -71,8 +71,8 @@ def heat_map(
         picture = (grey + opacity * (picture - grey)).round().to(torch.uint8)
     if mark is not None:
         width = max(2, cell // 6)
-        top, left = (max(0, at * cell - width) for at in mark)
-        bottom, right = ((at + 1) * cell + width for at in mark)
+        top, left = (max(0, index * cell - width) for index in mark)
+        bottom, right = ((index + 1) * cell + width for index in mark)
         inside = picture[mark[0] * cell : (mark[0] + 1) * cell, mark[1] * cell : (mark[1] + 1) * cell].clone()
         picture[top:bottom, left:right] = torch.tensor(_MARK, dtype=torch.uint8)
         picture[mark[0] * cell : (mark[0] + 1) * cell, mark[1] * cell : (mark[1] + 1) * cell] = inside
@@ -80,7 +80,7 @@ def heat_map(
 
 
 def panels(pictures: Sequence[Tensor], columns: int = 4) -> Tensor:
-    """Pictures of one size side by side, white between them, in rows of `columns` from the top left."""
+    """Tile images of one size in rows of `columns`, with white gaps."""
     columns = min(columns, len(pictures))
     height, width, _ = pictures[0].shape
     rows = -(-len(pictures) // columns)
@@ -92,13 +92,13 @@ def panels(pictures: Sequence[Tensor], columns: int = 4) -> Tensor:
 
 
 def matrix(layers: Sequence[Tensor], low: float | None = None, high: float | None = None, *, cell: int = 32) -> Tensor:
-    """A number for each head of each layer: a row a layer, from the first at the top; a column a head.
+    """Heat map of one value per head: one row per layer, first layer on top; one column per head.
 
     Args:
-        layers: `(heads,)` each, as `head_importance(...).values()` are; layers of fewer heads end in grey.
-        low: the value of the darkest colour, by default the least.
-        high: the value of the brightest colour, by default the greatest.
-        cell: pixels of a square's side.
+        layers: `(heads,)` each, e.g. `head_importance(...).values()`; missing heads are grey.
+        low: value of the darkest colour, by default the minimum.
+        high: value of the brightest colour, by default the maximum.
+        cell: side of a square in pixels.
     """
     table = torch.full((len(layers), max(len(layer) for layer in layers)), float("nan"))
     for row, layer in zip(table, layers, strict=True):
@@ -111,29 +111,29 @@ def matrix(layers: Sequence[Tensor], low: float | None = None, high: float | Non
 def attention_pictures(
     maps: Sequence[AttentionMap], *, sample: int = 0, place: Sequence[int] | None = None, image: Tensor | None = None
 ) -> dict[str, Tensor]:
-    """Pictures of recorded maps by artifact path, one panel a head.
+    """Plots of recorded maps by artifact path, one panel per head.
 
     ==================================  =============================================================================
-    attention/entropy.png               a row a map, a column a head: mean entropy, from 0 to that of a uniform map
-    attention/03.blocks.1/maps.png      queries down, keys across, averaged over the other axes; one scale for a map
+    attention/entropy.png               row: map, column: head; mean entropy, from 0 to that of a uniform map
+    attention/03.blocks.1/maps.png      row: query, column: key; mean over the other axes, one scale for all heads
     attention/03.blocks.1/entropy.png   entropy of each query over the grid, from 0 to that of a uniform map
-    attention/03.blocks.1/query.png     what the query framed in red reads of the grid; each head has its own scale
+    attention/03.blocks.1/query.png     attention of the query framed in red; one scale per head
     ==================================  =============================================================================
 
-    The number is that of the call. Of a grid of more than two axes the last two are shown, in the plane of the query.
+    The number is the index of the call. Grids of more than two axes are shown as the last two, in the query's plane.
 
     Args:
-        maps: as recorded, of few samples: each map is computed whole.
-        sample: of the batch.
-        place: of the query, on the grids on which it lies; elsewhere, and by default, the middle.
-        image: uint8 `(height, width, 3)`, to lie beneath `query.png` of those grids whose cells are squares of it.
+        maps: recorded maps of few samples: each map is computed in full.
+        sample: index in the batch.
+        place: position of the query, used for the grids that contain it; otherwise, and by default, the centre.
+        image: uint8 `(height, width, 3)`, drawn below `query.png` for grids whose cells are squares of the image.
     """
     pictures, overall = {}, []
-    for index, one in enumerate(maps):
-        folder = f"attention/{index:02}.{one.name or 'model'}"
-        grid = one.query_grid
-        weights, entropy = one.weights()[sample], one.entropy()[sample]
-        uniform = max(math.log(weights.shape[-1]), 1e-12)  # one key alone has entropy 0
+    for index, attention in enumerate(maps):
+        folder = f"attention/{index:02}.{attention.name or 'model'}"
+        grid = attention.query_grid
+        weights, entropy = attention.weights()[sample], attention.entropy()[sample]
+        uniform = max(math.log(weights.shape[-1]), 1e-12)  # a single key has entropy 0
         overall.append(entropy.flatten(0, -2).mean(0) / uniform)
         mean = weights.flatten(0, -4).mean(0) if weights.ndim > 3 else weights
         pictures[f"{folder}/maps.png"] = panels([heat_map(_shrunk(head), 0, float(mean.max())) for head in mean])
@@ -142,12 +142,12 @@ def attention_pictures(
         if place is not None and len(place) == len(grid) and all(0 <= p < s for p, s in zip(place, grid, strict=True)):
             here = tuple(place)
         columns = 1 if len(grid) == 1 else 4
-        heads = _plane(entropy.movedim(-1, 0), [0 if axis in one.tied else at for axis, at in enumerate(here)])
+        heads = _plane(entropy.movedim(-1, 0), [0 if axis in attention.tied else i for axis, i in enumerate(here)])
         pictures[f"{folder}/entropy.png"] = panels([heat_map(_shrunk(head), 0, uniform) for head in heads], columns)
 
-        heads = _plane(one.at(here)[sample], here)
+        heads = _plane(attention.at(here)[sample], here)
         rows, across = heads.shape[1:]
-        whole = grid == one.key_grid and max(rows, across) <= _PANEL
+        whole = grid == attention.key_grid and max(rows, across) <= _PANEL
         mark = (0, *here)[-2:] if whole else None
         squares = image is not None and image.shape[0] * across == image.shape[1] * rows and image.shape[0] % rows == 0
         beneath = image if whole and squares else None
@@ -159,7 +159,7 @@ def attention_pictures(
 
 
 def _share(values: Tensor, low: float | None, high: float | None) -> Tensor:
-    """Where values lie between the limits, from 0 to 1; NaN stays."""
+    """Values scaled to 0..1 between the limits and clipped; NaN is kept."""
     values = values.to(torch.float32)
     known = values[~values.isnan()]
     if low is None:
@@ -170,12 +170,12 @@ def _share(values: Tensor, low: float | None, high: float | None) -> Tensor:
 
 
 def _plane(values: Tensor, place: Sequence[int]) -> Tensor:
-    """The last two axes of `(heads, *grid)` through a place; a line becomes a plane of one row."""
+    """The last two axes of `(heads, *grid)` through a position; a 1-D grid becomes a plane of one row."""
     return values[:, None] if values.ndim == 2 else values.movedim(0, -3)[tuple(place)[:-2]]
 
 
 def _shrunk(values: Tensor) -> Tensor:
-    """Means of neighbouring cells where there are more of them than a panel has pixels."""
+    """Average adjacent cells if there are more of them than a panel has pixels."""
     rows, columns = values.shape
     return F.adaptive_avg_pool2d(values[None].float(), (min(rows, _PANEL), min(columns, _PANEL)))[0]
 

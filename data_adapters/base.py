@@ -7,10 +7,14 @@ from typing import Protocol, TypeVar
 
 
 class BadInput(ValueError):
-    """An input that cannot be used, told in one line that a user can act on.
+    """An input that cannot be used; the message is one line that a user can act on.
 
-    `file` is the path or URL at fault, `field` the part of it that is wrong (a band, a column, the CRS), `found`
-    and `expected` the two sides of the disagreement, and `advice` what to do about it.
+    Args:
+        file: Path or URL at fault.
+        field: The part of it that is wrong, such as a band, a column or the CRS.
+        found: What the file has.
+        expected: What it should have.
+        advice: What to do about it; may be empty.
     """
 
     def __init__(self, file: object, field: str, found: object, expected: object, advice: str = "") -> None:
@@ -23,7 +27,7 @@ class BadInput(ValueError):
 
 
 def reason(error: Exception) -> str:
-    """What an error says without the name of the file, which a `BadInput` names itself."""
+    """The message of an error without the file name, which `BadInput` adds itself."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -31,9 +35,11 @@ def reason(error: Exception) -> str:
 class Case:
     """The unit that is read, predicted and written as a whole.
 
-    `id` is unique under its root and safe as a folder name. `group` is what a split must not cut: a patient, a
-    scene, a site. `files` are the paths or URLs that make up the case. `split` is "train", "val" or "test" where
-    the data set says so, else empty.
+    Args:
+        id: Unique under its root and safe as a folder name.
+        group: Cases of one group stay in one split: a patient, a scene, a site.
+        files: Paths or URLs that make up the case.
+        split: "train", "val" or "test" where the data set defines it, else empty.
     """
 
     id: str
@@ -48,15 +54,20 @@ Prediction = TypeVar("Prediction", contravariant=True)
 
 
 class Adapter(Protocol[CaseT, Sample, Prediction]):
-    """One domain's formats. `columns` names the files of one case, as a table or a served request gives them."""
+    """The file formats of one domain.
+
+    `columns` are the names of the files of one case, as columns of a table or fields of a request to the server.
+    """
 
     columns: tuple[str, ...]
 
     def cases(self, *inputs: str) -> Sequence[CaseT]:
-        """The cases that `inputs` hold, in a stable order; opens nothing large.
+        """List the cases of `inputs` in a stable order, without reading their data.
 
-        Inputs are one folder, one table, or the files of one case in the order of `columns`. A case that is
-        incomplete is listed all the same: `read` refuses it, so that it fails alone.
+        An incomplete case is listed too, so that it fails by itself in `read`.
+
+        Args:
+            inputs: One folder, one table, or the files of one case in the order of `columns`.
 
         Raises:
             BadInput: the inputs hold no case, or cannot be listed.
@@ -64,7 +75,10 @@ class Adapter(Protocol[CaseT, Sample, Prediction]):
         ...
 
     def read(self, case: CaseT) -> Sample:
-        """Open `case`; the sample may be a handle that reads lazily.
+        """Open `case`.
+
+        Returns:
+            The sample, which may read its data lazily.
 
         Raises:
             BadInput: names the file, the field, what was found and what was expected.
@@ -72,14 +86,19 @@ class Adapter(Protocol[CaseT, Sample, Prediction]):
         ...
 
     def write(self, case: CaseT, prediction: Prediction, folder: Path, source: str) -> dict[str, float | str]:
-        """Write `prediction` into the empty `folder` in the domain's own formats.
+        """Write `prediction` in the domain's own formats.
 
-        `source` names the model and its version in a line, for the place that a format keeps for it.
+        Args:
+            case: The case that was predicted.
+            prediction: May be lazy; it is consumed here.
+            folder: An empty folder.
+            source: Model name and version in one line, for the provenance field of a format.
 
-        Returns what a report says about the case in a line: short facts, with their units in the names.
+        Returns:
+            Facts about the case for a report, such as counts and areas, with units in their names.
         """
         ...
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
-        """Write `count` small valid cases with known answers under `root`, in the layout users download."""
+        """Write `count` small synthetic cases with known ground truth under `root`, in the layout users download."""
         ...

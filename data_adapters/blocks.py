@@ -10,18 +10,18 @@ from numpy.typing import DTypeLike, NDArray
 def regroup(
     blocks: Iterable[NDArray[Any]], shape: tuple[int, ...], rows: int, dtype: DTypeLike, name: str, unit: str = "rows"
 ) -> Iterator[tuple[int, NDArray[Any]]]:
-    """Cut a stream of row blocks anew, so that a file's tiles or chunks of that height are each compressed once.
+    """Regroup a stream of row blocks into blocks of `rows` rows, so that a file's tiles or chunks are compressed once.
 
     Args:
         blocks: `(n, *shape[1:])` each, with any numbers of rows `n`, in order.
-        shape: Of all blocks together.
-        rows: Rows of each block that is yielded, save the last.
-        dtype: Of the blocks that are yielded.
+        shape: Shape of all blocks together.
+        rows: Rows of each output block except the last.
+        dtype: Type of the output blocks.
         name: What the blocks are, for messages.
         unit: What their rows are, for messages.
 
     Yields:
-        The number of the first row, and `(rows, *shape[1:])`: a buffer that the next block overwrites.
+        The index of the first row, and `(rows, *shape[1:])`, a buffer that the next block overwrites.
 
     Raises:
         ValueError: the blocks do not make up `shape`.

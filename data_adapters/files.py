@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 def safe_name(text: str) -> str:
-    """`text` as a file name on any system: letters, digits, `.`, `_` and `-`, never hidden, never empty."""
+    """`text` as a portable file name: letters, digits, `.`, `_` and `-`, never hidden, never empty."""
     return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._") or "unnamed"
 
 
@@ -27,7 +27,7 @@ def sha256(path: Path) -> str:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one step: a reader, or a crash, sees the old file or the new one."""
+    """Atomically replace the content of `path` by `text`: a reader, or a crash, sees the old file or the new one."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
         with partial.open("w", encoding="utf-8") as file:
@@ -41,14 +41,14 @@ def write_whole(path: Path, text: str) -> None:
 
 @contextmanager
 def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
-    """Turn what goes wrong while `path` is written into one line that names it and the room on its disk.
+    """Re-raise errors while writing `path` as an OSError that names it and the free space on its disk.
 
     Args:
         path: The file or folder that is being written.
-        errors: What a library raises besides errors of the operating system and RuntimeError.
+        errors: Exceptions of a library to convert, in addition to OSError and RuntimeError.
 
     Raises:
-        OSError: in place of all of these.
+        OSError: in place of any of these.
     """
     failures: tuple[type[Exception], ...] = (OSError, RuntimeError, *errors)
     try:
@@ -60,16 +60,16 @@ def writing(path: Path, *errors: type[Exception]) -> Iterator[None]:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write `content` as indented JSON in one step."""
+    """Write `content` atomically as indented JSON."""
     write_whole(path, json.dumps(content, indent=1, ensure_ascii=False) + "\n")
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """Yield an empty folder that becomes `folder` when the block ends, and vanishes if it raises.
+    """Write a folder atomically: yield an empty one that is renamed to `folder` at the end, and removed on an error.
 
-    Every file is on disk before the rename, so `folder` is complete whenever it exists, even after a power cut; an
-    earlier `folder` is replaced. What a killed process left behind is cleared by the next attempt.
+    Every file is flushed to disk before the rename, so `folder` is complete whenever it exists, even after a power
+    failure. An existing `folder` is replaced. Leftovers of a killed process are removed by the next attempt.
     """
     partial, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
@@ -77,20 +77,20 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     try:
         yield partial
         for path in [*partial.rglob("*"), partial]:
-            _to_disk(path)
+            _fsync(path)
         shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
             folder.rename(old)
         partial.rename(folder)
-        _to_disk(folder.parent)
+        _fsync(folder.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
 
 
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(handle)
+        os.fsync(descriptor)
     finally:
-        os.close(handle)
+        os.close(descriptor)

@@ -24,13 +24,13 @@ SPLIT_FOLDERS = {
 """The split that a folder of this name, in lower case, holds."""
 
 LONGEST_ID = 120
-"""Identifiers become folder names, and file systems stop at 255 bytes with whatever is added around them."""
+"""Identifiers become folder names with a prefix and suffix; file systems allow 255 bytes."""
 
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:
-    """The sub-folders and the files of `folder`, sorted by name; hidden ones (macOS `._x`) are left out.
+    """The sub-folders and the files of `folder`, sorted by name, without hidden ones (macOS `._x`).
 
-    A file is whatever is no folder: a link to nothing too, so that opening it fails by name.
+    Every entry that is not a folder counts as a file, dangling links included, so that opening it fails with its name.
 
     Raises:
         BadInput: the folder is missing or may not be read.
@@ -50,15 +50,22 @@ def contents(folder: Path) -> tuple[list[Path], list[Path]]:
 def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
-    except OSError:  # a link to itself, or to where this process may not look
+    except OSError:  # a symbolic link to itself, or no permission
         return False
 
 
 def walk(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, list[Path], list[Path]]]:
-    """Every folder from `root` down, depth first, with its sub-folders and its files as `contents` gives them.
+    """Walk the folders from `root` down, depth first.
 
     As with `os.walk`, sub-folders that the caller removes from the list are not entered. Links to folders are followed,
-    except those back to a folder that is being walked (`above`).
+    except those back to a folder that is being walked.
+
+    Args:
+        root: Folder to start at.
+        above: Resolved parent folders, for the recursion.
+
+    Yields:
+        Each folder with its sub-folders and files as `contents` returns them.
 
     Raises:
         BadInput: a folder cannot be listed.
@@ -73,13 +80,13 @@ def walk(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Pat
 
 
 def split_of(folder: Path, root: Path) -> str:
-    """The split that the lowest of the folders from below `root` down to `folder` names, or ""."""
+    """The split named by the deepest folder between `root` and `folder`, or "" if none names one."""
     splits = [SPLIT_FOLDERS.get(name.casefold(), "") for name in folder.relative_to(root).parts]
     return next((split for split in reversed(splits) if split), "")
 
 
 def phantom_splits(count: int) -> list[str]:
-    """The split of each of `count` synthetic cases: 70 % for training; three or more leave at least one for each."""
+    """The split of each of `count` synthetic cases: 70 % train; with three or more cases no split is empty."""
     held_out = max(round(0.15 * count), 1)
     validation, test = held_out if count > 1 else 0, held_out if count > 2 else 0
     return ["train"] * (count - validation - test) + ["val"] * validation + ["test"] * test
@@ -88,14 +95,17 @@ def phantom_splits(count: int) -> list[str]:
 def table_rows(
     path: Path, required: Sequence[str], optional: Sequence[str], row_holds: str, advice: str = ""
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a CSV of cases: the number of the line, as in "line 2", and the cells by column, stripped.
+    """Read the rows of a CSV table of cases.
 
     Args:
         path: A CSV in UTF-8 with a header; column names are read in lower case.
         required: Columns that must be there.
         optional: Columns that may be there. One named `split` must hold one of `SPLITS`, or nothing.
         row_holds: What a row stands for, such as "a pair", for the message about a table without rows.
-        advice: What to do where the columns are others.
+        advice: What to do if the columns differ.
+
+    Yields:
+        The line number, as in "line 2", and the cells by column, stripped.
 
     Raises:
         BadInput: the file cannot be read, a column is missing, unknown or repeated, there are no rows, or a row has a
@@ -125,11 +135,11 @@ def table_rows(
 
 
 def with_folders(stems: Sequence[str], folders: Sequence[str]) -> list[str]:
-    """File names without ending, each preceded by its folder where another file has the same.
+    """File stems, each prefixed with its folder where several files share the stem.
 
     Args:
-        stems: The names without ending.
-        folders: The folder of each, relative and separated by "/"; "" or "." where there is none to name.
+        stems: File names without suffix.
+        folders: The folder of each file, relative and separated by "/"; "" or "." for none.
     """
     counts = Counter(stem.casefold() for stem in stems)
     return [
@@ -139,13 +149,13 @@ def with_folders(stems: Sequence[str], folders: Sequence[str]) -> list[str]:
 
 
 def identifiers(names: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """An identifier for each case: safe as a folder name, on file systems that ignore case too.
+    """An identifier for each case: safe as a folder name, also on case-insensitive file systems.
 
-    A name that is too long, or that another case has as well, ends in a hash of the case's key.
+    A name that is too long, or that several cases share, ends in a hash of the case's key.
 
     Args:
-        names: What each case is called.
-        keys: What makes each case itself, such as its files; hashed only where it is needed.
+        names: Display name of each case.
+        keys: What identifies each case, such as its files; hashed only where needed.
     """
     safe = [safe_name(name) for name in names]
     counts = Counter(name.casefold() for name in safe)

@@ -15,16 +15,23 @@ Result = TypeVar("Result")
 
 
 def prefetch(items: Iterable[Item], ahead: int = 1) -> Generator[Item, None, None]:
-    """Yield `items`, produced in a thread that stays at most `ahead` items in front of the reader.
+    """Yield `items` from a background thread that stays at most `ahead` items in front of the consumer.
 
-    An exception of the producer is raised here, at the place of the item that failed. When the reader stops early,
-    the producer stops after the item it is working on. Numpy, torch and GDAL release the interpreter while they work.
+    An exception of the producer is raised here in place of the item that failed. When the consumer stops early, the
+    producer stops after its current item. NumPy, torch and GDAL release the GIL while they work.
+
+    Args:
+        items: Iterated in the background thread.
+        ahead: Size of the queue between the threads.
+
+    Yields:
+        The items in order.
     """
     stopped = threading.Event()
     handover = _Handover[Item](ahead, stopped.is_set)
 
     def produce() -> None:
-        with suppress(BaseException):  # it is raised in the reader's thread
+        with suppress(BaseException):  # raised in the consumer's thread
             handover.send(items)
 
     producer = threading.Thread(target=produce, daemon=True)
@@ -36,12 +43,20 @@ def prefetch(items: Iterable[Item], ahead: int = 1) -> Generator[Item, None, Non
         producer.join()
 
 
-def consume_aside(items: Iterable[Item], consume: Callable[[Iterator[Item]], Result], ahead: int = 1) -> Result:
-    """Produce `items` in this thread while `consume` takes them in another, at most `ahead` behind; its result.
+def consume_in_thread(items: Iterable[Item], consume: Callable[[Iterator[Item]], Result], ahead: int = 1) -> Result:
+    """Produce `items` in this thread while `consume` runs in another.
 
-    Heavy computing belongs in the thread that calls this: the memory that other threads free goes back to the system
-    and has to be cleared again for every large array. When either side raises, the other is ended before the error is
+    Heavy computation belongs in the calling thread: memory that other threads free is returned to the operating system
+    and has to be zeroed again for every large array. When either side raises, the other is stopped before the error is
     raised here.
+
+    Args:
+        items: Iterated in this thread.
+        consume: Takes an iterator over the items, in the other thread.
+        ahead: Size of the queue between the threads.
+
+    Returns:
+        The result of `consume`.
     """
     with ThreadPoolExecutor(1) as pool:
         handover = _Handover[Item](ahead, lambda: consumed.done())
@@ -51,11 +66,11 @@ def consume_aside(items: Iterable[Item], consume: Callable[[Iterator[Item]], Res
 
 
 class _Handover(Generic[Item]):
-    """A bounded queue from one thread to another that carries the end of the items, or the error that ended them.
+    """A bounded queue between two threads that also transmits the end of the items or the error that ended them.
 
     Args:
-        ahead: Items that may wait in it.
-        given_up: Whether the receiver takes no more, so that the sender need not wait for room.
+        ahead: Size of the queue.
+        given_up: Returns whether the receiver has stopped, so that the sender does not wait for room.
     """
 
     def __init__(self, ahead: int, given_up: Callable[[], bool]) -> None:
@@ -63,7 +78,7 @@ class _Handover(Generic[Item]):
         self.given_up = given_up
 
     def send(self, items: Iterable[Item]) -> None:
-        """Send all items, or those before the receiver gives up, and close their iterator; errors are raised on."""
+        """Send all items, or those before the receiver stops, and close their iterator; errors are re-raised."""
         iterator = iter(items)
         try:
             for item in iterator:
@@ -78,7 +93,7 @@ class _Handover(Generic[Item]):
                 close()
 
     def received(self) -> Iterator[Item]:
-        """The items, in the receiver's thread; ends or raises where the sender's did."""
+        """Iterate over the items in the receiver's thread; ends or raises where the sender did."""
         while True:
             item, error, more = self.waiting.get()
             if error is not None:

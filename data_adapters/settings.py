@@ -2,7 +2,7 @@
 
 
 def require(holds: bool, name: str, found: object, expected: str) -> None:
-    """Check one condition on a setting, in `__post_init__` of its dataclass.
+    """Check one condition on a setting; called from `__post_init__` of its dataclass.
 
     Args:
         holds: Whether the value is allowed. Written so that NaN fails, such as `x > 0` rather than `not x <= 0`.

@@ -1,1 +1,1 @@
-"""Pairs of images of one place at two dates: every layout that change-detection data comes in, and GIS files out."""
+"""Bi-temporal image pairs for change detection: read from the layouts of public data sets, written as GIS files."""

@@ -1,4 +1,4 @@
-"""Change detection's adapter: pairs in every layout in, GeoTIFF and GeoPackage out."""
+"""The adapter of change detection: reads image pairs, writes GeoTIFF and GeoPackage."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from transect.data_adapters.change_detection.write import write_change_map
 
 
 class ChangeAdapter:
-    """Reads pairs of rasters as aligned scenes and writes change maps; rasters are read as `config` says."""
+    """Reads pairs of rasters as aligned scenes, with the settings of `config`, and writes change maps."""
 
     columns: tuple[str, ...] = ("before", "after")
 
@@ -20,15 +20,15 @@ class ChangeAdapter:
         self.config = config
 
     def cases(self, *inputs: str) -> list[Pair]:
-        """The pairs that a folder, a CSV of pairs, or two rasters hold."""
+        """The pairs of a folder, a CSV of pairs, or two rasters; see `find_pairs`."""
         return find_pairs(*inputs)
 
     def read(self, case: Pair) -> Scene:
-        """The pair on the grid of its second date, read lazily."""
+        """The pair on the grid of its second date; pixels are read lazily."""
         return Scene.open(case.before, case.after, self.config, case.label, case.dates, case.coding)
 
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
-        """Write `mask.tif`, `changes.gpkg` and, if asked for, `score.tif`."""
+        """Write `mask.tif`, `changes.gpkg` and, if `write_score` is set, `score.tif`."""
         prediction.tags["TIFFTAG_SOFTWARE"] = source
         return write_change_map(prediction, folder)
 

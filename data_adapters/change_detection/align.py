@@ -21,13 +21,13 @@ Window = tuple[int, int, int, int]
 """Row, column, height and width, in pixels."""
 
 Read = Callable[[int, int, int, int], tuple[np.ndarray, np.ndarray]]
-"""Reads a window as (bands, height, width) values and their (height, width) validity."""
+"""Reads a window as values (bands, height, width) and the mask (height, width) of valid pixels."""
 
 SAME_GRID = 1e-3
-"""Grids whose pixels differ by less than this share of a pixel are one grid."""
+"""Grids that differ by less than this fraction of a pixel are treated as the same."""
 
 AVERAGE_FROM = 2 - 1e-6
-"""From this many source pixels per target pixel (along a side) on, all of them are averaged."""
+"""Source pixels per target pixel, along a side, from which on they are averaged."""
 
 EDGE = 1e-6
 TOLERANCE = 1e-3
@@ -35,30 +35,30 @@ FULLY_VALID = 1 - 1e-5
 
 
 def georeferenced(grid: Grid) -> bool:
-    """Whether the grid says where its pixels are, if only in coordinates of its own."""
+    """Whether the grid has a CRS or a transform other than the identity."""
     return grid.crs is not None or grid.transform != Affine.identity()
 
 
-def laid_over(grid: Grid, other: Grid) -> Grid:
-    """`grid` as if its pixels were those of `other`, counted from the upper left corner."""
+def with_georeference_of(grid: Grid, other: Grid) -> Grid:
+    """`grid` with the transform and CRS of `other`."""
     return replace(grid, transform=other.transform, crs=other.crs)
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Carries pixels of `source` over to `target`; both have a CRS or neither has.
+    """Maps pixels of `source` to `target`; both have a CRS or neither has.
 
-    Positions are (column, row), in pixels, with the upper left corner of the upper left pixel at (0, 0).
+    Positions are (column, row) in pixels, with the upper left corner of the upper left pixel at (0, 0).
     """
 
     source: Grid
     target: Grid
 
     def positions(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Positions in `source` of positions in `target`; infinite where there is none."""
+        """Map positions in `target` to `source`; infinite where the projection is undefined."""
         if self.source.crs == self.target.crs:
-            there = ~self.source.transform * self.target.transform
-            return there * (columns, rows)
+            to_source = ~self.source.transform * self.target.transform
+            return to_source * (columns, rows)
         x, y = self.target.transform * (columns.ravel(), rows.ravel())  # type: ignore[operator]
         try:
             x, y = map(np.array, transform(self.target.crs, self.source.crs, x, y))
@@ -70,74 +70,84 @@ class Alignment:
 
     @cached_property
     def shift(self) -> tuple[int, int] | None:
-        """Rows and columns to add to a target pixel's to get the source pixel that it is; None unless all coincide."""
+        """Integer (row, column) offset from target to source pixels; None unless the grids coincide up to it."""
         columns, rows = _lattice(0, 0, self.target.height, self.target.width, 5)
-        there = np.array(self.positions(columns, rows)) - (columns, rows)
-        whole = np.rint(there[:, :1, :1])
-        if not np.abs(there - whole).max() < SAME_GRID:
+        displacement = np.array(self.positions(columns, rows)) - (columns, rows)
+        nearest = np.rint(displacement[:, :1, :1])
+        if not np.abs(displacement - nearest).max() < SAME_GRID:
             return None
-        return int(whole[1, 0, 0]), int(whole[0, 0, 0])
+        return int(nearest[1, 0, 0]), int(nearest[0, 0, 0])
 
     @cached_property
     def offset(self) -> tuple[float, float]:
-        """How far right and down of the nearest target pixel corner the source's corners lie, in target pixels.
+        """Sub-pixel offset (columns, rows) of the source's pixel corners from the target's, in target pixels.
 
-        Each is in [-0.5, 0.5], measured at the middle of the target.
+        Each is in [-0.5, 0.5], measured at the centre of the target.
         """
-        middle = np.array([[self.target.width // 2], [self.target.height // 2]], dtype=float)
-        corner = np.rint(self.positions(*middle))
-        back = np.array(Alignment(self.target, self.source).positions(*corner))
-        columns, rows = (back - np.rint(back)).ravel()
+        centre = np.array([[self.target.width // 2], [self.target.height // 2]], dtype=float)
+        corner = np.rint(self.positions(*centre))
+        in_target = np.array(Alignment(self.target, self.source).positions(*corner))
+        columns, rows = (in_target - np.rint(in_target)).ravel()
         return float(columns), float(rows)
 
     @cached_property
     def scale(self) -> float:
-        """Source pixels per target pixel along a side, at the middle of the target."""
-        middle = self.target.width / 2, self.target.height / 2
-        columns, rows = self.positions(middle[0] + np.array([0.0, 1, 0]), middle[1] + np.array([0.0, 0, 1]))
+        """Source pixels per target pixel along a side, at the centre of the target."""
+        centre = self.target.width / 2, self.target.height / 2
+        columns, rows = self.positions(centre[0] + np.array([0.0, 1, 0]), centre[1] + np.array([0.0, 0, 1]))
         across, down = (columns[1:] - columns[0]), (rows[1:] - rows[0])
         return float(np.sqrt(np.abs(across[0] * down[1] - across[1] * down[0])))
 
     @property
     def resampling(self) -> Resampling:
-        """Bilinear, or the average where bilinear would skip source pixels."""
+        """Bilinear, or average where bilinear would skip source pixels."""
         return Resampling.average if self.scale >= AVERAGE_FROM else Resampling.bilinear
 
     def common_window(self) -> Window | None:
-        """The window of `target` that holds the pixels whose centres lie in the bounding box of `source`."""
+        """The window of the `target` pixels whose centres are in the bounding box of `source`; None if empty."""
         columns, rows = self.positions(*_outline(self.target))
         inside = (columns >= 0) & (columns <= self.source.width) & (rows >= 0) & (rows <= self.source.height)
         if inside.all():
             return 0, 0, self.target.height, self.target.width
         columns, rows = Alignment(self.target, self.source).positions(*_outline(self.source))
-        known = np.isfinite(columns) & np.isfinite(rows)
-        if not known.any():
+        finite = np.isfinite(columns) & np.isfinite(rows)
+        if not finite.any():
             return None
-        left, width = _pixels(columns[known], self.target.width)
-        top, height = _pixels(rows[known], self.target.height)
+        left, width = _pixels(columns[finite], self.target.width)
+        top, height = _pixels(rows[finite], self.target.height)
         return (top, left, height, width) if height > 0 and width > 0 else None
 
     def source_window(self, row: int, col: int, height: int, width: int) -> Window:
-        """The source pixels that a window of the target is made of, inside the source; may be empty."""
+        """The window of the source that contributes to a window of the target, clipped to the source; may be empty."""
         if self.shift is not None:
             return row + self.shift[0], col + self.shift[1], height, width
         return self._mapped_window(row, col, height, width)
 
     def _mapped_window(self, row: int, col: int, height: int, width: int) -> Window:
         columns, rows = self.positions(*_lattice(row, col, height, width, 33))
-        known = np.isfinite(columns) & np.isfinite(rows)
-        if not known.any():
+        finite = np.isfinite(columns) & np.isfinite(rows)
+        if not finite.any():
             return 0, 0, 0, 0
         margin = 0 if self.shift is not None else int(np.ceil(self.scale)) + 2
-        left, right = _span(columns[known], margin, self.source.width)
-        top, bottom = _span(rows[known], margin, self.source.height)
+        left, right = _span(columns[finite], margin, self.source.width)
+        top, bottom = _span(rows[finite], margin, self.source.height)
         return top, left, bottom - top, right - left
 
     def read(self, read: Read, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """A window of the target, from `read`, which reads windows inside the source.
+        """Read a window of the target.
 
-        Where the grids coincide the pixels are handed over untouched. Otherwise they are resampled, and a pixel is
-        valid only if every source pixel that contributes to it is.
+        Where the grids coincide the pixels are unchanged. Otherwise they are resampled, and a pixel is valid only if
+        every source pixel that contributes to it is.
+
+        Args:
+            read: Reads windows inside the source.
+            row: First row of the window in the target.
+            col: First column.
+            height: Number of rows.
+            width: Number of columns.
+
+        Returns:
+            Values `(bands, height, width)` and the mask `(height, width)` of valid pixels.
         """
         window = self.source_window(row, col, height, width)
         if self.shift is not None:
@@ -147,29 +157,29 @@ class Alignment:
         values, valid = read(*window)
         if not valid.all():
             values = np.where(valid, values, values.dtype.type(0))
-        placed = np.zeros((len(values), height, width), values.dtype)
-        share = np.zeros((1, height, width), np.float32)
+        resampled = np.zeros((len(values), height, width), values.dtype)
+        coverage = np.zeros((1, height, width), np.float32)
         if values.size:
-            self._warp(values, placed, window, (row, col), self.resampling)
-            self._warp(valid[None].astype(np.float32), share, window, (row, col), self.resampling)
-        return placed, share[0] > FULLY_VALID
+            self._warp(values, resampled, window, (row, col), self.resampling)
+            self._warp(valid[None].astype(np.float32), coverage, window, (row, col), self.resampling)
+        return resampled, coverage[0] > FULLY_VALID
 
     def nearest(self, read: Callable[[int, int, int, int], np.ndarray], fill: int) -> np.ndarray:
-        """The whole target, (height, width), by the nearest pixel of what `read` gives; `fill` where there is none."""
+        """Nearest-neighbour resampling of the whole target, (height, width) uint8; `fill` outside the source."""
         window = self._mapped_window(0, 0, self.target.height, self.target.width)
-        placed = np.full((1, self.target.height, self.target.width), fill, np.uint8)
+        resampled = np.full((1, self.target.height, self.target.width), fill, np.uint8)
         if window[2] and window[3]:
             values = read(*window)
-            if self.shift == window[:2] and values.shape == placed.shape[1:]:
+            if self.shift == window[:2] and values.shape == resampled.shape[1:]:
                 return values
-            covered = np.zeros_like(placed)
-            self._warp(values[None], placed, window, (0, 0), Resampling.nearest)
+            covered = np.zeros_like(resampled)
+            self._warp(values[None], resampled, window, (0, 0), Resampling.nearest)
             self._warp(np.ones_like(values)[None], covered, window, (0, 0), Resampling.nearest)
-            placed[covered == 0] = fill
-        return placed[0]
+            resampled[covered == 0] = fill
+        return resampled[0]
 
     def _read_halves(self, read: Read, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Read the two halves by themselves: a slanted window's bounding box in the source is mostly other pixels."""
+        """Read the halves separately: the source bounding box of a rotated window is mostly unused pixels."""
         if width >= height:
             half = width // 2
             parts = self.read(read, row, col, height, half), self.read(read, row, col + half, height, width - half)
@@ -182,10 +192,10 @@ class Alignment:
     def _warp(
         self, values: np.ndarray, out: np.ndarray, window: Window, corner: tuple[int, int], resampling: Resampling
     ) -> None:
-        # Without a CRS any will do, as it is the same on both sides.
+        # Without a CRS any one works, since both sides get the same.
         crs = self.source.crs or CRS.from_epsg(3857), self.target.crs or CRS.from_epsg(3857)
-        # GDAL would guess the scale, and with it the reach of the bilinear kernel, from each window's shape: pixels
-        # would differ from one window to the next.
+        # GDAL would estimate the scale, and so the support of the bilinear kernel, from the shape of each window, and
+        # values would depend on the window.
         reproject(
             np.ascontiguousarray(values),
             out,
@@ -213,7 +223,7 @@ def _outline(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _pixels(positions: np.ndarray, size: int) -> tuple[int, int]:
-    """First pixel and number of pixels whose centres lie between the least and the greatest of `positions`."""
+    """First pixel and number of pixels with centres between the minimum and the maximum of `positions`."""
     first = max(0, int(np.ceil(np.clip(positions.min(), -1, size + 1) - 0.5 - EDGE)))
     last = min(size - 1, int(np.floor(np.clip(positions.max(), -1, size + 1) - 0.5 + EDGE)))
     return first, last - first + 1

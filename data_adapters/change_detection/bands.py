@@ -1,4 +1,4 @@
-"""The natural-colour band files of the Landsat and Sentinel-2 scenes in a folder."""
+"""Find the natural-colour band files of Landsat and Sentinel-2 scenes in a folder."""
 
 import re
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ NATURAL_COLOUR = {
     "Landsat 8 or 9": (re.compile(r"L[A-Z]0?[89]"), ("4", "3", "2")),
     "Sentinel-2": (re.compile(r"$|S2[A-D]_|(?:\w+_)?T\d{2}[A-Z]{3}_\d{8}T"), ("04", "03", "02")),
 }
-"""By sensor: how its scenes' names begin (nothing, for plain B02.tif), and its red, green and blue bands."""
+"""By sensor: the pattern of its scene names (empty for plain B02.tif), and its red, green and blue bands."""
 
 _BAND = re.compile(r"^(?P<scene>.*?)_?B(?P<band>\d{1,2}|8A)(?:_(?P<metres>\d\d)m)?$")
 
 
 @dataclass(frozen=True)
 class SceneBands:
-    """One scene's natural colour in a folder of single-band files; `colour` lacks the files that are not there."""
+    """The natural-colour band files of one scene; missing files are left out of `colour`."""
 
     name: str
     sensor: str
@@ -33,36 +33,36 @@ class SceneBands:
 
 
 def scenes_in(folder: Path) -> list[SceneBands]:
-    """The Landsat and Sentinel-2 scenes whose single-band files lie in `folder`, ordered by date."""
+    """The Landsat and Sentinel-2 scenes with single-band files in `folder`, sorted by date."""
     bands: dict[str, dict[str, tuple[str, str]]] = {}
     for stem, path in rasters_by_stem(folder).items():
         if match := _BAND.match(stem):
-            of_scene = bands.setdefault(match["scene"], {})
-            # Of a band at several resolutions the finest is kept.
+            scene_bands = bands.setdefault(match["scene"], {})
+            # If a band exists at several resolutions, the finest is used.
             candidate = (match["metres"] or "", path)
-            of_scene[match["band"]] = min(candidate, of_scene.get(match["band"], candidate))
+            scene_bands[match["band"]] = min(candidate, scene_bands.get(match["band"], candidate))
     scenes = []
-    for name, of_scene in bands.items():
-        for sensor, (begins, colour) in NATURAL_COLOUR.items():
-            if begins.match(name):
-                files = tuple(of_scene[band][1] for band in colour if band in of_scene)
-                day = acquisition_date(next(iter(of_scene.values()))[1])
+    for name, scene_bands in bands.items():
+        for sensor, (pattern, colour) in NATURAL_COLOUR.items():
+            if pattern.match(name):
+                files = tuple(scene_bands[band][1] for band in colour if band in scene_bands)
+                day = acquisition_date(next(iter(scene_bands.values()))[1])
                 scenes.append(SceneBands(name, sensor, files, day))
     return sorted(scenes, key=lambda scene: (scene.date or "", scene.name))
 
 
 def scene_name(path: str) -> str:
-    """The scene that a band's file belongs to; its folder's name where the file is called by its band alone."""
+    """The scene of a band file; the folder name if the file is named only by its band."""
     stem = PurePosixPath(file_name(path)).stem
     match = _BAND.match(stem)
     return (match["scene"] or Path(path).parent.name) if match else stem
 
 
 def one_scene(folder: Path) -> SceneBands:
-    """The single scene that `folder` holds.
+    """The single scene in `folder`.
 
     Raises:
-        BadInput: it holds none or several, or a band of its natural colour is missing.
+        BadInput: there are none or several, or a natural-colour band is missing.
     """
     scenes = scenes_in(folder)
     if len(scenes) != 1:
@@ -72,10 +72,10 @@ def one_scene(folder: Path) -> SceneBands:
 
 
 def complete(scene: SceneBands, folder: Path) -> SceneBands:
-    """`scene`, if all three bands of its natural colour are there.
+    """Return `scene` if all three natural-colour bands are present.
 
     Raises:
-        BadInput: names the bands of the sensor.
+        BadInput: a band is missing; the message names the bands of the sensor.
     """
     if not scene.complete:
         wanted = ", ".join(f"B{band}" for band in NATURAL_COLOUR[scene.sensor][1])

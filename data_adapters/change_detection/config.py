@@ -1,4 +1,4 @@
-"""How the rasters of a pair are read."""
+"""Settings of raster reading."""
 
 from dataclasses import dataclass, field
 
@@ -7,13 +7,13 @@ from transect.data_adapters.settings import require
 
 @dataclass
 class ReadConfig:
-    """How the rasters of a pair are read.
+    """Settings of raster reading.
 
     Args:
-        bands: Bands of both dates, counted from 1, in the order the model sees them; a raster with a single band
-            may be given as [1, 1, 1].
-        nodata: Value that means "no data" in rasters that do not say so themselves.
-        max_pixels: Rasters that claim more pixels than this are refused.
+        bands: Bands of both dates, counted from 1, in the order of the model's input channels; [1, 1, 1] repeats the
+            band of a single-band raster.
+        nodata: Nodata value for rasters that do not declare one.
+        max_pixels: Rasters that declare more pixels than this are refused.
     """
 
     bands: list[int] = field(default_factory=lambda: [1, 2, 3])

@@ -1,4 +1,4 @@
-"""When a scene was taken, from its name, its tags, or the metadata file beside it."""
+"""Acquisition date of a scene from its file name, its tags, or its metadata file."""
 
 import re
 from collections.abc import Mapping
@@ -18,11 +18,18 @@ _OSCD = re.compile(r"^date_([12])\s*:\s*(\d{8})\s*$", re.MULTILINE)
 
 
 def acquisition_date(path: str, tags: Mapping[str, str] | None = None) -> str | None:
-    """The day on which the raster at `path` was taken, ISO 8601, or None where nothing tells.
+    """The acquisition date of a raster.
 
-    Trusted in this order: the Landsat metadata file beside it, a Landsat or Sentinel-2 name, the tag
-    ACQUISITIONDATETIME (GDAL's IMAGERY domain), one plain date in the file's name, and TIFFTAG_DATETIME, which often
-    is the day of processing. Two different plain dates in a name tell nothing.
+    Sources in order of preference: the Landsat metadata file in the same folder, a Landsat or Sentinel-2 product name,
+    the tag ACQUISITIONDATETIME (GDAL's IMAGERY domain), a single plain date in the file name, and TIFFTAG_DATETIME,
+    which is often the date of processing. Two different plain dates in a name are ambiguous and ignored.
+
+    Args:
+        path: Path or URL of the raster.
+        tags: Its GDAL tags.
+
+    Returns:
+        The date in ISO 8601, or None if unknown.
     """
     tags = tags or {}
     name = file_name(path)
@@ -36,7 +43,7 @@ def acquisition_date(path: str, tags: Mapping[str, str] | None = None) -> str | 
 
 
 def file_name(path: str) -> str:
-    """The last part of a path or URL, without a query."""
+    """The last component of a path or URL, without a query."""
     return PurePosixPath(urlsplit(path).path if "://" in path else path.replace("\\", "/")).name
 
 
@@ -47,7 +54,7 @@ def oscd_dates(text: str) -> tuple[str | None, str | None]:
 
 
 def iso_day(text: str) -> str | None:
-    """`text` if it is a day in ISO 8601 (2010-12-18, or with a time after it), as that day; else None."""
+    """The date of `text` in ISO 8601 (2010-12-18, optionally with a time), or None."""
     try:
         return datetime.fromisoformat(text.strip()).date().isoformat()
     except ValueError:
@@ -89,7 +96,7 @@ def _metadata_date(path: str) -> str | None:
 
 
 def _iso(year: str, month: str, day: str) -> str | None:
-    """A day between the first photographs from the air and the end of this century; anything else is no date."""
+    """The date in ISO 8601 if it is valid and between 1900 and 2099, else None."""
     try:
         taken = date(int(year), int(month), int(day))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Folders of rasters, and the texts that lie beside them."""
+"""Rasters and text files in the folders of a data set."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -19,32 +19,32 @@ def subfolders(folder: Path) -> dict[str, Path]:
 
 
 def by_name(folders: Iterable[Path]) -> dict[str, Path]:
-    """`folders` by case-folded name: layouts are told by names whose case varies from one copy to another."""
+    """`folders` by case-folded name: the case of a layout's folder names varies between copies of a data set."""
     return {path.name.casefold(): path for path in folders}
 
 
 def rasters_by_stem(folder: Path) -> dict[str, str]:
-    """The rasters of `folder` by their names without extension; one that is a link to nothing counts as missing.
+    """The rasters of `folder` by file stem; dangling links count as missing.
 
     Raises:
-        BadInput: two files of the folder differ in their extension alone, so neither can be chosen.
+        BadInput: two files of the folder differ only in their extension, so neither can be chosen.
     """
-    found: dict[str, str] = {}
+    rasters: dict[str, str] = {}
     for path in contents(folder)[1]:
         if path.suffix.lower() not in RASTERS or not path.is_file():
             continue
-        if path.stem in found:
-            both = f"{Path(found[path.stem]).name} and {path.name}"
+        if path.stem in rasters:
+            both = f"{Path(rasters[path.stem]).name} and {path.name}"
             raise BadInput(folder, "names", both, "one raster of each name", "move one of the two away")
-        found[path.stem] = str(path)
-    return found
+        rasters[path.stem] = str(path)
+    return rasters
 
 
 def read_text(path: Path) -> str:
     """The text of `path`, UTF-8.
 
     Raises:
-        BadInput: it cannot be read, or is no text.
+        BadInput: it cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8-sig")

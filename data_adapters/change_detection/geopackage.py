@@ -20,20 +20,26 @@ from transect.data_adapters.files import writing
 
 LAYER = "changes"
 CHUNK = 10_000
-"""Features that are appended at once."""
+"""Features appended per write."""
 
 SEGMENT = 8
-"""Pixels after which the side of a polygon gets another vertex before its area is taken."""
+"""Maximum length of a polygon side in pixels, after densification for the geodesic area."""
 
 
 def write_geopackage(path: Path, patches: Iterable[Patches], change_map: ChangeMap) -> tuple[int, float]:
-    """Write `patches` as the layer "changes" at `path`, in the CRS of the map's grid; drains `patches`.
+    """Write `patches` as the layer "changes" in the CRS of the map's grid.
 
     Fields: `id` from 1 in the order of the patches, `area_m2` (square metres on the ellipsoid of the CRS, null
-    where there is none), `pixels`, `mean_score` in [0, 1], `date_before` and `date_after`. A map without changes
-    makes an empty layer with the same fields. Without a CRS the coordinates are what the grid's transform gives.
+    without one), `pixels`, `mean_score` in [0, 1], `date_before` and `date_after`. A map without changes gives an empty
+    layer with the same fields. Without a CRS the coordinates are those of the grid's transform.
 
-    Returns the number of features and their summed area, NaN where an area is unknown.
+    Args:
+        path: The GeoPackage to write.
+        patches: Consumed here.
+        change_map: Gives the grid and the dates.
+
+    Returns:
+        The number of features and their total area in square metres, NaN if an area is unknown.
 
     Raises:
         OSError: the file could not be written whole.
@@ -52,10 +58,17 @@ def write_geopackage(path: Path, patches: Iterable[Patches], change_map: ChangeM
 
 
 def geodesic_areas(polygons: np.ndarray, grid: Grid) -> np.ndarray:
-    """Areas in square metres, float64, of polygons in pixel coordinates; NaN where the CRS is on no ellipsoid.
+    """Geodesic areas of polygons in pixel coordinates.
 
-    The area inside the geodesics between vertices on the CRS's own ellipsoid (Karney 2013, through pyproj.Geod),
-    holes taken out. Sides follow the grid, not the geodesic, hence a vertex at least every SEGMENT pixels.
+    The area inside the geodesics between vertices on the CRS's own ellipsoid (Karney 2013, through pyproj.Geod), less
+    holes. Sides follow the grid, not the geodesic, hence a vertex at least every SEGMENT pixels.
+
+    Args:
+        polygons: `(n,)` shapely Polygons in (column, row).
+        grid: Gives the transform and the CRS.
+
+    Returns:
+        `(n,)` float64 in square metres, NaN if the CRS has no ellipsoid.
     """
     crs = pyproj.CRS.from_wkt(grid.crs.to_wkt()) if grid.crs else None
     geod = crs.get_geod() if crs else None
@@ -64,9 +77,9 @@ def geodesic_areas(polygons: np.ndarray, grid: Grid) -> np.ndarray:
     unprojected = pyproj.CRS.from_dict({"proj": "longlat", "a": geod.a, "b": geod.b, "no_defs": True})
     to_degrees = pyproj.Transformer.from_crs(crs, unprojected, always_xy=True)
     rings, owners = shapely.get_rings(shapely.segmentize(polygons, SEGMENT), return_index=True)
-    corners = to_degrees.transform(*_to_ground(shapely.get_coordinates(rings), grid).T)
+    corners = to_degrees.transform(*_to_crs(shapely.get_coordinates(rings), grid).T)
     ends = np.cumsum(shapely.get_num_coordinates(rings))
-    # A normalised polygon's holes turn against its shell, so that they are subtracted.
+    # Holes of a normalized polygon are oriented opposite to its shell, so their area is subtracted.
     areas = [
         geod.polygon_area_perimeter(*(degrees[start:end] for degrees in corners))[0]
         for start, end in zip(ends - shapely.get_num_coordinates(rings), ends, strict=True)
@@ -91,16 +104,16 @@ def _features(patches: Patches, grid: Grid, dates: list[np.datetime64], first: i
         "date_before": np.full(count, dates[0]),
         "date_after": np.full(count, dates[1]),
     }
-    return _Features(shapely.to_wkb(shapely.transform(patches.polygons, lambda xy: _to_ground(xy, grid))), columns)
+    return _Features(shapely.to_wkb(shapely.transform(patches.polygons, lambda xy: _to_crs(xy, grid))), columns)
 
 
-def _to_ground(points: np.ndarray, grid: Grid) -> np.ndarray:
+def _to_crs(points: np.ndarray, grid: Grid) -> np.ndarray:
     transform = grid.transform
     return points @ [[transform.a, transform.d], [transform.b, transform.e]] + [transform.c, transform.f]
 
 
 def _append(path: Path, features: _Features, grid: Grid) -> None:
-    with warnings.catch_warnings():  # pictures without coordinates are welcome
+    with warnings.catch_warnings():  # images without georeferencing are valid input
         warnings.filterwarnings("ignore", "'crs' was not provided", UserWarning)
         pyogrio.raw.write(
             path,
@@ -116,16 +129,16 @@ def _append(path: Path, features: _Features, grid: Grid) -> None:
 
 
 def _chunks(patches: Iterable[Patches]) -> Iterator[Patches]:
-    held: list[Patches] = []
-    for more in patches:
-        held.append(more)
-        if sum(len(part.pixels) for part in held) >= CHUNK:
-            yield _joined(held)
-            held = []
-    if sum(len(part.pixels) for part in held):
-        yield _joined(held)
+    pending: list[Patches] = []
+    for patch_block in patches:
+        pending.append(patch_block)
+        if sum(len(part.pixels) for part in pending) >= CHUNK:
+            yield _concatenated(pending)
+            pending = []
+    if sum(len(part.pixels) for part in pending):
+        yield _concatenated(pending)
 
 
-def _joined(parts: list[Patches]) -> Patches:
+def _concatenated(parts: list[Patches]) -> Patches:
     columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("polygons", "pixels", "level_sums"))
     return Patches(*columns)

@@ -1,7 +1,7 @@
-"""What the values of a label raster mean: no change, change, or nothing known.
+"""Decode label rasters into no change, change and unknown.
 
-Data sets write the same truth in many ways. The meaning is settled once for a whole file, by scanning it, so that a
-window that happens to hold only some of the values is read like the rest.
+Data sets code the same classes differently. The coding of a file is determined once, by scanning all its values, so
+that a window with only some of them is decoded like the rest.
 """
 
 from dataclasses import dataclass
@@ -25,24 +25,28 @@ MOST_VALUES = 64
 
 
 class LabelCoding(StrEnum):
-    """What a layout says about its labels' values."""
+    """The coding of label values in a layout."""
 
     BINARY = "binary"
-    """0/1, 0/255, 0/1/255 with 255 unknown, JPEG from 128 on, or an RGB picture of black and one other colour."""
+    """0/1, 0/255, 0/1/255 with 255 unknown, JPEG from 128 on, or an RGB image of black and one other colour."""
     ONE_TWO = "1 no change, 2 change"
     """OSCD's GeoTIFF labels."""
     DAMAGE = "0 background, 1 intact, 2 damaged, 3 destroyed"
     """BRIGHT; damaged and destroyed buildings are change."""
     SEMANTIC = "land cover where changed, else 0 or white"
-    """SECOND and Landsat-SCD: classes are written only where they changed; class 0, or white in RGB, is no change."""
+    """SECOND and Landsat-SCD: land cover only where it changed; class 0, or white in RGB, is no change."""
 
 
 @dataclass(frozen=True)
 class LabelRule:
-    """How one file's values are read: changed unless every band equals `background`, or where any reaches `least`.
+    """The decoding of one label file.
 
-    `bands` is how many bands of the file are read, from the first; `unknown` is the value that means that nothing is
-    known there.
+    Args:
+        source: Path of the file.
+        bands: Number of bands to read, from the first.
+        background: A pixel is changed unless every band has this value.
+        least: If given, a pixel is changed where any band is at least this, instead.
+        unknown: Value of pixels without a label.
     """
 
     source: str
@@ -52,7 +56,7 @@ class LabelRule:
     unknown: float | None = None
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Read a window of the file: (bands, rows, width) or (rows, width) in, (rows, width) uint8 of 0, 1, 255 out."""
+        """Decode values (bands, rows, width) or (rows, width) to (rows, width) uint8 with 0, 1 and 255."""
         values = values[None] if values.ndim == 2 else values[: self.bands]
         changed = values != self.background if self.least is None else values >= self.least
         label = changed.any(axis=0).astype(np.uint8)
@@ -62,13 +66,17 @@ class LabelRule:
 
 
 def label_rule(path: str, coding: LabelCoding = LabelCoding.BINARY) -> LabelRule:
-    """How the label at `path` is read, settled from the values of the whole file, which is scanned in blocks.
+    """Determine the decoding of the label at `path` by scanning the whole file in blocks.
+
+    Args:
+        path: Path of the label raster.
+        coding: The coding of its layout.
 
     Raises:
-        BadInput: `path` is no raster, or holds values that `coding` does not allow; the values are named.
+        BadInput: `path` is not a raster, or has values that `coding` does not allow; the message lists them.
     """
     with Raster([path], ReadConfig(bands=[1])):
-        pass  # refuses what is no raster, or claims more pixels than its bytes can hold
+        pass  # refuses files that are not rasters or declare more pixels than their bytes can hold
     try:
         # rasterio.open takes a single driver's name.
         with rasterio.Env(), DatasetReader(path, driver=list(DRIVERS)) as dataset:
@@ -112,7 +120,7 @@ def _two_colours(path: str, colours: np.ndarray) -> LabelRule:
 
 
 def _distinct(path: str, dataset: DatasetReader, bands: int) -> np.ndarray:
-    """The distinct colours of the whole file, (colours, bands), read in strips of whole blocks."""
+    """The distinct colours of the whole file, (colours, bands), scanned in strips of whole blocks."""
     block = dataset.block_shapes[0][0]
     rows = block * max(1, SCAN_PIXELS // (block * dataset.width))
     seen: set[tuple[float, ...]] = set()

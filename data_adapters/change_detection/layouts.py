@@ -24,14 +24,18 @@ from transect.data_adapters.change_detection.tables import pair_of, pairs_in_tab
 from transect.data_adapters.listing import SPLIT_FOLDERS, SPLITS, contents, split_of, walk
 
 DEEPEST = 3
-"""How many folders below its root a data set may keep its images' folders."""
+"""Maximum depth, below the root of a data set, of the folder that holds the image folders."""
 
 
 @dataclass(frozen=True)
 class Sides:
-    """The folder names of one layout, case-folded; `labels` in order of preference, with what their values mean.
+    """Folder names of one layout, case-folded.
 
-    `endings` are taken off file names before they are paired.
+    Args:
+        before: Folder of the first date.
+        after: Folder of the second date.
+        labels: Label folders in order of preference, with the coding of their values.
+        endings: Suffixes that are removed from file stems before they are paired.
     """
 
     before: str
@@ -49,7 +53,7 @@ LAYOUTS = (
     Sides("time1", "time2", {"label": LabelCoding.BINARY}),
     # DSIFN.
     Sides("t1", "t2", {"mask": LabelCoding.BINARY}),
-    # SECOND and Landsat-SCD: label1 and label2 hold the land cover where it changed, so either tells where.
+    # SECOND and Landsat-SCD: label1 and label2 hold the land cover where it changed, so either one locates change.
     Sides("im1", "im2", {"label": LabelCoding.BINARY, "label1": LabelCoding.SEMANTIC}),
     # BRIGHT (DFC 2025, track 2).
     Sides(
@@ -64,12 +68,12 @@ LAYOUTS = (
 
 LISTS = {
     **{f"list/{split}.txt": split for split in SPLITS},
-    # BRIGHT: the hold-out is the labelled validation set, its folder `val` the test set without labels.
+    # BRIGHT: the hold-out is the labelled validation set; its `val` is the unlabelled test set.
     "train_setlevel.txt": "train",
     "holdout_setlevel.txt": "val",
     "val_setlevel.txt": "test",
 }
-"""Files that give the split of each name, beside the images' folders or above the split folders."""
+"""Text files that list the names of each split, next to the image folders or above the split folders."""
 
 EXPECTED = (
     ", ".join(f"{sides.before}/ and {sides.after}/" for sides in LAYOUTS)
@@ -79,13 +83,17 @@ EXPECTED = (
 
 
 def find_pairs(*inputs: str) -> list[Pair]:
-    """The pairs that `inputs` hold: a folder in any known layout, a CSV of pairs, or two inputs, before and after.
+    """List the image pairs of a data set.
 
-    Each of two inputs is a raster, a URL that GDAL reads, band files joined by commas, or a folder with one scene's
-    band files. Pairs are sorted by split and name; one whose partner is missing is listed with an empty side.
+    Args:
+        inputs: A folder in any known layout, a CSV of pairs, or two inputs, before and after. Each of two inputs is a
+            raster, a URL that GDAL reads, band files joined by commas, or a folder with one scene's band files.
+
+    Returns:
+        The pairs sorted by split and name. A pair without its partner is listed with an empty side.
 
     Raises:
-        BadInput: names what was looked for where nothing was found, and what cannot be told apart.
+        BadInput: nothing was found (the known layouts are listed), or names are ambiguous.
     """
     if len(inputs) == 2:
         return named([pair_of(*inputs)])
@@ -105,20 +113,20 @@ def _in_folder(root: Path) -> list[Pair]:
     pairs = []
     by_base: dict[Path, list[Pair]] = {}
     for folder, below, _ in walk(root):
-        folders, place = by_name(below), folder.relative_to(root).parts
+        folders, parts = by_name(below), folder.relative_to(root).parts
         if is_oscd_region(folders):
             pairs.append(oscd_region(folder, folders))
         elif is_whu(folders):
             pairs.extend(whu_whole_images(folders))
         elif sides := _sides_among(folders):
-            base = root.joinpath(*(name for name in place if name.casefold() not in SPLIT_FOLDERS))
+            base = root.joinpath(*(name for name in parts if name.casefold() not in SPLIT_FOLDERS))
             by_base.setdefault(base, []).extend(_pair_up(folders, sides, split_of(folder, root)))
-        elif len(place) < DEEPEST:
+        elif len(parts) < DEEPEST:
             continue
-        below.clear()  # a layout's own folders are not entered
-    for base, found in by_base.items():
+        below.clear()  # do not descend into the folders of a layout
+    for base, base_pairs in by_base.items():
         prefix = "_".join(base.relative_to(root).parts) + "_" if len(by_base) > 1 and base != root else ""
-        pairs.extend(replace(pair, id=prefix + pair.id) for pair in _with_splits(base, found))
+        pairs.extend(replace(pair, id=prefix + pair.id) for pair in _with_splits(base, base_pairs))
     if pairs:
         return pairs
     if by_base:
@@ -149,12 +157,14 @@ def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
 
 
 def _by_name(folder: Path, sides: Sides, split: str) -> dict[tuple[str, str], str]:
-    """The rasters of one side by split and name; the folder may itself be divided into split folders."""
-    divided = [(SPLIT_FOLDERS[name], below) for name, below in subfolders(folder).items() if name in SPLIT_FOLDERS]
+    """The rasters of one side by split and name; the folder may itself contain split folders."""
+    split_folders = [
+        (SPLIT_FOLDERS[name], below) for name, below in subfolders(folder).items() if name in SPLIT_FOLDERS
+    ]
     return {
-        (place_split, _without(stem, sides.endings)): path
-        for place_split, place in [(split, folder), *divided]
-        for stem, path in rasters_by_stem(place).items()
+        (folder_split, _without(stem, sides.endings)): path
+        for folder_split, split_folder in [(split, folder), *split_folders]
+        for stem, path in rasters_by_stem(split_folder).items()
     }
 
 
@@ -167,20 +177,20 @@ def _one(path: str | None) -> tuple[str, ...]:
 
 
 def _with_splits(base: Path, pairs: list[Pair]) -> list[Pair]:
-    """`pairs` with the splits that list files give; or that every name begins with, as in `train_1`."""
+    """`pairs` with the splits from list files, or from a prefix that all names have, as in `train_1`."""
     listed = _listed(base)
     if listed:
         known = {pair.id for pair in pairs}
         absent = [Pair(id=name, group="", split=split) for name, split in listed.items() if name not in known]
         return [replace(pair, split=listed.get(pair.id, pair.split)) for pair in pairs] + absent
-    begins = [re.match(r"(train|val|test)_", pair.id) for pair in pairs]
-    if all(begins) and not any(pair.split for pair in pairs):
-        return [replace(pair, split=match[1]) for pair, match in zip(pairs, begins, strict=True) if match]
+    prefixes = [re.match(r"(train|val|test)_", pair.id) for pair in pairs]
+    if all(prefixes) and not any(pair.split for pair in pairs):
+        return [replace(pair, split=match[1]) for pair, match in zip(pairs, prefixes, strict=True) if match]
     return pairs
 
 
 def _listed(base: Path) -> dict[str, str]:
-    """The split of each name in the list files at `base`; names may have an extension or none."""
+    """The split of each name in the list files at `base`; names may have an extension."""
     listed: dict[str, str] = {}
     for place, split in LISTS.items():
         path = base / place

@@ -1,4 +1,4 @@
-"""What travels between the rasters of a pair and a change model: the grid, strips of rows, and the change map."""
+"""Data structures between raster files and the change model: grid, row strips, scores and change map."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -9,15 +9,15 @@ from affine import Affine
 from rasterio.crs import CRS
 
 LEVELS = 200
-"""Scores in [0, 1] travel as uint8 levels of 1/200, so every threshold with two decimals is exact."""
+"""Scores in [0, 1] are quantized to uint8 levels of 1/200, so every threshold with two decimals is exact."""
 
 NODATA = 255
-"""The level, class and label of a pixel about which nothing is known."""
+"""The level, class and label of a pixel without data."""
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A raster's pixels on the ground; `transform` maps (column, row) of a pixel's upper left corner to `crs`."""
+    """A raster's georeference: the affine `transform` maps (column, row) of a pixel's upper left corner to `crs`."""
 
     width: int
     height: int
@@ -40,10 +40,10 @@ class Strip:
 
 
 class ScoredStrip(NamedTuple):
-    """The score of consecutive rows of a pair, from `row` on.
+    """Change scores of consecutive rows of a pair, from `row` on.
 
-    `levels` are (rows, width) uint8, the score in steps of 1/LEVELS, NODATA where nothing is known; `pixels` is the
-    strip that was scored, where it is at hand.
+    `levels` are (rows, width) uint8, the score in steps of 1/LEVELS, or NODATA; `pixels` is the input strip, where it
+    is kept.
     """
 
     row: int
@@ -53,10 +53,10 @@ class ScoredStrip(NamedTuple):
 
 @dataclass
 class ChangeMap:
-    """A change score over `grid`, as `blocks` of rows from top to bottom, each computed when it is asked for.
+    """Change scores on `grid`, as a lazy stream of row `blocks` from top to bottom.
 
     A pixel is changed where its level is at least `threshold_level`. `dates` are ISO 8601 or None; `progress` is the
-    finished share.
+    completed fraction.
     """
 
     grid: Grid
@@ -73,5 +73,5 @@ class ChangeMap:
 
 
 def to_levels(score: np.ndarray) -> np.ndarray:
-    """Scores in [0, 1] as uint8 levels, rounded to the nearest of LEVELS steps."""
+    """Quantize scores in [0, 1] to uint8 levels, rounded to the nearest of LEVELS steps."""
     return np.rint(np.clip(score, 0, 1) * LEVELS).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""One place at two dates: the case of change detection, and how it is named."""
+"""The case of change detection: an image pair, with its identifier and group."""
 
 import re
 from collections import Counter
@@ -14,11 +14,15 @@ _TILE = re.compile(r"(?<=[^_-])[_-](?:r|row|y)?\d+[_-](?:c|col|x)?\d+$", re.IGNO
 
 @dataclass(frozen=True)
 class Pair(Case):
-    """Rasters of one place at two dates, and the label that says what changed.
+    """Rasters of one place at two dates, and their change label.
 
-    `before` and `after` are each one raster, or several whose bands are stacked in the given order; empty where the
-    partner is missing. `label` is the path of the label, or empty, and `coding` what its values mean. `dates` are ISO
-    8601, or None where the layout does not tell. `files` is all of them.
+    Args:
+        files: All files of the pair; set from the others.
+        before: One raster, or several whose bands are stacked in the given order; empty if missing.
+        after: The same for the second date.
+        label: Path of the label raster, or empty.
+        coding: Meaning of the label's values.
+        dates: ISO 8601, or None if the layout does not give them.
     """
 
     files: tuple[str, ...] = field(init=False)
@@ -33,39 +37,39 @@ class Pair(Case):
 
 
 def scene_of(name: str) -> str:
-    """The scene that a tile was cut from: `name` without a final row and column, as in `train_1_0_256`.
+    """The scene of a tile: `name` without the final row and column, as in `train_1_0_256`.
 
-    Row and column are the last two numbers of the name, which may carry letters as in `_r3_c4`. A name that merely
-    ends in two numbers is grouped too coarsely, which costs a finer split but can never leak a scene across one.
+    Row and column are the last two numbers of the name, optionally with letters as in `_r3_c4`. A name that ends in two
+    numbers for another reason is grouped too coarsely, which makes a split coarser but never leaks a scene.
     """
     return _TILE.sub("", name)
 
 
 def named(pairs: Iterable[Pair]) -> list[Pair]:
-    """Give pairs that still bear their layout's name as `id` an identifier and a group, and sort them by it.
+    """Assign identifiers and groups to pairs whose `id` is the name from their layout, and sort them.
 
-    The identifier is the split and the name, as `identifiers` makes them safe for a folder and unique. The group
-    is the identifier without a tile's row and column; a split that the data set declares is part of it, since that
-    split is taken as it is.
+    The identifier is the split and the name, made unique and safe as a folder name by `identifiers`. The group is the
+    identifier without a tile's row and column; it includes the split that the data set declares, because that split is
+    kept.
 
     Raises:
         BadInput: two pairs have the same split and name.
     """
     ordered = sorted(pairs, key=lambda pair: (pair.split, _natural(pair.id)))
     names = [_with_split(pair) for pair in ordered]
-    if twice := [name for name, count in Counter(names).items() if count > 1]:
-        raise BadInput("pairs", "name", f"{', '.join(twice[:8])} more than once", "each pair under a name of its own")
+    if repeated := [name for name, count in Counter(names).items() if count > 1]:
+        raise BadInput("pairs", "name", f"{', '.join(repeated[:8])} more than once", "a unique name for each pair")
     ids = identifiers(names, names)
     return [replace(pair, id=new, group=scene_of(new)) for pair, new in zip(ordered, ids, strict=True)]
 
 
 def missing_partners(pairs: Sequence[Pair]) -> list[str]:
-    """What `pairs` lack, one line each: a date, or a label where other pairs of the same split have one."""
+    """One line for each incomplete pair: a missing date, or a missing label where other pairs of its split have one."""
     labelled = {pair.split for pair in pairs if pair.label}
     lines = []
     for pair in pairs:
         sides = {"before": pair.before, "after": pair.after, "label": pair.label or pair.split not in labelled}
-        if missing := [side for side, there in sides.items() if not there]:
+        if missing := [side for side, present in sides.items() if not present]:
             lines.append(f"{pair.id}: no {' and no '.join(missing)}")
     return lines
 
@@ -76,5 +80,5 @@ def _with_split(pair: Pair) -> str:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort `tile_2` before `tile_10`."""
+    """Key for natural sorting: `tile_2` before `tile_10`."""
     return [(int(part), "") if part.isdecimal() and part.isascii() else (-1, part) for part in re.split(r"(\d+)", name)]

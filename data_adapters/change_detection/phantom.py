@@ -1,9 +1,8 @@
 """Synthetic image pairs with known change, in the layout of LEVIR-CD, for tests and the demo.
 
-A pair is drawn in two steps. `draw_scene` paints the ground twice without any noise, and the label is where the two
-paintings differ. `observe` then looks at each as a sensor would on its day: sun and shadows, season, haze, gains,
-blur, misregistration and noise, none of which is change. A model that learns the pairs has to tell the one from the
-other.
+A pair is generated in two steps. `draw_scene` renders the ground at both dates without noise; the label is where they
+differ. `observe` then simulates the sensor at each date: illumination and shadows, season, haze, gains, blur,
+misregistration and noise, none of which counts as change. A model has to separate the two.
 """
 
 from dataclasses import dataclass
@@ -18,20 +17,21 @@ from transect.data_adapters.listing import phantom_splits
 
 ROOFS = ((0.86, 0.86, 0.84), (0.62, 0.62, 0.64), (0.30, 0.30, 0.33), (0.64, 0.38, 0.30), (0.38, 0.50, 0.68))
 PATCHES = ((0.66, 0.56, 0.44), (0.13, 0.11, 0.10), (0.15, 0.22, 0.29), (0.72, 0.70, 0.67), (0.27, 0.40, 0.20))
-"""Cleared soil, burnt, flooded, paved, and grown over."""
+"""Cleared, burnt, flooded, paved and overgrown ground."""
 
 SMALLEST, LARGEST = 4, 60
 CONTRAST = 0.14
-"""How much brighter or darker than what it replaces an object is at least, on average."""
+"""Minimum mean luminance difference between an object and the ground that it replaces."""
 
 LUMINANCE = np.array([0.30, 0.59, 0.11], dtype=np.float32)
 
 
 @dataclass(frozen=True)
 class SyntheticScene:
-    """The ground at two dates, without noise: (SIZE, SIZE, 3) float32, buildings' heights (SIZE, SIZE) in pixels.
+    """A scene at two dates without noise.
 
-    `label` is (SIZE, SIZE) bool, True exactly where `before` and `after` differ.
+    `before` and `after` are (SIZE, SIZE, 3) float32, `heights` those of the buildings at each date, (SIZE, SIZE) in
+    pixels. `label` is (SIZE, SIZE) bool, True exactly where `before` and `after` differ.
     """
 
     ground: Ground
@@ -47,8 +47,8 @@ class SyntheticScene:
 def write_phantom(root: Path, count: int, seed: int) -> None:
     """Write `count` pairs as root/{train,val,test}/{A,B,label}/NAME.png: 256 x 256, RGB uint8, labels 0 and 255.
 
-    70 % are for training, and three or more pairs leave at least one for each split. Every fourth pair shows no
-    change, every sixteenth is the same image twice. Equal `seed` gives equal pixels.
+    70 % are for training; with three or more pairs no split is empty. Every fourth pair shows no change, every
+    sixteenth is the same image twice. The same `seed` gives the same pixels.
     """
     for index, split in enumerate(phantom_splits(count)):
         before, after, label = draw_pair(np.random.default_rng((seed, index)), index)
@@ -64,17 +64,17 @@ def draw_pair(rng: np.random.Generator, index: int) -> tuple[np.ndarray, np.ndar
     grey = rng.random() < 0.2
     stretch = rng.random() < 0.5
     low_contrast = rng.random() < 0.12
-    looks = [
+    images = [
         observe(rng, scene, date, grey=grey, stretch=stretch, low_contrast=low_contrast, shift=date == 0)
         for date in (0, 1)
     ]
     if index % 16 == 7:
-        looks[1] = looks[0]
-    return looks[0], looks[1], scene.label.astype(np.uint8) * 255
+        images[1] = images[0]
+    return images[0], images[1], scene.label.astype(np.uint8) * 255
 
 
 def draw_scene(rng: np.random.Generator, changes: bool) -> SyntheticScene:
-    """A ground with buildings and patches on it; with `changes`, some of them on one date only."""
+    """Terrain with buildings and patches; with `changes`, some of them at one date only."""
     ground = draw_ground(rng)
     images = (ground.colour.copy(), ground.colour.copy())
     heights = (np.zeros((SIZE, SIZE), np.int8), np.zeros((SIZE, SIZE), np.int8))
@@ -113,7 +113,7 @@ def _place(
         return
     under = images[dates[0]][rows, columns][inside]
     colour = _distinct(rng, (ROOFS if building else PATCHES)[rng.integers(5)], under.mean(axis=0))
-    # A pitched roof is lit on one side; open ground is as rough as its surroundings.
+    # A pitched roof is brighter on one side; ground patches have the texture of their surroundings.
     relief = 0.06 * np.sign(across) * (rng.random() < 0.5) if building else 0.05 * ground.roughness[rows, columns]
     painted = colour + (relief + 0.015 * ground.roughness[rows, columns])[inside][:, None]
     for date in dates:
@@ -122,13 +122,13 @@ def _place(
 
 
 def _block(rng: np.random.Generator, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """A rectangle, or an L where a corner is left out; coordinates are in half lengths and half widths."""
+    """Mask of a rectangle or L shape; coordinates are in half lengths and half widths."""
     inside = (abs(along) <= 1) & (abs(across) <= 1)
     return inside & ~((along > 0.1) & (across > 0.1)) if rng.random() < 0.25 else inside
 
 
 def _patch(rng: np.random.Generator, along: np.ndarray, across: np.ndarray) -> np.ndarray:
-    """A field, or a blob whose outline is a circle with a few waves on it."""
+    """Mask of a rectangle, or of a blob with a Fourier-perturbed circular outline."""
     if rng.random() < 0.4:
         return (abs(along) <= 1) & (abs(across) <= 1)
     direction = np.arctan2(across, along)
@@ -137,7 +137,7 @@ def _patch(rng: np.random.Generator, along: np.ndarray, across: np.ndarray) -> n
 
 
 def _distinct(rng: np.random.Generator, colour: tuple[float, ...], under: np.ndarray) -> np.ndarray:
-    """`colour`, varied, and moved away in brightness from what lies under it if need be."""
+    """`colour` with random variation, and with at least CONTRAST to the luminance of the ground `under` it."""
     varied = np.array(colour, np.float32) + rng.normal(0, 0.03, 3).astype(np.float32)
     difference = float((varied - under) @ LUMINANCE)
     away = 1 if (difference > 0 and under @ LUMINANCE < 0.6) or under @ LUMINANCE < CONTRAST + 0.05 else -1
@@ -153,10 +153,19 @@ def observe(
     low_contrast: bool = False,
     shift: bool = False,
 ) -> np.ndarray:
-    """What a sensor sees of `scene` on one day, (SIZE, SIZE, 3) uint8.
+    """Simulate the sensor image of `scene` at one date.
 
-    `grey` gives three equal bands; `stretch` spreads the 2nd to 98th percentile over the range, as a viewer does;
-    `low_contrast` squeezes it; `shift` moves the image by up to a pixel.
+    Args:
+        rng: Source of all random parameters.
+        scene: The scene without noise.
+        date: 0 for before, 1 for after.
+        grey: Three equal bands.
+        stretch: Map the 2nd to 98th percentile to the full range, as viewers do.
+        low_contrast: Compress the range.
+        shift: Misregister by up to one pixel.
+
+    Returns:
+        `(SIZE, SIZE, 3)` uint8.
     """
     bands = np.ascontiguousarray(np.moveaxis((scene.before, scene.after)[date], -1, 0))
     bands += _season(rng, scene.ground)
@@ -185,14 +194,14 @@ def _each_band(rng: np.random.Generator, mean: float, spread: float) -> np.ndarr
 
 
 def _season(rng: np.random.Generator, ground: Ground) -> np.ndarray:
-    """Greener or drier vegetation, and fields that differ a little from one another: less than any change does."""
+    """Seasonal offset: greener or drier vegetation, and small differences between fields, below any change."""
     tint = rng.normal(0, 0.03) * np.array([1, 0.4, 0.5], np.float32) + rng.normal(0, 0.01, 3).astype(np.float32)
     by_field = rng.normal(0, 0.015, len(ground.fields)).astype(np.float32)
     return ground.vegetation * tint[:, None, None] + by_field[ground.parcel]
 
 
 def _shadows(rng: np.random.Generator, heights: np.ndarray) -> np.ndarray:
-    """Where buildings cast their shadows on this day, 0 to 1: as long as they are high, away from the sun."""
+    """Shadow strength of buildings, 0 to 1; length is proportional to height, direction opposite to the sun."""
     azimuth, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.5)
     shaded = np.zeros(heights.shape, bool)
     for height in range(1, 6):
@@ -202,15 +211,15 @@ def _shadows(rng: np.random.Generator, heights: np.ndarray) -> np.ndarray:
 
 
 def _optics(rng: np.random.Generator, shift: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Resampling of rows and of columns as (SIZE, SIZE) matrices: blur, a shift, and for some a coarser sensor."""
+    """Row and column resampling as (SIZE, SIZE) matrices: blur, shift, and sometimes half the resolution."""
     blur = rng.uniform(0.4, 0.9)
-    moves = rng.uniform(-1, 1, 2) if shift else (0.0, 0.0)
+    shifts = rng.uniform(-1, 1, 2) if shift else (0.0, 0.0)
     coarse = rng.random() < 0.2
-    at = np.arange(SIZE, dtype=np.float32)
+    positions = np.arange(SIZE, dtype=np.float32)
     matrices = []
-    for move in moves:
-        weights = np.exp(-0.5 * ((at[None, :] - at[:, None] - move) / blur) ** 2).astype(np.float32)
-        weights[weights < 1e-6] = 0  # numbers this small are slow to multiply
+    for offset in shifts:
+        weights = np.exp(-0.5 * ((positions[None, :] - positions[:, None] - offset) / blur) ** 2).astype(np.float32)
+        weights[weights < 1e-6] = 0  # avoids denormals, which are slow to multiply
         weights /= weights.sum(axis=1, keepdims=True)
         matrices.append(_halved() @ weights if coarse else weights)
     return matrices[0], matrices[1]
@@ -218,8 +227,8 @@ def _optics(rng: np.random.Generator, shift: bool) -> tuple[np.ndarray, np.ndarr
 
 @cache
 def _halved() -> np.ndarray:
-    """Averages of two pixels, interpolated back to all: what a sensor of half the resolution would have seen."""
-    coarse = np.kron(np.eye(SIZE // 2), [[0.5, 0.5]])
-    at = np.clip((np.arange(SIZE) - 0.5) / 2, 0, SIZE // 2 - 1)
-    back = np.maximum(0, 1 - abs(at[:, None] - np.arange(SIZE // 2)))
-    return (back @ coarse).astype(np.float32)
+    """Downsampling by averaging two pixels, followed by linear interpolation: a sensor of half the resolution."""
+    downsampling = np.kron(np.eye(SIZE // 2), [[0.5, 0.5]])
+    positions = np.clip((np.arange(SIZE) - 0.5) / 2, 0, SIZE // 2 - 1)
+    upsampling = np.maximum(0, 1 - abs(positions[:, None] - np.arange(SIZE // 2)))
+    return (upsampling @ downsampling).astype(np.float32)

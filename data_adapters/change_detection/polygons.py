@@ -20,10 +20,12 @@ from transect.data_adapters.change_detection.maps import NODATA
 
 @dataclass(frozen=True)
 class Patches:
-    """Connected changed regions as columns of one length.
+    """Connected changed regions, as columns of equal length.
 
-    `polygons` are shapely Polygons in (column, row) coordinates, `pixels` their sizes and `level_sums` the sums of
-    their pixels' levels (both int64).
+    Args:
+        polygons: Shapely Polygons in (column, row) coordinates.
+        pixels: Sizes in pixels, int64.
+        level_sums: Sums of the levels of their pixels, int64.
     """
 
     polygons: np.ndarray
@@ -33,7 +35,7 @@ class Patches:
 
 @dataclass(frozen=True)
 class _Components:
-    """What is known of some components: `last` is the index of the last pixel in raster order."""
+    """Connected components in progress: polygon pieces, sums, and the raster index of the last pixel of each."""
 
     pieces: list[list[shapely.Polygon]]
     pixels: np.ndarray
@@ -42,82 +44,88 @@ class _Components:
 
 
 def is_changed(levels: np.ndarray, threshold_level: int) -> np.ndarray:
-    """Where `levels` (uint8) reach the threshold; a pixel without data never does."""
+    """Where `levels` (uint8) reach the threshold; False where there is no data."""
     return (levels >= threshold_level) & (levels != NODATA)
 
 
 def patches(strips: Iterable[tuple[int, np.ndarray]], threshold_level: int) -> Iterator[Patches]:
-    """The changed patches of `strips` of (row, levels), merged across the seams, in the order of their last pixels.
+    """Polygonize the changed patches of a stream of strips, merged across strip boundaries.
 
-    Pixels belong together where they share a side: regions that meet in a corner only would make a polygon that
-    touches itself, which GIS tools refuse. Polygons are valid, holes included, their vertices are pixel corners where
-    the outline turns, and they are the same however the raster is cut into strips. What is held in memory is one
-    strip and the patches that reach its last row.
+    Pixels are 4-connected: regions that touch only at a corner would give self-touching polygons, which GIS tools
+    reject. Polygons are valid, with holes; their vertices are pixel corners where the outline turns; and they do not
+    depend on how the raster is cut into strips. Memory holds one strip and the patches that reach its last row.
+
+    Args:
+        strips: First row and levels `(rows, width)` uint8 of consecutive strips.
+        threshold_level: Lowest level that counts as changed.
+
+    Yields:
+        After each strip, the patches that ended in it, in the order of their last pixels.
     """
-    waiting = _Components([], *np.zeros((3, 0), np.int64))
-    above: np.ndarray | None = None  # number of the waiting component at each column of the row above, 0 where none
+    pending = _Components([], *np.zeros((3, 0), np.int64))
+    above: np.ndarray | None = None  # index + 1 of the open component at each column of the row above, 0 for none
     for row, levels in strips:
         labels, count = ndimage.label(is_changed(levels, threshold_level))
-        groups = _groups(waiting, above, labels, count)
-        merged = _merge(waiting, _components(labels, count, levels, row), groups)
+        groups = _groups(pending, above, labels, count)
+        merged = _merge(pending, _components(labels, count, levels, row), groups)
         bottom = labels[-1].astype(np.int64)
-        open_groups, number = np.unique(groups[len(waiting.pieces) + bottom[bottom > 0] - 1], return_inverse=True)
+        open_groups, number = np.unique(groups[len(pending.pieces) + bottom[bottom > 0] - 1], return_inverse=True)
         above = np.zeros_like(bottom)
         above[bottom > 0] = number + 1
-        closed = np.setdiff1d(np.arange(len(merged.pieces)), open_groups)
-        yield _finished(_select(merged, closed))
-        waiting = _select(merged, open_groups)
-    yield _finished(waiting)
+        finished = np.setdiff1d(np.arange(len(merged.pieces)), open_groups)
+        yield _finished(_select(merged, finished))
+        pending = _select(merged, open_groups)
+    yield _finished(pending)
 
 
-def _groups(waiting: _Components, above: np.ndarray | None, labels: np.ndarray, count: int) -> np.ndarray:
-    """The component that each waiting one, then each of the `count` new labels, turns out to belong to."""
-    size = len(waiting.pieces) + count
+def _groups(pending: _Components, above: np.ndarray | None, labels: np.ndarray, count: int) -> np.ndarray:
+    """The merged component of each open component, followed by that of each of the `count` new labels."""
+    size = len(pending.pieces) + count
     if above is None or not size:
         return np.arange(size)
-    seam = (above > 0) & (labels[0] > 0)
-    links = above[seam] - 1, len(waiting.pieces) + labels[0, seam] - 1
-    graph = coo_array((np.ones(seam.sum(), bool), links), shape=(size, size))
+    joined = (above > 0) & (labels[0] > 0)
+    links = above[joined] - 1, len(pending.pieces) + labels[0, joined] - 1
+    graph = coo_array((np.ones(joined.sum(), bool), links), shape=(size, size))
     return connected_components(graph, directed=False)[1]
 
 
 def _components(labels: np.ndarray, count: int, levels: np.ndarray, row: int) -> _Components:
-    """The labelled regions of one strip that starts at `row`, numbered as their labels less one."""
-    places = np.flatnonzero(labels)
-    names = labels.ravel()[places]
+    """The labelled regions of the strip that starts at `row`, indexed by label - 1."""
+    positions = np.flatnonzero(labels)
+    owners = labels.ravel()[positions]
     last = np.zeros(count + 1, np.int64)
-    last[names] = row * labels.shape[1] + places  # ascending, and the last assignment to a name stays
+    last[owners] = row * labels.shape[1] + positions  # positions ascend, and the last assignment to a label wins
     return _Components(
         pieces=[[polygon] for polygon in _polygonize(labels, count, row)],
-        pixels=np.bincount(names, minlength=count + 1)[1:],
-        level_sums=np.bincount(names, weights=levels.ravel()[places], minlength=count + 1)[1:].astype(np.int64),
+        pixels=np.bincount(owners, minlength=count + 1)[1:],
+        level_sums=np.bincount(owners, weights=levels.ravel()[positions], minlength=count + 1)[1:].astype(np.int64),
         last=last[1:],
     )
 
 
 def _polygonize(labels: np.ndarray, count: int, row: int) -> np.ndarray:
-    """One polygon per label, in the order of the labels."""
+    """One polygon for each label, in the order of the labels."""
     if not count:
         return np.zeros(0, object)
-    found = list(shapes(labels, mask=labels > 0, connectivity=4, transform=Affine.translation(0, row)))
-    rings = [ring for geometry, _ in found for ring in geometry["coordinates"]]
+    outlines = list(shapes(labels, mask=labels > 0, connectivity=4, transform=Affine.translation(0, row)))
+    rings = [ring for geometry, _ in outlines for ring in geometry["coordinates"]]
     lengths = [len(ring) for ring in rings]
     linear = shapely.linearrings(np.concatenate(rings), indices=np.repeat(np.arange(len(rings)), lengths))
-    owners = np.repeat(np.arange(count), [len(geometry["coordinates"]) for geometry, _ in found])
+    owners = np.repeat(np.arange(count), [len(geometry["coordinates"]) for geometry, _ in outlines])
     ordered = np.empty(count, object)
-    ordered[[int(label) - 1 for _, label in found]] = shapely.polygons(linear, indices=owners)
+    ordered[[int(label) - 1 for _, label in outlines]] = shapely.polygons(linear, indices=owners)
     return ordered
 
 
-def _merge(waiting: _Components, new: _Components, groups: np.ndarray) -> _Components:
+def _merge(pending: _Components, new: _Components, groups: np.ndarray) -> _Components:
     count = int(groups.max(initial=-1)) + 1
     pieces: list[list[shapely.Polygon]] = [[] for _ in range(count)]
-    for group, more in zip(groups.tolist(), waiting.pieces + new.pieces, strict=True):
-        pieces[group] += more
+    for group, added in zip(groups.tolist(), pending.pieces + new.pieces, strict=True):
+        pieces[group] += added
     totals = np.zeros((3, count), np.int64)
-    np.add.at(totals[0], groups, np.concatenate([waiting.pixels, new.pixels]))
-    np.add.at(totals[1], groups, np.concatenate([waiting.level_sums, new.level_sums]))
-    np.maximum.at(totals[2], groups, np.concatenate([waiting.last, new.last]))
+    np.add.at(totals[0], groups, np.concatenate([pending.pixels, new.pixels]))
+    np.add.at(totals[1], groups, np.concatenate([pending.level_sums, new.level_sums]))
+    np.maximum.at(totals[2], groups, np.concatenate([pending.last, new.last]))
     return _Components(pieces, *totals)
 
 
@@ -134,9 +142,9 @@ def _finished(components: _Components) -> Patches:
 
 
 def _union(pieces: list[shapely.Polygon]) -> shapely.Polygon:
-    """Pieces that share sides as one polygon; coordinates are small integers, so nothing is rounded.
+    """The union of pieces that share sides; coordinates are small integers, so the result is exact.
 
-    The union keeps a vertex wherever a seam crosses a straight side. A normalised ring starts in a corner, and
-    simplifying by 0 then takes out exactly those vertices.
+    The union keeps a vertex where a strip boundary crosses a straight side. A normalized ring starts at a corner, so
+    simplifying with tolerance 0 removes exactly those vertices.
     """
     return shapely.simplify(shapely.normalize(shapely.union_all(pieces)), 0, preserve_topology=False)

@@ -13,7 +13,7 @@ from typing import Self
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError  # some of GDAL's errors are raised as they are
+from rasterio._err import CPLE_BaseError  # some of GDAL's errors are raised unconverted
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
@@ -25,36 +25,39 @@ from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.maps import Grid
 
 DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "BMP", "GIF")
-"""The formats that are opened. None takes arbitrary bytes for pixels or follows a file to the network; VRT is added
-for local files alone, once its sources are known to lie below it."""
+"""Formats that are opened: none interprets arbitrary bytes as pixels or follows a file to the network. VRT is added
+only for local files whose sources have been confined to its folder."""
 
 STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
-"""By default GDAL fills the rest of a truncated JPEG with grey, and of a truncated PNG with noise, and says nothing."""
+"""By default GDAL silently fills the rest of a truncated JPEG with grey, and of a truncated PNG with noise."""
 
 CACHE_BYTES, VRT_CACHE_BYTES = 8 << 20, 64 << 20
-"""GDAL's block cache, in bytes, while reading. Rows are read by whole blocks, so nothing is won by a larger one, except
-for a VRT, whose blocks are not those of its sources."""
+"""GDAL's block cache in bytes while reading. Rows are read by whole blocks, so a larger cache does not help, except for
+a VRT, whose blocks differ from those of its sources."""
 
 LARGEST_BLOCK = 512 << 20
 MOST_INFLATION = 10_000
 SMALL = 64 << 20
-"""A block is decoded whole, so one above LARGEST_BLOCK bytes is refused, and so is a file of which each byte would have
-to become more than MOST_INFLATION bytes (deflate reaches 1032), unless all of it is SMALL."""
+"""A block is decoded as a whole, so one above LARGEST_BLOCK bytes is refused. So is a file whose compression ratio
+would exceed MOST_INFLATION (deflate reaches 1032), unless it decodes to at most SMALL bytes."""
 
-# A picture without georeferencing is an ordinary input here, and a warning per file would drown real ones.
+# Images without georeferencing are valid input, and a warning per file would hide important ones.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 class Raster:
-    """The selected bands of a raster, or of several single-band files of one grid stacked in their order.
+    """The selected bands of a raster, or of several single-band files on one grid stacked in the given order.
 
-    Paths are anything that GDAL opens through DRIVERS: files, URLs, COGs, and VRTs whose sources lie below them. `grid`
-    is the pixels on the ground, `dtype` is float32 or the files' integer type, and `block_rows` how many rows are
-    decoded together. Use one in the thread that opened it, as a context manager.
+    `grid` is the georeference, `dtype` is float32 or the files' integer type, and `block_rows` the height of a
+    compressed block. A context manager; use it in the thread that opened it.
+
+    Args:
+        paths: Anything that GDAL opens through DRIVERS: files, URLs, COGs, and VRTs with sources below their folder.
+        config: Bands, nodata value and size limit.
 
     Raises:
-        BadInput: a file is missing, unreadable, no raster, too large for `config.max_pixels`, a decompression bomb, has
-            too few bands, or does not share its date's grid.
+        BadInput: a file is missing, unreadable, not a raster, larger than `config.max_pixels`, a decompression bomb,
+            has too few bands, or is not on the grid of its date's other files.
     """
 
     def __init__(self, paths: Sequence[str], config: ReadConfig) -> None:
@@ -91,10 +94,19 @@ class Raster:
         return self.grid.width * len(self._order) * self.dtype.itemsize
 
     def read(self, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """The pixels of a window inside the raster as (bands, height, width), and their validity (height, width).
+        """Read a window inside the raster.
 
         A pixel is valid unless in any selected band it is the nodata value (`config.nodata` where the raster declares
-        none), NaN or infinite, or the raster's mask (in the file or beside it as .msk) or alpha band is zero there.
+        none), NaN or infinite, or the raster's mask (internal or as a .msk side file) or alpha band is zero there.
+
+        Args:
+            row: First row.
+            col: First column.
+            height: Number of rows.
+            width: Number of columns.
+
+        Returns:
+            Values `(bands, height, width)` of type `dtype`, and the bool mask `(height, width)` of valid pixels.
 
         Raises:
             BadInput: the rows cannot be decoded.
@@ -108,7 +120,7 @@ class Raster:
     def _read_part(self, part: tuple[str, DatasetReader, list[int]], window: Window) -> tuple[np.ndarray, np.ndarray]:
         path, dataset, bands = part
         alpha = [i for i, colour in enumerate(dataset.colorinterp, 1) if colour == ColorInterp.alpha]
-        # Alpha is read along with the colours: they are often interleaved, and would be decoded twice.
+        # Alpha is read together with the other bands: often interleaved, it would be decoded twice.
         indexes = bands + [band for band in alpha if band not in bands]
         with _decoding(path, dataset, window):
             values = dataset.read(indexes, window=window, out_dtype=self.dtype)
@@ -123,11 +135,17 @@ class Raster:
 
 
 class RowReader:
-    """Reads windows of a raster's columns `col` to `col + width` from top to bottom, decoding each block once.
+    """Reads windows of a raster from top to bottom and decodes each block once.
 
-    Whole block rows are read, down to row `end`, and what was not asked for yet is kept: windows need not fit the
-    blocks, and GDAL's process-wide cache, which other threads share, does not matter. Windows may overlap; one that
-    starts above the last one's start is read anew. At most one window and one block row are held.
+    Whole block rows are read and rows not yet requested are buffered, so windows need not be aligned with the blocks,
+    and GDAL's process-wide cache, which other threads share, plays no part. Windows may overlap; one that starts above
+    the start of the previous one is read again. At most one window and one block row are buffered.
+
+    Args:
+        raster: The raster to read.
+        col: First column of all windows.
+        width: Number of columns.
+        end: Row after the last.
     """
 
     def __init__(self, raster: Raster, col: int, width: int, end: int) -> None:
@@ -136,7 +154,7 @@ class RowReader:
         self._held: tuple[np.ndarray, np.ndarray] | None = None
 
     def read(self, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """The window as `Raster.read` gives it, as views that must not be written to."""
+        """The window as `Raster.read` returns it, as views that must not be modified."""
         self._advance(row, row + height)
         rows = slice(row - self._start, row + height - self._start)
         columns = slice(col - self.col, col + width - self.col)
@@ -150,7 +168,7 @@ class RowReader:
             return
         block = self.raster.block_rows
         end = max(stop, min(-(-stop // block) * block, self.end))
-        # A copy, not a view: the rows above are let go while the next ones are read.
+        # A copy, not a view, so that the rows above are freed while the next ones are read.
         kept = self._held and tuple(array[..., start - self._start :, :].copy() for array in self._held)
         self._held = None
         values, valid = self.raster.read(self._stop, self.col, end - self._stop, self.width)
@@ -208,11 +226,11 @@ def _check_size(path: str, dataset: DatasetReader, size: int | None, config: Rea
         raise BadInput(path, "block", f"{block[1]} x {block[0]} pixels", f"at most {LARGEST_BLOCK >> 20} MB", advice)
 
 
-def _check_bands(path: str, count: int, bands: list[int], what: str) -> None:
+def _check_bands(path: str, count: int, bands: list[int], field: str) -> None:
     if count < max(bands):
-        ones = ",".join("1" * len(bands))
-        advice = f"set read.bands [{ones}]" if count == 1 else "choose others with read.bands"
-        raise BadInput(path, what, count, f"at least {max(bands)}", advice)
+        repeated = ",".join("1" * len(bands))
+        advice = f"set read.bands [{repeated}]" if count == 1 else "choose others with read.bands"
+        raise BadInput(path, field, count, f"at least {max(bands)}", advice)
 
 
 def _check_stack(parts: list[tuple[str, DatasetReader, list[int]]]) -> None:
@@ -237,7 +255,7 @@ def _sample_type(path: str, names: set[str]) -> np.dtype:
 
 
 def _masked_bands(dataset: DatasetReader, bands: list[int]) -> list[int]:
-    """The bands whose mask is neither their nodata value nor an alpha band; one stands for all where they share it."""
+    """The bands whose mask is neither their nodata value nor an alpha band; only the first where they share a mask."""
     flags = {band: dataset.mask_flag_enums[band - 1] for band in bands}
     shared = [band for band in bands if MaskFlags.per_dataset in flags[band] and MaskFlags.alpha not in flags[band]]
     return shared[:1] + [band for band in bands if not flags[band]]

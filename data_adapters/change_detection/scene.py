@@ -13,28 +13,37 @@ import numpy as np
 from affine import Affine
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.align import Alignment, Read, georeferenced, laid_over
+from transect.data_adapters.change_detection.align import Alignment, Read, georeferenced, with_georeference_of
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
 from transect.data_adapters.change_detection.maps import NODATA, Grid, Strip
 from transect.data_adapters.change_detection.raster import Raster, RowReader
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
-"""Size of a strip of both dates: the same memory whatever the scene's width, unless a single row takes more."""
+"""Maximum size of a strip of both dates: memory does not depend on the scene's width, unless a row exceeds it."""
 
 SAMPLES, SAMPLE_SIDE = 8, 256
-"""`stretch` looks at SAMPLES x SAMPLES windows of at most SAMPLE_SIDE pixels a side, at every other pixel."""
+"""`stretch` samples SAMPLES x SAMPLES windows of at most SAMPLE_SIDE pixels a side, at every other pixel."""
 
 
 @dataclass(frozen=True)
 class Scene:
     """Two dates of one place on the second date's grid, cropped to the intersection of their extents.
 
-    Where the grids coincide to 1/1000 pixel both dates are read as they are, also if their extents differ. Otherwise
-    the first date is resampled: bilinearly, or by averaging where it has at least two pixels for one. `offset` is how
-    far right and down the first date's pixel corners lie from the second's, in pixels of `grid`. `dtype` is float32
-    or the files' integer type of each date, `dates` are ISO 8601 or None. A scene holds no open file, can be pickled,
-    and can be read from several threads.
+    Where the grids coincide to 1/1000 pixel both dates are read unchanged, even if their extents differ. Otherwise the
+    first date is resampled: bilinearly, or by averaging from a scale of 2 on. A scene holds no open file, can be
+    pickled, and can be read from several threads.
+
+    Args:
+        before: Files of the first date.
+        after: Files of the second date.
+        config: Settings of raster reading.
+        grid: The common grid.
+        dtype: Of each date, float32 or the files' integer type.
+        alignments: From the grid of each date to `grid`.
+        label: Path of the label raster, or empty.
+        dates: ISO 8601 or None.
+        coding: Meaning of the label's values.
     """
 
     before: tuple[str, ...]
@@ -57,10 +66,10 @@ class Scene:
         dates: tuple[str | None, str | None] = (None, None),
         coding: LabelCoding = LabelCoding.BINARY,
     ) -> Self:
-        """Open each date's raster, or its single-band files, and find their common grid; reads no pixels.
+        """Open the raster, or single-band files, of each date and compute their common grid; reads no pixels.
 
         Raises:
-            BadInput: a raster cannot be used, one lacks what places it on the ground, or they do not overlap.
+            BadInput: a raster cannot be used, one is not georeferenced, or they do not overlap.
         """
         for paths, field in ((before, "before"), (after, "after")):
             if not paths:
@@ -68,7 +77,7 @@ class Scene:
                 raise BadInput(other, field, "no raster", "both dates", "give its partner or leave the pair out")
         with Raster(before, config) as first, Raster(after, config) as second:
             dtype = first.dtype, second.dtype
-            placed = Alignment(_placed(before[0], first.grid, after[0], second.grid), second.grid)
+            placed = Alignment(_comparable(before[0], first.grid, after[0], second.grid), second.grid)
         window = placed.common_window()
         if window is None:
             found = f"no overlap with {after[0]}"
@@ -80,48 +89,66 @@ class Scene:
 
     @property
     def offset(self) -> tuple[float, float]:
-        """Columns and rows, each in [-0.5, 0.5], by which the first date's pixels are off the second's."""
+        """Sub-pixel misalignment (columns, rows) of the first date against the second, each in [-0.5, 0.5]."""
         return self.alignments[0].offset
 
     def strips(self) -> Iterator[Strip]:
-        """Full-width strips of consecutive rows from top to bottom, which together are the whole grid.
+        """Read full-width strips of consecutive rows that cover the grid from top to bottom.
 
-        Each block of a file is decoded once, except where the first date is so rotated against the second that its
-        rows cannot be read in order. The arrays must not be written to.
+        Each block of a file is decoded once, unless the first date is rotated so far against the second that its rows
+        cannot be read in order.
+
+        Yields:
+            Strips, whose arrays must not be modified.
 
         Raises:
             BadInput: a block cannot be decoded, or, at the last strip, no pixel was valid in both dates.
         """
-        found = False
+        any_valid = False
         with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
             portions = self._portions(before, after)
             readers = [
-                _in_order(raster, alignment, portions)
+                _reader(raster, alignment, portions)
                 for raster, alignment in zip((before, after), self.alignments, strict=True)
             ]
             for row, rows in portions:
                 strip = self._strip(readers, row, 0, rows, self.grid.width)
-                found = found or bool(strip.valid.any())
-                if not found and row + rows == self.grid.height:  # a reader stops at the last strip and asks no more
+                any_valid = any_valid or bool(strip.valid.any())
+                if (
+                    not any_valid and row + rows == self.grid.height
+                ):  # raised before the last strip is yielded: consumers may stop there
                     raise self.nothing_valid()
                 yield strip
                 del strip
 
     def window(self, row: int, col: int, height: int, width: int) -> Strip:
-        """A window inside the grid; the strip's `row` is the window's first row."""
+        """Read a window inside the grid; `row` of the result is the window's first row.
+
+        Raises:
+            ValueError: the window is not inside the grid.
+        """
         if min(row, col) < 0 or row + height > self.grid.height or col + width > self.grid.width:
             raise ValueError(f"window {row, col, height, width} is not inside {self.grid.height} x {self.grid.width}")
         with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
             return self._strip([before.read, after.read], row, col, height, width)
 
     def labels(self, row: int, rows: int, col: int = 0, width: int | None = None) -> np.ndarray:
-        """The label of a window of the grid as (rows, width) uint8: 0 no change, 1 change, 255 unknown.
+        """Read the label of a window of the grid.
 
-        A label that is not georeferenced lies on the second date's pixels. One on another grid is carried over by the
-        nearest pixel, and is unknown where it does not reach.
+        A label without georeference must have the second date's size and takes its grid. A label on another grid is
+        resampled by nearest neighbour, and is unknown outside its extent.
+
+        Args:
+            row: First row.
+            rows: Number of rows.
+            col: First column.
+            width: Number of columns, to the right edge by default.
+
+        Returns:
+            `(rows, width)` uint8: 0 no change, 1 change, 255 unknown.
 
         Raises:
-            BadInput: the label cannot be read, holds other values, or its size cannot be matched with the scene's.
+            BadInput: the label cannot be read, has other values, or its size does not match the scene's.
         """
         width = self.grid.width - col if width is None else width
         rule = self._label_rule
@@ -131,17 +158,20 @@ class Scene:
             if grid.crs is None or after.crs is None:
                 if (grid.width, grid.height) != (after.width, after.height):
                     found, expected = f"{grid.width} x {grid.height} pixels", f"{after.width} x {after.height}"
-                    raise BadInput(self.label, "size", found, expected, f"as it has to lie on {self.after[0]}")
-                grid = laid_over(grid, after)
+                    raise BadInput(self.label, "size", found, expected, f"as in {self.after[0]}")
+                grid = with_georeference_of(grid, after)
             corner = self.grid.transform * Affine.translation(col, row)
             aligned = Alignment(grid, Grid(width, rows, corner, self.grid.crs))
             return aligned.nearest(lambda *window: rule.apply(raster.read(*window)[0]), NODATA)
 
     def stretch(self) -> np.ndarray:
-        """The (low, high) of each date and band that are to become 0 and 1, as (2, bands, 2) float32.
+        """Contrast stretch limits: the 2nd and 98th percentile of each date and band.
 
-        They are the 2nd and 98th percentile of the valid pixels of at most 64 windows spread evenly over the scene, so
-        that a large scene is not decoded twice. `high` is above `low` always.
+        Estimated from the valid pixels of at most 64 windows spread evenly over the scene, so that a large scene is not
+        decoded twice.
+
+        Returns:
+            `(2, bands, 2)` float32: (low, high) to be mapped to 0 and 1, with high > low.
         """
         with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
             readers: list[Read] = [before.read, after.read]
@@ -157,14 +187,14 @@ class Scene:
         return limits
 
     def nothing_valid(self) -> BadInput:
-        """The error that no pixel has data at both dates."""
+        """The error for a pair without a pixel that is valid at both dates."""
         found = f"no valid pixel in both this and {self.before[0]}"
         return BadInput(self.after[0], "pixels", found, "some with data at both dates", "check nodata and masks")
 
     @cached_property
     def _label_rule(self) -> LabelRule:
         if not self.label:
-            raise BadInput(self.after[0], "label", "none", "a raster that says what changed")
+            raise BadInput(self.after[0], "label", "none", "a change label raster")
         return label_rule(self.label, self.coding)
 
     def _strip(self, readers: Sequence[Read], row: int, col: int, height: int, width: int) -> Strip:
@@ -173,17 +203,17 @@ class Scene:
             for reader, alignment in zip(readers, self.alignments, strict=True)
         ]
         (before, valid_before), (after, valid_after) = dates
-        return Strip(row, _blank(before, valid_before), _blank(after, valid_after), valid_before & valid_after)
+        return Strip(row, _masked(before, valid_before), _masked(after, valid_after), valid_before & valid_after)
 
     def _portions(self, before: Raster, after: Raster) -> list[tuple[int, int]]:
-        """First row and number of rows of each strip: whole block rows of the second date, or whole parts of one."""
+        """First row and height of each strip: whole block rows of the second date, or equal parts of one."""
         height, width = self.grid.height, self.grid.width
         source = self.alignments[0].source_window(0, 0, height, width)
         first = source[2] / height * source[3] / before.grid.width * before.row_bytes
         second = width / after.grid.width * after.row_bytes
         rows = min(MOST_ROWS, max(1, int(STRIP_BYTES / (first + second))))
         block = min(after.block_rows, after.grid.height)
-        # A block row too large to have two in a strip is handed out in parts, so that fewer are in flight at once.
+        # If less than two block rows fit into a strip, a block row is split, so that less data is in flight.
         rows = rows - rows % block if rows >= 2 * block else -(-block // -(-2 * block // rows))
         top = self.alignments[1].shift[0]  # type: ignore[index]
         edges = [0, *range(rows - top % rows, height, rows), height]
@@ -195,8 +225,8 @@ class Scene:
         return [(top, left, height, width) for top in tops for left in lefts]
 
 
-def _placed(before: str, first: Grid, after: str, second: Grid) -> Grid:
-    """The first date's grid in the second's terms: as it is, or pixel by pixel where neither says where it is."""
+def _comparable(before: str, first: Grid, after: str, second: Grid) -> Grid:
+    """The first date's grid, or the second's transform on it where the pair is not georeferenced."""
     if (first.crs is None) != (second.crs is None):
         lacking, other = (before, after) if first.crs is None else (after, before)
         raise BadInput(lacking, "CRS", "none", f"one, as {other} has", "assign it with gdal_edit.py -a_srs")
@@ -205,11 +235,11 @@ def _placed(before: str, first: Grid, after: str, second: Grid) -> Grid:
     if (first.width, first.height) != (second.width, second.height):
         found, expected = f"{first.width} x {first.height} pixels", f"{second.width} x {second.height} as {after}"
         raise BadInput(before, "size", found, expected, "rasters of different sizes have to be georeferenced")
-    return laid_over(first, second)
+    return with_georeference_of(first, second)
 
 
-def _in_order(raster: Raster, alignment: Alignment, portions: list[tuple[int, int]]) -> Read:
-    """How to read the source windows of `portions` one after the other: in order if they come in order."""
+def _reader(raster: Raster, alignment: Alignment, portions: list[tuple[int, int]]) -> Read:
+    """The reader for the source windows of `portions`: a `RowReader` if they come in row order, else random access."""
     width = alignment.target.width
     windows = [alignment.source_window(row, 0, rows, width) for row, rows in portions]
     tops = [top for top, _, height, _ in windows if height]
@@ -217,17 +247,17 @@ def _in_order(raster: Raster, alignment: Alignment, portions: list[tuple[int, in
     if tops != sorted(tops) or tallest * raster.row_bytes > 4 * STRIP_BYTES:
         return raster.read
     left = min(left for _, left, _, _ in windows)
-    right = max(left + across for _, left, _, across in windows)
+    right = max(left + columns for _, left, _, columns in windows)
     end = max(top + height for top, _, height, _ in windows)
     return RowReader(raster, left, right - left, end).read
 
 
-def _blank(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Zero where there is no data, so that no NaN or filler gets into a model."""
+def _masked(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Replace invalid pixels by zero, so that no NaN or nodata value reaches the model."""
     return values if valid.all() else np.where(valid, values, values.dtype.type(0))
 
 
 def _spread(size: int, side: int) -> list[int]:
-    """Where at most SAMPLES windows of `side` start, evenly spaced, or side by side where these cover `size`."""
+    """Start positions of at most SAMPLES evenly spaced windows of `side`, adjacent where they cover `size`."""
     count = min(SAMPLES, -(-size // side))
     return sorted({round(start) for start in np.linspace(0, size - side, count)})

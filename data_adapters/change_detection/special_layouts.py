@@ -1,4 +1,4 @@
-"""The layouts that are not three folders of one name each: OSCD's regions and the full rasters of WHU-CD."""
+"""Layouts other than before, after and label folders: OSCD regions and the full rasters of WHU-CD."""
 
 import re
 from pathlib import Path
@@ -22,11 +22,11 @@ def is_whu(folders: dict[str, Path]) -> bool:
 
 
 def oscd_region(region: Path, folders: dict[str, Path]) -> Pair:
-    """One region of OSCD, in natural colour; its split is that of the labels' folder that holds it."""
-    colours = []
+    """One region of OSCD in natural colour; its split is that of the label folder that contains the region."""
+    sides = []
     for side in ("imgs_1_rect", "imgs_2_rect"):
         scene = next(iter(scenes_in(folders[side])), None) if side in folders else None
-        colours.append(scene.colour if scene and scene.complete else ())
+        sides.append(scene.colour if scene and scene.complete else ())
     split, label = "", ""
     for name, folder in subfolders(region.absolute().parent.parent).items():
         if (match := re.search(r"(train|test) labels$", name)) and (folder / region.name).is_dir():
@@ -34,14 +34,14 @@ def oscd_region(region: Path, folders: dict[str, Path]) -> Pair:
             masks = rasters_by_stem(folder / region.name / "cm") if (folder / region.name / "cm").is_dir() else {}
             label = masks.get("cm") or next(iter(masks.values()), "")
     coding = LabelCoding.ONE_TWO if Path(label).suffix.lower() in (".tif", ".tiff") else LabelCoding.BINARY
-    told = region / "dates.txt"
-    dates = oscd_dates(read_text(told)) if told.is_file() else (None, None)
+    dates_file = region / "dates.txt"
+    dates = oscd_dates(read_text(dates_file)) if dates_file.is_file() else (None, None)
     return Pair(
         id=region.name,
         group="",
         split=split,
-        before=colours[0],
-        after=colours[1],
+        before=sides[0],
+        after=sides[1],
         label=label,
         coding=coding,
         dates=dates,

@@ -1,4 +1,4 @@
-"""Pairs that a user names: two inputs on the command line, or the rows of a CSV."""
+"""Pairs given explicitly: two inputs on the command line, or the rows of a CSV."""
 
 import os
 import re
@@ -19,7 +19,10 @@ OPTIONAL = ("label", "before_date", "after_date", "split", "id")
 def pair_of(before: str, after: str, base: Path | None = None) -> Pair:
     """The pair of two inputs, each a raster, band files joined by commas, or a folder with one scene's band files.
 
-    Relative paths are taken from `base`; URLs and GDAL's own paths (`/vsi...`) are left as they are.
+    Args:
+        before: Input of the first date.
+        after: Input of the second date.
+        base: Folder that relative paths refer to; URLs and GDAL's virtual paths (`/vsi...`) are unchanged.
 
     Raises:
         BadInput: a folder does not hold exactly one Landsat or Sentinel-2 scene in natural colour.
@@ -32,13 +35,13 @@ def pair_of(before: str, after: str, base: Path | None = None) -> Pair:
 
 
 def pairs_in_table(path: Path) -> list[Pair]:
-    """The pairs of a CSV with the columns before, after and, if wanted, label, before_date, after_date, split, id.
+    """The pairs of a CSV with the columns before, after and optionally label, before_date, after_date, split, id.
 
     Paths are relative to the CSV. An empty `before` or `after` is a missing partner.
 
     Raises:
-        BadInput: a column is missing or unknown, or a row has a wrong number of fields, date or split; the line is
-            named. The table is refused as a whole, before any work is done.
+        BadInput: a column is missing or unknown, or a row has a wrong number of fields, date or split; the message
+            names the line. The whole table is refused before any case is read.
     """
     pairs = [_row_pair(path, line, cells) for line, cells in table_rows(path, SIDES, OPTIONAL, "a pair")]
     repeated = Counter((pair.split, pair.id) for pair, _ in pairs)
@@ -46,12 +49,12 @@ def pairs_in_table(path: Path) -> list[Pair]:
 
 
 def _row_pair(path: Path, line: str, cells: dict[str, str]) -> tuple[Pair, str]:
-    """The pair of a row, and the longer name that it has where its short one is not its alone."""
+    """The pair of a row, and the longer name to use if its short name is not unique."""
     pair = pair_of(cells["before"], cells["after"], path.parent)
     label = cells.get("label", "")
     dates = (_day(path, line, "before", cells) or pair.dates[0], _day(path, line, "after", cells) or pair.dates[1])
     name = cells.get("id", "")
-    label = _at(label, path.parent) if label else ""
+    label = _resolved(label, path.parent) if label else ""
     pair = replace(pair, id=name or pair.id, split=cells.get("split", ""), dates=dates, label=label)
     return pair, name or f"{cells['before']}__{cells['after']}"
 
@@ -65,19 +68,19 @@ def _day(path: Path, line: str, side: str, cells: dict[str, str]) -> str | None:
 
 
 def _files(text: str, base: Path | None) -> tuple[str, ...]:
-    whole = _at(text, base)
+    path = _resolved(text, base)
     if not text:
         return ()
-    if os.path.isdir(whole):
-        return one_scene(Path(whole)).colour
-    if os.path.isfile(whole) or "," not in text:
-        return (whole,)
+    if os.path.isdir(path):
+        return one_scene(Path(path)).colour
+    if os.path.isfile(path) or "," not in text:
+        return (path,)
     # A comma inside a URL belongs to it unless another URL follows.
     separator = r",(?=\s*(?:\w+://|/vsi))" if _is_remote(text) else ","
-    return tuple(_at(part.strip(), base) for part in re.split(separator, text))
+    return tuple(_resolved(part.strip(), base) for part in re.split(separator, text))
 
 
-def _at(text: str, base: Path | None) -> str:
+def _resolved(text: str, base: Path | None) -> str:
     return text if base is None or _is_remote(text) else str(base / text)
 
 
@@ -86,7 +89,7 @@ def _is_remote(text: str) -> bool:
 
 
 def _name(files: tuple[str, ...]) -> str:
-    """A raster's name without extension, or what several band files are bands of."""
+    """A raster's file stem, or the common scene name of several band files."""
     if len(files) < 2:
         return "".join(PurePosixPath(file_name(path)).stem for path in files)
     return "_".join(dict.fromkeys(map(scene_name, files)))

@@ -1,4 +1,4 @@
-"""The ground of the synthetic pairs: fields, woods, water and roads, textured at every scale."""
+"""Procedural terrain of the synthetic pairs: fields, woods, water and roads, with texture at all scales."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -7,7 +7,7 @@ import numpy as np
 
 SIZE = 256
 
-# Red, green, blue, and how much of it is vegetation.
+# Red, green, blue, and vegetation fraction.
 CROPS = (
     (0.30, 0.38, 0.22, 1.0),
     (0.40, 0.46, 0.27, 0.9),
@@ -23,12 +23,16 @@ FIELDS = 64
 
 @dataclass(frozen=True)
 class Ground:
-    """An empty landscape.
+    """Terrain without objects.
 
-    `colour` is (SIZE, SIZE, 3) float32 in [0, 1] before any object stands on it; `vegetation` (SIZE, SIZE) is its
-    share; `parcel` (SIZE, SIZE) is each pixel's index into `fields`; `roughness` is noise of unit variance at the
-    finest scales; `angle` (radians) is the direction in which fields, and so buildings, run. `coarse` tells a
-    satellite's view from an aircraft's.
+    Args:
+        colour: `(SIZE, SIZE, 3)` float32 in [0, 1].
+        vegetation: `(SIZE, SIZE)`, fraction of vegetation.
+        parcel: `(SIZE, SIZE)`, each pixel's index into `fields`.
+        fields: `(FIELDS, 4)`, colour and vegetation fraction of each field.
+        roughness: `(SIZE, SIZE)`, noise of unit variance at the finest scales.
+        angle: Orientation of fields and buildings, radians.
+        coarse: True for satellite resolution, False for aerial.
     """
 
     colour: np.ndarray
@@ -41,7 +45,7 @@ class Ground:
 
 
 def draw_ground(rng: np.random.Generator) -> Ground:
-    """A landscape as seen from an aircraft, or coarser, as from a satellite, in about equal shares."""
+    """Random terrain at aerial or satellite resolution, with about equal probability."""
     angle = rng.uniform(0, np.pi)
     coarse = rng.random() < 0.5
     spacing = rng.uniform(7, 30) if coarse else rng.uniform(40, 120)
@@ -61,23 +65,23 @@ def draw_ground(rng: np.random.Generator) -> Ground:
     river, road = (abs(smooth_field(rng, cells)) for cells in (3, 2))
     water = (river < rng.uniform(0, 0.15) * (rng.random() < 0.4)) | (smooth_field(rng, 5) > rng.uniform(1.8, 4))
     paved = road < rng.uniform(0.01, 0.05) * (rng.random() < 0.5)
-    for where, of, share in ((tracks, ROAD, 0.2), (wood, WOOD, 1.0), (water, WATER, 0.0), (paved, ROAD, 0.0)):
-        colour[where] = of
-        vegetation[where] = share
-    # Crowns are rougher than crops, and water is smooth.
+    for mask, surface, share in ((tracks, ROAD, 0.2), (wood, WOOD, 1.0), (water, WATER, 0.0), (paved, ROAD, 0.0)):
+        colour[mask] = surface
+        vegetation[mask] = share
+    # Tree crowns are rougher than crops, and water is smooth.
     shade = np.where(wood & ~water & ~paved, shade + 0.13 * roughness, np.where(water, 1 + 0.2 * (shade - 1), shade))
     colour = np.clip(colour * shade[..., None], 0.02, 0.95).astype(np.float32)
     return Ground(colour, vegetation, parcel, fields, roughness, angle, coarse)
 
 
 def smooth_field(rng: np.random.Generator, cells: int) -> np.ndarray:
-    """A random field of unit variance, smooth over SIZE / cells pixels: (SIZE, SIZE) float32, cubic B-splines."""
+    """A random field of unit variance with correlation length SIZE / cells pixels: (SIZE, SIZE) float32, B-splines."""
     basis = _splines(cells)
     return basis @ rng.standard_normal((basis.shape[1],) * 2, np.float32) @ basis.T
 
 
 def _fractal(rng: np.random.Generator, cells: tuple[int, ...], persistence: float) -> np.ndarray:
-    """Fields of ever finer `cells`, each fainter by `persistence`, summed to unit variance."""
+    """Sum of `smooth_field` octaves, each weaker by the factor `persistence`, scaled to unit variance."""
     weights = persistence ** np.arange(len(cells), dtype=np.float32)
     weights /= np.sqrt((weights**2).sum())
     total = np.zeros((SIZE, SIZE), np.float32)
@@ -88,9 +92,9 @@ def _fractal(rng: np.random.Generator, cells: tuple[int, ...], persistence: floa
 
 @cache
 def _splines(cells: int) -> np.ndarray:
-    """Uniform cubic B-splines at every pixel, (SIZE, cells + 3), scaled so that unit weights give unit variance."""
-    at = (np.arange(SIZE) + 0.5) * cells / SIZE + 1
-    distance = abs(at[:, None] - np.arange(cells + 3))
+    """Uniform cubic B-spline basis at every pixel, (SIZE, cells + 3), scaled to unit variance for unit weights."""
+    positions = (np.arange(SIZE) + 0.5) * cells / SIZE + 1
+    distance = abs(positions[:, None] - np.arange(cells + 3))
     near, far = 2 / 3 - distance**2 + distance**3 / 2, np.clip(2 - distance, 0, None) ** 3 / 6
     splines = np.where(distance < 1, near, far)
     return (splines / np.sqrt((splines**2).sum(axis=1).mean())).astype(np.float32)
@@ -105,7 +109,7 @@ def _rotated(angle: float, bend: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _parcels(
     rng: np.random.Generator, along: np.ndarray, across: np.ndarray, spacing: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of fields of uneven width, each row divided at places of its own, and the distance to the rows' edges."""
+    """Index of the field at each pixel, in rows of random width with random cuts, and the distance to the row edges."""
     cuts = np.cumsum(rng.uniform(0.4, 1.6, int(4 * SIZE / spacing) + 8)) * spacing - 2 * SIZE
     row = np.searchsorted(cuts, across.ravel()).reshape(across.shape).clip(1, len(cuts) - 1)
     to_edge = np.minimum(across - cuts[row - 1], cuts[row] - across)

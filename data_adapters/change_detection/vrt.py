@@ -1,8 +1,8 @@
 """Confine the sources of a virtual raster (VRT) to its own folder.
 
-A VRT is a text file that makes GDAL open any file or network address it names. One from an untrusted
-source is therefore parsed before GDAL opens it. Derived and raw bands, which evaluate expressions
-or read the bytes of any file as pixels, are refused.
+A VRT is a text file that makes GDAL open any file or network address it names. One from an untrusted source is
+therefore parsed before GDAL opens it. Derived and raw bands, which evaluate expressions or read the bytes of any file
+as pixels, are refused.
 """
 
 import xml.etree.ElementTree as ElementTree
@@ -15,19 +15,19 @@ REFUSED_BANDS = ("VRTDerivedRasterBand", "VRTRawRasterBand", "VRTProcessedDatase
 
 
 def is_vrt(head: bytes) -> bool:
-    """Whether a file that begins with `head` would be taken for a VRT."""
+    """Whether GDAL would identify a file that begins with `head` as a VRT."""
     return b"<VRTDataset" in head
 
 
 def sources(path: Path) -> list[Path]:
-    """The files that the VRT at `path` names, each of them below the folder that holds it.
+    """The source files of the VRT at `path`, all of them below its folder.
 
     Raises:
         BadInput: the VRT is too large or not well-formed, holds computed or raw bands, or names a URL, a missing
             file, or a file elsewhere.
     """
     root = path.resolve().parent
-    found = []
+    files = []
     for element in _elements(path):
         if element.get("subClass") in REFUSED_BANDS:
             raise BadInput(path, "VRT", element.get("subClass"), "plain bands", "convert it to a GeoTIFF")
@@ -38,8 +38,8 @@ def sources(path: Path) -> list[Path]:
             if not source.is_relative_to(root) or not source.is_file():
                 advice = "put the VRT above its sources, or convert it to a GeoTIFF"
                 raise BadInput(path, "VRT source", name, f"a file below {root}", advice)
-            found.append(source)
-    return found
+            files.append(source)
+    return files
 
 
 def _elements(path: Path) -> list[ElementTree.Element]:

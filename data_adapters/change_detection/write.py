@@ -1,4 +1,4 @@
-"""A change map as the files that a GIS opens: GeoTIFFs of the classes and the score, and a GeoPackage of polygons."""
+"""Write a change map as GeoTIFFs of the classes and the score, and as a GeoPackage of polygons."""
 
 import math
 import warnings
@@ -21,15 +21,15 @@ from transect.data_adapters.change_detection.geopackage import write_geopackage
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid, ScoredStrip
 from transect.data_adapters.change_detection.polygons import is_changed, patches
 from transect.data_adapters.files import writing
-from transect.data_adapters.overlap import consume_aside
+from transect.data_adapters.overlap import consume_in_thread
 
 BLOCK = 512
-"""Side of a tile of the GeoTIFFs, in pixels."""
+"""Tile size of the GeoTIFFs, in pixels."""
 
 STRIPS = "strips of a change map"
 
 COLOURS = {0: (224, 224, 224, 255), 1: (215, 48, 39, 255), NODATA: (0, 0, 0, 0)}
-"""Red, green, blue and opacity of the classes: unchanged is grey, changed red, unknown transparent."""
+"""RGBA of the classes: unchanged grey, changed red, no data transparent."""
 
 
 @dataclass
@@ -39,18 +39,23 @@ class _Counts:
 
 
 def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | str]:
-    """Write `mask.tif`, `changes.gpkg` and, where the map asks for it, `score.tif` into `folder`.
+    """Write `mask.tif`, `changes.gpkg` and, if `change_map.write_score` is set, `score.tif` into `folder`.
 
-    `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 no data, `score.tif` uint8 levels of 1/200 (its scale says
-    so) with the same no data. Both are tiled, deflated and carry overviews; the same map makes the same bytes however
-    its blocks are cut. The blocks are drained once, in this thread, and written in another; memory holds a row of
-    tiles and the polygons that are not complete. `changes.gpkg` is told in `write_geopackage`.
+    `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 nodata, `score.tif` uint8 levels of 1/200 (as its scale
+    declares) with the same nodata. Both are tiled, deflated and have overviews; the bytes do not depend on how the map
+    is cut into blocks. The blocks are computed in this thread and written in another; memory holds a row of tiles and
+    the incomplete polygons. `write_geopackage` describes `changes.gpkg`.
 
-    Returns `changed_area_m2` where the CRS lies on an ellipsoid, `changed_percent` (of the valid pixels), `polygons`,
-    `changed_pixels`, `valid_pixels`, and the dates `before` and `after` where they are known.
+    Args:
+        change_map: Its blocks are consumed here, once.
+        folder: An empty folder.
+
+    Returns:
+        `changed_area_m2` if the CRS has an ellipsoid, `changed_percent` (of the valid pixels), `polygons`,
+        `changed_pixels`, `valid_pixels`, and the dates `before` and `after` where known.
 
     Raises:
-        OSError: a file could not be written whole; what is in `folder` then is worth nothing.
+        OSError: a file could not be written completely; discard the contents of `folder`.
         ValueError: the blocks are not the rows of the grid from top to bottom.
     """
     grid, counts, names = change_map.grid, _Counts(), ["mask", *(["score"] if change_map.write_score else [])]
@@ -60,10 +65,10 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
             rasters = {name: stack.enter_context(_geotiff(folder / f"{name}.tif", name, change_map)) for name in names}
             rows = regroup(_levels(blocks), (grid.height, grid.width), BLOCK, np.uint8, STRIPS)
             rows = _written(rows, rasters, change_map.threshold_level, counts)
-            found = patches(rows, change_map.threshold_level)
-            return write_geopackage(folder / "changes.gpkg", found, change_map)
+            patch_stream = patches(rows, change_map.threshold_level)
+            return write_geopackage(folder / "changes.gpkg", patch_stream, change_map)
 
-    polygons, area = consume_aside(change_map.blocks, write)
+    polygons, area = consume_in_thread(change_map.blocks, write)
     facts: dict[str, float | str] = {}
     if grid.crs and math.isfinite(area):
         facts["changed_area_m2"] = area
@@ -77,7 +82,7 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
 
 
 def _levels(blocks: Iterable[ScoredStrip]) -> Iterator[np.ndarray]:
-    """The levels of `blocks`, each of which must begin where the last one ended."""
+    """The levels of `blocks`, which must be consecutive."""
     done = 0
     for block in blocks:
         if block.row != done:
@@ -89,7 +94,7 @@ def _levels(blocks: Iterable[ScoredStrip]) -> Iterator[np.ndarray]:
 def _written(
     rows: Iterable[tuple[int, np.ndarray]], rasters: dict[str, DatasetWriter], threshold_level: int, counts: _Counts
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Pass `rows` on after they are written to `rasters` and counted."""
+    """Write `rows` to `rasters`, count them, and yield them unchanged."""
     for row, levels in rows:
         changed, valid = is_changed(levels, threshold_level), levels != NODATA
         counts.changed += int(changed.sum())
@@ -103,7 +108,7 @@ def _written(
 
 @contextmanager
 def _geotiff(path: Path, name: str, change_map: ChangeMap) -> Iterator[DatasetWriter]:
-    """A raster to be written row by row of tiles; when the block ends it gets overviews and is read through once."""
+    """A raster to be written by rows of tiles; at the end overviews are built and all tiles are verified."""
     grid = change_map.grid
     special: dict[str, Any] = {"photometric": "palette"} if name == "mask" else {"predictor": 2}
     with writing(path, RasterioError):
@@ -142,15 +147,15 @@ def _describe(raster: DatasetWriter, name: str, change_map: ChangeMap) -> None:
 
 
 def _factors(grid: Grid) -> list[int]:
-    """Powers of two, until the smallest overview fits into one tile."""
+    """Overview factors: powers of two until the smallest overview fits into one tile."""
     return [2**power for power in range(1, math.ceil(math.log2(max(grid.width, grid.height) / BLOCK)) + 1)]
 
 
 def _check(path: Path, factors: list[int]) -> None:
-    """Raise unless every tile of every level is stored and can be read.
+    """Raise OSError unless every tile of every level is stored and can be decoded.
 
-    A full disk may show only when GDAL closes a file, where it is logged and not raised. The checksum inside each
-    deflated tile then tells stored from damaged.
+    A full disk may show only when GDAL closes a file, where the error is logged but not raised. The checksum inside
+    each deflated tile detects damage.
     """
     for level in range(-1, len(factors)):
         with _opened(path, "r", **({"overview_level": level} if level >= 0 else {})) as raster:
@@ -163,6 +168,6 @@ def _check(path: Path, factors: list[int]) -> None:
 
 
 def _opened(path: Path, mode: str, **options: Any) -> Any:
-    with warnings.catch_warnings():  # pictures without coordinates are welcome
+    with warnings.catch_warnings():  # images without georeferencing are valid input
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         return rasterio.open(path, mode, **options)

@@ -1,9 +1,9 @@
 """Read VTU files array by array: points, cells and point data of an unstructured mesh.
 
 meshio reads VTU too but is not safe for untrusted files: it decompresses a block of any size, and loops endlessly on
-the counts of a damaged polyhedron. Here the size of every array follows from the mesh's declared counts, no more than that
-is decompressed, and only the arrays that are requested are decoded. Writing uses meshio, and the tests compare the two
-readers.
+the counts of a damaged polyhedron. Here the size of every array follows from the mesh's declared counts, no more than
+that is decompressed, and only the arrays that are requested are decoded. Writing uses meshio, and the tests compare the
+two readers.
 """
 
 import binascii

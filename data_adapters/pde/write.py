@@ -19,7 +19,7 @@ from zarr.storage import LocalStore
 
 from transect.data_adapters.blocks import regroup
 from transect.data_adapters.files import writing
-from transect.data_adapters.overlap import consume_aside
+from transect.data_adapters.overlap import consume_in_thread
 from transect.data_adapters.pde.simulation import Axis, Coordinate, Rollout, Simulation
 
 CHUNK = 1 << 20
@@ -72,7 +72,7 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
                     limits[0, index] = np.fmin.reduce(frames[:, index], axis=None, initial=limits[0, index])
                     limits[1, index] = np.fmax.reduce(frames[:, index], axis=None, initial=limits[1, index])
 
-    consume_aside(rollout.blocks, write)
+    consume_in_thread(rollout.blocks, write)
     units = simulation.time.units
     facts: dict[str, float | str] = {
         "steps": steps,

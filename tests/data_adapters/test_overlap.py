@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from transect.data_adapters.overlap import consume_aside, prefetch
+from transect.data_adapters.overlap import consume_in_thread, prefetch
 
 
 def test_items_arrive_once_and_in_order() -> None:
@@ -87,7 +87,7 @@ def test_aside_items_are_produced_here_and_consumed_elsewhere_in_order():
             seen.append(threading.get_ident())
             yield number
 
-    result = consume_aside(produce(), lambda items: (list(items), threading.get_ident()))
+    result = consume_in_thread(produce(), lambda items: (list(items), threading.get_ident()))
     assert result[0] == list(range(20))
     assert set(seen) == {here}
     assert result[1] != here
@@ -107,7 +107,7 @@ def test_aside_the_producer_stays_close():
         taken.count = len(produced)
         return sum(1 for _ in items)
 
-    assert consume_aside(produce(), consume) == 9
+    assert consume_in_thread(produce(), consume) == 9
     assert taken.count <= 3  # one taken, one waiting, one in hand
 
 
@@ -125,7 +125,7 @@ def test_aside_an_error_of_the_producer_ends_the_consumer_and_comes_out():
             ended.append(True)
 
     with pytest.raises(LookupError, match="no more"):
-        consume_aside(produce(), consume)
+        consume_in_thread(produce(), consume)
     assert ended == [True]
 
 
@@ -145,6 +145,6 @@ def test_aside_an_error_of_the_consumer_stops_the_producer_and_comes_out():
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        consume_aside(produce(), consume)
+        consume_in_thread(produce(), consume)
     assert len(produced) < 10
     assert closed == [True]

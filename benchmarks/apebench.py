@@ -3,11 +3,11 @@
 One-dimensional Burgers, Korteweg-de Vries and (conservative) Kuramoto-Sivashinsky on 160 points: 50 trajectories of 51
 frames to train, 30 of 201 to test; 10 000 steps of Adam with 20 windows of two frames each, a warm-up to 1e-3 over
 2 000 steps and a cosine to zero, on the mean squared error of one step; at most 32 768 parameters. One configuration
-serves all equations. The training loop is written here since the protocol counts steps where the app's counts epochs.
-The score is the geometric mean over t = 1..100 of the mean nRMSE of rollouts. About four minutes of one core for each
+is used for all equations. The training loop is separate because the protocol counts steps and the app counts epochs.
+The score is the geometric mean over t = 1..100 of the mean nRMSE of rollouts. Takes about four minutes of one core per
 seed and equation.
 
-FOLDER holds APEBench's arrays, `apebench_1d_diff_EQUATION.npz`. Equations without a file there are drawn by exponax.
+FOLDER contains APEBench's arrays, `apebench_1d_diff_EQUATION.npz`. Equations without a file are simulated with exponax.
 
 Source: Koehler et al., "APEBench: A Benchmark for Autoregressive Neural Emulators of PDEs" (2024).
 """
@@ -51,7 +51,7 @@ PUBLISHED = {
 
 
 def load(equation: str, folder: Path | None) -> tuple[Tensor, Tensor]:
-    """Trajectories to train and to test, float32 `(trajectories, frames, 1, points)`."""
+    """Training and test trajectories, float32 `(trajectories, frames, 1, points)`."""
     file = folder / f"apebench_1d_diff_{equation}.npz" if folder else None
     if file and file.is_file():
         with np.load(file) as arrays:
@@ -60,7 +60,7 @@ def load(equation: str, folder: Path | None) -> tuple[Tensor, Tensor]:
 
 
 class Emulator(nn.Module):
-    """The operator with its scales: states of unit size in, the increment of a step in units of its usual size out."""
+    """The operator with normalization: states and increments are scaled by their training standard deviations."""
 
     size: Tensor
     increment: Tensor
@@ -82,7 +82,7 @@ class Emulator(nn.Module):
 
 
 def rate(step: int, steps: int) -> float:
-    """Share of the peak learning rate: up in a line, down along a cosine."""
+    """Learning rate relative to its peak: linear warm-up, cosine decay."""
     warm_up = WARM_UP * steps
     if step < warm_up:
         return step / warm_up
@@ -90,18 +90,18 @@ def rate(step: int, steps: int) -> float:
 
 
 def fit(model: Emulator, train: Tensor, steps: int) -> None:
-    """Train on windows of two frames, every window once before any comes again."""
-    now, then = (frames.flatten(0, 1) for frames in (train[:, :-1], train[:, 1:]))
-    target = (then - now) / model.increment
+    """Train on windows of two frames, sampled without replacement in each epoch."""
+    current, following = (frames.flatten(0, 1) for frames in (train[:, :-1], train[:, 1:]))
+    target = (following - current) / model.increment
     optimizer = torch.optim.Adam(model.parameters(), fused=True)
     order = torch.empty(0, dtype=torch.long)
     for step in range(steps):
         if len(order) < BATCH:
-            order = torch.randperm(len(now))
-        chosen, order = order[:BATCH], order[BATCH:]
+            order = torch.randperm(len(current))
+        batch, order = order[:BATCH], order[BATCH:]
         for group in optimizer.param_groups:
             group["lr"] = PEAK * rate(step, steps)
-        loss = (model(now[chosen]) - target[chosen]).square().mean()
+        loss = (model(current[batch]) - target[batch]).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -109,7 +109,7 @@ def fit(model: Emulator, train: Tensor, steps: int) -> None:
 
 @torch.no_grad()
 def roll_out(model: Emulator, test: Tensor) -> tuple[list[Measures], float]:
-    """What each test trajectory adds to the score, and the CPU milliseconds of a step of all of them at once."""
+    """Measures of each test trajectory, and CPU milliseconds per step for the whole batch of them."""
     states, frames, start = test[:, 0], [], time.process_time()
     for _ in range(HORIZON):
         states = model.step(states)
@@ -117,7 +117,7 @@ def roll_out(model: Emulator, test: Tensor) -> tuple[list[Measures], float]:
     milliseconds = 1e3 * (time.process_time() - start) / HORIZON
     predicted, truth = torch.stack(frames, 1).numpy(), test[:, 1 : HORIZON + 1].numpy()
     first = test[:, 0].numpy()
-    measures = [frame_measures(*one, axes=()) for one in zip(predicted, truth, first, strict=True)]
+    measures = [frame_measures(*trajectory, axes=()) for trajectory in zip(predicted, truth, first, strict=True)]
     return measures, milliseconds
 
 
@@ -144,10 +144,10 @@ def run(equation: str, folder: Path | None, seed: int, steps: int) -> dict[str, 
 
 
 def table(equation: str, runs: list[dict[str, float]]) -> str:
-    """Ours by seed, median and spread, then the published rows and persistence."""
-    scores = [one["score"] for one in runs]
+    """Format our scores (median, range, by seed), the published ones and persistence."""
+    scores = [result["score"] for result in runs]
     parameters, seconds, milliseconds, persistence = (
-        statistics.median(one[name] for one in runs)
+        statistics.median(result[name] for result in runs)
         for name in ("parameters", "CPU s", "ms a rollout step", "persistence")
     )
     best = min(PUBLISHED[equation].values())
@@ -165,13 +165,13 @@ def table(equation: str, runs: list[dict[str, float]]) -> str:
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the benchmark for the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--equations", nargs="+", choices=list(PUBLISHED), default=list(PUBLISHED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=10_000)
-    parser.add_argument("--data", type=Path, metavar="FOLDER", help="APEBench's arrays; default: draw them")
-    parser.add_argument("--log", type=Path, help="file to which each run is added as a line of JSON")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="folder of APEBench's arrays; default: simulate")
+    parser.add_argument("--log", type=Path, help="file to append each run to, as JSON lines")
     arguments = parser.parse_args()
     if arguments.data and not arguments.data.is_dir():
         parser.error(f"--data {arguments.data}: no such folder")

@@ -1,4 +1,4 @@
-"""The cases of `benchmarks.core`: our mechanism, its input, its arithmetic, and peers that do the same mathematics."""
+"""Cases of `benchmarks.core`: our mechanism, input shapes, operation count, and peers with the same mathematics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ DIM, HEADS = 128, 8
 
 @dataclass(frozen=True)
 class Case:
-    """One row of the table, in every precision that it names."""
+    """One row of the table."""
 
     name: str
     ours: Callable[[], nn.Module]
@@ -57,7 +57,7 @@ def axial_flops(grid: tuple[int, ...], batch: int = 1, dim: int = DIM, axes: tup
 
 
 def size(grid: tuple[int, ...]) -> int:
-    """How many cells it has."""
+    """Number of cells of a grid."""
     return int(torch.tensor(grid).prod())
 
 
@@ -82,7 +82,7 @@ def axial(grid: tuple[int, ...], *, bf16: bool = False, rounds: int = 7) -> Case
 
 
 def full(side: int) -> Case:
-    """Axial attention against full attention, which sees the same tokens in one layer."""
+    """Axial attention against full attention over the same tokens."""
     return Case(
         f"axial {side}x{side} for full",
         lambda: AxialAttention(DIM, HEADS),
@@ -94,7 +94,7 @@ def full(side: int) -> Case:
 
 
 def shared(side: int) -> Case:
-    """One set of projections for both axes, against a set for each."""
+    """Shared projections for both axes against separate ones."""
     return Case(
         f"axial, shared {side}x{side}",
         lambda: AxialAttention(DIM, HEADS, share=True),
@@ -108,7 +108,7 @@ def shared(side: int) -> Case:
 
 
 def automatic(side: int) -> Case:
-    """What "auto" chooses, against both that it chooses from."""
+    """The choice of "auto" against both alternatives."""
     tokens = side**2
     return Case(
         f"axial, auto {side}x{side}",
@@ -123,7 +123,7 @@ def automatic(side: int) -> Case:
 
 
 def space_time(times: int, grid: tuple[int, int, int], batch: int = 1, dim: int = 256) -> Case:
-    """MORPH's attention in time and space; as there, an axis of length one needs the value alone."""
+    """MORPH's space-time attention; an axis of length one needs the value projection only."""
     shape = (times, *grid)
     axes = tuple(axis for axis in range(4) if shape[axis] > 1)
     values = (3 - len([length for length in grid if length > 1])) * 4 * batch * size(shape) * dim**2
@@ -140,7 +140,7 @@ def space_time(times: int, grid: tuple[int, int, int], batch: int = 1, dim: int 
 
 
 def window(side: int, partition: Partition) -> Case:
-    """MaxViT's attention with its relative bias, windows of 8 x 8."""
+    """MaxViT attention with relative bias, windows of 8 x 8."""
     cfg = MaxxVitTransformerCfg(dim_head=DIM // HEADS, window_size=(8, 8), grid_size=(8, 8), rel_pos_type="bias")
 
     tokens = side**2
@@ -155,7 +155,7 @@ def window(side: int, partition: Partition) -> Case:
 
 
 class TimmPartition(nn.Module):
-    """timm's window or grid attention without the norms and the feed-forward layer around it."""
+    """timm's window or grid attention without its norms and feed-forward layer."""
 
     def __init__(self, block: PartitionAttentionCl) -> None:
         super().__init__()
@@ -168,30 +168,30 @@ class TimmPartition(nn.Module):
 
 
 class Scan(nn.Module):
-    """The core's selective recurrence of `(batch, tokens, channels)`."""
+    """The core's selective recurrence over `(batch, tokens, channels)`."""
 
     def forward(self, u: Tensor, delta: Tensor, rates: Tensor, write: Tensor, read: Tensor) -> Tensor:
-        """Read the tokens in order."""
+        """Scan the tokens in order."""
         return selective_recurrence(u, delta, torch.zeros_like(rates[0]), -rates.exp(), write, read, (0,))
 
 
 class SlowScan(LoopScan):
-    """The same, token by token."""
+    """The same recurrence, token by token."""
 
     def forward(self, u: Tensor, delta: Tensor, rates: Tensor, write: Tensor, read: Tensor) -> Tensor:
-        """Read the tokens in order."""
+        """Scan the tokens in order."""
         return super().forward(u, delta, -rates.exp(), write, read)
 
 
 class OnPyramid(nn.Module):
-    """A deformable attention with the sizes of its levels."""
+    """Deformable attention with fixed level sizes."""
 
     def __init__(self, attention: MultiScaleDeformableAttention) -> None:
         super().__init__()
         self.attention = attention
 
     def forward(self, query: Tensor, reference: Tensor, value: Tensor) -> Tensor:
-        """Let the queries read the pyramid, from places around the middle."""
+        """Attend to the pyramid from reference points around the centre."""
         mixed: Tensor = self.attention(query, reference.sigmoid(), value, LEVELS)
         return mixed
 

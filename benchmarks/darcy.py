@@ -1,17 +1,17 @@
-"""Darcy flow, trained on 16^2 and tested on 16^2 and on 32^2, and an FNO: `python -m benchmarks.darcy FOLDER`.
+"""Darcy flow: axial operator against FNO, trained on 16^2, tested also on 32^2: `python -m benchmarks.darcy FOLDER`.
 
-FOLDER holds the data of neuraloperator 0.3.0, `darcy_train_16.pt`, `darcy_test_16.pt` and `darcy_test_32.pt`: 1000
-binary permeabilities with their pressures to train, 50 to test. Point i of n lies at i / n of the unit square's side,
-the first one on the wall: the pressure goes to zero one point past the last, and the test on 16^2 is every other point
-of the test on 32^2. All models get the permeability and where its points lie, and minimise the relative L2 norm by
-AdamW for the same CPU seconds, a step in turn, the learning rate on a cosine over those seconds. The loop is written
-here since the app's counts epochs. A third row gives the FNO what the axial operator has, a factor that is zero on the
-walls. Without neuraloperator its FNO's recorded scores must do.
+FOLDER contains the data of neuraloperator 0.3.0, `darcy_train_16.pt`, `darcy_test_16.pt` and `darcy_test_32.pt`: 1000
+binary permeabilities with pressures for training, 50 for testing. Point i of n is at i / n of the unit square's side,
+the first one on the wall: the pressure is zero one point past the last, and the 16^2 test set is every other point of
+the 32^2 test set. All models get the permeability and the coordinates, and minimize the relative L2 norm with AdamW for
+the same CPU seconds, in alternating steps, with a cosine schedule over that time. The loop is separate because the
+app counts epochs. A third row gives the FNO the factor of the axial operator that is zero on the walls. Without
+neuraloperator, only recorded scores of its FNO are shown.
 
-Three ways lead from 16^2 to 32^2, and none sees 32^2 in training. Directly: the model runs on the finer grid, where a
-convolution reaches half as far; the FNO's modes keep their lengths. By one subgrid: the model runs on every other
-point, at the spacing that it knows, and the bicubic spline through its pressure and zero on the walls fills the rest.
-By four: the mean of that for each of the four subgrids. The truth taken through the spline tells what that alone loses.
+There are three ways to predict on 32^2, none of them trained on it. Directly: the model runs on the finer grid, where
+a convolution covers half the distance, while the FNO's modes keep their wavelengths. By one subgrid: the model runs on
+every other point, at the spacing of training, and a bicubic spline through its pressure and zero on the walls fills in
+the rest. By four: the mean over the four subgrids. The spline applied to the truth gives its interpolation error.
 
 Source: Li et al., "Fourier Neural Operator for Parametric Partial Differential Equations" (2021), section 5.2.
 """
@@ -45,13 +45,13 @@ CONFIG = AxialOperatorConfig(
 WALLS: tuple[tuple[Boundary, Boundary], ...] = (("wall", "wall"),) * 2
 RATE, BATCH, DECAY, WARM_UP = 5e-3, 8, 1e-4, 0.05
 COLUMNS = ("16^2", "32^2, directly", "32^2, by one subgrid", "32^2, by four")
-#: Of neuraloperator's FNO after 20 epochs in 30.5 CPU s.
+#: Scores of neuraloperator's FNO after 20 epochs in 30.5 CPU s.
 RECORDED = {"16^2": 0.1161, "32^2, directly": 0.1374}
 
 
 @dataclass(frozen=True)
 class Darcy:
-    """Permeability, +1 or -1, and pressure, both float32 `(examples, points, points)`, at `x` and `y` on both axes."""
+    """Permeability (+1 or -1) and pressure, float32 `(examples, points, points)`, at the coordinates `x`, `y`."""
 
     permeability: Tensor
     pressure: Tensor
@@ -64,17 +64,17 @@ class Darcy:
         return Darcy(self.permeability[part], self.pressure[part], self.x[row::2], self.y[column::2])
 
     def inputs(self) -> Tensor:
-        """Permeability, x and y, each from -1 to 1, `(examples, 3, points, points)`."""
-        places = torch.stack(torch.meshgrid(2 * self.x - 1, 2 * self.y - 1, indexing="ij"))
-        return torch.cat((self.permeability[:, None], places.expand(len(self.permeability), -1, -1, -1)), 1)
+        """Permeability, x and y, each in -1..1, `(examples, 3, points, points)`."""
+        coordinates = torch.stack(torch.meshgrid(2 * self.x - 1, 2 * self.y - 1, indexing="ij"))
+        return torch.cat((self.permeability[:, None], coordinates.expand(len(self.permeability), -1, -1, -1)), 1)
 
 
 def load(file: Path) -> Darcy:
-    """One of neuraloperator's files."""
+    """Load one of neuraloperator's files."""
     arrays = torch.load(file, weights_only=True)
     points = arrays["y"].shape[-1]
-    places = torch.arange(points) / points
-    return Darcy(2 * arrays["x"].float() - 1, arrays["y"], places, places)
+    coordinates = torch.arange(points) / points
+    return Darcy(2 * arrays["x"].float() - 1, arrays["y"], coordinates, coordinates)
 
 
 class Axial(nn.Module):
@@ -91,7 +91,7 @@ class Axial(nn.Module):
 
 
 class ZeroOnWalls(nn.Module):
-    """A model's output times `(1 - x^2) (1 - y^2)`, with the walls at -1 and 1."""
+    """Multiplies a model's output by `(1 - x^2) (1 - y^2)`, with walls at -1 and 1."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -104,7 +104,7 @@ class ZeroOnWalls(nn.Module):
 
 
 def fourier() -> nn.Module:
-    """The FNO of neuraloperator, given x and y; its own embedding of them does not know a subgrid from another."""
+    """The FNO of neuraloperator with x and y as inputs; its own embedding cannot distinguish subgrids."""
     from neuralop.models import FNO
 
     model: nn.Module = FNO(n_modes=(8, 8), hidden_channels=24, in_channels=3, out_channels=1, positional_embedding=None)
@@ -112,7 +112,7 @@ def fourier() -> nn.Module:
 
 
 def build() -> dict[str, nn.Module]:
-    """The models by the names of their rows."""
+    """Build the models, by row name."""
     models: dict[str, nn.Module] = {"axial operator": ZeroOnWalls(Axial())}
     if importlib.util.find_spec("neuralop"):
         models |= {"FNO": fourier(), "FNO, zero on walls": ZeroOnWalls(fourier())}
@@ -125,7 +125,7 @@ def relative_l2(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 class Training:
-    """One model on its way through its CPU seconds."""
+    """Training state of one model with its CPU time."""
 
     def __init__(self, model: nn.Module, data: Darcy, seed: int) -> None:
         self.model, self.inputs, self.truth, self.size = model, data.inputs(), data.pressure, data.pressure.std()
@@ -135,14 +135,14 @@ class Training:
         self.seconds, self.examples = 0.0, 0
 
     def step(self, share: float) -> None:
-        """One step after this share of the CPU seconds."""
+        """One optimizer step, at this share of the CPU time."""
         start = time.process_time()
         if len(self.order) < BATCH:
             self.order = torch.randperm(len(self.truth), generator=self.generator)
-        chosen, self.order = self.order[:BATCH], self.order[BATCH:]
+        batch, self.order = self.order[:BATCH], self.order[BATCH:]
         for group in self.optimizer.param_groups:
             group["lr"] = RATE * min(1, share / WARM_UP) * 0.5 * (1 + math.cos(math.pi * share))
-        loss = relative_l2(self.predict(self.inputs[chosen]), self.truth[chosen])
+        loss = relative_l2(self.predict(self.inputs[batch]), self.truth[batch])
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -156,25 +156,25 @@ class Training:
 
 
 def train(trainings: list[Training], seconds: float) -> None:
-    """Take every model through its seconds, always the one that is furthest behind."""
-    while (behind := min(trainings, key=lambda one: one.seconds)).seconds < seconds:
+    """Train all models for the given CPU seconds each, always stepping the one with the least time used."""
+    while (behind := min(trainings, key=lambda training: training.seconds)).seconds < seconds:
         behind.step(behind.seconds / seconds)
 
 
 def refine(pressure: Tensor, coarse: Darcy, fine: Darcy) -> Tensor:
-    """The bicubic spline through a pressure on the points of `coarse` and zero on the walls, on those of `fine`."""
+    """Interpolate a pressure from `coarse` to `fine` by a bicubic spline that is zero on the walls."""
     inside_x, inside_y = coarse.x > 0, coarse.y > 0
-    x, y = (np.r_[0, places.numpy(), 1] for places in (coarse.x[inside_x], coarse.y[inside_y]))
+    x, y = (np.r_[0, inside.numpy(), 1] for inside in (coarse.x[inside_x], coarse.y[inside_y]))
     walled = np.pad(pressure[:, inside_x][:, :, inside_y].numpy(), ((0, 0), (1, 1), (1, 1)))
-    return torch.from_numpy(np.stack([RectBivariateSpline(x, y, one)(fine.x, fine.y) for one in walled])).float()
+    return torch.from_numpy(np.stack([RectBivariateSpline(x, y, field)(fine.x, fine.y) for field in walled])).float()
 
 
 @torch.no_grad()
 def scores(training: Training, coarse: Darcy, fine: Darcy) -> dict[str, float]:
-    """The relative L2 norm on 16^2 and by every way to 32^2."""
+    """Relative L2 norm on 16^2 and for each way to predict on 32^2."""
     training.model.eval()
     subgrids = [fine.subgrid(row, column) for row, column in itertools.product(range(2), range(2))]
-    refined = torch.stack([refine(training.predict(one.inputs()), one, fine) for one in subgrids])
+    refined = torch.stack([refine(training.predict(part.inputs()), part, fine) for part in subgrids])
     predictions = (
         (training.predict(coarse.inputs()), coarse),
         (training.predict(fine.inputs()), fine),
@@ -186,7 +186,7 @@ def scores(training: Training, coarse: Darcy, fine: Darcy) -> dict[str, float]:
 
 
 def bounds(trained: Darcy, coarse: Darcy, fine: Darcy) -> dict[str, dict[str, float]]:
-    """The mean of the training set as a prediction, and the truth at 16^2 through the spline."""
+    """Scores of the training-set mean, and of the truth at 16^2 interpolated by the spline."""
     mean = trained.pressure.mean(0, keepdim=True)
     return {
         "mean of the training set": {
@@ -201,17 +201,17 @@ def bounds(trained: Darcy, coarse: Darcy, fine: Darcy) -> dict[str, dict[str, fl
 
 
 def row(name: str, values: dict[str, list[float]], note: str) -> str:
-    """Median and spread over the seeds of each column."""
+    """Format the median and the range over seeds of each column."""
     cells = []
     for column in COLUMNS:
-        found = values.get(column, [])
-        cell = f"{statistics.median(found):.4f}" if found else "-"
-        cells.append(cell if len(found) < 2 else f"{cell} ({min(found):.4f} to {max(found):.4f})")
+        scored = values.get(column, [])
+        cell = f"{statistics.median(scored):.4f}" if scored else "-"
+        cells.append(cell if len(scored) < 2 else f"{cell} ({min(scored):.4f} to {max(scored):.4f})")
     return " | ".join(("", name, *cells, note, "")).strip()
 
 
 def main() -> None:
-    """Run what the command line says."""
+    """Run the benchmark for the command-line arguments."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="FOLDER", help="neuraloperator's Darcy files")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -221,7 +221,7 @@ def main() -> None:
     require_distinct(parser, *files)
     torch.set_num_threads(1)
     trained, coarse, fine = map(load, files)
-    found: dict[str, dict[str, list[float]]] = {}
+    results: dict[str, dict[str, list[float]]] = {}
     notes: dict[str, str] = {}
     for seed in arguments.seeds:
         torch.manual_seed(seed)
@@ -229,16 +229,16 @@ def main() -> None:
         train(list(trainings.values()), arguments.seconds)
         for name, training in trainings.items():
             for column, score in scores(training, coarse, fine).items():
-                found.setdefault(name, {}).setdefault(column, []).append(score)
+                results.setdefault(name, {}).setdefault(column, []).append(score)
             parameters = sum(parameter.numel() for parameter in training.model.parameters())
             epochs = training.examples / len(trained.pressure)
             notes[name] = f"{parameters} parameters, {training.seconds:.1f} CPU s, {epochs:.1f} epochs"
-            print(f"seed {seed}: {row(name, {k: v[-1:] for k, v in found[name].items()}, notes[name])}", flush=True)
-    if "FNO" not in found:
+            print(f"seed {seed}: {row(name, {k: v[-1:] for k, v in results[name].items()}, notes[name])}", flush=True)
+    if "FNO" not in results:
         print("neuraloperator is not installed: its FNO is not trained here")
     print(f"relative L2 norm on {len(fine.pressure)} examples, median (range) of {len(arguments.seeds)} seeds")
     print("| | 16^2 | 32^2, directly | 32^2, by one subgrid | 32^2, by four | a seed |\n|---|---|---|---|---|---|")
-    for name, values in found.items():
+    for name, values in results.items():
         print(row(name, values, notes[name]))
     recorded = {column: [score] for column, score in RECORDED.items()}
     print(row("FNO, recorded", recorded, "99721 parameters, 30.5 CPU s, 20 epochs"))

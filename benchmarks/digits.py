@@ -1,9 +1,9 @@
 """Bits per dimension on scikit-learn's 8x8 digits: `python -m benchmarks.digits`.
 
-The Axial Transformer against a categorical of each pixel alone and a PixelCNN of equal parameters (within 5 %): same
-images, optimiser, schedule and number of epochs, three seeds each. The epoch is chosen by the validation
-images; the test images are looked at once. Then seconds per sample, semi-parallel against naive. About eight minutes
-of one core.
+The Axial Transformer against independent categorical pixels and a PixelCNN with the same number of parameters (within
+5 %): same images, optimizer, schedule and epochs, three seeds each. The checkpoint is selected on the validation
+images; the test images are evaluated once. Then CPU seconds per sample, semi-parallel against naive sampling. Takes
+about eight minutes of one core.
 """
 
 import copy
@@ -28,7 +28,7 @@ COLUMNS = "{:<18} {:>10} {:>10} {:>18} {:>18} {:>10} {:>6}"
 
 
 def digits() -> tuple[Tensor, Tensor, Tensor]:
-    """1297 images to train on, 200 to choose by, 300 to test on: int64 `(count, 8, 8)` of levels 0 to 16."""
+    """1297 training, 200 validation and 300 test images: int64 `(count, 8, 8)` with values 0 to 16."""
     images = torch.from_numpy(load_digits().images).long()
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(0))
     train, validation, test = images[order].split((1297, 200, 300))
@@ -36,7 +36,7 @@ def digits() -> tuple[Tensor, Tensor, Tensor]:
 
 
 class IndependentPixels(nn.Module):
-    """Each pixel's own frequencies in the training images, one count added to every level (Laplace)."""
+    """Per-pixel frequencies in the training images, with add-one (Laplace) smoothing."""
 
     def __init__(self, train: Tensor) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class IndependentPixels(nn.Module):
 
 
 class MaskedConv(nn.Conv2d):
-    """A convolution over the earlier pixels in raster order, and the own one unless it is the first."""
+    """Convolution over the earlier pixels in raster order, including the current pixel unless `first`."""
 
     live: Tensor
 
@@ -81,7 +81,7 @@ class ConvBlock(nn.Module):
 
 
 class PixelCNN(nn.Module):
-    """Masked convolutions: a first one of 5x5 without the own pixel, then residual ones with it."""
+    """Masked convolutions: a 5x5 one that excludes the current pixel, then residual ones that include it."""
 
     def __init__(self, dim: int, blocks: int, dropout: float) -> None:
         super().__init__()
@@ -100,19 +100,19 @@ class PixelCNN(nn.Module):
 
 
 def axial(seed: int) -> AxialTransformer:
-    """About 90 000 parameters; the settings of both models were chosen by the validation images."""
+    """About 90 000 parameters; the settings of both models were selected on the validation images."""
     torch.manual_seed(seed)
     return AxialTransformer(LEVELS, GRID, dim=32, heads=2, outer_layers=2, inner_layers=3, dropout=0.1)
 
 
 def pixel_cnn(seed: int) -> PixelCNN:
-    """As many within 5 %."""
+    """The same number of parameters, within 5 %."""
     torch.manual_seed(seed)
     return PixelCNN(dim=46, blocks=5, dropout=0.15)
 
 
 def parameters(model: nn.Module) -> int:
-    """How many numbers are learned; weights under a mask are not."""
+    """Number of trainable parameters, without masked weights."""
     masked = sum(
         part.weight.numel() - int((part.live * torch.ones_like(part.weight)).sum())
         for part in model.modules()
@@ -129,29 +129,29 @@ def bits(model: nn.Module, x: Tensor) -> Tensor:
 
 
 def train(model: nn.Module, images: Tensor, validation: Tensor, seed: int) -> tuple[nn.Module, int]:
-    """The model after the epoch that was best on the validation images, and that epoch."""
+    """Train; return the checkpoint with the best validation score, and its epoch."""
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.05)
     steps = len(images) // BATCH
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, total_steps=EPOCHS * steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=EPOCHS * steps, pct_start=0.1)
     best, best_epoch, best_bits = model, 0, math.inf
     for epoch in range(EPOCHS):
         model.train()
         for batch in images[torch.randperm(len(images), generator=generator)].split(BATCH)[:steps]:
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             F.cross_entropy(model(batch).movedim(-1, 1), batch).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimiser.step()
+            optimizer.step()
             schedule.step()
-        found = float(bits(model, validation).mean())
-        if found < best_bits:
-            best, best_epoch, best_bits = copy.deepcopy(model), epoch + 1, found
+        score = float(bits(model, validation).mean())
+        if score < best_bits:
+            best, best_epoch, best_bits = copy.deepcopy(model), epoch + 1, score
     return best.eval(), best_epoch
 
 
 @torch.no_grad()
 def sample_naively(model: nn.Module, count: int, generator: torch.Generator) -> Tensor:
-    """The whole forward pass for every pixel."""
+    """Sample with a full forward pass per pixel."""
     x = torch.zeros(count, *GRID, dtype=torch.long)
     for row in range(GRID[0]):
         for column in range(GRID[1]):
@@ -161,44 +161,44 @@ def sample_naively(model: nn.Module, count: int, generator: torch.Generator) -> 
 
 
 def compare_samplers(model: AxialTransformer) -> None:
-    """Print CPU seconds per image of both ways to sample, the same random numbers in both."""
+    """Print CPU seconds per image of both samplers, with the same random numbers."""
     print(f"\n{'CPU seconds per sample':<24} {'naive':>10} {'semi-parallel':>15} {'ratio':>7} {'same pixels':>12}")
     for count in (1, SAMPLES):
         start = time.process_time()
         expected = sample_naively(model, count, torch.Generator().manual_seed(0))
         between = time.process_time()
-        found, _ = model.sample(count, generator=torch.Generator().manual_seed(0))
+        drawn, _ = model.sample(count, generator=torch.Generator().manual_seed(0))
         naive, fast = between - start, time.process_time() - between
-        same = f"{float((found == expected).float().mean()):.1%}"
+        same = f"{float((drawn == expected).float().mean()):.1%}"
         row = f"{naive / count:>10.4f} {fast / count:>15.4f} {naive / fast:>6.1f}x {same:>12}"
         print(f"{f'{count} at once':<24} {row}", flush=True)
 
 
 def with_error(values: Tensor) -> str:
-    """The mean over images and its standard error."""
+    """Format the mean over images and its standard error."""
     return f"{float(values.mean()):.4f} +- {float(values.std() / math.sqrt(len(values))):.4f}"
 
 
 def main() -> None:
-    """Train, choose, test, print."""
+    """Train, select, test and print."""
     torch.set_num_threads(1)
     images, validation, test = digits()
     print(COLUMNS.format("bits per dimension", "parameters", "validation", "test", "by seed", "best epoch", "CPU s"))
-    alone = IndependentPixels(images)
-    chosen, tested = f"{float(bits(alone, validation).mean()):.4f}", with_error(bits(alone, test))
-    print(COLUMNS.format("independent pixels", parameters(alone), chosen, tested, "", "", ""), flush=True)
+    independent = IndependentPixels(images)
+    validated, tested = f"{float(bits(independent, validation).mean()):.4f}", with_error(bits(independent, test))
+    print(COLUMNS.format("independent pixels", parameters(independent), validated, tested, "", "", ""), flush=True)
     means: list[Tensor] = []
     for name, build in (("PixelCNN", pixel_cnn), ("Axial Transformer", axial)):
         start = time.process_time()
         runs = [train(build(seed), images, validation, seed) for seed in range(SEEDS)]
         seconds = f"{(time.process_time() - start) / SEEDS:.0f}"
-        chosen = f"{float(torch.stack([bits(model, validation) for model, _ in runs]).mean()):.4f}"
+        validated = f"{float(torch.stack([bits(model, validation) for model, _ in runs]).mean()):.4f}"
         by_seed = torch.stack([bits(model, test) for model, _ in runs])
         means.append(by_seed.mean(0))
-        each = " ".join(f"{value:.3f}" for value in by_seed.mean(1).tolist())
+        per_seed = " ".join(f"{value:.3f}" for value in by_seed.mean(1).tolist())
         epochs = " ".join(str(epoch) for _, epoch in runs)
         size = parameters(runs[0][0])
-        print(COLUMNS.format(name, size, chosen, with_error(means[-1]), each, epochs, seconds), flush=True)
+        print(COLUMNS.format(name, size, validated, with_error(means[-1]), per_seed, epochs, seconds), flush=True)
     print(f"Axial Transformer - PixelCNN, image by image: {with_error(means[1] - means[0])}")
     model = runs[-1][0]
     assert isinstance(model, AxialTransformer)

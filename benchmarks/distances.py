@@ -1,9 +1,9 @@
-"""Peptide and residue mass deviations against recorded ones, and their cost: `python -m benchmarks.distances TABLE`.
+"""Accuracy and speed of peptide and residue mass deviations: `python -m benchmarks.distances TABLE`.
 
-TABLE is a file of tab-separated values with the columns of `tests/fixtures/peptide/pmd_rmd.tsv`: query, target,
-pmd_units, rmd_units, aa_matches and pep_match. Prints the largest errors, and the time of a pair beside that of the
-same loops in plain Python on the same pairs. Exit status: 0 all within the tolerance, 1 some past it, 2 the table is of
-no use.
+TABLE is a tab-separated file with the columns of `tests/fixtures/peptide/pmd_rmd.tsv`: query, target, pmd_units,
+rmd_units, aa_matches and pep_match. Prints the largest errors against the recorded values, and the time per pair
+compared with plain Python loops on the same pairs. Exit status: 0 all within tolerance, 1 some exceed it, 2 the table
+cannot be read.
 """
 
 import csv
@@ -36,7 +36,7 @@ PAIRS, ROUNDS = 2000, 7
 
 
 def main(arguments: list[str]) -> int:
-    """Compare, measure, print; returns the exit status."""
+    """Compare, measure and print; returns the exit status."""
     if len(arguments) != 1:
         print(USAGE, file=sys.stderr)
         return 2
@@ -61,17 +61,18 @@ def main(arguments: list[str]) -> int:
 
 
 def compared(rows: list[dict[str, str]], pairs: list[tuple[Peptide, Peptide]]) -> tuple[dict[str, float], int]:
-    """The largest errors of PMD and RMD, in their units, and in how many rows matches differ."""
+    """Largest errors of PMD and RMD in their units, and the number of rows whose matches differ."""
     if not rows:
         raise ValueError("found no rows")
     pmd, rmd, wrong = [], [], 0
-    together, each = mass_deviations([query.masses for query, _ in pairs], [target.masses for _, target in pairs])
-    for row, (query, target), whole, residues in zip(rows, pairs, together, each, strict=True):
-        known = np.array(row["rmd_units"].split(), np.float64)
-        alone = peptide_mass_deviation(query.masses, target.masses)
-        pmd += [abs(found - float(row["pmd_units"])) for found in (whole, alone)]
-        one_by_one = residue_mass_deviations(query.masses, target.masses)
-        rmd += [np.abs(found - known).max() for found in (residues, one_by_one)]
+    queries, targets = [query.masses for query, _ in pairs], [target.masses for _, target in pairs]
+    batched_pmd, batched_rmd = mass_deviations(queries, targets)
+    for row, (query, target), deviation, residues in zip(rows, pairs, batched_pmd, batched_rmd, strict=True):
+        expected = np.array(row["rmd_units"].split(), np.float64)
+        single = peptide_mass_deviation(query.masses, target.masses)
+        pmd += [abs(value - float(row["pmd_units"])) for value in (deviation, single)]
+        single_residues = residue_mass_deviations(query.masses, target.masses)
+        rmd += [np.abs(values - expected).max() for values in (residues, single_residues)]
         matches = residue_matches(query, target)
         bits = "".join(str(int(bit)) for bit in matches)
         wrong += bits != row["aa_matches"] or str(int(matches.all())) != row["pep_match"]
@@ -79,7 +80,7 @@ def compared(rows: list[dict[str, str]], pairs: list[tuple[Peptide, Peptide]]) -
 
 
 def cost(pairs: list[tuple[Masses, Masses]]) -> dict[str, float]:
-    """Microseconds a pair for both deviations: many pairs at once, one at a time, and in plain Python."""
+    """Microseconds per pair for both deviations: batched, pair by pair, and in plain Python."""
     many = [pairs[index % len(pairs)] for index in range(PAIRS)]
     queries, targets = [query for query, _ in many], [target for _, target in many]
 
@@ -97,7 +98,7 @@ def cost(pairs: list[tuple[Masses, Masses]]) -> dict[str, float]:
 
 
 def plain_pmd(query: Masses, target: Masses) -> float:
-    """The edit distance without numba or numpy."""
+    """Edit distance without numba or numpy."""
     row = [float(column) for column in range(len(target) + 1)]
     for index, mass in enumerate(query):
         diagonal, row[0] = row[0], index + 1.0
@@ -108,7 +109,7 @@ def plain_pmd(query: Masses, target: Masses) -> float:
 
 
 def plain_rmd(query: Masses, target: Masses) -> list[float]:
-    """The nearest prefixes without numba or numpy."""
+    """Deviations from the nearest prefix masses, without numba or numpy."""
     prefixes = list(accumulate(target))
     return [min((mass - prefix for prefix in prefixes), key=abs) / GAP_COST for mass in accumulate(query)]
 

@@ -1,9 +1,9 @@
-"""How often spectra are sequenced right without any other tool: `python -m benchmarks.graph MGF`.
+"""Accuracy of de novo sequencing by the spectrum graph: `python -m benchmarks.graph MGF`.
 
-Of the annotated spectra of a file: the shares whose peptide is the first proposal and among the first ten (I = L, all
-modifications right), with their standard errors; the true prefix masses that are nodes of the graph; the mean share
-of a peptide's cleavages that the best of ten proposals has right; and CPU milliseconds a spectrum, proposals of one
-thread, after a first one that compiles. Deamidated N and Q, which weigh what D and E do, count as wrong.
+On the annotated spectra of a file: top-1 and top-10 peptide recall (I = L, all modifications correct) with standard
+errors; the share of true prefix masses that are nodes of the graph; the mean share of a peptide's cleavages that the
+best of ten proposals has correct; and CPU milliseconds per spectrum in one thread, after a warm-up that compiles.
+Deamidated N and Q, which have the mass of D and E, count as wrong.
 """
 
 import argparse
@@ -21,14 +21,14 @@ from transect.data_adapters.peptide.spectrum import Spectrum
 
 COUNT, TOLERANCE_PPM = 10, 20.0
 NEAR = 0.02
-"""How far a node or a cleavage may be from a true one to be it, Da."""
+"""Tolerance for matching a node or a cleavage to a true one, Da."""
 
 
 def main() -> None:
-    """Propose for every annotated spectrum and print the figures."""
+    """Propose peptides for every annotated spectrum and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("spectra", help="a file of annotated spectra")
-    parser.add_argument("--first", type=int, default=10_000, help="annotated spectra to take at most")
+    parser.add_argument("spectra", help="file of annotated spectra")
+    parser.add_argument("--first", type=int, default=10_000, help="maximum number of annotated spectra to use")
     arguments = parser.parse_args()
     spectra = [spectrum for spectrum in read_spectra(arguments.spectra) if spectrum.label and not spectrum.problem]
     spectra = spectra[: arguments.first]
@@ -65,22 +65,22 @@ def cleavages(peptide: Peptide) -> NDArray[np.float64]:
 
 
 def share_of_nodes(spectrum: Spectrum, label: Peptide) -> float:
-    """Of the label's cleavages, the share near a node that a peak speaks for."""
+    """Share of the label's cleavages near a node that is supported by a peak."""
     peaks = strongest_peaks(spectrum, TOLERANCE_PPM)
     graph = build_graph(spectrum, peaks, TOLERANCE_PPM, TOLERANCE_PPM, 0)
     return share_near(cleavages(label), graph.mass[(graph.levels > 0).any(1)])
 
 
 def share_right(peptide: Peptide, label: Peptide) -> float:
-    """Of the label's cleavages, the share that the peptide has too."""
+    """Share of the label's cleavages that the peptide has as well."""
     return share_near(cleavages(label), cleavages(peptide))
 
 
-def share_near(wanted: NDArray[np.float64], there: NDArray[np.float64]) -> float:
-    """The share of `wanted` within `NEAR` of one of `there`."""
-    if not len(wanted) or not len(there):
+def share_near(masses: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    """Share of `masses` within `NEAR` of one of `others`."""
+    if not len(masses) or not len(others):
         return 0.0
-    return float((np.abs(wanted[:, None] - there).min(1) <= NEAR).mean())
+    return float((np.abs(masses[:, None] - others).min(1) <= NEAR).mean())
 
 
 if __name__ == "__main__":

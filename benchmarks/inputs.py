@@ -1,4 +1,4 @@
-"""Checks of a benchmark's input files, before anything is measured on them."""
+"""Validation of a benchmark's input files."""
 
 import argparse
 import filecmp
@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def require_distinct(parser: argparse.ArgumentParser, *files: Path) -> None:
-    """Exit with the parser's usage when a file is missing or two have the same bytes: nothing would be compared."""
+    """Exit with a usage error if a file is missing or two files are identical, which would make a comparison void."""
     for file in files:
         if not file.is_file():
             parser.error(f"{file}: no such file")

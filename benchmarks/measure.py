@@ -1,4 +1,4 @@
-"""Time and memory of short computations, so that ratios hold on a machine that is busy with others."""
+"""Time and memory of short computations, robust to other load on the machine."""
 
 import statistics
 import time
@@ -9,15 +9,15 @@ import torch.nn.functional as F
 from torch.profiler import ProfilerActivity, profile
 
 Run = Callable[[], object]
-#: Of a sample's wall time, the share that one thread must have had a core for; below it the machine was busy.
+#: Minimum ratio of CPU time to wall time of a sample; below it the machine was busy.
 QUIET = 0.93
 
 
 def seconds(runs: Mapping[str, Run], device: torch.device, rounds: int, budget: float = 30.0) -> dict[str, float]:
-    """Median seconds of each run: CPU time of one thread, or on a GPU the time until it is done.
+    """Median seconds of each run: CPU time of one thread, or on a GPU wall time until completion.
 
-    The runs take turns, so that a slow minute meets them all, and whatever was measured while the machine was busy
-    with others is measured again, up to three times as often. After `budget` seconds what is there must do.
+    The runs alternate, so that load affects all of them, and samples taken while the machine was busy are repeated, up
+    to three times as many. After `budget` seconds the samples so far are used.
     """
     samples: dict[str, list[float]] = {name: [] for name in runs}
     busy: dict[str, list[float]] = {name: [] for name in runs}
@@ -25,7 +25,7 @@ def seconds(runs: Mapping[str, Run], device: torch.device, rounds: int, budget: 
         run()
     _wait(device)
     start = time.perf_counter()
-    for turn in range(3 * rounds):
+    for attempt in range(3 * rounds):
         for name, run in runs.items():
             if len(samples[name]) == rounds:
                 continue
@@ -37,13 +37,13 @@ def seconds(runs: Mapping[str, Run], device: torch.device, rounds: int, budget: 
                 samples[name].append(wall)
             else:
                 (samples if cpu >= QUIET * wall else busy)[name].append(cpu)
-        if turn and time.perf_counter() - start > budget:
+        if attempt and time.perf_counter() - start > budget:
             break
     return {name: statistics.median(samples[name] or busy[name]) for name in runs}
 
 
 def peak_bytes(run: Run, device: torch.device) -> int:
-    """The most memory that torch held at once during the run beyond what it held before, in bytes."""
+    """Peak memory allocated by torch during the run, beyond what was allocated before, in bytes."""
     run()
     if device.type == "cuda":
         _wait(device)
@@ -57,15 +57,15 @@ def peak_bytes(run: Run, device: torch.device) -> int:
     assert profiler.profiler is not None
     assert profiler.profiler.kineto_results is not None
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
-    held = peak = 0
+    allocated = peak = 0
     for event in sorted(events, key=lambda event: event.start_ns()):
-        held += event.nbytes()
-        peak = max(peak, held)
+        allocated += event.nbytes()
+        peak = max(peak, allocated)
     return peak
 
 
 def matmul_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Floating-point operations per second of one large matrix product: what this device can do at best."""
+    """Floating-point operations per second of one large matrix product, the reference rate of the device."""
     size = 8192 if device.type == "cuda" else 1024
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     return 2 * size**3 / seconds({"matmul": lambda: F.linear(left, right)}, device, rounds=5, budget=10.0)["matmul"]

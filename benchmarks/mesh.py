@@ -1,9 +1,9 @@
-"""Diffusion on meshes that were not seen in training: `python -m benchmarks.mesh`.
+"""Diffusion on unseen meshes, mesh operator against interpolation: `python -m benchmarks.mesh`.
 
-The mesh operator against interpolation: the mesh's values taken to a regular grid by their nearest neighbours, the same
-axial operator on that grid, and its increments taken back to the points in the same way. Both are trained on the same
-meshes for the same CPU seconds with the same loss at the points; three seeds each. Errors are those of whole test
-trajectories, each on a mesh of its own, against the exact solution. About three minutes of one core.
+The baseline interpolates the mesh values to a regular grid from the nearest neighbours, runs the same axial operator
+on the grid, and interpolates its increments back to the points. Both are trained on the same meshes for the same CPU
+seconds with the same loss at the points; three seeds each. Errors are those of whole test trajectories, each on its own
+mesh, against the exact solution. Takes about three minutes of one core.
 """
 
 import os
@@ -40,14 +40,14 @@ COLUMNS = "{:<28} {:>10} {:>20} {:>20} {:>7} {:>6}"
 
 @dataclass(frozen=True)
 class Runs:
-    """Trajectories `(runs, frames, points)` and where their points lie `(runs, points, 2)`, float32."""
+    """Trajectories `(runs, frames, points)` and coordinates `(runs, points, 2)`, float32."""
 
     states: Tensor
     points: Tensor
 
 
 class ThroughGrid(nn.Module):
-    """The baseline: interpolate to a regular grid, an axial operator there, interpolate back."""
+    """The baseline: interpolate to a regular grid, apply an axial operator, interpolate back."""
 
     def __init__(self, config: MeshOperatorConfig) -> None:
         super().__init__()
@@ -55,18 +55,18 @@ class ThroughGrid(nn.Module):
 
     def forward(self, states: Tensor, conditions: Conditions) -> Tensor:
         assert conditions.points is not None
-        there, back = (torch.stack(way) for way in zip(*map(self._ways, conditions.points), strict=True))
-        nodes = torch.einsum("bgp,btcp->btcg", there, states).unflatten(-1, (self.grid, self.grid))
+        to_grid, to_points = (torch.stack(part) for part in zip(*map(self._weights, conditions.points), strict=True))
+        nodes = torch.einsum("bgp,btcp->btcg", to_grid, states).unflatten(-1, (self.grid, self.grid))
         out = self.operator(nodes, Conditions(boundary=(("open", "open"),) * 2))
-        return torch.einsum("bpg,bcg->bcp", back, out.flatten(2))
+        return torch.einsum("bpg,bcg->bcp", to_points, out.flatten(2))
 
-    def _ways(self, points: Tensor) -> tuple[Tensor, Tensor]:
+    def _weights(self, points: Tensor) -> tuple[Tensor, Tensor]:
         return interpolations(points.double().numpy().tobytes(), self.grid)
 
 
 @lru_cache(maxsize=REMEMBERED)
 def interpolations(content: bytes, grid: int) -> tuple[Tensor, Tensor]:
-    """Weights of interpolation to the grid `(nodes, points)` and back; kept, as the mesh operator keeps its edges."""
+    """Interpolation weights to the grid `(nodes, points)` and back, cached as the mesh operator caches its edges."""
     points = np.frombuffer(content).reshape(-1, 2)
     low, high = points.min(0), points.max(0)
     axis = np.linspace(0, 1, grid)
@@ -75,7 +75,7 @@ def interpolations(content: bytes, grid: int) -> tuple[Tensor, Tensor]:
 
 
 def interpolation(sources: NDArray, targets: NDArray) -> Tensor:
-    """Weights `(targets, sources)` of the nearest sources by inverse squared distance (Shepard, 1968)."""
+    """Inverse-distance weights `(targets, sources)` of the nearest sources, exponent 2 (Shepard, 1968)."""
     distance, index = cKDTree(sources).query(targets, NEAREST)
     weights = 1 / np.maximum(distance**2, NEAR_ZERO)
     matrix = np.zeros((len(targets), len(sources)), np.float32)
@@ -84,15 +84,15 @@ def interpolation(sources: NDArray, targets: NDArray) -> Tensor:
 
 
 def read(folder: Path) -> Runs:
-    """All trajectories of a split, in the unit in which the first frames of the problem have about unit variance."""
+    """Read all trajectories of a split; first frames have about unit variance."""
     simulations = [open_member(path, "", ReadConfig()) for path in sorted(folder.glob("*/rollout.pvd"))]
-    points = np.stack([one.mesh.points for one in simulations if one.mesh is not None])
-    states = np.stack([one.read(0, len(one))[:, 0] for one in simulations])
+    points = np.stack([simulation.mesh.points for simulation in simulations if simulation.mesh is not None])
+    states = np.stack([simulation.read(0, len(simulation))[:, 0] for simulation in simulations])
     return Runs(torch.from_numpy(states), torch.from_numpy(points).float())
 
 
 class Step(nn.Module):
-    """One step of `states` `(batch, points)`: the last frame and a model's increment, both scaled by training data."""
+    """One time step of `states` `(batch, points)`: adds the model's increment, with scales from training data."""
 
     def __init__(self, model: nn.Module, runs: Runs) -> None:
         super().__init__()
@@ -105,33 +105,33 @@ class Step(nn.Module):
 
 
 def trained(step: Step, runs: Runs, seed: int, seconds: float) -> int:
-    """Train for so many seconds of CPU, the rate falling to nothing along them; return how many steps that were."""
+    """Train for `seconds` of CPU time with a cosine schedule; return the number of steps."""
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.AdamW(step.parameters(), RATE, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(step.parameters(), RATE, weight_decay=1e-4)
     start, steps = time.process_time(), 0
     while (share := (time.process_time() - start) / seconds) < 1:
-        for group in optimiser.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = RATE * min(1.0, 20 * share + 0.01) * 0.5 * (1 + np.cos(np.pi * share))
         run = torch.randint(len(runs.states), (BATCH,), generator=generator)
         frame = torch.randint(runs.states.shape[1] - 1, (BATCH,), generator=generator)
-        found = step(runs.states[run, frame], runs.points[run])
-        loss = ((found - runs.states[run, frame + 1]) / step.increment).square().mean()
-        optimiser.zero_grad()
+        predicted = step(runs.states[run, frame], runs.points[run])
+        loss = ((predicted - runs.states[run, frame + 1]) / step.increment).square().mean()
+        optimizer.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(step.parameters(), 1.0)
-        optimiser.step()
+        optimizer.step()
         steps += 1
     return steps
 
 
-def relative(found: Tensor, expected: Tensor) -> float:
-    """Root mean square error over that of the solution, of each frame, then the mean of all."""
-    return float(((found - expected).square().mean(-1) / expected.square().mean(-1)).sqrt().mean())
+def relative(predicted: Tensor, expected: Tensor) -> float:
+    """Mean over frames of the RMSE relative to the RMS of the solution."""
+    return float(((predicted - expected).square().mean(-1) / expected.square().mean(-1)).sqrt().mean())
 
 
 @torch.no_grad()
 def errors(step: Callable[[Tensor, Tensor], Tensor], runs: Runs) -> tuple[float, float]:
-    """The nRMSE of single steps, each from the exact frame, and of a rollout from the first frame to the last."""
+    """The nRMSE of single steps from exact frames, and of a rollout from the first frame to the last."""
     frames = runs.states.unbind(1)
     single = torch.stack([step(frame, runs.points) for frame in frames[:-1]], 1)
     rollout = [frames[0]]
@@ -141,23 +141,23 @@ def errors(step: Callable[[Tensor, Tensor], Tensor], runs: Runs) -> tuple[float,
     return relative(single, expected), relative(torch.stack(rollout[1:], 1), expected)
 
 
-def row(name: str, found: list[tuple[float, float]], size: int, steps: str) -> None:
-    """Print the median of the seeds, the least and the most."""
+def row(name: str, scores: list[tuple[float, float]], size: int, steps: str) -> None:
+    """Print the median and the range over seeds."""
     cells = []
-    for values in zip(*found, strict=True):
+    for values in zip(*scores, strict=True):
         spread = f" ({min(values):.4f}-{max(values):.4f})" if len(values) > 1 else ""
         cells.append(f"{statistics.median(values):.4f}{spread}")
-    print(COLUMNS.format(name, size or "", *cells, steps, len(found)), flush=True)
+    print(COLUMNS.format(name, size or "", *cells, steps, len(scores)), flush=True)
 
 
 def main() -> None:
-    """Write the meshes, train, roll out, print."""
+    """Write the meshes, train, roll out and print."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         write_mesh_phantom(Path(folder), COUNTS, seed=0, points=POINTS)
         training, test = (read(Path(folder) / split) for split in COUNTS)
-    there = f"{COUNTS['train']} meshes of {POINTS} points to train on and {COUNTS['test']} others to test on"
-    print(f"{there}, {SECONDS:.0f} CPU s of training")
+    sizes = f"{COUNTS['train']} training and {COUNTS['test']} test meshes of {POINTS} points"
+    print(f"{sizes}, {SECONDS:.0f} CPU s of training")
     print(COLUMNS.format("nRMSE on unseen meshes", "parameters", "one step", "rollout", "steps", "seeds"))
     row("persistence", [errors(lambda states, points: states, test)], 0, "")
     config = MeshOperatorConfig(grid=GRID)
@@ -165,18 +165,18 @@ def main() -> None:
         "axial, interpolated": lambda: ThroughGrid(config),
         "mesh operator": lambda: MeshOperator(config, channels=1, dim=2),
     }
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
+    scores: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
     steps: dict[str, list[int]] = {name: [] for name in models}
-    # They take turns, so that an hour at which the machine is busy meets both.
+    # The models alternate, so that other load on the machine affects both.
     for seed in range(SEEDS):
         for name, build in models.items():
             torch.manual_seed(seed)
             step = Step(build(), training)
             steps[name].append(trained(step, training, seed, SECONDS))
-            found[name].append(errors(step, test))
+            scores[name].append(errors(step, test))
     for name, build in models.items():
         size = sum(parameter.numel() for parameter in build().parameters())
-        row(name, found[name], size, str(round(statistics.median(steps[name]))))
+        row(name, scores[name], size, str(round(statistics.median(steps[name]))))
 
 
 if __name__ == "__main__":

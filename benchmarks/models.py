@@ -1,6 +1,6 @@
 """Inference speed of the change detectors on one CPU core: `python -m benchmarks.models [tile size]`.
 
-Prints megapixels of image pair per core-second, as the best of a few runs in CPU time, and its ratio to a plain
+Prints megapixels of image pair per core-second (best of a few runs, CPU time) and the ratio to a plain
 `segmentation_models_pytorch.Unet` with a ResNet-18 in fp32, measured in the same run, so that machines can be compared.
 """
 
@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 
-# Before torch is imported: huge pages make large matrices cheaper, and waiting threads must not spin.
+# Set before torch is imported: huge pages speed up large matrices, and idle threads must not spin.
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -25,12 +25,12 @@ from transect.core.precision import computes_in_bf16
 
 NAMES: tuple[ModelName, ...] = ("unet", "siamese_concat", "siamese_difference", "cdmaskformer")
 REPEATS = 3
-BF16 = computes_in_bf16(torch.device("cpu"))  # elsewhere it is emulated, minutes for a tile
+BF16 = computes_in_bf16(torch.device("cpu"))  # otherwise bf16 is emulated and takes minutes per tile
 COLUMNS = "{:<20} {:<10} {:<14} {:>9} {:>14} {:>15}"
 
 
 def seconds(run: Callable[[], object]) -> float:
-    """The least CPU time of `REPEATS` runs after a first one."""
+    """Minimum CPU time of `REPEATS` runs after a warm-up."""
     run()
     times = []
     for _ in range(REPEATS):
@@ -41,7 +41,7 @@ def seconds(run: Callable[[], object]) -> float:
 
 
 def scorer(model: ChangeDetector, pair: list[Tensor], bf16: bool, channels_last: bool) -> Callable[[], object]:
-    """A run of the model on a pair of images."""
+    """A function that runs the model on a pair of images."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=layout)
     images = [image.contiguous(memory_format=layout) for image in pair]
@@ -55,7 +55,7 @@ def scorer(model: ChangeDetector, pair: list[Tensor], bf16: bool, channels_last:
 
 
 def main(size: int = 512) -> None:
-    """Measure every model in fp32 and bf16, contiguous and channels-last."""
+    """Measure every model in fp32 and, if supported, bf16, contiguous and channels-last."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     pair = [torch.randn(1, 3, size, size) for _ in range(2)]
@@ -65,7 +65,7 @@ def main(size: int = 512) -> None:
     with torch.inference_mode():
         baseline = megapixels / seconds(lambda: peer(torch.cat(pair, 1)).sigmoid())
     if not BF16:
-        print("this CPU has no bf16 instructions: bf16 is left out", file=sys.stderr)
+        print("this CPU has no bf16 instructions: bf16 is skipped", file=sys.stderr)
     print(COLUMNS.format("model", "precision", "layout", "Mpx/core-s", "x smp Unet fp32", "x own fp32"))
     print(COLUMNS.format("smp.Unet resnet18", "fp32", "contiguous", f"{baseline:.3f}", "1.00", "1.00"))
     for name in NAMES:

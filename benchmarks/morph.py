@@ -1,8 +1,8 @@
-"""Speed of MORPH Ti against its published form, and the sizes: `python -m benchmarks.morph`.
+"""Speed of MORPH Ti against its published form, and parameter counts: `python -m benchmarks.morph`.
 
-Prints CPU milliseconds of one thread for a forward pass of one sample, of ours and of a plain restatement of the
-published form with the same weights, measured in turns: patches padded with zeros to 4096 features, all 4608 outputs of
-the decoder, three-dimensional kernels on lines and images, queries and keys along axes of length one.
+Prints CPU milliseconds of one thread for a forward pass of one sample, of our implementation and of a direct
+reimplementation of the published form with the same weights, in alternation: patches zero-padded to 4096 features, all
+4608 decoder outputs, 3-D kernels on lines and images, queries and keys along axes of length one.
 """
 
 import sys
@@ -22,7 +22,7 @@ SHAPES = {
     "2-D 128^2, F2 C1": (1, 1, 2, 1, 1, 128, 128),
     "3-D 32^3, F3 C3": (1, 1, 3, 3, 32, 32, 32),
 }
-#: Published millions of parameters.
+#: Configurations with the published number of parameters, in millions.
 SIZES = {
     "Ti": (MorphConfig(), 9.864),
     "S": (MorphConfig(dim=512, heads=8, mlp=2048), 32.830),
@@ -37,7 +37,7 @@ COLUMNS = "{:<18} {:>12} {:>12} {:>8} {:>16}"
 
 
 def padded(state: dict[str, Tensor], x: Tensor, config: MorphConfig) -> Tensor:
-    """The published form of the forward pass, from the published names of the weights."""
+    """Forward pass in the published form, with the published weight names."""
     batch, times, fields, components, *grid = x.shape
     patch = [1 if length == 1 else config.patch for length in grid]
     sides = [length // side for length, side in zip(grid, patch, strict=True)]
@@ -105,7 +105,7 @@ def _attention(state: dict[str, Tensor], part: str, u: Tensor, axis: int, heads:
 
 
 def main(words: list[str]) -> None:
-    """Measure the shapes that have all the words in their names."""
+    """Measure the shapes whose names contain all the words."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     config = MorphConfig()
@@ -119,8 +119,8 @@ def main(words: list[str]) -> None:
             x = torch.randn(shape)
             runs = {"ours": lambda x=x: model(x), "padded": lambda x=x: padded(state, x, config)}
             error = (runs["ours"]() - runs["padded"]()).abs().max().item()
-            took = seconds(runs, torch.device("cpu"), ROUNDS)
-            ours, theirs = took["ours"], took["padded"]
+            times = seconds(runs, torch.device("cpu"), ROUNDS)
+            ours, theirs = times["ours"], times["padded"]
             figures = f"{1e3 * ours:.1f}", f"{1e3 * theirs:.1f}", f"{ours / theirs:.2f}", f"{error:.1e}"
             print(COLUMNS.format(name, *figures), flush=True)
     print(f"\n{'size':<4} {'parameters, M':>14} {'published, M':>14}")

@@ -1,7 +1,7 @@
 """Compare an app's model with recorded outputs of its reference: `python -m benchmarks.parity APP FIXTURE`.
 
-Prints the largest absolute error of each quantity beside its tolerance. Exit status: 0 all within, 1 some past it,
-2 the arguments or the fixture are of no use.
+Prints the largest absolute error and the tolerance of each quantity. Exit status: 0 all within tolerance, 1 some exceed
+it, 2 the arguments or the fixture are invalid.
 """
 
 import importlib
@@ -31,12 +31,12 @@ def main(arguments: list[str]) -> int:
 
     try:
         fixture = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a file may be damaged in any way
+    except Exception as error:  # a damaged file may raise anything
         print(f"{path}: {type(error).__name__}: {error}\n{USAGE}", file=sys.stderr)
         return 2
     try:
         comparisons = parity.compare(fixture)
-    except ValueError as error:  # a tensor is missing or has another shape: not the same model
+    except ValueError as error:  # a tensor is missing or has another shape: a different model
         print(f"{path}: {error}", file=sys.stderr)
         return 1
     except (KeyError, TypeError, AttributeError) as error:

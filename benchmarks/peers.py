@@ -1,4 +1,4 @@
-"""Other forms of the same mathematics to measure the core against: naive ones, and torch's own module used axially."""
+"""Alternative implementations to compare the core with: naive ones, and `nn.MultiheadAttention` applied axially."""
 
 from collections.abc import Sequence
 
@@ -11,17 +11,17 @@ from transect.core.attention.kernel import softmax_attention
 
 
 def along(x: Tensor, axis: int) -> Tensor:
-    """`(batch, *grid, dim)` as `(lines, length, dim)` along a grid axis, the way a reader would write it."""
+    """`(batch, *grid, dim)` as `(lines, length, dim)` along a grid axis, in the straightforward way."""
     return x.movedim(axis + 1, -2).flatten(0, -3)
 
 
 def back(lines: Tensor, x: Tensor, axis: int) -> Tensor:
-    """The inverse of `along`."""
+    """Inverse of `along`."""
     return lines.view(x.movedim(axis + 1, -2).shape).movedim(-2, axis + 1)
 
 
 class TorchAxial(nn.Module):
-    """The sum over the axes of `nn.MultiheadAttention` along each."""
+    """Sum of `nn.MultiheadAttention` along each axis."""
 
     def __init__(self, dim: int, heads: int, axes: tuple[int, ...]) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class TorchAxial(nn.Module):
 
 
 class EinsumAxial(nn.Module):
-    """The sum over the axes of attention written with einsum and an explicit softmax."""
+    """Sum of attention along each axis, with einsum and an explicit softmax."""
 
     def __init__(self, dim: int, heads: int, axes: tuple[int, ...]) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ class EinsumAxial(nn.Module):
 
 
 class EinsumTied(nn.Module):
-    """Row attention with one map for all rows of `(batch, rows, columns, dim)`, written with einsum."""
+    """Tied row attention over `(batch, rows, columns, dim)`, with einsum."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class EinsumTied(nn.Module):
 
 
 class ExpandedCross(nn.Module):
-    """Every row of `(batch, rows, columns, dim)` reads the context, repeated for each, by `nn.MultiheadAttention`."""
+    """Cross-attention from all rows of `(batch, rows, columns, dim)` to a repeated context, by `nn.MultiheadAttention`."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class ExpandedCross(nn.Module):
 
 
 class EinsumWindow(nn.Module):
-    """Attention in blocks of a grid with a learned bias for each offset, written with einsum."""
+    """Block-window attention with a relative position bias, with einsum."""
 
     rows: Tensor
 
@@ -121,7 +121,7 @@ class EinsumWindow(nn.Module):
 
 
 class EinsumCrossWindow(nn.Module):
-    """Each block of a query image reads the block of every view that has its place, written with einsum."""
+    """Cross-attention between corresponding blocks of a query image and all views, with einsum."""
 
     def __init__(self, dim: int, heads: int, window: tuple[int, int], context_window: tuple[int, int]) -> None:
         super().__init__()
@@ -145,10 +145,10 @@ class EinsumCrossWindow(nn.Module):
 
 
 class GridSamplePyramid(MultiScaleDeformableAttention):
-    """Deformable attention that reads each level by `grid_sample`, as it is usually written."""
+    """Deformable attention that samples each level by `grid_sample`, the usual implementation."""
 
     def forward(self, query: Tensor, reference: Tensor, value: Tensor, shapes: Sequence[tuple[int, int]]) -> Tensor:
-        """As the core's."""
+        """As in the core."""
         batch, queries, _ = query.shape
         offsets = self.sampling_offsets(query).view(batch, queries, self.heads, self.levels, self.points, 2)
         weights = self.attention_weights(query).view(batch, queries, self.heads, -1).softmax(-1)
@@ -166,21 +166,21 @@ class GridSamplePyramid(MultiScaleDeformableAttention):
 
 
 class LoopScan(nn.Module):
-    """The selective recurrence of `(batch, tokens, channels)`, one token after another."""
+    """Selective recurrence over `(batch, tokens, channels)`, token by token."""
 
     def forward(self, u: Tensor, delta: Tensor, rates: Tensor, write: Tensor, read: Tensor) -> Tensor:
         """As `transect.core.selective_recurrence`, without a bias."""
         step = F.softplus(delta)[..., None, :]
         decay, update = (step * rates).exp(), step * u[..., None, :] * write[..., None]
         state, out = torch.zeros_like(update[:, 0]), []
-        for now in range(u.shape[1]):
-            state = decay[:, now] * state + update[:, now]
-            out.append((state * read[:, now, :, None]).sum(1))
+        for t in range(u.shape[1]):
+            state = decay[:, t] * state + update[:, t]
+            out.append((state * read[:, t, :, None]).sum(1))
         return torch.stack(out, 1)
 
 
 class BareAxial(nn.Module):
-    """What axial attention cannot do without: its projections, and its kernel on tensors laid out best for it."""
+    """Lower bound of axial attention: its projections, and its kernel on tensors in the optimal layout."""
 
     def __init__(self, dim: int, heads: int, grid: tuple[int, ...]) -> None:
         super().__init__()
@@ -190,7 +190,7 @@ class BareAxial(nn.Module):
         self.heads = nn.ParameterList(torch.randn(3, tokens // length, heads, length, dim // heads) for length in grid)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum of everything, so that all of it is computed, forward and backward."""
+        """Sum of all parts, so that each is computed in forward and backward."""
         total = torch.zeros(())
         for qkv, out, heads in zip(self.qkv, self.out, self.heads, strict=True):
             query, key, value = heads.unbind(0)

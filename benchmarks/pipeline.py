@@ -1,7 +1,7 @@
-"""What batch inference costs beyond the model: `python -m benchmarks.pipeline [model name] [scene side]`.
+"""Overhead of batch inference over the bare model: `python -m benchmarks.pipeline [model name] [scene side]`.
 
-Prints CPU seconds of the bare model over the tiles of a scene, and of the whole pipeline on the same scene (reading,
-blending, writing, polygons, pictures, hashes), one thread each, in one run; and the overhead as their ratio.
+Prints CPU seconds of the bare model over the tiles of a scene, of the whole pipeline on the same scene (reading,
+blending, writing, polygons, pictures, hashes), each in one thread, and the relative overhead.
 """
 
 import os
@@ -36,7 +36,7 @@ CPU = torch.device("cpu")
 
 
 def write_scene(folder: Path, side: int) -> tuple[str, str]:
-    """A georeferenced pair of `side` x `side` pixels of synthetic ground, tiled and compressed."""
+    """Write a georeferenced synthetic pair of `side` x `side` pixels, tiled and compressed."""
     pieces = [draw_pair(np.random.default_rng(seed), seed)[:2] for seed in range(16)]
     profile = {
         **dict(driver="GTiff", dtype="uint8", count=3, width=side, height=side, crs="EPSG:32637"),
@@ -89,7 +89,7 @@ def main(name: str = "unet", side_length: str = "2048") -> int:
         bare_seconds, whole_seconds = [], []
         with torch.inference_mode(), autocast(config.precision, CPU):
             module.score(batch[0][:1], batch[1][:1])
-        for _ in range(2):  # taking turns, so that a busy machine slows both alike
+        for _ in range(2):  # alternating, so that other load affects both equally
             bare_seconds.append(_cpu_seconds(bare))
             whole_seconds.append(_cpu_seconds(whole))
     overhead = min(whole_seconds) / min(bare_seconds) - 1

@@ -1,9 +1,9 @@
-"""False change where nothing changed: `python -m benchmarks.quality MODEL [--frames FIRST SECOND --coarse COARSE]`.
+"""False-positive rate on unchanged pairs: `python -m benchmarks.quality MODEL [--frames FIRST SECOND --coarse COARSE]`.
 
-For a model trained on the synthetic set: identical rasters must show no change at all, and a real pair of one pass at
-most 0.5 % of its pixels. FIRST and SECOND are overlapping frames of one Landsat pass as single-band GeoTIFFs, COARSE is
+For a model trained on the synthetic set: identical rasters must show no change, and a real pair of one pass at most
+0.5 % of its pixels. FIRST and SECOND are overlapping frames of one Landsat pass as single-band GeoTIFFs, COARSE is
 a coarser copy of FIRST. SECOND is compared with FIRST, with FIRST in another coordinate system and with COARSE. Exit
-status: 0 all within their limits, 1 some past it, 2 the arguments are of no use.
+status: 0 all within their limits, 1 some exceed it, 2 the arguments are invalid.
 """
 
 import argparse
@@ -27,7 +27,7 @@ SINGLE_BAND = ["--read.bands", "[1,1,1]"]
 
 
 def changed_share(model: model_folder.Model, before: str, after: str) -> float:
-    """The share of valid pixels that the model marks as changed."""
+    """Share of valid pixels that the model marks as changed."""
     assert isinstance(model.app, ChangeDetection)
     (case,) = model.app.adapter.cases(before, after)
     prediction = model.app.predict(model.module, model.app.adapter.read(case))
@@ -40,7 +40,7 @@ def changed_share(model: model_folder.Model, before: str, after: str) -> float:
 
 
 def identical(folder: Path) -> Iterator[tuple[str, str]]:
-    """Synthetic scenes as they are, to be compared with themselves."""
+    """Write synthetic scenes to compare with themselves; yields title and path."""
     for seed in range(8):
         image = draw_pair(np.random.default_rng(1000 + seed), seed)[0]
         path = folder / f"identical_{seed}.tif"
@@ -63,15 +63,15 @@ def reprojected(source: str, path: Path, crs: str) -> str:
 
 
 def main() -> int:
-    """Measure and print; returns 1 if a limit is passed."""
+    """Measure and print; returns 1 if a limit is exceeded."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", help="a model folder or the address of a registered model")
+    parser.add_argument("model", help="model folder or URI of a registered model")
     parser.add_argument("--frames", nargs=2, type=Path, default=[], metavar=("FIRST", "SECOND"))
-    parser.add_argument("--coarse", type=Path, help="a coarser copy of FIRST")
-    parser.add_argument("--nodata", help="value of missing pixels, where the frames do not declare it")
+    parser.add_argument("--coarse", type=Path, help="coarser copy of FIRST")
+    parser.add_argument("--nodata", help="value of missing pixels, if the frames do not declare one")
     arguments = parser.parse_args()
     if arguments.coarse and not arguments.frames:
-        parser.error("--coarse: expected --frames with it")
+        parser.error("--coarse requires --frames")
     require_distinct(parser, *arguments.frames, *([arguments.coarse] if arguments.coarse else []))
     shares = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,10 +1,10 @@
-"""How fast and in how much memory a large pair is read: `python -m benchmarks.reading`.
+"""Throughput and memory of reading a large image pair: `python -m benchmarks.reading`.
 
-Two RGB uint8 pairs, 10k and 20k pixels a side (deflate, predictor 2, blocks of 512, compressed to about 0.55 as
-LEVIR-CD is), are built, read in every way and deleted. Rates are megabytes handed over per core-second
-(`time.process_time`, one GDAL thread, files in the page cache): with overlap, tiles hold more bytes than the scene.
-Blocks are counted by the bytes that the process read from the files (Linux only): a block that is decoded again is
-read again. Reading whole blocks one by one, which no model can use, is the ceiling of this machine at this moment.
+Two RGB uint8 pairs, 10k and 20k pixels a side (deflate, predictor 2, blocks of 512, compressed to about 0.55 like
+LEVIR-CD), are written, read in several ways and deleted. Rates are megabytes delivered per core-second
+(`time.process_time`, one GDAL thread, files in the page cache): with overlap, tiles have more bytes than the scene.
+Decoded blocks are counted by the bytes that the process read from the files (Linux only): a block that is decoded again
+is read again. Reading whole blocks one by one, which no model can use, is the upper bound on this machine.
 """
 
 import argparse
@@ -37,9 +37,9 @@ OURS, PLAIN = "strips cut into 512 tiles", "rasterio windows of 512"
 
 
 def main() -> None:
-    """Print every figure; with `--peak`, the peak memory of reading one pair."""
+    """Print all results; with `--peak`, the peak memory of reading one pair."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--folder", type=Path, help="where to build the pairs, about 4 GB; default a temporary folder")
+    parser.add_argument("--folder", type=Path, help="where to write the pairs, about 4 GB; default: a temporary folder")
     parser.add_argument("--peak", nargs=2, metavar=("BEFORE", "AFTER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.peak:
@@ -52,13 +52,13 @@ def main() -> None:
 
 
 def build_pair(folder: Path, side: int) -> tuple[str, str]:
-    """Write two rasters of `side` pixels of smooth ground with grain, and return their paths."""
-    chance = np.random.default_rng(0)
+    """Write two rasters of `side` pixels, a smooth background with noise; return their paths."""
+    rng = np.random.default_rng(0)
     paths = folder / f"before_{side}.tif", folder / f"after_{side}.tif"
     for path in paths:
-        ground = gaussian_filter(chance.normal(size=(8, BLOCK, BLOCK)), (0, 6, 6)) * 400 + 120
-        grain = chance.normal(scale=3, size=(8, 3, BLOCK, BLOCK))
-        blocks = np.clip(ground[:, None] + grain, 0, 255).astype(np.uint8)
+        background = gaussian_filter(rng.normal(size=(8, BLOCK, BLOCK)), (0, 6, 6)) * 400 + 120
+        noise = rng.normal(scale=3, size=(8, 3, BLOCK, BLOCK))
+        blocks = np.clip(background[:, None] + noise, 0, 255).astype(np.uint8)
         with rasterio.open(
             path, "w", driver="GTiff", width=side, height=side, count=3, dtype="uint8", crs="EPSG:32632",
             transform=from_origin(5e5, 5e6, 0.5, 0.5), compress="deflate", predictor=2, interleave="pixel", tiled=True,
@@ -72,7 +72,7 @@ def build_pair(folder: Path, side: int) -> tuple[str, str]:
 
 
 def report_rates(pair: tuple[str, str]) -> None:
-    """Megabytes handed over per core-second, by tiles and plainly, and how often each block was decoded."""
+    """Print megabytes delivered per core-second for each way of reading, and how often each block was decoded."""
     for path in pair:  # into the page cache
         with open(path, "rb") as file:
             while file.read(1 << 24):
@@ -103,7 +103,7 @@ def report_rates(pair: tuple[str, str]) -> None:
 
 
 def report_memory(small: tuple[str, str], large: tuple[str, str]) -> None:
-    """Peak memory of two fresh processes that read the pairs as inference does."""
+    """Print the peak memory of two fresh processes that read the pairs as inference does."""
     command = [sys.executable, "-m", "benchmarks.reading", "--peak"]
     runs = [subprocess.run([*command, *pair], check=True, capture_output=True) for pair in (small, large)]
     peaks = [float(run.stdout) for run in runs]
@@ -112,7 +112,7 @@ def report_memory(small: tuple[str, str], large: tuple[str, str]) -> None:
 
 
 def peak_memory(pair: tuple[str, str]) -> float:
-    """Read `pair` in tiles with a reader thread; the most megabytes that this process held (VmHWM)."""
+    """Peak resident memory of this process (VmHWM, MB) after reading `pair` in tiles with a reader thread."""
     for _ in our_tiles(pair, 128):
         pass
     status = Path("/proc/self/status").read_text()
@@ -120,7 +120,7 @@ def peak_memory(pair: tuple[str, str]) -> float:
 
 
 def whole_blocks(pair: tuple[str, str]) -> Iterator[int]:
-    """Bytes of each block, read once and dropped."""
+    """Bytes of each block, read once and discarded."""
     for path in pair:
         with rasterio.Env(GDAL_CACHEMAX=8 << 20), rasterio.open(path) as raster:
             for _, window in raster.block_windows():
@@ -135,7 +135,7 @@ def our_strips(pair: tuple[str, str]) -> Iterator[int]:
 
 
 def our_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:
-    """Bytes of each 512 tile, copied from strips that are read one ahead into a buffer, as a batch is."""
+    """Bytes of each 512 tile, copied into a buffer from strips that are prefetched by one, as for a batch."""
     scene = Scene.open(pair[:1], pair[1:], ReadConfig(bands=BANDS))
     width, height, stride = scene.grid.width, scene.grid.height, TILE - overlap
     tile = np.empty((2, len(BANDS), TILE, TILE), np.uint8)
@@ -166,7 +166,7 @@ def our_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:
 
 
 def plain_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:
-    """Bytes of the same tiles, each read by rasterio, with GDAL's default cache."""
+    """Bytes of the same tiles, each read by rasterio with GDAL's default cache."""
     with rasterio.open(pair[0]) as before, rasterio.open(pair[1]) as after:
         for row in range(0, before.height - overlap, TILE - overlap):
             for col in range(0, before.width - overlap, TILE - overlap):
@@ -175,7 +175,7 @@ def plain_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:
 
 
 def torchgeo_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:
-    """Bytes of the tiles that torchgeo's grid sampler takes from both rasters."""
+    """Bytes of the tiles that torchgeo's grid sampler reads from both rasters."""
     from torchgeo.datasets import RasterDataset
     from torchgeo.samplers import GridGeoSampler
 
@@ -185,7 +185,7 @@ def torchgeo_tiles(pair: tuple[str, str], overlap: int) -> Iterator[int]:
 
 
 def bytes_read() -> int:
-    """Bytes that this process has read from files so far; 0 where the system does not tell."""
+    """Bytes that this process has read from files so far; 0 if the system does not report it."""
     counters = Path("/proc/self/io")
     return int(counters.read_text().split("rchar:")[1].split()[0]) if counters.exists() else 0
 

@@ -1,10 +1,9 @@
-"""Hold rerankers against choices that need no training: `python -m benchmarks.rerank SPECTRA CANDIDATES...`.
+"""Rerankers against baselines without training: `python -m benchmarks.rerank SPECTRA CANDIDATES...`.
 
-A fifth of the peptides is set aside for testing. On the others the reranker is trained three times with different
-seeds, once with the spectrum and the evidence, once as RankNovo reads them, without evidence, and once blind, without
-either: what that knows it has from the lists alone. Prints peptide recall on the spectra set aside, by the spelling
-with I as L: on all that have a label and on those that leave a choice between two candidates or more, as mean and
-standard error over seeds; of choices without a seed the standard error is over spectra.
+A fifth of the peptides is held out for testing. On the others each reranker is trained with three seeds: with the
+spectrum and the fragment evidence, without evidence as in RankNovo, and blind, without both, which learns from the
+candidate lists only. Prints peptide recall on the held-out spectra (I as L), on all labelled ones and on those with two
+or more candidates, as mean and standard error over seeds; for untrained baselines the standard error is over spectra.
 """
 
 import argparse
@@ -42,7 +41,7 @@ RIGHT = COUNTS.index("right_merged")
 def main() -> None:
     """Train, score and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rerank", description=__doc__)
-    parser.add_argument("spectra", type=Path, help="labelled spectra as MGF, or .mgf.gz")
+    parser.add_argument("spectra", type=Path, help="labelled spectra, .mgf or .mgf.gz")
     parser.add_argument("candidates", nargs="+", type=Path, help="candidate files")
     parser.add_argument("--epochs", type=int, default=2)
     parser.add_argument("--only", choices=list(MODELS), nargs="+", default=list(MODELS))
@@ -60,21 +59,21 @@ def main() -> None:
                 settings = TrainConfig(
                     epochs=arguments.epochs, batch_size=32, learning_rate=RATES[name], seed=seed, precision="fp32"
                 )
-                before = _cpu_seconds()
+                start = _cpu_seconds()
                 _, folder = train("peptide", [str(data / "train.csv")], MODELS[name], settings)
-                spent = _cpu_seconds() - before
-                found = score(folder, data / "test.csv")
-                several = found.pop("several")
+                spent = _cpu_seconds() - start
+                outcomes = score(folder, data / "test.csv")
+                several = outcomes.pop("several")
                 if seed == 0 and not right:
-                    right |= {other: [value] for other, value in found.items() if other != RERANKER}
-                right.setdefault(name, []).append(found[RERANKER])
-                recall = found[RERANKER][several].mean()
+                    right |= {other: [value] for other, value in outcomes.items() if other != RERANKER}
+                right.setdefault(name, []).append(outcomes[RERANKER])
+                recall = outcomes[RERANKER][several].mean()
                 print(f"{name}, seed {seed}: {spent:.0f} CPU s, {recall:.4f} of those with a choice", flush=True)
     print(f"\n{len(several)} labelled spectra of other peptides, {several.sum()} with a choice of two or more")
     print(f"{'':<22}{'all':>18}{'with a choice':>18}")
     for name, values in sorted(right.items(), key=lambda item: np.mean(item[1])):
-        print(f"{name:<22}{_told([v.mean() for v in values], len(several)):>18}", end="")
-        print(f"{_told([v[several].mean() for v in values], several.sum()):>18}")
+        print(f"{name:<22}{_with_error([v.mean() for v in values], len(several)):>18}", end="")
+        print(f"{_with_error([v[several].mean() for v in values], several.sum()):>18}")
 
 
 def _models() -> dict[str, Config]:
@@ -91,7 +90,7 @@ RATES = {"blind control": 5e-4, "without evidence": 5e-4, "reranker": 1e-3}
 
 
 def split(spectra: Path, folder: Path, candidates: Sequence[str]) -> Path:
-    """Write the spectra as `train.mgf` and `test.mgf`, no peptide in both, with a table of each; returns `folder`."""
+    """Write disjoint (by peptide) `train.mgf` and `test.mgf` with a CSV table for each; returns `folder`."""
     labels = list(read_labels(str(spectra)))
     blocks: dict[str, list[str]] = {"train": [], "test": []}
     for block, label in zip(_blocks(spectra), labels, strict=True):
@@ -114,7 +113,7 @@ def _blocks(path: Path) -> Iterator[str]:
 
 
 def score(folder: Path, data: Path) -> dict[str, np.ndarray]:
-    """Whether the model's and each choice's answer to each labelled spectrum is right, and `several` candidates."""
+    """Per labelled spectrum: correctness of the model and of each baseline, and whether it has `several` candidates."""
     model = model_folder.load(str(folder))
     app = cast(PeptideIdentification, model.app)
     (case,) = app.adapter.cases(str(data))
@@ -126,11 +125,11 @@ def score(folder: Path, data: Path) -> dict[str, np.ndarray]:
         if row is not None:
             rows.append(row["outcomes"])
             several.append(len(ranked.candidate_set.candidates) > 1)
-    found = {name: np.array([row[name][RIGHT] for row in rows], float) for name in rows[0]}
-    return found | {"several": np.array(several)}
+    outcomes = {name: np.array([row[name][RIGHT] for row in rows], float) for name in rows[0]}
+    return outcomes | {"several": np.array(several)}
 
 
-def _told(values: Sequence[float], spectra: int) -> str:
+def _with_error(values: Sequence[float], spectra: int) -> str:
     mean = float(np.mean(values))
     error = float(np.std(values, ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
     return f"{mean:.4f} +- {error or math.sqrt(mean * (1 - mean) / spectra):.4f}"

@@ -1,7 +1,7 @@
-"""How fast spectra are read: `python -m benchmarks.spectra [FILE.mgf]`.
+"""Speed of reading spectra: `python -m benchmarks.spectra [FILE.mgf]`.
 
-CPU time of one thread for reading a whole MGF file, ours as the app reads it against `pyteomics.mgf.read` without an
-index, and the labels alone. Without a file, a phantom of 4000 spectra is written and deleted again.
+CPU time of one thread for reading a whole MGF file with the app's reader and with `pyteomics.mgf.read` without an
+index, and for reading labels only. Without a file, a temporary phantom of 4000 spectra is used.
 """
 
 import argparse
@@ -23,9 +23,9 @@ GOAL = 1.2
 
 
 def main() -> None:
-    """Print the time of each way, and ours as a share of that of pyteomics."""
+    """Print the time of each reader, and ours relative to pyteomics."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", nargs="?", type=Path, help="an MGF file that is not compressed; default a phantom")
+    parser.add_argument("file", nargs="?", type=Path, help="uncompressed MGF file; default: a phantom")
     arguments = parser.parse_args()
     if arguments.file:
         report(str(arguments.file))
@@ -36,12 +36,12 @@ def main() -> None:
 
 
 def report(path: str) -> None:
-    """Print how long reading `path` takes."""
+    """Print the time to read `path` with each reader."""
     peaks = [len(spectrum.mz) for spectrum in read_spectra(path)]
     ways = {
-        OURS: lambda: drained(read_spectra(path)),
-        PYTEOMICS: lambda: drained(mgf.read(path, use_index=False)),
-        LABELS: lambda: drained(read_labels(path)),
+        OURS: lambda: exhaust(read_spectra(path)),
+        PYTEOMICS: lambda: exhaust(mgf.read(path, use_index=False)),
+        LABELS: lambda: exhaust(read_labels(path)),
     }
     taken = seconds(ways, torch.device("cpu"), rounds=5)
     print(f"{Path(path).name}: {len(peaks)} spectra of {sum(peaks) / len(peaks):.0f} peaks")
@@ -50,8 +50,8 @@ def report(path: str) -> None:
     print(f"read_spectra: {taken[OURS] / taken[PYTEOMICS]:.2f} x pyteomics (goal {GOAL} at most)")
 
 
-def drained(items: Iterable[object]) -> int:
-    """How many items there are."""
+def exhaust(items: Iterable[object]) -> int:
+    """Iterate over all items; return their number."""
     return sum(1 for _ in items)
 
 

@@ -1,1 +1,1 @@
-"""The domain apps, found by folder name; `base` is their contract."""
+"""The domain apps, discovered by folder name; `base` defines the interface that each implements."""

@@ -1,4 +1,4 @@
-"""The canvas of all apps' figures: one style, drawn by matplotlib into arrays of a given size."""
+"""Shared figure style of all apps: matplotlib figures rendered to RGB arrays of a given size."""
 
 import warnings
 from collections.abc import Callable
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 Picture = NDArray[np.uint8]
-"""RGB, `(height, width, 3)`; of a film `(frames, height, width, 3)`."""
+"""RGB, `(height, width, 3)`; an animation is `(frames, height, width, 3)`."""
 
 HEIGHT, WIDTH = 640, 960
 DPI = 100
@@ -27,16 +27,16 @@ _STYLE: Any = {"font.size": 11, "axes.titlesize": 12, "axes.linewidth": 0.8}
 def picture(
     draw: Callable[["Figure"], None], height: int = HEIGHT, width: int = WIDTH, *, parse_math: bool = True
 ) -> Picture:
-    """What `draw` paints on an empty figure, uint8 `(height, width, 3)`.
+    """Render a figure to a picture, uint8 `(height, width, 3)`.
 
     Args:
-        draw: Called once with the figure.
+        draw: Draws on an empty figure; called once.
         height: In pixels.
         width: In pixels.
-        parse_math: Typeset text between dollar signs as mathematics, as matplotlib does; False draws it as it is, for
+        parse_math: Typeset text between dollar signs as mathematics, as matplotlib does; False draws it verbatim, for
             names that come from files.
     """
-    return frames(draw, lambda figure, at: None, 1, height, width, parse_math=parse_math)[0]
+    return frames(draw, lambda figure, index: None, 1, height, width, parse_math=parse_math)[0]
 
 
 def frames(
@@ -48,24 +48,32 @@ def frames(
     *,
     parse_math: bool = True,
 ) -> Picture:
-    """What `draw` paints once and `change` updates for each of `count` frames; uint8 `(count, height, width, 3)`."""
-    # No pyplot: it would keep figures, and choose a window system by itself.
+    """Render an animation, uint8 `(count, height, width, 3)`.
+
+    Args:
+        draw: Draws the first frame on an empty figure; called once.
+        change: Updates the figure to the frame of the given index.
+        count: Number of frames.
+        height: In pixels.
+        width: In pixels.
+        parse_math: As for `picture`.
+    """
+    # No pyplot: it would keep figures alive and pick a GUI backend.
     import matplotlib
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     film = np.empty((count, height, width, 3), np.uint8)
     with matplotlib.rc_context(_STYLE | {"text.parse_math": parse_math}), warnings.catch_warnings():
-        # An error of 0 has no place on a logarithmic axis, a missing point none on a mesh, and a letter that the font
-        # lacks is drawn as a box.
+        # Expected warnings: a zero on a logarithmic axis, missing mesh points, glyphs that the font lacks.
         warnings.simplefilter("ignore", UserWarning)
         figure = Figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor="white")
         canvas = FigureCanvasAgg(figure)
         draw(figure)
-        for at in range(count):
-            change(figure, at)
+        for index in range(count):
+            change(figure, index)
             canvas.draw()
-            film[at] = np.asarray(canvas.buffer_rgba())[..., :3]
+            film[index] = np.asarray(canvas.buffer_rgba())[..., :3]
     return film
 
 

@@ -1,4 +1,4 @@
-"""Parity of an app's model with its reference implementation: its parts run on recorded inputs, outputs compared."""
+"""Numerical parity with a reference implementation: modules run on recorded inputs, outputs compared."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ Runner = Callable[[Mapping[str, Any]], Tensor]
 
 
 class Comparison(NamedTuple):
-    """The largest error of a quantity against a recorded one, and what it may be."""
+    """Largest absolute error of a quantity against its recorded value, and the tolerance."""
 
     quantity: str
     error: float
@@ -25,7 +25,7 @@ class Comparison(NamedTuple):
 def compared(
     quantity: str, ours: Tensor, reference: Tensor, tolerance: float, where: Tensor | None = None
 ) -> Comparison:
-    """The largest absolute error of `ours`; infinite where either is NaN, since that must fail and not vanish.
+    """The largest absolute error of `ours`; infinite where either value is NaN, so that NaN fails the comparison.
 
     Args:
         quantity: Its name.
@@ -46,7 +46,7 @@ def compared(
 
 
 def largest(values: Tensor) -> float:
-    """The largest magnitude among `values`, which tolerances may be relative to."""
+    """The largest magnitude among `values`, the scale of relative tolerances."""
     return values.abs().max().item()
 
 
@@ -64,10 +64,10 @@ def filled(
     Args:
         module: A part of a model.
         tensors: By the names of the reference's part.
-        published_names: The published names that make up one of the whole model's own.
-        ours: What precedes the part's names in the whole model.
-        published: What precedes them in the reference's.
-        join: Makes one tensor of several, as `published.fill` takes it, by the whole model's names.
+        published_names: Maps a parameter name of the whole model to the published names it is made of.
+        ours: Prefix of the part's names in the whole model.
+        published: Prefix of the part's names in the reference model.
+        join: Combines several published tensors into one, as in `published.fill`, by the whole model's names.
     """
     whole = {published + name: tensor for name, tensor in tensors.items()}
     by_whole_name = None if join is None else lambda name, parts: join(ours + name, parts)
@@ -76,7 +76,7 @@ def filled(
 
 
 def output_of(name: str, case: Mapping[str, Any], runners: Mapping[str, Runner]) -> Tensor:
-    """The output of one module of a fixture of many, by the runner whose key its name starts with.
+    """The output of one module of a fixture, by the runner whose key is a prefix of its name.
 
     Raises:
         ValueError: there is no such runner.
@@ -89,7 +89,7 @@ def output_of(name: str, case: Mapping[str, Any], runners: Mapping[str, Runner])
 
 @contextmanager
 def recorded(modules: Mapping[str, nn.Module]) -> Iterator[dict[str, Tensor]]:
-    """The outputs of `modules` by name, as soon as they have run within the context; of several runs the last."""
+    """Capture the outputs of `modules` by name, through forward hooks; of several calls the last output is kept."""
     outputs: dict[str, Tensor] = {}
 
     def keep(name: str, module: nn.Module) -> torch.utils.hooks.RemovableHandle:

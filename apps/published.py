@@ -1,4 +1,4 @@
-"""What published models of any app take: checkpoints that are not trusted, tensors renamed."""
+"""Loading of published checkpoints: untrusted files read safely, tensors mapped to a model's parameter names."""
 
 import pickle
 import re
@@ -11,12 +11,12 @@ from torch import Tensor, nn
 
 from transect.data_adapters.base import BadInput
 
-#: Where frameworks put a model's tensors beside the rest of what they save.
+#: Keys under which training frameworks store a model's state dict.
 NESTED = ("model_state_dict", "state_dict", "model", "net")
 
 
 def load_reference(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint file holds, from safetensors or a pickle of plain tensors.
+    """Load a checkpoint file, safetensors or a pickle of plain tensors, without running code from it.
 
     Raises:
         BadInput: the file is missing, damaged, or a pickle that would run code.
@@ -43,13 +43,13 @@ def load_reference(path: str | Path) -> dict[str, Any]:
 def unwrapped(content: Mapping[str, Any], anchor: str, *, source: str | Path, model: str) -> dict[str, Tensor]:
     """The tensors of a network by their names without a prefix ("module.", "net.").
 
-    They may lie beside an optimiser's state, as training frameworks save them; what has another prefix is left out.
+    The state dict may be nested in a training checkpoint with an optimiser's state; other prefixes are left out.
 
     Args:
-        content: of the file.
-        anchor: a name that every checkpoint has; what precedes it precedes them all.
-        source: names the file in errors.
-        model: names the network in errors.
+        content: of the checkpoint file.
+        anchor: a parameter name that every checkpoint has; its prefix is stripped from all names.
+        source: file name for errors.
+        model: network name for errors.
 
     Raises:
         BadInput: there is no such tensor.
@@ -80,7 +80,7 @@ def named(tensors: Mapping[str, Tensor], name: str, source: str | Path) -> Tenso
 
 
 def layer_numbers(tensors: Mapping[str, Tensor], prefix: str) -> set[int]:
-    """The numbers of layers: those that follow `prefix`, such as "encoder.layers.", in the names of tensors."""
+    """The layer indices that follow `prefix`, such as "encoder.layers.", in the names of tensors."""
     matches = (re.match(rf"{re.escape(prefix)}(\d+)\.", name) for name in tensors)
     return {int(match[1]) for match in matches if match}
 
@@ -93,14 +93,14 @@ def fill(
     source: str | Path,
     join: Callable[[str, list[Tensor]], Tensor] | None = None,
 ) -> None:
-    """Give `module` the published `tensors`.
+    """Load the published `tensors` into `module` under their mapped names.
 
     Args:
         module: may be on the meta device.
         tensors: all of them must be used.
-        names: the published names that make up one of the module's own.
-        source: names the file in errors.
-        join: makes one tensor of the parts of the module's name; by default one after the other.
+        names: maps a parameter name of the module to the published names it is made of.
+        source: file name for errors.
+        join: combines the published parts of a parameter; concatenation along the first axis by default.
 
     Raises:
         BadInput: a tensor is missing, has another shape than the module's, or is left over.
@@ -113,8 +113,8 @@ def fill(
         try:
             merged = join(name, parts) if join is not None else torch.cat(parts) if parts[0].ndim else parts[0]
         except RuntimeError as error:  # parts of shapes that do not fit each other
-            found = f"shape {shapes}"
-            raise BadInput(source, " + ".join(published), found, f"{list(expected.shape)} in all") from error
+            what = " + ".join(published)
+            raise BadInput(source, what, f"shape {shapes}", f"{list(expected.shape)} in all") from error
         if merged.shape != expected.shape:
             raise BadInput(source, " + ".join(published), f"shape {shapes}", f"{list(expected.shape)} in all")
         state[name] = merged.to(expected.dtype, copy=True)

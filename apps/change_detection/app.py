@@ -1,4 +1,4 @@
-"""Change detection as an app: tiles in, a blended change map out, scored by one confusion matrix over a split."""
+"""The change detection app: tiled prediction blended into a change map, one confusion matrix per split."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,7 +30,7 @@ from transect.data_adapters.overlap import prefetch
 
 
 class ChangeDetection(App[Scene, ChangeMap]):
-    """Finds the pixels of a place that differ between two dates."""
+    """Detects the pixels that changed between two co-registered images of different dates."""
 
     def __init__(self, config: Config, state: State | None = None) -> None:
         super().__init__(config, state or State())

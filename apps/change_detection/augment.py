@@ -1,4 +1,4 @@
-"""Random changes of training tiles that leave their labels true."""
+"""Random augmentation of training tiles: flips, rotations, date swap, blur and brightness."""
 
 import torch
 from torch import Tensor
@@ -7,14 +7,15 @@ from transect.apps.change_detection.config import AugmentConfig
 
 
 def augment(before: Tensor, after: Tensor, label: Tensor, config: AugmentConfig) -> tuple[Tensor, Tensor, Tensor]:
-    """One random version of a batch: images (n, bands, height, width) in [0, 1], label (n, height, width).
+    """Augment a batch at random: images (n, bands, height, width) in [0, 1], label (n, height, width).
 
-    Turns and flips move both dates and the label alike; blur is the same on both dates, as the CDMaskFormer recipe
-    has it; gain and offset differ between the dates, as sun and season do. Draws from torch's global generator.
+    Rotations and flips are the same for both dates and the label; blur is the same for both dates, as in the
+    CDMaskFormer recipe; gain and offset differ between the dates, as illumination and season do. Draws from torch's
+    global generator.
     """
     if config.flip:
         stack = torch.cat([before, after, label[:, None].to(before)], dim=1)
-        stack = torch.stack([_turned(example) for example in stack])
+        stack = torch.stack([_flip_rotate(example) for example in stack])
         before, after, label = (
             stack[:, : before.shape[1]],
             stack[:, before.shape[1] : -1],
@@ -30,19 +31,19 @@ def augment(before: Tensor, after: Tensor, label: Tensor, config: AugmentConfig)
         sigma = float(torch.empty(()).uniform_(0.15, 1.30))
         before, after = (gaussian_blur(images, [5, 5], [sigma, sigma]) for images in (before, after))
     if config.light > 0:
-        before, after = _relit(before, config.light), _relit(after, config.light)
+        before, after = _jitter_brightness(before, config.light), _jitter_brightness(after, config.light)
     return before, after, label
 
 
-def _turned(example: Tensor) -> Tensor:
+def _flip_rotate(example: Tensor) -> Tensor:
     quarter_turns, flipped = int(torch.randint(4, ())), bool(torch.rand(()) < 0.5)
     if example.shape[-2] != example.shape[-1]:
         quarter_turns = 2 * (quarter_turns // 2)
-    turned = example.rot90(quarter_turns, (-2, -1))
-    return turned.flip(-1) if flipped else turned
+    rotated = example.rot90(quarter_turns, (-2, -1))
+    return rotated.flip(-1) if flipped else rotated
 
 
-def _relit(images: Tensor, amount: float) -> Tensor:
+def _jitter_brightness(images: Tensor, amount: float) -> Tensor:
     shape = (len(images), images.shape[1], 1, 1)
     gain, offset = (torch.empty(shape, device=images.device).uniform_(-amount, amount) for _ in range(2))
     return images * (1 + gain) + offset / 2

@@ -10,13 +10,13 @@ from transect.data_adapters.settings import require
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Random changes of training tiles.
+    """Random augmentation of training tiles.
 
     Args:
-        flip: Mirror and turn by quarters.
+        flip: Flip and rotate by multiples of 90 degrees.
         swap_dates: Exchange the two dates in half of the examples: what appeared becomes what vanished.
         blur: Blur both dates alike, as the CDMaskFormer recipe does.
-        light: Largest change of each date's and band's gain, as a share; offsets change by up to half of it.
+        light: Largest relative change of gain, drawn per date and band; offsets change by up to half of it.
     """
 
     flip: bool = True
@@ -35,17 +35,18 @@ class Config:
     Args:
         model: Which model maps a pair of images to a change score.
         read: How rasters are read.
-        augment: Random changes of training tiles.
+        augment: Random augmentation of training tiles.
         stretch: How pixel values become 0..1. percentile takes the 2nd and 98th percentile of each band and date,
-            which also evens out sun and season; none takes the range of the data type, as for 8-bit benchmark images.
-        tile: Side of the square tiles of training and prediction in pixels; attention looks at a whole tile, so
-            predict at the size of training.
+            which also evens out illumination and season; none takes the range of the data type, as for
+            8-bit benchmark images.
+        tile: Side of the square tiles of training and prediction in pixels; attention spans a whole tile, so
+            predict at the training size.
         overlap: Pixels that neighbouring tiles share and blend in prediction.
-        tiles_per_batch: Tiles that a model predicts at once.
+        tiles_per_batch: Batch size of prediction, in tiles.
         threshold: Score from which a pixel counts as changed, in steps of 0.005; null takes the one that training
             chose on validation.
-        precision: Number format of prediction; auto takes bf16 where the hardware computes in it.
-        write_score: Write the score itself as a raster, beside the mask.
+        precision: Floating-point format of prediction; auto takes bf16 where the hardware supports it.
+        write_score: Write the score as a raster too, next to the mask.
     """
 
     model: ModelConfig = field(default_factory=ModelConfig)

@@ -1,4 +1,4 @@
-"""The tiles that a model is trained on."""
+"""Training tiles of labelled image pairs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class _Tile:
 
 
 class TrainingTiles(Dataset[dict[str, np.ndarray]]):
-    """Tiles of `size` pixels that cover labelled pairs without overlap, read when they are asked for.
+    """Tiles of `size` pixels that cover labelled pairs without overlap, read lazily.
 
     An item is `before` and `after`, float32 (bands, size, size) in [0, 1], and `label`, uint8 (size, size): 0, 1, or
     NODATA where nothing is known. Pairs smaller than a tile are padded with NODATA; remainders at the right and
-    lower edges are covered by tiles moved inwards.
+    lower edges are covered by tiles shifted inwards.
 
     Raises:
         BadInput: a pair has no label.

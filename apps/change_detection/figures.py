@@ -1,4 +1,4 @@
-"""Pictures of a pair and its change map, gathered while the map is computed."""
+"""Pictures of an image pair and its change map, collected while the map is streamed."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from transect.data_adapters.change_detection.scene import Scene
 
 LONGEST_SIDE = 1024
 
-# Magma's anchors, dark to bright: a score reads the same in grey print.
+# Anchors of the magma colour map: monotone in lightness, so it stays readable in greyscale.
 _SCORE_COLOURS = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]], np.float32)
 _CHANGED, _MISSED, _FALSE, _UNKNOWN = ((230, 57, 70), (67, 148, 240), (255, 183, 3), (128, 128, 128))
 
@@ -20,7 +20,13 @@ class MapPreview:
     """
 
     def __init__(self, sample: Scene, threshold_level: int, labels: bool) -> None:
-        """Of a map of `sample` that is changed from `threshold_level` on; `labels` are read and compared if wanted."""
+        """Collect pictures of a map.
+
+        Args:
+            sample: the scene that the map is predicted from.
+            threshold_level: level from which a pixel counts as changed.
+            labels: whether to read the labels of the scene and compare with them.
+        """
         self.step = -(-max(sample.grid.width, sample.grid.height) // LONGEST_SIDE)
         self._labels = sample.labels if labels else None
         self._threshold_level = threshold_level
@@ -61,7 +67,7 @@ class MapPreview:
 
 
 def _display(values: np.ndarray, valid: np.ndarray) -> Picture:
-    """The first three bands (or the first one, grey), each stretched between its 1st and 99th percentile."""
+    """The first three bands (or the first in grey), each stretched between its 1st and 99th percentile."""
     bands = values[[0, 1, 2]] if len(values) >= 3 else values[[0, 0, 0]]
     picture = np.full((*valid.shape, 3), 128, np.uint8)
     if not valid.any():

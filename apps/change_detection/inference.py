@@ -1,8 +1,8 @@
-"""Score a pair of any size tile by tile: overlapping tiles, blended, in memory bounded by one row of tiles.
+"""Tiled inference for image pairs of any size: overlapping tiles are blended, memory is bounded by one row of tiles.
 
-Written here because the sliding-window helpers of the usual libraries hold the whole scene and its sums of scores.
+Written here because the sliding-window helpers of the usual libraries hold the whole scene and its accumulated scores.
 Scores are summed as integers under integer weights with the same total at every pixel, so blending is exact: where
-all tiles agree, the blend says what each of them says, however the scene is cut.
+all tiles agree, the blend equals them, however the scene is cut.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,10 +20,10 @@ ScoreTiles = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Tiling:
-    """Tiles of `size` pixels that share `overlap` pixels with each neighbour, from the upper left corner on.
+    """Tiles of `size` pixels that share `overlap` pixels with each neighbour, starting at the upper left corner.
 
-    A scene smaller than a tile gets one tile of its own size. Tiles that reach over the lower or right edge see the
-    scene mirrored there.
+    A scene smaller than a tile gets one tile of its own size. Tiles that extend past the lower or right edge are
+    padded by reflection.
     """
 
     size: int
@@ -49,7 +49,7 @@ class Tiling:
 
     @property
     def total(self) -> int:
-        """What the weights of all tiles add up to along one axis."""
+        """The sum of the weights of all tiles at a pixel, along one axis."""
         return max(2 * self.overlap, 1)
 
 
@@ -58,8 +58,15 @@ def score_rows(
 ) -> Iterator[tuple[Strip, np.ndarray]]:
     """Yield finished rows from top to bottom: the pair's own pixels and their levels, uint8 (rows, width).
 
-    `strips` are consecutive rows of a scene of `height` x `width` pixels; `score` is asked for at most `batch` tiles
-    at once, and not at all for tiles without a valid pixel. Levels are NODATA where the pair is not valid.
+    Levels are NODATA where the pair is not valid.
+
+    Args:
+        strips: consecutive rows of the scene.
+        height: of the scene, in pixels.
+        width: of the scene, in pixels.
+        tiling: size and overlap of the tiles.
+        score: scores a batch of tiles; never called for tiles without a valid pixel.
+        batch: largest number of tiles per call of `score`.
     """
     size, overlap = tiling.size, tiling.overlap
     rows, columns = tiling.starts(height), tiling.starts(width)
@@ -96,26 +103,26 @@ _PARTS = ("before", "after", "valid")
 
 
 class _RowWindow:
-    """The strips that the current row of tiles needs; earlier ones are let go."""
+    """Buffers the strips that the current row of tiles needs; earlier ones are released."""
 
     def __init__(self, strips: Iterable[Strip]) -> None:
-        self._coming = iter(strips)
-        self._held: list[Strip] = []
+        self._strips = iter(strips)
+        self._buffer: list[Strip] = []
 
     def advance(self, top: int, bottom: int) -> None:
-        """Hold rows `top` to `bottom`, and none of the strips that end above `top`."""
-        self._held = [strip for strip in self._held if _end(strip) > top]
-        while not self._held or _end(self._held[-1]) < bottom:
-            strip = next(self._coming)
+        """Buffer rows `top` to `bottom` and release the strips that end above `top`."""
+        self._buffer = [strip for strip in self._buffer if _end(strip) > top]
+        while not self._buffer or _end(self._buffer[-1]) < bottom:
+            strip = next(self._strips)
             if _end(strip) > top:
-                self._held.append(strip)
+                self._buffer.append(strip)
 
     def rows(self, row: int, count: int) -> Strip:
-        """Rows `row` to `row + count`, whole."""
+        """Rows `row` to `row + count` at full width."""
         return self._cut(row, count, slice(None))
 
     def tile(self, row: int, column: int, height: int, width: int) -> Strip:
-        """A tile of exactly `height` x `width`, mirrored over the lower and right edges of the scene."""
+        """A tile of exactly `height` x `width`, padded by reflection past the lower and right edges."""
         inside = self._cut(row, height, slice(column, column + width))
         missing = (height - inside.valid.shape[0], width - inside.valid.shape[1])
         if not any(missing):
@@ -125,7 +132,7 @@ class _RowWindow:
     def _cut(self, row: int, count: int, columns: slice) -> Strip:
         pieces = [
             (strip, slice(max(row - strip.row, 0), row + count - strip.row))
-            for strip in self._held
+            for strip in self._buffer
             if strip.row < row + count and _end(strip) > row
         ]
         return Strip(row, *(_join([getattr(s, part)[..., rows, columns] for s, rows in pieces]) for part in _PARTS))

@@ -1,7 +1,7 @@
 """Training losses: mask classification for CDMaskFormer, cross-entropy and Dice for the U-Nets.
 
 The Dice losses are written here because segmentation-models-pytorch's is zero for a batch without change, where false
-alarms must still cost, and has no form per image and query.
+positives must still cost, and has no form per image and query.
 """
 
 from typing import NamedTuple
@@ -19,7 +19,7 @@ FOCAL_ALPHA, FOCAL_GAMMA = 0.25, 2.0
 
 
 class Target(NamedTuple):
-    """Labels as numbers, `(n, H W)` each: 1 where changed, and 1 where the label counts at all."""
+    """Binary masks of the labels, float `(n, H W)` each: `changed` and `valid` (not ignored)."""
 
     changed: Tensor
     valid: Tensor
@@ -28,7 +28,7 @@ class Target(NamedTuple):
 def change_loss(output: Tensor | MaskPrediction, labels: Tensor) -> Tensor:
     """The scalar loss of a model's output against `labels` `(n, H, W)` uint8: 0 unchanged, 1 changed, 255 ignored.
 
-    Logits `(n, H, W)` are scored by `pixel_loss`, a `MaskPrediction` by `mask_loss`.
+    `pixel_loss` for logits `(n, H, W)`, `mask_loss` for a `MaskPrediction`.
     """
     target = Target((labels == CHANGED).flatten(1).float(), (labels != IGNORED).flatten(1).float())
     if isinstance(output, MaskPrediction):
@@ -37,7 +37,7 @@ def change_loss(output: Tensor | MaskPrediction, labels: Tensor) -> Tensor:
 
 
 def pixel_loss(logits: Tensor, target: Target) -> Tensor:
-    """Binary cross-entropy, mean over the pixels that count, plus the Dice loss over all of them together."""
+    """Binary cross-entropy, averaged over the valid pixels, plus the Dice loss over all valid pixels of the batch."""
     logits = logits.float().flatten(1)
     entropy = F.binary_cross_entropy_with_logits(logits, target.changed, weight=target.valid, reduction="sum")
     probability = logits.sigmoid() * target.valid
@@ -47,14 +47,14 @@ def pixel_loss(logits: Tensor, target: Target) -> Tensor:
 
 
 def mask_loss(output: MaskPrediction, target: Target, size: tuple[int, int]) -> Tensor:
-    r"""Mask classification, summed over the outputs of all layers, each with a matching of its own.
+    r"""Mask classification loss, summed over the outputs of all decoder layers, each with its own matching.
 
-    An image holds one object, all that changed, or none. Per output: cross-entropy of the classes, with weight 0.1 for
+    An image holds one object, the changed area, or none. Per output: cross-entropy of the classes, with weight 0.1 for
     queries without an object, plus 10 times the binary cross-entropy and 10 times the Dice loss of the matched masks,
     summed over the images and divided by the number of those that hold an object.
 
-    An image that changed everywhere keeps its object, ignored pixels count nowhere, and an image that is ignored
-    everywhere says nothing about the classes either.
+    An image that changed everywhere keeps its object. Ignored pixels contribute to no term, and an image whose pixels
+    are all ignored does not contribute to the classification either.
 
     Source: Cheng et al., "Masked-attention Mask Transformer" (2022), section 3.3, with the weights of "Rethinking
     Remote Sensing Change Detection With A Mask View" (2024).
@@ -86,8 +86,8 @@ def mask_loss(output: MaskPrediction, target: Target, size: tuple[int, int]) -> 
 def match(class_logits: Tensor, masks: Tensor, objects: Target, size: tuple[int, int]) -> Tensor:
     r"""The query that each object is matched to, `(images,)`.
 
-    The cheapest by `10 focal - softmax(class_logits)[change] + 10 dice`; with a single object per image that is the
-    Hungarian assignment.
+    The query of least cost `10 focal - softmax(class_logits)[change] + 10 dice`; with a single object per image
+    this is the Hungarian assignment.
 
     Args:
         class_logits: `(images, queries, 2)`.

@@ -1,7 +1,7 @@
 """Metrics of change maps, from histograms of the scores of changed and unchanged pixels.
 
 Written here because the confusion matrix at any threshold is read off the histograms, which also serve to choose the
-threshold; the usual libraries keep the matrix of one threshold alone.
+threshold; torchmetrics and scikit-learn keep the matrix of one threshold alone.
 """
 
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class ChangeMetric(Metric[Scene, ChangeMap]):
     ) -> dict[str, float]:
         """The metrics of one confusion matrix over all cases.
 
-        A ratio of nothing to nothing is NaN: a case without change, rightly left unmarked, has no F1.
+        A ratio 0 / 0 is NaN: a case without change and without false positives has no F1.
         """
         changed, unchanged = (_total(contributions, name, weights) for name in ("changed", "unchanged"))
         level = round(self.threshold * LEVELS)
@@ -63,7 +63,7 @@ class ChangeMetric(Metric[Scene, ChangeMap]):
         }
 
     def calibrate(self, contributions: Sequence[Contribution]) -> State | None:
-        """The threshold of the highest F1, of equals the one nearest to 0.5; None if nothing has changed."""
+        """The threshold of the highest F1, ties broken towards 0.5; None if no labelled pixel has changed."""
         changed, unchanged = (_total(contributions, name) for name in ("changed", "unchanged"))
         tp, fp = (histogram[::-1].cumsum()[::-1] for histogram in (changed, unchanged))
         if not changed.any():
@@ -77,7 +77,7 @@ def _total(contributions: Sequence[Contribution], name: str, weights: NDArray[np
     """The weighted sum of a histogram over all cases; counts below 2^53 stay exact."""
     if not contributions:
         return np.zeros(LEVELS + 1)
-    counts = np.stack([one[name] for one in contributions]).astype(np.float64)
+    counts = np.stack([contribution[name] for contribution in contributions]).astype(np.float64)
     return (np.ones(len(counts)) if weights is None else weights) @ counts
 
 

@@ -1,4 +1,4 @@
-"""How far CDMaskFormer and its parts are from recorded outputs of the reference implementation."""
+"""Numerical parity of CDMaskFormer and its modules with recorded outputs of the reference implementation."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -58,7 +58,7 @@ def _model(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
 
 
 def _modules(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
-    """Single modules, each known by its name."""
+    """Single modules by name."""
     for name, case in fixture.items():
         if name == "loss":
             yield from _loss(case)
@@ -110,7 +110,7 @@ def _scene_axial_layer(case: Mapping[str, Any]) -> Tensor:
     published = weights.PREDICTOR + "transformer_cross_attention_layers.3."
     module = _filled(module, case, "mask_decoder.cross.3.", published)
     inputs = case["inputs"]
-    # The reference has a place for each image of the batch, all alike in the model: one image at a time, then.
+    # The reference takes query positions per image, though they are equal in the model: run one image at a time.
     images = range(inputs["tgt"].shape[1])
     outs = [
         module(
@@ -134,9 +134,9 @@ def _loss(case: Mapping[str, Any]) -> Iterator[Comparison]:
     images = target.changed.any(1)
     objects = losses.Target(target.changed[images], target.valid[images])
     last = outputs[-1]
-    found = losses.match(last["pred_logits"][images], last["pred_masks"][images], objects, tuple(labels.shape[1:]))
+    matched = losses.match(last["pred_logits"][images], last["pred_masks"][images], objects, tuple(labels.shape[1:]))
     expected = torch.cat([queries for queries, _ in case["match"]])
-    yield Comparison("loss.match", float((found != expected).sum()), 0.0)
+    yield Comparison("loss.match", float((matched != expected).sum()), 0.0)
 
 
 RUNNERS: dict[str, Runner] = {

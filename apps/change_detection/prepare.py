@@ -1,4 +1,4 @@
-"""From pixels as they are stored to what a model sees, the same in training and in prediction."""
+"""Normalization of stored pixel values to model input, the same in training and in prediction."""
 
 from typing import Literal
 
@@ -13,7 +13,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 def value_limits(scene: Scene, stretch: Literal["percentile", "none"]) -> np.ndarray:
-    """The values of each date and band that become 0 and 1, float32 (2, bands, 2).
+    """The values of each date and band that map to 0 and 1, float32 (2, bands, 2).
 
     They are the scene's own percentiles, or the range of its data types.
     """
@@ -26,9 +26,9 @@ def value_limits(scene: Scene, stretch: Literal["percentile", "none"]) -> np.nda
 
 
 def to_unit(values: np.ndarray, valid: np.ndarray, limits: np.ndarray) -> np.ndarray:
-    """Scale (..., bands, height, width) so that `limits`, (bands, 2), become 0 and 1, float32.
+    """Scale (..., bands, height, width) so that `limits`, (bands, 2), map to 0 and 1, float32.
 
-    Values far outside are cut at -0.5 and 1.5; pixels that are not `valid`, (..., height, width) bool, become 0.5.
+    Values are clipped to [-0.5, 1.5]; pixels that are not `valid`, (..., height, width) bool, become 0.5.
     """
     low, high = limits[:, 0, None, None], limits[:, 1, None, None]
     unit = values * (1 / (high - low)) - low / (high - low)

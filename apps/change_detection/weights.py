@@ -1,4 +1,4 @@
-"""Published CDMaskFormer checkpoints: their sizes, their names and how they map to this model."""
+"""Published CDMaskFormer checkpoints: inferred sizes and the mapping of parameter names to this model."""
 
 import re
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ __all__ = ["config_from_reference", "from_reference", "load_reference", "publish
 
 MODEL = "CDMaskFormer"
 STAGES = 5  # of the published backbone; the last one and its classifier are never read
-ANCHOR = "backbone.smb1.stem_block.0.c.weight"  # what precedes this name precedes them all
+ANCHOR = "backbone.smb1.stem_block.0.c.weight"  # its prefix is the prefix of all names
 PIXEL, PREDICTOR = "decoderhead.sem_seg_head.pixel_decoder.", "decoderhead.sem_seg_head.predictor."
 
-# Names here and there, longest first where one begins another. Several published names make one tensor here.
+# Our name -> published names, longest first where one is a prefix of another. Several published tensors may be fused.
 BLOCK_NAMES = {
     "attention.qkv": ("attn.to_q", "attn.to_k", "attn.to_v"),
     "attention.row.encode": ("attn.proj_encode_row.1",),
@@ -119,10 +119,14 @@ def _conv_bn(name: str) -> str:
 
 
 def from_reference(state_dict: Mapping[str, Any], *, source: str | Path = "checkpoint") -> CDMaskFormer:
-    """The model of a published checkpoint, in evaluation mode; `source` names it in errors.
+    """The model of a published checkpoint, in evaluation mode.
 
-    All sizes are read off the tensors. Names may carry a prefix ("net.", "model.") and the tensors may lie under
-    "state_dict", as training frameworks save them; what has another prefix is not the network's and is left alone.
+    All sizes are inferred from the tensors. Names may carry a prefix ("net.", "model.") and the tensors may be nested
+    under "state_dict", as training frameworks save them; names with another prefix are ignored.
+
+    Args:
+        state_dict: content of the checkpoint.
+        source: file name for errors.
 
     Raises:
         BadInput: a tensor is missing, has another shape than the rest implies, or is unknown.
@@ -139,11 +143,11 @@ def from_reference(state_dict: Mapping[str, Any], *, source: str | Path = "check
 def config_from_reference(state_dict: Mapping[str, Any], *, source: str | Path = "checkpoint") -> CDMaskFormerConfig:
     """The sizes of a published checkpoint.
 
-    The number of heads leaves no trace in the tensors. The decoders are taken to have the paper's 8; the backbone as
-    many as SeaFormer's variants have for the width of their first attention: one for 16 channels, 4 to 8 of them.
+    The number of heads cannot be inferred from the tensors. The decoders are assumed to have the paper's 8; the
+    backbone one per 16 channels of its first attention, between 4 and 8, as SeaFormer's variants have.
 
     Raises:
-        BadInput: a tensor that tells a size is missing, or the sizes make no model.
+        BadInput: a tensor that a size is inferred from is missing, or the sizes are not valid together.
     """
     tensors = unwrapped(state_dict, ANCHOR, source=source, model=MODEL)
     width = named(tensors, ANCHOR, source).shape[0]
@@ -204,15 +208,15 @@ def _stage(tensors: Mapping[str, Tensor], stage: int, width: int, source: str | 
 
 
 def _count(tensors: Mapping[str, Tensor], prefix: str, first: int = 0) -> int:
-    """How many consecutive numbers from `first` follow `prefix` in the names."""
-    found = layer_numbers(tensors, prefix)
+    """The number of consecutive layer indices from `first` that follow `prefix` in the names."""
+    numbers = layer_numbers(tensors, prefix)
     count = 0
-    while first + count in found:
+    while first + count in numbers:
         count += 1
     return count
 
 
 def _dead(name: str, tensors: Mapping[str, Tensor]) -> bool:
-    """Whether a published tensor belongs to what the detector never reads."""
+    """Whether a published tensor belongs to a module that change detection never uses."""
     last_group = _count(tensors, "backbone.trans", first=1)
     return name.startswith((f"backbone.smb{STAGES}.", f"backbone.trans{last_group}.", "backbone.linear."))

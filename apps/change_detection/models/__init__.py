@@ -1,1 +1,1 @@
-"""The change detectors: each maps `(before, after)` to its training output, and `score` to a map in [0, 1]."""
+"""Change detection models: `forward(before, after)` is the training output, `score` a change map in [0, 1]."""

@@ -1,4 +1,4 @@
-"""SeaFormer, the siamese backbone, up to the stage that is used."""
+"""SeaFormer, the siamese backbone, without the final stage that change detection does not use."""
 
 from collections.abc import Sequence
 
@@ -14,8 +14,8 @@ from transect.core.conv import ConvBN
 class InvertedResidual(nn.Module):
     """MobileNetV2 block `(n, in, H, W)` to `(n, out, H / stride, W / stride)`.
 
-    Widen by a 1x1 convolution, depthwise `kernel x kernel`, narrow linearly; each with batch norm, ReLU between. The
-    input is added where it fits. An expansion of 1 has no widening.
+    1x1 expansion, depthwise `kernel x kernel` and linear 1x1 projection, each with batch norm, ReLU between; residual
+    where the shapes agree. An expansion of 1 has no expansion layer.
 
     Source: Sandler et al., "MobileNetV2: Inverted Residuals and Linear Bottlenecks" (2018), table 1.
     """
@@ -57,7 +57,7 @@ class DropPath(nn.Module):
 
 
 class SeaFormerBlock(nn.Module):
-    """Squeeze-axial attention and a convolutional MLP, each added to its input: `(n, dim, H, W)` to the same.
+    """Squeeze-axial attention and a convolutional MLP, each with a residual: `(n, dim, H, W)` to the same.
 
     Source: Wan et al., "SeaFormer" (2023), section 3.2.
     """
@@ -72,7 +72,7 @@ class SeaFormerBlock(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Mix along the axes, then per place."""
+        """Mix along the axes, then per pixel."""
         x = x + self.drop_path(self.attention(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2))
         mlp = self.narrow(F.relu6(self.depthwise(self.widen(x)), inplace=True))
         out: Tensor = x + self.drop_path(mlp)
@@ -82,7 +82,7 @@ class SeaFormerBlock(nn.Module):
 class SeaFormer(nn.Module):
     """Features at 1/4, 1/8, 1/16 and 1/32 of an image `(n, 3, H, W)`, sizes rounded up.
 
-    The published classifier has a fifth stage that change detection never reads: it is not built here.
+    The published classifier has a fifth stage that change detection does not use: it is not built here.
 
     Source: Wan et al., "SeaFormer" (2023), table 1.
     """

@@ -1,4 +1,4 @@
-"""The change detector that the settings ask for."""
+"""Build the change detector of a configuration."""
 
 from transect.apps.change_detection.models.config import ModelConfig
 from transect.apps.change_detection.models.detector import ChangeDetector

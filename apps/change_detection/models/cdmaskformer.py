@@ -13,7 +13,7 @@ from transect.apps.change_detection.models.pixel_decoder import DecodedPixels, P
 
 
 class CDMaskFormer(ChangeDetector):
-    """Two images of one place, `(n, channels, H, W)` each and ImageNet-normalised, to masks of change.
+    """Two co-registered, ImageNet-normalised images `(n, channels, H, W)` to masks of change.
 
     A shared backbone, a change extractor at each of its four scales, a pixel decoder and a mask decoder.
 
@@ -56,8 +56,8 @@ def change_score(class_logits: Tensor, masks: Tensor, size: tuple[int, int], nor
     r"""Change per pixel from masks and their classes.
 
     With `p_q = softmax(class_logits_q)[change]` and `s_q = sigmoid(mask_q)` after bilinear upsampling:
-    "absolute" is `1 - prod_q (1 - p_q s_q)`, the probability that any query marks the pixel if they err independently;
-    "image" is the paper's `sum_q p_q s_q`, stretched to 0..1 over each image (a constant image stays 0).
+    "absolute" is `1 - prod_q (1 - p_q s_q)`, the probability that any query marks the pixel if they are independent;
+    "image" is the paper's `sum_q p_q s_q`, min-max normalized over each image (a constant image stays 0).
 
     Args:
         class_logits: `(n, queries, 2)`.

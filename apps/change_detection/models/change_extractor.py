@@ -1,4 +1,4 @@
-"""The change extractor: what differs between the two dates, at one scale."""
+"""The change extractor: fusion of the features of both dates at one scale."""
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class ChannelGate(nn.Module):
 
     def __init__(self, channels: int, branches: int = 4, reduction: int = 32) -> None:
         super().__init__()
-        # The branches side by side are one linear map.
+        # The concatenated branches are one linear map.
         hidden = branches * (channels // reduction)
         self.squeeze = nn.Linear(channels, hidden, bias=False)
         self.excite = nn.Linear(hidden, channels, bias=False)

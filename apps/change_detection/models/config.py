@@ -74,13 +74,13 @@ class CDMaskFormerConfig:
         drop_path: Largest rate of stochastic depth among a stage's attention blocks, in training.
         dim: Width of the decoders, a multiple of 32.
         heads: Attention heads of the decoders.
-        points: Places that deformable attention reads per head and level.
+        points: Sampling points of deformable attention per head and level.
         encoder_layers: Layers of the pixel decoder.
         decoder_layers: Layers of the mask decoder; every fourth one attends along the axes of the finest level.
         feedforward: Width of the decoders' MLPs.
         queries: Number of masks.
         normalize: Scale of the score. absolute is a probability that does not depend on the rest of the image;
-            image stretches each image's scores to 0..1 as the paper does, even where nothing has changed.
+            image min-max normalizes the scores of each image as the paper does, even where nothing has changed.
     """
 
     stem: int = 32
@@ -122,7 +122,7 @@ class ModelConfig:
             the same weights and decode the concatenated features or their absolute difference. cdmaskformer is the
             mask transformer.
         encoder: Encoder of the U-Nets, by its name in segmentation-models-pytorch.
-        pretrained: Start the U-Nets' encoder from ImageNet weights; needs a network.
+        pretrained: Start the U-Nets' encoder from ImageNet weights; needs network access.
         cdmaskformer: Sizes of CDMaskFormer.
     """
 

@@ -1,4 +1,4 @@
-"""What the change detectors have in common."""
+"""The interface of the change detectors."""
 
 from abc import ABC, abstractmethod
 
@@ -11,7 +11,7 @@ STRIDE = 32  # the models halve an image five times
 class ChangeDetector(nn.Module, ABC):
     """A model of two ImageNet-normalised float images `(n, channels, H, W)`, before and after.
 
-    `forward(before, after)` gives what `change_loss` takes, `score(before, after)` a map.
+    `forward(before, after)` returns the input of `change_loss`, `score(before, after)` a change map.
     """
 
     @abstractmethod
@@ -20,7 +20,7 @@ class ChangeDetector(nn.Module, ABC):
 
 
 def padded(image: Tensor) -> Tensor:
-    """`image` `(n, c, h, w)` continued by its last row and column to multiples of 32."""
+    """`image` `(n, c, h, w)` padded to multiples of 32 by replicating its last row and column."""
     height, width = image.shape[2:]
     extra = (0, -width % STRIDE, 0, -height % STRIDE)
     return F.pad(image, extra, mode="replicate") if any(extra) else image

@@ -1,4 +1,4 @@
-"""The mask decoder: a few queries read the image and each becomes a class and a mask."""
+"""The mask decoder: learned queries attend to the image and each predicts a class and a mask."""
 
 import math
 from typing import NamedTuple
@@ -11,11 +11,11 @@ from transect.apps.change_detection.models.pixel_decoder import DecodedPixels
 from transect.core.attention import FewQueryAttention, SceneAxialCrossAttention
 
 LEVELS = 4
-MASK_THRESHOLD = 0.15  # a query does not look where its last mask fell below this probability
+MASK_THRESHOLD = 0.15  # a query does not attend where its previous mask is below this probability
 
 
 class MaskPrediction(NamedTuple):
-    """Masks with their classes, from before the first layer to after the last (the prediction proper).
+    """Masks with their classes, from before the first layer to after the last (the final prediction).
 
     `class_logits` is `(layers + 1, n, queries, 2)`, class 0 no object and class 1 change; `masks` is
     `(layers + 1, n, queries, ceil(H / 4), ceil(W / 4))`, logits.
@@ -36,7 +36,7 @@ def sine_embedding(position: Tensor, dim: int) -> Tensor:
 
 
 class MaskedCrossLayer(nn.Module):
-    """Cross-attention of the queries to one level inside their masks, added and normed.
+    """Masked cross-attention of the queries to one level, with residual and layer norm.
 
     Source: Cheng et al., "Masked-attention Mask Transformer" (2022), eq. 2.
     """
@@ -55,9 +55,9 @@ class MaskedCrossLayer(nn.Module):
 
 
 class AxialCrossLayer(nn.Module):
-    """Scene-guided axial cross-attention of the queries to one level, added and normed.
+    """Scene-guided axial cross-attention of the queries to one level, with residual and layer norm.
 
-    Each query has a learned place; its sine embedding, through an MLP, joins the query along either axis.
+    Each query has a learned position; its sine embedding, through an MLP, is added to the query along either axis.
     """
 
     def __init__(self, dim: int, heads: int) -> None:
@@ -78,13 +78,13 @@ class AxialCrossLayer(nn.Module):
 
 
 def axial_keys(level: Tensor, position: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """What the axial layers read of `level` and `position` `(n, dim, h, w)`: key_x, key_y and value."""
+    """Keys and values of the axial layers from `level` and `position` `(n, dim, h, w)`: key_x, key_y and value."""
     value, position = level.permute(0, 2, 3, 1), position.permute(0, 2, 3, 1)
     return value.mean(1) + position.mean(1), value.mean(2) + position.mean(2), value
 
 
 class SelfLayer(nn.Module):
-    """Self-attention between the queries, then an MLP, each added and normed."""
+    """Self-attention between the queries, then an MLP, each with residual and layer norm."""
 
     def __init__(self, dim: int, heads: int, feedforward: int) -> None:
         super().__init__()
@@ -103,9 +103,9 @@ class SelfLayer(nn.Module):
 
 
 class MaskDecoder(nn.Module):
-    """Queries that read the levels in turn, from 1/32 to 1/4, and after every layer say which pixels they hold.
+    """Queries that attend to the levels in turn, from 1/32 to 1/4, and predict their masks after every layer.
 
-    The layers of the 1/4 level attend along its axes, all others inside the queries' last masks.
+    The layers of the 1/4 level attend along its axes, all others within the queries' previous masks.
 
     Source: "Rethinking Remote Sensing Change Detection With A Mask View" (2024), after Cheng et al.,
     "Masked-attention Mask Transformer" (2022), section 3.
@@ -129,7 +129,7 @@ class MaskDecoder(nn.Module):
         )
 
     def forward(self, pixels: DecodedPixels, last_only: bool = False) -> MaskPrediction:
-        """Decode the masks of every layer, or with `last_only` those of the last one, which saves the others' work."""
+        """Decode the masks of every layer, or with `last_only` only those of the last layer."""
         embedding = self.level_embedding[:, :, None, None]
         levels = [level + embedding[i] for i, level in enumerate(pixels.levels)]
         # Resizing is linear, so the features are resized once per level instead of the masks once per layer.
@@ -155,7 +155,7 @@ class MaskDecoder(nn.Module):
 
     @torch.no_grad()
     def _visible(self, queries: Tensor, features: Tensor) -> Tensor:
-        """Where each query may look, `(n, queries, h w)`: its own mask, or everywhere if that is empty."""
+        """The attention mask of each query, `(n, queries, h w)`: its previous mask, or everywhere if that is empty."""
         logits: Tensor = self.mask_embedding(self.norm(queries)) @ features.flatten(2)
         visible = logits.sigmoid() >= MASK_THRESHOLD
         nowhere = ~visible.any(-1, keepdim=True)

@@ -1,4 +1,4 @@
-"""The pixel decoder: a deformable transformer over three scales, and a pyramid step to the finest."""
+"""The pixel decoder: a deformable transformer over three scales and a feature pyramid step to the finest."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -13,10 +13,10 @@ GROUPS = 32
 
 
 class DecodedPixels(NamedTuple):
-    """What the mask decoder reads; levels go from coarse to fine: 1/32, 1/16, 1/8 and 1/4 of the image.
+    """The input of the mask decoder; levels go from coarse to fine: 1/32, 1/16, 1/8 and 1/4 of the image.
 
     `levels[i]` and `positions[i]` are `(n, dim, h_i, w_i)`, `mask_features` is `(n, dim, h_3, w_3)`, and `memory` is
-    the encoder's output before it is cut into the three coarser levels, `(n, tokens, dim)`.
+    the encoder's output before it is split into the three coarser levels, `(n, tokens, dim)`.
     """
 
     levels: list[Tensor]

@@ -15,10 +15,10 @@ DECODER_CHANNELS = (256, 128, 64, 32, 16)
 
 
 class ChangeUNet(ChangeDetector):
-    """A U-Net on two dates: `(n, channels, H, W)` twice and ImageNet-normalised, to logits `(n, H, W)`.
+    """A U-Net for two ImageNet-normalised images `(n, channels, H, W)`, to logits `(n, H, W)`.
 
-    "unet" stacks the dates as channels. The siamese forms run one encoder on both and give the decoder, at every
-    scale, the two features concatenated or their absolute difference.
+    "unet" stacks the dates as channels. The siamese variants share one encoder between the dates and pass the decoder,
+    at every scale, the concatenated features or their absolute difference.
 
     Source: Daudt et al., "Fully Convolutional Siamese Networks for Change Detection" (2018): FC-EF, FC-Siam-conc and
     FC-Siam-diff, with a modern encoder.

@@ -1,4 +1,4 @@
-"""Tiling and blending: exact for what does not look beyond a pixel, smooth for what does."""
+"""Tiling and blending: exact for pixelwise models, smooth for models with a larger receptive field."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""The losses against their equations, the reference's matching as scipy does it, and the labels that trip it."""
+"""The losses against their equations, the matching against scipy's Hungarian assignment, and edge cases of labels."""
 
 import pytest
 import torch

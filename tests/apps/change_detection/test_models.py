@@ -1,4 +1,4 @@
-"""The change detectors against recorded reference numbers, and what they promise to whoever calls them."""
+"""The change detectors against recorded reference values, and the guarantees of their interface."""
 
 import copy
 import itertools
@@ -190,8 +190,8 @@ def test_memory_format_does_not_matter(name):
     detector, images = model(name).double().eval(), [image.double() for image in pair(64, 64)]
     expected = detector.score(*images)
     last = copy.deepcopy(detector).to(memory_format=torch.channels_last)
-    found = last.score(*(image.contiguous(memory_format=torch.channels_last) for image in images))
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    actual = last.score(*(image.contiguous(memory_format=torch.channels_last) for image in images))
+    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["unet", "siamese_concat", "siamese_difference"])
@@ -199,10 +199,10 @@ def test_bf16_moves_the_score_of_a_unet_little(name):
     detector, images = model(name).eval(), pair(64, 64)
     expected = detector.score(*images)
     with torch.autocast("cpu", torch.bfloat16):
-        found = detector.score(*images)
-    assert found.dtype == torch.float32
+        actual = detector.score(*images)
+    assert actual.dtype == torch.float32
     step = 2**-8  # of bf16 between 1 and 2
-    assert 0 < (found - expected).square().mean().sqrt() < 4 * step
+    assert 0 < (actual - expected).square().mean().sqrt() < 4 * step
 
 
 def test_bf16_moves_cdmaskformer_about_as_much_as_rounding_its_weights(small):
@@ -220,9 +220,9 @@ def test_bf16_moves_cdmaskformer_about_as_much_as_rounding_its_weights(small):
         images = [small[name][:1, :, row : row + 64, column : column + 64] for name in "ab"]
         expected = detector.score(*images)
         with torch.autocast("cpu", torch.bfloat16):
-            found = detector.score(*images)
-        assert found.dtype == torch.float32
-        errors["bf16"] += float((found - expected).square().mean())
+            actual = detector.score(*images)
+        assert actual.dtype == torch.float32
+        errors["bf16"] += float((actual - expected).square().mean())
         errors["weights"] += float((rounded.score(*images) - expected).square().mean())
     assert 0 < errors["bf16"] ** 0.5 < 2 * errors["weights"] ** 0.5
 
@@ -260,10 +260,10 @@ def test_dates_are_told_apart_unless_only_their_difference_counts():
 
 
 def test_sine_embedding_by_hand():
-    found = sine_embedding(torch.tensor([0.25]), 4)
+    actual = sine_embedding(torch.tensor([0.25]), 4)
     angle = torch.tensor(0.5 * torch.pi)
     expected = torch.stack([angle.sin(), angle.cos(), (angle / 100).sin(), (angle / 100).cos()])[None]
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(actual, expected)
 
 
 def test_published_weights_give_a_model_ready_to_use(small):

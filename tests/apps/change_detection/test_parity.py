@@ -1,4 +1,4 @@
-"""The model and its parts against recorded reference numbers, and that a mistake would show."""
+"""The model and its modules against recorded reference values; a deliberate error must fail the comparison."""
 
 import subprocess
 import sys

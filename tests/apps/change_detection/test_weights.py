@@ -1,4 +1,4 @@
-"""Published checkpoints: every name and shape accepted, everything else refused by name."""
+"""Published checkpoints: all names and shapes are accepted, anything else is refused by name."""
 
 import json
 import pickle
@@ -63,9 +63,9 @@ def test_prefixes_and_nesting_do_not_matter(small, nested, prefix):
     state = {prefix + name: tensor for name, tensor in small.items()}
     if prefix:
         state["loss.empty_weight"] = torch.ones(2)
-    found = from_reference(nested(state)).state_dict()
+    actual = from_reference(nested(state)).state_dict()
     expected = from_reference(small).state_dict()
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert all(torch.equal(actual[name], expected[name]) for name in expected)
 
 
 def test_model_does_not_share_memory_with_the_checkpoint(small):
@@ -119,8 +119,8 @@ def test_files_are_read_as_saved(small, tmp_path):
     torch.save({"state_dict": small}, tmp_path / "a.ckpt")
     save_file(small, tmp_path / "a.safetensors")
     for file in ("a.ckpt", "a.safetensors"):
-        found = from_reference(load_reference(tmp_path / file), source=file)
-        assert torch.equal(found.mask_decoder.level_embedding, from_reference(small).mask_decoder.level_embedding)
+        actual = from_reference(load_reference(tmp_path / file), source=file)
+        assert torch.equal(actual.mask_decoder.level_embedding, from_reference(small).mask_decoder.level_embedding)
 
 
 class Harmful:

@@ -74,7 +74,7 @@ class EinsumTied(nn.Module):
 
 
 class ExpandedCross(nn.Module):
-    """Cross-attention from all rows of `(batch, rows, columns, dim)` to a repeated context, by `nn.MultiheadAttention`."""
+    """Cross-attention from rows of `(batch, rows, columns, dim)` to a repeated context, by `nn.MultiheadAttention`."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()

@@ -21,6 +21,7 @@ from transect.pipelines.model_folder import Model
 from transect.pipelines.pictures import previewed, save_pictures
 from transect.pipelines.report import with_baselines, write_report
 from transect.pipelines.results import Outcome, claim, write_manifest, write_table
+from transect.pipelines.views.page import save_views
 from transect.pipelines.workers import DIED, in_processes
 
 log = logging.getLogger("transect")
@@ -154,7 +155,8 @@ def _score(model: Model, case: Case, out: Path, pictured: frozenset[str]) -> tup
             facts = {name: scores[name] for name in with_baselines(scores)}
             with whole_folder(out / case.id) as folder:
                 pictures = save_pictures(preview.pictures() if preview else {}, folder / "preview")
-                done = {"case": case.id, "facts": facts, "outputs": {}, "preview": pictures}
+                views = save_views(app.views(prediction, sample, folder), folder, case.id)
+                done = {"case": case.id, "facts": facts, "outputs": {}, "preview": pictures, "views": views}
                 write_json(folder / "done.json", {**done, "seconds": time.monotonic() - clock})
         return Outcome(case.id, "done", time.monotonic() - clock), contribution
     except Exception as error:

@@ -30,17 +30,33 @@ def predict(
     overwrite: bool = False,
     device: str = "auto",
 ) -> list[Outcome]:
+    """Load a model and `predict_cases` with it.
+
+    Raises:
+        UsageError: the model or the device does not exist, or as `predict_cases`.
+        BadInput: as `predict_cases`.
+    """
+    return predict_cases(model_folder.load(model_name, overrides, device), inputs, out, workers, shard, overwrite)
+
+
+def predict_cases(
+    model: model_folder.Model,
+    inputs: Sequence[str],
+    out: Path,
+    workers: int = 1,
+    shard: tuple[int, int] = (1, 1),
+    overwrite: bool = False,
+) -> list[Outcome]:
     """Predict every case in `inputs` into its own folder under `out`; returns one outcome a case.
 
     Finished cases are left alone while their inputs stay the same; failed and missing ones are done. `shard` (i, n)
-    takes every n-th case from the i-th on, so that n machines share a list without talking to each other. `workers`
-    processes share the cases of this one; a worker that dies fails its case alone.
+    takes every n-th case from the i-th on, so that n machines share a list without communication. `workers` processes
+    share the cases of this one; a worker that dies fails its case alone.
 
     Raises:
-        UsageError: the model does not exist, or `out` holds another model's results and `overwrite` is not set.
+        UsageError: `out` holds another model's results and `overwrite` is not set.
         BadInput: the inputs hold no case.
     """
-    model = model_folder.load(model_name, overrides, device)
     cases = list(model.app.adapter.cases(*inputs))[shard[0] - 1 :: shard[1]]
     if overwrite:  # Before the claim: if this is killed in between, nothing of the old run passes for the new one's.
         for done in out.glob("*/done.json"):

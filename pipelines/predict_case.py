@@ -1,4 +1,4 @@
-"""One case from its files to its folder: predicted, written, pictured and recorded, or a line that says why not."""
+"""Predict one case, from its files to its folder: written, pictured and recorded, or failed with one line."""
 
 import time
 from collections.abc import Callable
@@ -10,38 +10,53 @@ from transect.pipelines.errors import one_line, raise_signal
 from transect.pipelines.model_folder import Model
 from transect.pipelines.pictures import previewed, save_pictures
 from transect.pipelines.results import Outcome, stamps
+from transect.pipelines.views.page import save_views
 
 
 def predict_case(
     model: Model, case: Case, out: Path, watch: Callable[[object], None] = lambda prediction: None
 ) -> Outcome:
-    """Predict one case into `out / case.id`, whole or not at all; whatever goes wrong becomes a failed outcome.
+    """Predict one case into `out / case.id`, whole or not at all; any error becomes a failed outcome.
 
-    `watch` is given the prediction before it is computed, to show how far it has come.
+    `watch` is given the prediction before it is computed, to show its progress.
     """
     clock = time.monotonic()
     try:
-        inputs = stamps(case)
-        sample = model.app.adapter.read(case)
-        prediction = model.app.predict(model.module, sample)
-        preview = previewed(model.app, prediction, sample, labels=False)
-        watch(prediction)
-        with whole_folder(out / case.id) as folder:
-            facts = model.app.adapter.write(case, prediction, folder, model.source)
-            outputs = {path.name: sha256(path) for path in sorted(folder.iterdir())}
-            pictures = save_pictures(preview.pictures() if preview else {}, folder / "preview")
-            seconds = time.monotonic() - clock
-            done = {
-                "case": case.id,
-                "model_sha256": model.sha256,
-                "inputs": inputs,
-                "outputs": outputs,
-                "facts": facts,
-                "preview": pictures,
-                "seconds": seconds,
-            }
-            write_json(folder / "done.json", done)
-        return Outcome(case.id, "done", seconds)
+        write_case(model, case, out / case.id, watch)
+        return Outcome(case.id, "done", time.monotonic() - clock)
     except Exception as error:
         raise_signal(error)
         return Outcome(case.id, "failed", time.monotonic() - clock, one_line(error))
+
+
+def write_case(
+    model: Model, case: Case, folder: Path, watch: Callable[[object], None] = lambda prediction: None
+) -> None:
+    """Predict one case into `folder`, whole or not at all, with its pictures and a record of both in `done.json`.
+
+    Raises:
+        BadInput: the case cannot be read.
+        OSError: the folder cannot be written.
+    """
+    clock = time.monotonic()
+    app, inputs = model.app, stamps(case)
+    sample = app.adapter.read(case)
+    prediction = app.predict(model.module, sample)
+    preview = previewed(app, prediction, sample, labels=False)
+    watch(prediction)
+    with whole_folder(folder) as partial:
+        facts = app.adapter.write(case, prediction, partial, model.source)
+        outputs = {path.name: sha256(path) for path in sorted(partial.iterdir())}
+        pictures = save_pictures(preview.pictures() if preview else {}, partial / "preview")
+        views = save_views(app.views(prediction, sample, partial), partial, case.id)
+        done = {
+            "case": case.id,
+            "model_sha256": model.sha256,
+            "inputs": inputs,
+            "outputs": outputs,
+            "facts": facts,
+            "preview": pictures,
+            "views": views,
+            "seconds": time.monotonic() - clock,
+        }
+        write_json(partial / "done.json", done)

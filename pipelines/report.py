@@ -55,6 +55,7 @@ class CaseView:
     facts: list[tuple[str, str]]
     files: list[tuple[str, str, str]]
     layers: list[Layer]
+    views: list[tuple[str, str, str]]
 
 
 @dataclass(frozen=True)
@@ -183,6 +184,11 @@ def _case(folder: Path, case: str) -> CaseView | None:
             if _is_part(name) and (folder / case / name).is_file()
         ],
         layers=_pictures(folder, (case, "preview"), done.get("preview") or []),
+        views=[
+            (str(view["kind"]), _href(case, "views", view["page"]), str(view["legend"]))
+            for view in done.get("views") or []
+            if _is_part(view["page"]) and (folder / case / "views" / view["page"]).is_file()
+        ],
     )
 
 

@@ -1,4 +1,4 @@
-"""Simulations as an app: windows of frames in, rollouts out, scored beside persistence."""
+"""The pde app: training on windows of frames, autoregressive rollouts, metrics against persistence."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from transect.apps.base import App, Contribution, Picture
+from transect.apps.base import App, Contribution, Picture, View
 from transect.apps.pde.config import Config, State
 from transect.apps.pde.dataset import Windows, check_frames, valid_cells
 from transect.apps.pde.figures import RolloutPictures, charts
@@ -22,6 +22,7 @@ from transect.apps.pde.models.build import build, has_mask, warm_start
 from transect.apps.pde.models.config import ModelConfig
 from transect.apps.pde.models.lora import merged_state, parameter_groups
 from transect.apps.pde.models.uniform_fields import UniformFields
+from transect.apps.pde.preview import SHOWN_CHANNELS
 from transect.apps.pde.sampling import BalancedBatches
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.pde.adapter import PDEAdapter
@@ -29,7 +30,7 @@ from transect.data_adapters.pde.simulation import Rollout, Simulation, Trajector
 
 
 class PDE(App[Simulation, Rollout]):
-    """Predicts how a simulation goes on."""
+    """Predicts the next frames of a simulation."""
 
     def __init__(self, config: Config, state: State | None = None) -> None:
         super().__init__(config, state or State())
@@ -42,8 +43,8 @@ class PDE(App[Simulation, Rollout]):
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
         """The app and model of a published MORPH checkpoint, for simulations of any fields.
 
-        The reference scales each trajectory by its own mean and deviation, future included; here those of the context
-        take their place. Low-rank updates are added to the weights they belong to.
+        The reference normalizes each trajectory by its own mean and deviation, future frames included; here those of
+        the context are used. Low-rank updates are merged into the weights.
         """
         from transect.apps.pde.weights import from_reference, load_reference
 
@@ -80,7 +81,7 @@ class PDE(App[Simulation, Rollout]):
         return step_loss(model, batch, self.config, self.state)
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """All parameters, or what the level of low-rank adaptation trains, each at its own rate."""
+        """All parameters, or those that the LoRA level trains, each with its learning rate scale."""
         return parameter_groups(model, self.config.lora)
 
     def predict(self, model: nn.Module, sample: Simulation) -> Rollout:
@@ -118,10 +119,18 @@ class PDE(App[Simulation, Rollout]):
         return rollout
 
     def preview(self, prediction: Rollout, sample: Simulation, labels: bool) -> RolloutPictures | None:
-        """Pictures next to the frames that the simulation has, which are no labels but part of every input."""
+        """Pictures, compared with the known frames of the simulation, which are part of every input and not labels."""
         if self.config.pictures == "none":
             return None
         return RolloutPictures(prediction, moving=self.config.pictures == "moving")
+
+    def views(self, prediction: Rollout, sample: Simulation, folder: Path) -> list[View]:
+        """A film of the rollout, where pictures move."""
+        film = folder / "preview" / "film.png"
+        if not film.is_file():
+            return []
+        names = ", ".join(sample.channels[:SHOWN_CHANNELS])
+        return [View("film", (str(film.relative_to(folder)),), f"Rollout of {names}, next to the simulation")]
 
     def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:
         return charts(contributions)

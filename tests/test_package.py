@@ -1,0 +1,97 @@
+"""The wheel: the same however it is built, and enough to train, register, load and predict anywhere."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+UV = [sys.executable, "-m", "uv"]
+TINY = (
+    "--model.axial_operator.channels 8 --model.axial_operator.blocks 1 --model.axial_operator.dim 16 "
+    "--model.axial_operator.depth 1 --train.epochs 1 --train.precision fp32 --pictures none"
+)
+
+TRAIN = f"""
+import glob, sys
+import apps, core
+from transect.pipelines.cli import main
+
+def transect(words):
+    try:
+        main(words.split())
+    except SystemExit as ended:
+        assert ended.code == 0, (words, ended.code)
+
+transect("phantom pde --out data --count 6 --phantom.points 16")
+transect("train pde --data data {TINY}")
+transect(f"register {{glob.glob('checkpoints/*')[0].partition('/')[2]}} --name wheel")
+assert core.OWNER == apps.OWNER == "the user"
+assert (sys.modules["core"], sys.modules["apps"]) == (core, apps)
+"""
+
+LOAD = """
+import glob, sys
+import mlflow, pandas, transect
+
+path = sorted(glob.glob("data/test/**/*.hdf5", recursive=True))[0]
+model = mlflow.pyfunc.load_model("models:/wheel@champion")
+row = model.predict(pandas.DataFrame([{"simulation": path}]), {"out": sys.argv[1]})
+assert row["status"].tolist() == ["done"], row.to_dict()
+folder = transect.load("models:/wheel@champion").predict(path).save(sys.argv[1] + "/saved")
+assert (folder / "rollout.nc").is_file()
+print(transect.__file__)
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that is built from the source distribution."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run([*UV, "build", "--quiet", "--out-dir", folder, ROOT], check=True)
+    return next(folder.glob("*.whl"))
+
+
+def test_both_ways_to_build_give_the_same_files(wheel, tmp_path):
+    subprocess.run([*UV, "build", "--quiet", "--wheel", "--out-dir", tmp_path, ROOT], check=True)
+    direct = zipfile.ZipFile(next(tmp_path.glob("*.whl")))
+    from_source = zipfile.ZipFile(wheel)
+    files = {name: direct.read(name) for name in direct.namelist()}
+    assert files == {name: from_source.read(name) for name in from_source.namelist()}
+    top = {name.partition("/")[0] for name in files}
+    assert {name for name in top if not name.endswith(".dist-info")} == {"transect"}
+    for source in ("core/attention/axial.py", "apps/pde/config.yaml", "pipelines/report.html.j2"):
+        assert files[f"transect/{source}"] == (ROOT / source).read_bytes()
+
+
+@pytest.fixture(scope="module")
+def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a fresh environment that has the wheel, and packages of the user's own called core and apps."""
+    folder = tmp_path_factory.mktemp("elsewhere")
+    python = folder / "env" / "bin" / "python"
+    subprocess.run([*UV, "venv", "--quiet", "--python", sys.executable, folder / "env"], check=True)
+    constraints = ["--constraints", ROOT / "constraints.txt"]
+    subprocess.run([*UV, "pip", "install", "--quiet", "--python", python, *constraints, f"{wheel}[pde]"], check=True)
+    for name in ("core", "apps"):
+        (folder / "own" / name).mkdir(parents=True)
+        (folder / "own" / name / "__init__.py").write_text('OWNER = "the user"\n')
+    return folder
+
+
+def run(folder: Path, *command: object, own: bool = False) -> str:
+    kept = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "MLFLOW_TRACKING_URI")}
+    kept |= {"PYTHONPATH": str(folder / "own")} if own else {}
+    done = subprocess.run(list(map(str, command)), cwd=folder, env=kept, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_trains_registers_loads_and_predicts_elsewhere(elsewhere):
+    python = elsewhere / "env" / "bin" / "python"
+    run(elsewhere, python, "-c", TRAIN, own=True)
+    for own in (False, True):
+        said = run(elsewhere, python, "-c", "import apps, core\n" * own + LOAD, f"own_{own}", own=own)
+        assert Path(said.splitlines()[-1]).is_relative_to(elsewhere)

@@ -171,7 +171,7 @@ def compare_samplers(model: AxialTransformer) -> None:
         naive, fast = between - start, time.process_time() - between
         same = f"{float((drawn == expected).float().mean()):.1%}"
         row = f"{naive / count:>10.4f} {fast / count:>15.4f} {naive / fast:>6.1f}x {same:>12}"
-        print(f"{f'{count} at once':<24} {row}", flush=True)
+        print(f"{f'batch of {count}':<24} {row}", flush=True)
 
 
 def with_error(values: Tensor) -> str:

@@ -78,7 +78,14 @@ class Task(lightning.LightningModule):
         return loss
 
     def validation_step(self, index: int, batch_index: int) -> None:
-        """Predict and score one whole case; the first few are pictured, ever more rarely."""
+        """Predict and score one whole case; the first few are pictured, ever more rarely.
+
+        The number format of prediction is the app's own, as in an evaluation, and not that of training.
+        """
+        with torch.autocast(self.device.type, enabled=False):
+            self._validate(index)
+
+    def _validate(self, index: int) -> None:
         case = self.validation[index]
         sample = self.app.adapter.read(case)
         prediction = self.app.predict(self.model, sample)

@@ -33,23 +33,23 @@ class Config:
         read: How simulations are read.
         phantom: What `transect phantom pde` writes.
         model: The model.
-        lora: Low-rank adaptation of a model that training starts from.
-        context: Frames that a prediction is computed from.
-        increment: Predict the change from the last frame; False predicts the next frame itself, as MORPH was trained.
+        lora: Low-rank adaptation of a pretrained model.
+        context: Number of input frames.
+        increment: Predict the change from the last frame; False predicts the next frame directly, as MORPH does.
         normalize: training scales each field by its mean and deviation in the training data; context by those of the
-            input frames alone, which suits data sets of many kinds and never sees the future; none leaves the values.
-        parameters: Names of the equation's parameters that the model is told.
-        constants: Tell the model what varies in space and not in time.
-        noise: Standard deviation of the noise added to the input frames in training, as a share of a field's own: it
-            teaches a model to mend its own errors.
-        unroll: Frames that training predicts in a row, each from the ones before, with the loss over all of them.
-        steps_per_epoch: Steps that make an epoch; 0 takes as many as it takes to see each example once. Of several data
-            sets each is as likely as the others in every step, however large, and starts anew when it is used up.
+            input frames, which suits heterogeneous data sets and never uses future frames; none leaves the values.
+        parameters: Names of the equation's parameters that condition the model.
+        constants: Give the model the fields that vary in space but not in time.
+        noise: Standard deviation of the noise added to the input frames in training, relative to that of the field: it
+            makes rollouts robust to the model's own errors.
+        unroll: Number of autoregressive steps in training, with the loss over all of them.
+        steps_per_epoch: Training steps per epoch; 0 takes as many as one pass over all examples. Several data sets are
+            sampled with equal probability and reshuffled when exhausted.
         start: first predicts from the first frames of a simulation, last from its last ones.
         steps: Frames to predict; 0 predicts as many as the simulation has after the context.
-        format: What rollouts on grids are written as.
-        pictures: Pictures of each case. moving adds an animation; they take a few seconds a case, which thousands of
-            small cases are quicker without.
+        format: File format of rollouts on grids.
+        pictures: Pictures of each case. moving adds an animation. They take a few seconds per case: choose none for
+            thousands of small cases.
     """
 
     read: ReadConfig = field(default_factory=ReadConfig)
@@ -85,17 +85,17 @@ class Config:
 class State:
     """What training learns from data; new simulations are compared with it.
 
-    Empty for a model of several kinds of data, or of published weights: that takes any fields.
+    Empty for a model of heterogeneous data or of published weights, which takes any fields.
 
     Args:
         fields: The fields that the model was trained on, in order.
-        axes: Names of the spatial axes; of a mesh x, y, z as far as it has them.
+        axes: Names of the spatial axes; of a mesh the first of x, y, z.
         time_step: Time between two frames, in the units of the time axis.
         time_units: Units of the time axis.
         scales: Mean and standard deviation of each field.
-        changes: Standard deviation of the change of each field from frame to frame, as a share of its own.
-        parameter_scales: Of each of the equation's parameters that the model is told.
-        constant_scales: Of each constant in space.
+        changes: Standard deviation of the change of each field from frame to frame, relative to that of the field.
+        parameter_scales: Mean and standard deviation of each of the equation's parameters.
+        constant_scales: Mean and standard deviation of each constant in space.
         constant_names: Names of the constants in space.
     """
 

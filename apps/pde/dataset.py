@@ -1,4 +1,4 @@
-"""What one training step sees: a few frames in a row of one simulation, and what is known beside them."""
+"""Training windows: consecutive frames of one simulation with their conditioning inputs."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -16,30 +16,30 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde.simulation import Simulation, Trajectory
 
 KEPT_VALUES = 2**28
-"""Of all simulations together, up to which they are kept in memory: 1 GiB."""
+"""Total size of all simulations up to which they are cached in memory: 1 GiB of float32."""
 
 
 class Windows(Dataset[dict[str, Tensor]]):
-    """Every run of `context + unroll` frames of every simulation, as a dict of tensors.
+    """Every window of `context + unroll` consecutive frames of every simulation, as a dict of tensors.
 
     =============  ===============================  ======================================================
-    states         (frames, channels, *shape)       in the simulation's units, zero where there is no value
+    states         (frames, channels, *shape)       in the simulation's units, zero where invalid
     valid          (*shape), bool                   where there is a value in all frames
     components     (fields,)                        channels of each field
     boundary       (axes, 2)                        index into CONDITIONS at the lower and the upper end
-    parameters     (parameters,)                    if the model is told any, as at the first frame
-    constants      (constants, *shape)              if it is told any
+    parameters     (parameters,)                    if the model takes any, at the first frame
+    constants      (constants, *shape)              if the model takes any
     points         (points, dim)                    of a mesh
     =============  ===============================  ======================================================
 
     `groups` has the indices of the examples that may share a batch, by data set; in a group all tensors have equal
     shapes, and components and boundary are the same.
 
-    What fits into memory is read once and kept, since opening a file anew takes longer than a training step on a line.
+    Small data sets are cached in memory, since reopening a file takes longer than a training step in 1-D.
 
     Raises:
-        BadInput: a simulation is not of the kind that the app was fitted to, its time step changes, or it has fewer
-            frames than an example; on reading, if the model cannot do without values that are missing.
+        BadInput: a simulation differs from the state in fields, axes or time step, its time step changes, or it is
+            shorter than a window; on reading, if values are missing and the model has no mask.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Windows(Dataset[dict[str, Tensor]]):
     ) -> None:
         self.config, self.state, self.masked = config, state, masked
         self.length = config.context + config.unroll
-        self.kept: dict[int, NDArray[np.float32]] = {}
+        self.cached: dict[int, NDArray[np.float32]] = {}
         self.simulations: list[Simulation] = []
         self.starts: list[tuple[int, int]] = []
         self.groups: dict[str, dict[object, list[int]]] = {}
@@ -67,31 +67,32 @@ class Windows(Dataset[dict[str, Tensor]]):
                 group.append(len(self.starts))
                 self.starts.append((len(self.simulations), start))
             self.simulations.append(simulation)
-        values = sum(len(one) * len(one.channels) * math.prod(one.shape) for one in self.simulations)
-        self.keeps = values <= KEPT_VALUES
+        sizes = ((len(each), len(each.channels), *each.shape) for each in self.simulations)
+        values = sum(map(math.prod, sizes))
+        self.caches = values <= KEPT_VALUES
 
     def __len__(self) -> int:
         return len(self.starts)
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        at, start = self.starts[index]
-        simulation = self.simulations[at]
-        frames = self._frames(at, start)
+        number, start = self.starts[index]
+        simulation = self.simulations[number]
+        frames = self._frames(number, start)
         valid = valid_cells(simulation, frames, self.masked)
         states = torch.from_numpy(np.where(valid, frames, np.float32(0)))
-        return {"states": states, **surroundings(simulation, valid, self.config, self.state, start)}
+        return {"states": states, **condition_tensors(simulation, valid, self.config, self.state, start)}
 
-    def _frames(self, at: int, start: int) -> NDArray[np.float32]:
-        simulation = self.simulations[at]
-        if not self.keeps:
+    def _frames(self, number: int, start: int) -> NDArray[np.float32]:
+        simulation = self.simulations[number]
+        if not self.caches:
             return simulation.read(start, start + self.length)
-        if at not in self.kept:
-            self.kept[at] = simulation.read(0, len(simulation))
-        return self.kept[at][start : start + self.length]
+        if number not in self.cached:
+            self.cached[number] = simulation.read(0, len(simulation))
+        return self.cached[number][start : start + self.length]
 
 
 def check_frames(simulation: Simulation, needed: int) -> None:
-    """Refuse a simulation that is too short, with BadInput."""
+    """Raise BadInput for a simulation with fewer than `needed` frames."""
     if len(simulation) < needed:
         raise BadInput(
             simulation.source, simulation.time.name, f"{len(simulation)} frames", f"at least {needed}", "lower context"
@@ -118,29 +119,29 @@ def valid_cells(simulation: Simulation, frames: NDArray[np.float32], masked: boo
     return valid
 
 
-def surroundings(
+def condition_tensors(
     simulation: Simulation, valid: NDArray[np.bool_], config: Config, state: State, frame: int
 ) -> dict[str, Tensor]:
-    """What a model is told beside the states, in the simulation's units; see `Windows` for the names."""
-    found = {
+    """The conditioning inputs of a model, in the simulation's units; see `Windows` for names and shapes."""
+    tensors = {
         "valid": torch.from_numpy(valid),
-        "components": torch.tensor([len(one.components) for one in simulation.fields]),
+        "components": torch.tensor([len(field.components) for field in simulation.fields]),
     }
     if simulation.mesh is None:
-        found["boundary"] = torch.tensor([[CONDITIONS.index(end) for end in ends] for ends in simulation.boundary])
+        tensors["boundary"] = torch.tensor([[CONDITIONS.index(end) for end in ends] for ends in simulation.boundary])
     else:
-        found["points"] = torch.from_numpy(simulation.mesh.points)
+        tensors["points"] = torch.from_numpy(simulation.mesh.points)
     if config.parameters:
         values = [parameter_of(simulation, name, frame) for name in config.parameters]
-        found["parameters"] = torch.tensor(values, dtype=torch.float32)
+        tensors["parameters"] = torch.tensor(values, dtype=torch.float32)
     if state.constant_names:
         constants = np.stack([constant_of(simulation, name) for name in state.constant_names])
-        found["constants"] = torch.from_numpy(np.where(valid, constants, np.float32(0)))
-    return found
+        tensors["constants"] = torch.from_numpy(np.where(valid, constants, np.float32(0)))
+    return tensors
 
 
 def parameter_of(simulation: Simulation, name: str, frame: int) -> float:
-    """A parameter of the equation, as at `frame` where it changes in time.
+    """A parameter of the equation, at `frame` where it changes in time.
 
     Raises:
         BadInput: the simulation has none of that name.
@@ -153,7 +154,7 @@ def parameter_of(simulation: Simulation, name: str, frame: int) -> float:
 
 
 def constant_of(simulation: Simulation, name: str) -> NDArray[np.float32]:
-    """What varies in space alone, `(*shape)`.
+    """A field that is constant in time, `(*shape)`.
 
     Raises:
         BadInput: the simulation has none of that name.

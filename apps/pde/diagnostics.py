@@ -71,18 +71,18 @@ def _shells(axes: Sequence[Axis]) -> tuple[NDArray[np.intp], int]:
 
 
 def spectrum_error(prediction: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Distance of energy spectra `(..., shells)` in decades: 1 where every scale has ten times too much or too little.
+    """Log distance of energy spectra `(..., shells)` in decades: 1 where every scale is off by a factor of ten.
 
-    sqrt(mean over k >= 1 of log10((E(k) + d) / (E_truth(k) + d))^2), which weighs small scales like large ones. d is
+    sqrt(mean over k >= 1 of log10((E(k) + d) / (E_truth(k) + d))^2), which weights small and large scales alike. d is
     NOISE of the truth's fluctuations, but at least ROUNDING of the energy of its mean, so that empty shells are equal.
     Returns `(...)`, NaN where the only shell is the mean.
     """
     if truth.shape[-1] < 2:
         return np.full(truth.shape[:-1], np.nan)
     floor = np.maximum(NOISE * truth[..., 1:].sum(-1), ROUNDING * truth[..., 0])[..., None]
-    found, expected = prediction[..., 1:], truth[..., 1:]
+    predicted, expected = prediction[..., 1:], truth[..., 1:]
     with np.errstate(divide="ignore", invalid="ignore"):
-        decades = np.where(found == expected, 0.0, np.log10((found + floor) / (expected + floor)))
+        decades = np.where(predicted == expected, 0.0, np.log10((predicted + floor) / (expected + floor)))
     return np.sqrt(np.mean(decades**2, axis=-1))
 
 
@@ -90,7 +90,7 @@ def time_to_failure(nrmse: NDArray[np.float64], correlation: NDArray[np.float64]
     """The first step, counted from 1, with nRMSE above 0.2 or correlation below 0.8; None where there is none.
 
     Args:
-        nrmse: `(steps,)`; NaN, where nothing could be compared, is no failure.
+        nrmse: `(steps,)`; NaN, where nothing could be compared, does not count as failure.
         correlation: `(steps,)`; likewise.
     """
     failed = np.flatnonzero((nrmse > FAILED_NRMSE) | (correlation < FAILED_CORRELATION))

@@ -1,4 +1,4 @@
-"""Pictures of a rollout beside the truth, and of the scores of many."""
+"""Pictures of a rollout and its ground truth, and charts of metrics over many rollouts."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 FILM_HEIGHT, FILM_WIDTH, FILM_FRAMES = 360, 800, 60
 DECADES_SHOWN = 12
-"""How far below its peak a spectrum is drawn: beneath it there is little but rounding."""
+"""Range of a spectrum below its peak that is drawn; values further down are rounding errors."""
 
 _CURVES = (("", "model", MODEL_COLOUR), (PERSISTENCE, "persistence", BASELINE_COLOUR))
 _COLOUR_OF = {"prediction": MODEL_COLOUR, "truth": TRUTH_COLOUR}
@@ -49,7 +49,7 @@ Frames = NDArray[np.float32]
 
 
 class RolloutPictures:
-    """Collects the pictures of a rollout and its error, next to the simulation as far as that goes.
+    """Collects pictures of a rollout and of its error where the simulation has the true frames.
 
     Args:
         rollout: not yet drained.
@@ -63,7 +63,7 @@ class RolloutPictures:
         self._start = rollout.start
 
     def add(self, block: Frames) -> None:
-        """Take in the next frames `(frames, channels, *shape)`."""
+        """Process the next frames `(frames, channels, *shape)`."""
         sample = self._rollout.simulation
         truth = sample.known(self._start, len(block))
         if truth is not None:
@@ -72,7 +72,7 @@ class RolloutPictures:
         self._start += len(block)
 
     def pictures(self) -> dict[str, Picture]:
-        """`pictures` of the rollout and, if it is to move, the `film`."""
+        """`pictures` of the rollout and, if requested, the animation `film`."""
         made = pictures(self._preview, joined(self._measures) or None)
         return made | ({"film": film(self._preview)} if self._moving else {})
 
@@ -80,10 +80,10 @@ class RolloutPictures:
 def pictures(preview: RolloutPreview, measures: Measures | None = None) -> dict[str, Picture]:
     """Pictures of one rollout by name, uint8 `(height, width, 3)` of one size.
 
-    With a truth these are prediction, truth and error, without one prediction and initial state: over space and time
-    of a line, of the last frame of anything else. Then the energy spectrum, on grids, and, where the `measures` of the
-    whole rollout are given, the error over time. Missing cells are grey, those where the prediction is no longer
-    finite black.
+    With ground truth these are prediction, truth and error, without it prediction and initial state: space-time
+    diagrams in 1-D, otherwise the last frame. Then the energy spectrum, on grids, and, where the `measures` of the
+    whole rollout are given, the error over time. Missing cells are grey, cells where the prediction is no longer finite
+    are black.
     """
     fields = _fields(preview)
     height = _height(preview, fields["prediction"].shape[1])
@@ -96,12 +96,12 @@ def pictures(preview: RolloutPreview, measures: Measures | None = None) -> dict[
 
 
 def _height(preview: RolloutPreview, channels: int) -> int:
-    """Two squares side by side need less of it."""
+    """The height of the pictures, lower for two panels in a row."""
     return HEIGHT if channels != 2 or _is_wide(preview) else round(HEIGHT * 0.66)
 
 
 def _fields(preview: RolloutPreview) -> dict[str, Frames]:
-    """What is painted, by name, in the order of the pictures; `(times, channels, *cells)`."""
+    """The fields to draw, by name, in the order of the pictures; `(times, channels, *cells)`."""
     prediction, truth = preview.prediction, preview.truth
     if truth is None:
         return {"prediction": prediction, "initial_state": np.broadcast_to(prediction[:1], prediction.shape)}
@@ -138,20 +138,20 @@ def _draw_fields(preview: RolloutPreview, fields: dict[str, Frames], name: str, 
 def _paint(
     panel: "Axes", preview: RolloutPreview, values: Frames, colours: Colours, lost: NDArray[np.bool_]
 ) -> Callable[[Frames], None]:
-    """Paint frames `(times, cells)` of a line over time, or the only frame of anything else."""
+    """Draw frames `(times, cells)` of a 1-D rollout over time, or else the single frame given."""
     if preview.mesh is not None:
         return paint_mesh(panel, values[0], preview.mesh, colours)
     if preview.is_line:
         return paint_grid(panel, values.T, preview.axes[0], preview.times, colours, lost.T)
     first, second = preview.axes
-    if _lies_across(first, second):
+    if _is_horizontal(first, second):
         repaint = paint_grid(panel, values[0].T, second, first, colours, lost[0].T)
         return lambda new: repaint(new.T)
     return paint_grid(panel, values[0], first, second, colours, lost[0])
 
 
-def _lies_across(first: Coordinate, second: Coordinate) -> bool:
-    """Whether the first of two axes is the horizontal one, as its name tells; else the second is."""
+def _is_horizontal(first: Coordinate, second: Coordinate) -> bool:
+    """Whether the first of two axes is drawn horizontally, judged by its name; otherwise the second is."""
     names = first.name.lower(), second.name.lower()
     return names[0] in ("x", "lon", "longitude") or names == ("y", "z")
 
@@ -159,23 +159,23 @@ def _lies_across(first: Coordinate, second: Coordinate) -> bool:
 def _slice_of(preview: RolloutPreview) -> str:
     if len(preview.simulation.axes) < 3:
         return ""
-    axis, at = preview.slice
-    return f", slice at {axis.name} = {axis.values[at]:.4g} {axis.units}".rstrip()
+    axis, index = preview.slice
+    return f", slice at {axis.name} = {axis.values[index]:.4g} {axis.units}".rstrip()
 
 
 def _is_wide(preview: RolloutPreview) -> bool:
-    """Whether two panels fit better one above the other."""
+    """Whether two panels are better stacked than side by side."""
     if len(preview.axes) != 2:
         return preview.is_line
     first, second = (np.ptp(axis.values) for axis in preview.axes)
-    across, up = (first, second) if _lies_across(*preview.axes) else (second, first)
+    across, up = (first, second) if _is_horizontal(*preview.axes) else (second, first)
     return bool(across > 1.3 * up)
 
 
 def _quantity(preview: RolloutPreview, channel: int) -> str:
-    """A channel's name for people with its units."""
+    """A channel's long name with its units."""
     name = preview.simulation.channels[channel]
-    field = next(one for one in preview.simulation.fields if name in one.components)
+    field = next(field for field in preview.simulation.fields if name in field.components)
     return label(field.long_name if field.long_name and len(field.components) == 1 else name, field.units)
 
 
@@ -205,7 +205,7 @@ def _draw_spectra(preview: RolloutPreview, figure: "Figure") -> None:
     if preview.spectra[0].truth is not None:
         handles += each[0].plot([], color=TRUTH_COLOUR) + each[0].plot([], color=TRUTH_COLOUR, linestyle="--")
         labels += ["truth", "prediction"]
-    # Between the title and the right border there is just room for three dates.
+    # The space between the title and the right border fits three dates.
     figure.legend(
         handles, labels, loc="upper right", ncols=5, frameon=False, fontsize=9, handlelength=1.6, columnspacing=1.2
     )
@@ -227,7 +227,7 @@ def _draw_error(preview: RolloutPreview, measures: Measures, figure: "Figure") -
 
 
 def film(preview: RolloutPreview) -> Picture:
-    """The rollout of the first channel, beside the truth where there is one, from the last known frame on.
+    """Animation of the first channel of a rollout and its ground truth, from the last known frame on.
 
     Returns uint8 `(frames, height, width, 3)`, at most 60 frames; cells that are missing or no longer finite are grey.
     """
@@ -241,10 +241,10 @@ def film(preview: RolloutPreview) -> Picture:
     def draw(figure: "Figure") -> None:
         show.update((_line_film if preview.is_line else _plane_film)(figure, preview, fields, colours))
 
-    def change(figure: "Figure", at: int) -> None:
-        headline(figure, moment(preview.times, preview.times.values[shown[at]]) + _slice_of(preview))
+    def change(figure: "Figure", index: int) -> None:
+        headline(figure, moment(preview.times, preview.times.values[shown[index]]) + _slice_of(preview))
         for name, values in fields.items():
-            show[name](values[shown[at]])
+            show[name](values[shown[index]])
 
     return frames(draw, change, len(shown), FILM_HEIGHT, FILM_WIDTH)
 
@@ -283,14 +283,14 @@ def _plane_film(
 
 
 def charts(measures: Sequence[Measures]) -> dict[str, Picture]:
-    """Pictures of a whole split by name, of one size: nRMSE with persistence's, and the spectrum error on grids.
+    """Charts of a whole split by name, of one size: nRMSE of model and persistence, and the spectrum error on grids.
 
-    Lines are medians over the trajectories that reach a step, bands lie between their quartiles.
+    Lines are medians over the trajectories that reach a step, bands span the quartiles.
     """
     made = {}
     if measures:
         made["rollout_error"] = picture(partial(_draw_rollout_error, measures))
-    spectral = [mean_of(one, "spectrum_error") for one in measures if "spectrum_error" in one]
+    spectral = [mean_of(measure, "spectrum_error") for measure in measures if "spectrum_error" in measure]
     if spectral:
         made["spectrum_error"] = picture(partial(_draw_spectrum_error, spectral))
     return made
@@ -300,7 +300,7 @@ def _draw_rollout_error(measures: Sequence[Measures], figure: "Figure") -> None:
     (panel,) = panels(figure, 1, _over(len(measures), "Error of rollouts"))
     curves(panel, "step", "nRMSE, mean over channels")
     for of, name, colour in _CURVES:
-        quartiles(panel, [mean_nrmse(one, of) for one in measures], colour, name)
+        quartiles(panel, [mean_nrmse(measure, of) for measure in measures], colour, name)
     panel.axhline(FAILED_NRMSE, color="#808080", linewidth=1, linestyle=":", label=f"fails above {FAILED_NRMSE}")
     panel.legend(frameon=False)
 

@@ -1,4 +1,4 @@
-"""What training takes from its data before there is a model: the kind of simulation, and the size of its values."""
+"""Statistics of the training data: fields, axes and time step, means and standard deviations."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -12,14 +12,19 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde.simulation import Simulation, Trajectory
 
 SIMULATIONS, PAIRS, VALUES = 256, 16, 2**27
-"""At most so many simulations, pairs of frames of each and values in all are read for the statistics."""
+"""Limits of what is read for the statistics: simulations, frame pairs per simulation, values in total."""
 
 
 def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], config: Config) -> State:
-    """Kind and statistics of the training simulations; nothing where they are of data sets of several kinds.
+    """Fit the state to the training simulations; an empty state if the data sets differ in fields, axes or time step.
 
-    Written here because what is measured are frames and their changes, with missing values, of files that are read in
-    parts; in float64 and about a running mean, so that a large mean takes nothing from the deviation.
+    Written here because the statistics are of frames and their changes, with missing values, streamed from files; in
+    float64 and about a running mean, so that a large mean does not cancel the deviation.
+
+    Args:
+        cases: the training trajectories; at most SIMULATIONS of them are read.
+        read: opens a trajectory.
+        config: the app's.
 
     Raises:
         BadInput: simulations differ in fields, units, axes or time step, or lack a parameter or a constant.
@@ -42,7 +47,7 @@ def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], c
         for pair in _pairs(simulation, budget):
             values.add(pair.swapaxes(0, 1).reshape(len(first.channels), -1))
             changes.add((pair[1:] - pair[:-1]).swapaxes(0, 1).reshape(len(first.channels), -1))
-    components = [len(one.components) for one in first.fields]
+    components = [len(field.components) for field in first.fields]
     scales, change_scales = values.scales(components), changes.scales(components)
     return State(
         kind.fields,
@@ -58,7 +63,7 @@ def fit(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation], c
 
 
 def _of_one_kind(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simulation]) -> bool:
-    """Whether the first simulations of all data sets are alike."""
+    """Whether the first simulations of all data sets agree in fields, axes and time step."""
     first, *others = (read(case) for case in {case.dataset: case for case in reversed(cases)}.values())
     kind = kind_of(first)
     for other in others:
@@ -70,7 +75,7 @@ def _of_one_kind(cases: Sequence[Trajectory], read: Callable[[Trajectory], Simul
 
 
 def _pairs(simulation: Simulation, budget: int) -> Iterator[NDArray[np.float32]]:
-    """Pairs of neighbouring frames, evenly spread, of `budget` values in all if that allows for one."""
+    """Evenly spaced pairs of consecutive frames, of at most `budget` values in total but at least one pair."""
     size = 2 * len(simulation.channels) * int(np.prod(simulation.shape))
     count = max(1, min(PAIRS, len(simulation) - 1, budget // size))
     for start in np.unique(np.linspace(0, max(len(simulation) - 2, 0), count).astype(int)):
@@ -78,7 +83,7 @@ def _pairs(simulation: Simulation, budget: int) -> Iterator[NDArray[np.float32]]
 
 
 class Moments:
-    """Mean and variance of some quantities, gathered in parts; values that are not finite are left out.
+    """Streaming mean and variance of several quantities; values that are not finite are left out.
 
     Source: Chan, Golub and LeVeque, "Updating Formulae and a Pairwise Algorithm for Computing Sample Variances" (1979).
     """
@@ -87,24 +92,27 @@ class Moments:
         self.count, self.mean, self.squares = (np.zeros(quantities) for _ in range(3))
 
     def add(self, values: NDArray[np.floating]) -> None:
-        """Take in `(quantities, values)`."""
+        """Update with values `(quantities, values)`."""
         for index, row in enumerate(values):
-            found = row[np.isfinite(row)].astype(np.float64)
-            if len(found):
-                together, off = self.count[index] + len(found), found.mean() - self.mean[index]
-                self.squares[index] += found.var() * len(found) + off**2 * self.count[index] * len(found) / together
-                self.mean[index] += off * len(found) / together
-                self.count[index] = together
+            finite = row[np.isfinite(row)].astype(np.float64)
+            if len(finite):
+                count, delta = self.count[index] + len(finite), finite.mean() - self.mean[index]
+                self.squares[index] += finite.var() * len(finite) + delta**2 * self.count[index] * len(finite) / count
+                self.mean[index] += delta * len(finite) / count
+                self.count[index] = count
 
     def scales(self, groups: Sequence[int] = ()) -> tuple[Scale, ...]:
-        """One a quantity: its mean, and the root mean variance of its group, as `groups` counts them, or its own.
+        """The mean of each quantity, with its standard deviation or the root mean variance of its group.
 
-        What does not vary gets a deviation of 1.
+        Constant quantities get a deviation of 1.
+
+        Args:
+            groups: sizes of consecutive groups of quantities that share a deviation; none by default.
         """
         variance = self.squares / np.maximum(self.count, 1)
         if groups:
             variance = np.repeat([part.mean() for part in np.split(variance, np.cumsum(groups)[:-1])], groups)
-        # Rounding of a mean leaves this much of a variance where there is none.
+        # Variances below this are rounding errors of the mean.
         varies = (variance > 1e-14 * self.mean**2) & (variance > 0)
         deviation = np.sqrt(np.where(varies, variance, 1))
         return tuple(Scale(float(mean), float(std)) for mean, std in zip(self.mean, deviation, strict=True))

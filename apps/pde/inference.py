@@ -1,4 +1,4 @@
-"""A model fed with its own predictions, frame by frame, lazily."""
+"""Autoregressive rollout, lazy and with bounded memory."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,14 +8,14 @@ from numpy.typing import NDArray
 from torch import nn
 
 from transect.apps.pde.config import Config, State
-from transect.apps.pde.dataset import surroundings
+from transect.apps.pde.dataset import condition_tensors
 from transect.apps.pde.step import advance, conditions_of, units_of
 from transect.data_adapters.pde.simulation import Simulation
 
 LARGEST_DEVIATION = 1e4
-"""A rollout ends when a value is so many deviations from the mean: from there on there is nothing but numbers."""
+"""Distance from the mean, in standard deviations, beyond which a rollout counts as blown up and is stopped."""
 BLOCK_VALUES = 2**22
-"""Values that are handed on at a time, in as many frames as that allows for."""
+"""Largest number of values in a block, at least one frame."""
 
 
 def roll(
@@ -31,23 +31,23 @@ def roll(
 ) -> Iterator[NDArray[np.float32]]:
     """The `steps` frames that follow `context`, in blocks `(frames, channels, *shape)` of the simulation's units.
 
-    Memory holds the context and one block. Where a prediction is no longer finite or left all bounds, `blown_up` is
-    told its step, counted from 1, and that frame and all after it are NaN.
+    Memory holds the context and one block. Where a prediction is no longer finite or exceeds LARGEST_DEVIATION,
+    `blown_up` is called with its step, counted from 1, and that frame and all later ones are NaN.
 
     Args:
         model: in evaluation mode.
-        simulation: what is continued.
+        simulation: the one to continue.
         context: float32 `(config.context, channels, *shape)`, of the frames before frame `start`.
-        valid: bool `(*shape)`, where the context has values; predictions are NaN elsewhere.
-        start: the number of the first predicted frame.
-        steps: how many frames to predict.
+        valid: bool `(*shape)`, where the context is valid; predictions are NaN elsewhere.
+        start: index of the first predicted frame.
+        steps: number of frames to predict.
         config: the app's.
         state: the app's.
         blown_up: called at most once.
     """
     device = next(model.parameters()).device
-    told = surroundings(simulation, valid, config, state, start - 1)
-    batch = {name: tensor[None].to(device) for name, tensor in told.items()}
+    inputs = condition_tensors(simulation, valid, config, state, start - 1)
+    batch = {name: tensor[None].to(device) for name, tensor in inputs.items()}
     conditions = conditions_of(batch, state)
     window = torch.from_numpy(np.where(valid, context, np.float32(0)))[None].to(device)
     block: list[NDArray[np.float32]] = []
@@ -55,14 +55,14 @@ def roll(
     for step in range(1, steps + 1):
         with torch.inference_mode():
             units = units_of(window, batch, config, state)
-            following = advance(model, units.off(window, batch["valid"]), conditions, units, config)
-            lost = not bool((following.abs() <= LARGEST_DEVIATION).all())
-            frame = units.on(following)
+            following = advance(model, units.normalize(window, batch["valid"]), conditions, units, config)
+            diverged = not bool((following.abs() <= LARGEST_DEVIATION).all())
+            frame = units.denormalize(following)
             window = torch.cat((window[:, 1:], frame[:, None].masked_fill(~batch["valid"][:, None, None], 0.0)), 1)
-        if lost:
+        if diverged:
             blown_up(step)
             yield from ([np.stack(block)] if block else [])
-            yield from _nothing(context, steps - step + 1, per_block)
+            yield from _nan_blocks(context, steps - step + 1, per_block)
             return
         block.append(np.where(valid, frame[0].cpu().numpy(), np.float32(np.nan)))
         if len(block) == per_block:
@@ -72,6 +72,6 @@ def roll(
         yield np.stack(block)
 
 
-def _nothing(context: NDArray[np.float32], frames: int, per_block: int) -> Iterator[NDArray[np.float32]]:
-    for at in range(0, frames, per_block):
-        yield np.full((min(per_block, frames - at), *context.shape[1:]), np.nan, np.float32)
+def _nan_blocks(context: NDArray[np.float32], frames: int, per_block: int) -> Iterator[NDArray[np.float32]]:
+    for done in range(0, frames, per_block):
+        yield np.full((min(per_block, frames - done), *context.shape[1:]), np.nan, np.float32)

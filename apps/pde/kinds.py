@@ -1,4 +1,4 @@
-"""What kind of simulation a model is for, and whether another is of that kind."""
+"""Compatibility of a simulation with the data that a model was trained on: fields, units, axes and time step."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from transect.data_adapters.pde.config import Field
 from transect.data_adapters.pde.simulation import Simulation
 
 TIME_STEP_TOLERANCE = 0.01
-"""Largest difference of the time step from the training's, as a share of it."""
+"""Largest relative difference of the time step from that of the training data."""
 
 MESH_AXES = ("x", "y", "z")
 
@@ -27,32 +27,32 @@ def kind_of(simulation: Simulation) -> State:
 
 
 def check_kind(simulation: Simulation, kind: State) -> None:
-    """Hold a simulation against the kind that a model was trained on; one of a single frame has no time step to differ.
+    """Check a simulation against the data that a model was trained on; a single frame has no time step to compare.
 
     Raises:
         BadInput: fields, components, units that both sides know, the number of axes or the time step differ, or the
             time step changes.
     """
-    found = kind_of(simulation)
+    actual = kind_of(simulation)
     source = simulation.source
-    if [one.components for one in found.fields] != [one.components for one in kind.fields]:
+    if [field.components for field in actual.fields] != [field.components for field in kind.fields]:
         advice = "choose and order them with read.variables and read.vectors"
-        raise BadInput(source, "fields", _listed(found.fields), _listed(kind.fields), advice)
-    for ours, theirs in zip(found.fields, kind.fields, strict=True):
+        raise BadInput(source, "fields", _listed(actual.fields), _listed(kind.fields), advice)
+    for ours, theirs in zip(actual.fields, kind.fields, strict=True):
         if _differ(ours.units, theirs.units):
             raise BadInput(source, f"units of {ours.name}", ours.units, theirs.units, "convert the values")
-    if len(found.axes) != len(kind.axes):
-        raise BadInput(source, "spatial axes", ", ".join(found.axes), ", ".join(kind.axes))
-    if np.isnan(found.time_step):
+    if len(actual.axes) != len(kind.axes):
+        raise BadInput(source, "spatial axes", ", ".join(actual.axes), ", ".join(kind.axes))
+    if np.isnan(actual.time_step):
         return
-    units = [one.time_units.partition(" since ")[0] for one in (found, kind)]
-    if _differ(*units) or abs(found.time_step - kind.time_step) > TIME_STEP_TOLERANCE * kind.time_step:
+    units = [data.time_units.partition(" since ")[0] for data in (actual, kind)]
+    if _differ(*units) or abs(actual.time_step - kind.time_step) > TIME_STEP_TOLERANCE * kind.time_step:
         raise BadInput(
             source,
             "time step",
-            f"{found.time_step:g} {found.time_units}".rstrip(),
+            f"{actual.time_step:g} {actual.time_units}".rstrip(),
             f"{kind.time_step:g} {kind.time_units}".rstrip(),
-            "take frames at the training's distance in time",
+            "resample the frames to the time step of the training data",
         )
 
 
@@ -63,5 +63,6 @@ def _differ(units: str, others: str) -> bool:
 
 def _listed(fields: Sequence[Field]) -> str:
     return ", ".join(
-        one.name if one.components == (one.name,) else f"{one.name} ({', '.join(one.components)})" for one in fields
+        field.name if field.components == (field.name,) else f"{field.name} ({', '.join(field.components)})"
+        for field in fields
     )

@@ -1,4 +1,4 @@
-"""What a rollout adds to its score, gathered frame by frame, from which every metric follows.
+"""Sufficient statistics of the metrics of a rollout, accumulated block by block.
 
 Written here because no library measures fields with missing values that come in blocks.
 """
@@ -15,9 +15,9 @@ from transect.data_adapters.pde.simulation import Axis
 Measures = dict[str, NDArray[Any]]
 PERSISTENCE = "persistence_"
 LOW_BELOW, MID_BELOW = 4, 12
-"""Where PDEBench divides wave numbers into low, mid and high."""
+"""Wave numbers at which PDEBench separates the low, mid and high bands."""
 CELLS_AT_ONCE = 2**20
-"""Cells of all channels that are measured at a time: what bounds the memory of float64 and complex copies."""
+"""Number of values processed at a time, which bounds the memory of float64 and complex copies."""
 
 
 def frame_measures(
@@ -26,29 +26,29 @@ def frame_measures(
     last: NDArray[np.float32],
     axes: Sequence[Axis],
 ) -> Measures:
-    """What one block of a rollout adds to the score; those of all its blocks are put together by `joined`.
+    """The statistics of one block of a rollout; `joined` concatenates those of all its blocks.
 
-    Cells count where the truth and the last known frame have values and the model predicts any. A prediction that is
-    not finite there has blown up.
+    Cells count where the truth and the last known frame have values. A prediction that is not finite there has blown
+    up.
 
     Args:
         prediction: float32 `(frames, channels, *shape)`, in the simulation's units.
-        truth: the same frames of the simulation, NaN where there is none.
+        truth: the same frames of the simulation, NaN where missing.
         last: float32 `(channels, *shape)`, the last known frame, which persistence repeats; NaN where the model
             predicts nothing.
-        axes: the spatial axes; none on a mesh, which has neither boundary nor spectrum.
+        axes: the spatial axes; empty on a mesh, which has neither boundary nor spectrum.
 
     Returns:
         By name, `(frames, channels)`: `cells` int64, the others float64 with NaN where there is no finite number.
     """
     counted = np.isfinite(truth) & np.isfinite(last)
     step = max(1, CELLS_AT_ONCE // max(prediction[:1].size, 1))
-    parts = [slice(at, at + step) for at in range(0, len(prediction), step)]
+    parts = [slice(start, start + step) for start in range(0, len(prediction), step)]
     return joined([_measures(prediction[part], truth[part], last, axes, counted[part]) for part in parts])
 
 
 def joined(blocks: Sequence[Measures]) -> Measures:
-    """The measures of consecutive blocks of one rollout as those of all its frames."""
+    """Concatenate the measures of consecutive blocks of one rollout along the frames."""
     return {name: np.concatenate([block[name] for block in blocks]) for name in (blocks[0] if blocks else ())}
 
 
@@ -60,13 +60,13 @@ def _measures(
     counted: NDArray[np.bool_],
 ) -> Measures:
     expected = np.where(counted, truth, 0).astype(np.float64)
-    # Of a rollout that blows up infinities and their differences are the right answer.
+    # Infinities and NaN are expected where a rollout blows up.
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         mean, variance = _moments(expected, counted)
         measures = {"square_truth": variance + mean**2, "mean_truth": mean, "variance_truth": variance}
         for of, frames in (("", prediction), (PERSISTENCE, np.broadcast_to(last, truth.shape))):
-            found = np.where(counted, frames, 0).astype(np.float64)
-            measures |= {of + name: values for name, values in _errors(found, expected, counted).items()}
+            predicted = np.where(counted, frames, 0).astype(np.float64)
+            measures |= {of + name: values for name, values in _errors(predicted, expected, counted).items()}
         if axes:
             measures |= _grid_errors(np.where(counted, prediction, 0).astype(np.float64), expected, counted, axes)
     finite = {name: np.where(np.isfinite(values), values, np.nan) for name, values in measures.items()}
@@ -74,22 +74,22 @@ def _measures(
 
 
 def _errors(
-    found: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_]
+    predicted: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_]
 ) -> dict[str, NDArray[np.float64]]:
-    error_mean, error_variance = _moments(found - expected, counted)
+    error_mean, error_variance = _moments(predicted - expected, counted)
     return {
         "square_error": error_variance + error_mean**2,
         "mean_error": error_mean,
-        "correlation": _correlation(found, expected, counted),
+        "correlation": _correlation(predicted, expected, counted),
     }
 
 
 def _correlation(
-    found: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_]
+    predicted: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_]
 ) -> NDArray[np.float64]:
-    """Pearson's, of each frame and channel: 0 for a prediction without any pattern, NaN for a truth without."""
-    (mean, variance), (true_mean, true_variance) = _moments(found, counted), _moments(expected, counted)
-    together = np.where(counted, (found - _wide(mean, found)) * (expected - _wide(true_mean, found)), 0)
+    """Pearson correlation of each frame and channel: 0 for a constant prediction, NaN for a constant truth."""
+    (mean, variance), (true_mean, true_variance) = _moments(predicted, counted), _moments(expected, counted)
+    together = np.where(counted, (predicted - _wide(mean, predicted)) * (expected - _wide(true_mean, predicted)), 0)
     correlation = _over_space(together) / _over_space(counted) / np.sqrt(variance * true_variance)
     correlation[variance <= 1e-14 * mean**2] = 0
     correlation[true_variance <= 1e-14 * true_mean**2] = np.nan
@@ -97,13 +97,13 @@ def _correlation(
 
 
 def _grid_errors(
-    found: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_], axes: Sequence[Axis]
+    predicted: NDArray[np.float64], expected: NDArray[np.float64], counted: NDArray[np.bool_], axes: Sequence[Axis]
 ) -> dict[str, NDArray[np.float64]]:
-    """What is measured at the boundary and in Fourier space."""
-    error = found - expected
+    """Errors at the boundary and in Fourier space."""
+    error = predicted - expected
     faces = [(np.take(error, (0, -1), dim), np.take(counted, (0, -1), dim)) for dim in range(2, error.ndim)]
     square = sum(_over_space(values**2) for values, _ in faces) / sum(_over_space(cells) for _, cells in faces)
-    spectra = energy_spectrum(found, counted, axes), energy_spectrum(expected, counted, axes)
+    spectra = energy_spectrum(predicted, counted, axes), energy_spectrum(expected, counted, axes)
     return {"boundary_error": np.sqrt(square), **_bands(error), "spectrum_error": spectrum_error(*spectra)}
 
 
@@ -123,7 +123,7 @@ def _bands(error: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
 def _moments(
     values: NDArray[np.float64], counted: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Mean and biased variance in two passes over the counted cells; `(frames, channels)`, NaN where there are none."""
+    """Mean and biased variance over the counted cells, in two passes; `(frames, channels)`, NaN without cells."""
     cells = _over_space(counted)
     mean = _over_space(values) / cells
     return mean, _over_space(np.where(counted, values - _wide(mean, values), 0) ** 2) / cells

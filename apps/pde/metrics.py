@@ -24,7 +24,7 @@ COMPARED = (
     "time_to_failure_steps",
     "conserved_sum_drift",
 )
-"""Metrics of a trajectory that persistence has too."""
+"""Metrics of a trajectory that are computed for persistence too."""
 _NO_FRAMES: Measures = {"cells": np.zeros((0, 1), np.int64)}
 
 
@@ -36,16 +36,16 @@ def apebench_nrmse(
 ) -> float:
     """APEBench's aggregated nRMSE (Koehler et al. 2024, NeurIPS): of a whole rollout in one number.
 
-    mean_nRMSE(t) = mean over samples of the sum over channels of sqrt(mean_x e^2) / sqrt(mean_x u^2), and of that the
-    geometric mean over t = 1 to `steps`, or to the horizon where it is nearer. With one step it is mean_nRMSE(1).
+    mean_nRMSE(t) = mean over samples of the sum over channels of sqrt(mean_x e^2) / sqrt(mean_x u^2); the result is its
+    geometric mean over t = 1 to `steps`, or to the horizon if that is shorter. With one step it is mean_nRMSE(1).
 
     Args:
         measures: of all trajectories.
-        of: "" for the model, PERSISTENCE for the last known frame repeated; the same below.
-        steps: the last step that counts.
+        of: "" for the model, PERSISTENCE for the baseline that repeats the last known frame; the same below.
+        steps: the last step that is included.
         weights: of the trajectories; equal by default.
     """
-    curves = [_reduce(np.nansum, frame_nrmse(one, of)[:steps]) for one in measures]
+    curves = [_reduce(np.nansum, frame_nrmse(measure, of)[:steps]) for measure in measures]
     horizon = max(map(len, curves), default=0)
     padded = np.array([np.pad(curve, (0, horizon - len(curve)), constant_values=np.nan) for curve in curves])
     mean = _weighted_means(padded.reshape(len(curves), horizon), weights)
@@ -54,29 +54,29 @@ def apebench_nrmse(
 
 
 def well_vrmse(measures: Sequence[Measures], of: str = "") -> float:
-    """The Well's variance-scaled error (Ohana et al. 2024, NeurIPS): 1 is what the mean of each field would get.
+    """The Well's variance-scaled error (Ohana et al. 2024, NeurIPS): predicting the mean of each field gives 1.
 
     Mean over samples, times and fields of sqrt(mean_x e^2 / (std_x(u)^2 + 1e-7)), with the unbiased std.
     """
-    return _mean([_vrmse(one, of) for one in measures])
+    return _mean([_vrmse(measure, of) for measure in measures])
 
 
 def pdebench_nrmse(measures: Sequence[Measures], of: str = "") -> float:
     """PDEBench's normalised RMSE (Takamoto et al. 2022, NeurIPS).
 
-    Mean over samples, channels and predicted times of sqrt(mean_x e^2) / sqrt(mean_x u^2). The benchmark predicts what
-    follows 10 known frames.
+    Mean over samples, channels and predicted times of sqrt(mean_x e^2) / sqrt(mean_x u^2). The benchmark predicts
+    from 10 known frames.
     """
-    return _mean([_mean(frame_nrmse(one, of)) for one in measures])
+    return _mean([_mean(frame_nrmse(measure, of)) for measure in measures])
 
 
 def pdebench_crmse(measures: Sequence[Measures], of: str = "") -> float:
     """PDEBench's RMSE of conserved sums: |sum_x prediction - sum_x truth| / cells, in the fields' units.
 
-    Averaged like `pdebench_nrmse`. The benchmark's code takes this and `pdebench_frmse` as roots of means of squares
-    over a batch, whose size they then depend on; here a batch is one trajectory.
+    Averaged like `pdebench_nrmse`. The benchmark's code takes the root mean square of this and `pdebench_frmse` over a
+    batch, so that they depend on the batch size; here a batch is one trajectory.
     """
-    return _mean([_mean(np.abs(_error(one, of + "mean_error"))) for one in measures])
+    return _mean([_mean(np.abs(_error(measure, of + "mean_error"))) for measure in measures])
 
 
 def pdebench_brmse(measures: Sequence[Measures]) -> float:
@@ -84,7 +84,7 @@ def pdebench_brmse(measures: Sequence[Measures]) -> float:
 
     In the fields' units, averaged like `pdebench_nrmse`; a corner counts once for each of its faces. NaN on meshes.
     """
-    return _mean([_mean(_error(one, "boundary_error")) for one in measures])
+    return _mean([_mean(_error(measure, "boundary_error")) for measure in measures])
 
 
 def pdebench_frmse(measures: Sequence[Measures], band: str) -> float:
@@ -95,30 +95,32 @@ def pdebench_frmse(measures: Sequence[Measures], band: str) -> float:
     shortest axis, and in two and three dimensions of positive wave numbers alone. NaN on meshes and where the grid has
     no wave numbers in the band.
     """
-    return _mean([_mean(_error(one, f"fourier_{band}")) for one in measures])
+    return _mean([_mean(_error(measure, f"fourier_{band}")) for measure in measures])
 
 
 def morph_nrmse(measures: Sequence[Measures], of: str = "") -> float:
-    """MORPH's NRMSE (2025): sqrt(mean e^2 / mean u^2) with means over all but trajectories, then over these.
+    """MORPH's NRMSE (2025): sqrt(mean e^2 / mean u^2) within each trajectory, then the mean over trajectories.
 
-    The published numbers are of single steps from true frames: they are those of measures of such predictions.
+    The published numbers are of single-step predictions from true frames: measure such predictions to compare.
     """
-    return _mean([_pooled_ratio(one, of, _pooled(one, _numbers(one, "square_truth"))) for one in measures])
+    return _mean(
+        [_pooled_ratio(measure, of, _pooled(measure, _numbers(measure, "square_truth"))) for measure in measures]
+    )
 
 
 def morph_vrmse(measures: Sequence[Measures], of: str = "") -> float:
     """MORPH's VRMSE (2025): `morph_nrmse` with the pooled biased variance in place of the mean square."""
     scores = []
-    for one in measures:
-        mean, variance = _numbers(one, "mean_truth"), _numbers(one, "variance_truth")
-        scores.append(_pooled_ratio(one, of, _pooled(one, variance + (mean - _pooled(one, mean)) ** 2)))
+    for measure in measures:
+        mean, variance = _numbers(measure, "mean_truth"), _numbers(measure, "variance_truth")
+        scores.append(_pooled_ratio(measure, of, _pooled(measure, variance + (mean - _pooled(measure, mean)) ** 2)))
     return _mean(scores)
 
 
 def frame_nrmse(measure: Measures, of: str = "") -> NDArray[np.float64]:
     """sqrt(mean_x e^2) / sqrt(mean_x u^2) of each frame and channel of a trajectory, `(frames, channels)`.
 
-    Infinite where the rollout has blown up or the truth is zero and missed; NaN where no cell has values.
+    Infinite where the rollout has blown up or the truth is zero and the prediction is not; NaN where no cell counts.
     """
     return np.sqrt(_ratio(_error(measure, of + "square_error"), _numbers(measure, "square_truth")))
 
@@ -129,7 +131,7 @@ def mean_nrmse(measure: Measures, of: str = "") -> NDArray[np.float64]:
 
 
 def mean_of(measure: Measures, name: str) -> NDArray[np.float64]:
-    """The mean over channels of what was measured under `name`, `(frames,)`, NaN where nothing was."""
+    """The mean over channels of the measure `name`, `(frames,)`, NaN where it is undefined."""
     return _reduce(np.nanmean, _numbers(measure, name))
 
 
@@ -141,14 +143,14 @@ def steps_to_failure(measure: Measures, of: str = "") -> int | None:
 def conserved_sum_drift(measure: Measures, of: str = "") -> float:
     """|sum_x prediction - sum_x truth| / (cells * rms of the truth) at the last frame, mean over channels.
 
-    Where the truth conserves its sum, this is what the rollout has gained or lost of it.
+    Where the truth conserves its sum, this is the rollout's relative gain or loss of it.
     """
     error = np.abs(_error(measure, of + "mean_error"))[-1:]
     return _mean(_ratio(error, np.sqrt(_numbers(measure, "square_truth")[-1:])))
 
 
 def blew_up(measure: Measures) -> bool:
-    """Whether a prediction is anywhere not finite, or its RMSE 100 times the largest RMS of any frame of the truth."""
+    """Whether any prediction is not finite, or its RMSE exceeds 100 times the largest RMS of the truth's frames."""
     error, truth = _error(measure, "square_error"), _numbers(measure, "square_truth")
     largest = np.nan_to_num(truth).max(axis=0, initial=0)
     return bool((np.isinf(error) | ((error > BLOWN_UP**2 * largest) & (largest > 0))).any())
@@ -166,7 +168,7 @@ def skill(measure: Measures) -> float:
 
 
 class RolloutMetric(Metric[Simulation, Rollout]):
-    """The metrics of four benchmarks and diagnostics of rollouts, each next to persistence."""
+    """The metrics of four benchmarks and diagnostics of rollouts, for the model and for persistence."""
 
     monitor = "skill"
 
@@ -176,7 +178,7 @@ class RolloutMetric(Metric[Simulation, Rollout]):
         Frames past the end of the simulation do not count.
 
         Raises:
-            BadInput: there are none before it.
+            BadInput: no predicted frame lies within the simulation.
         """
         parts, start = [], prediction.start
         for block in prediction.blocks:
@@ -198,18 +200,20 @@ class RolloutMetric(Metric[Simulation, Rollout]):
 
 
 def summary_of(measures: Sequence[Measures], weights: NDArray[np.float64] | None = None) -> dict[str, float]:
-    """All metrics, averaged over trajectories with the given weights; NaN where there is nothing to average.
+    """All metrics, weighted means over trajectories; NaN where undefined.
 
-    `skill` is monitored. A trajectory that blew up makes the errors infinite; `blow_ups` is the share of them. Spectra
-    are compared over the frames before that. `time_to_failure_steps` is censored: a rollout that never fails counts
-    with its last step. Metrics of persistence have its name in front.
+    `skill` is monitored. A trajectory that blew up makes the errors infinite; `blow_ups` is the fraction that did.
+    Spectra are compared over the frames before that. `time_to_failure_steps` is censored: a rollout that never fails
+    counts with its last step. Metrics of persistence are prefixed by its name.
 
     Args:
         measures: of all trajectories; their `scores` are computed where they are not given.
         weights: of the trajectories; equal by default.
     """
     names = list(trajectory_scores(_NO_FRAMES))
-    scores = [one["scores"] if "scores" in one else [*trajectory_scores(one).values()] for one in measures]
+    scores = [
+        measure["scores"] if "scores" in measure else [*trajectory_scores(measure).values()] for measure in measures
+    ]
     table = np.array(scores, np.float64).reshape(len(measures), len(names))
     means = dict(zip(names, _weighted_means(table, weights).tolist(), strict=True))
     summary = {"skill": means["skill"]}
@@ -224,20 +228,20 @@ def summary_of(measures: Sequence[Measures], weights: NDArray[np.float64] | None
 
 def trajectory_scores(measures: Measures) -> dict[str, float]:
     """The metrics of one trajectory by name, of the model and of persistence."""
-    one, scores = [measures], {"skill": skill(measures)}
+    single, scores = [measures], {"skill": skill(measures)}
     for of in ("", PERSISTENCE):
         scores |= {
-            f"{of}well_vrmse": well_vrmse(one, of),
-            f"{of}pdebench_nrmse": pdebench_nrmse(one, of),
-            f"{of}pdebench_crmse": pdebench_crmse(one, of),
-            f"{of}morph_nrmse": morph_nrmse(one, of),
-            f"{of}morph_vrmse": morph_vrmse(one, of),
+            f"{of}well_vrmse": well_vrmse(single, of),
+            f"{of}pdebench_nrmse": pdebench_nrmse(single, of),
+            f"{of}pdebench_crmse": pdebench_crmse(single, of),
+            f"{of}morph_nrmse": morph_nrmse(single, of),
+            f"{of}morph_vrmse": morph_vrmse(single, of),
             f"{of}time_to_failure_steps": float(steps_to_failure(measures, of) or len(measures["cells"])),
             f"{of}conserved_sum_drift": conserved_sum_drift(measures, of),
         }
     return scores | {
-        "pdebench_brmse": pdebench_brmse(one),
-        **{f"pdebench_frmse_{band}": pdebench_frmse(one, band) for band in ("low", "mid", "high")},
+        "pdebench_brmse": pdebench_brmse(single),
+        **{f"pdebench_frmse_{band}": pdebench_frmse(single, band) for band in ("low", "mid", "high")},
         "spectrum_error": _mean(_numbers(measures, "spectrum_error")),
         "blow_ups": float(blew_up(measures)),
     }
@@ -261,7 +265,7 @@ def _pooled_ratio(measure: Measures, of: str, scale: float) -> float:
 
 
 def _ratio(error: Any, scale: Any) -> NDArray[np.float64]:
-    """An error as a share of a scale: 0 where there is no error, infinite where an error has no scale."""
+    """Error over scale: 0 where the error is 0, infinite where only the scale is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.where(error == 0, 0.0, np.divide(error, scale))
 
@@ -275,14 +279,14 @@ def _error(measure: Measures, name: str) -> NDArray[np.float64]:
 
 
 def _numbers(measure: Measures, name: str) -> NDArray[np.float64]:
-    """What was measured under `name`, float64 `(frames, channels)`, NaN where it was not measured."""
+    """The measure `name`, float64 `(frames, channels)`, NaN where it is missing."""
     if name not in measure:
         return np.full(measure["cells"].shape, np.nan)
     return measure[name].astype(np.float64)
 
 
 def _reduce(function: Callable[[NDArray[np.float64]], float], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`function` over the channels that have a number, NaN where none has."""
+    """`function` over the channels that are not NaN, NaN where all are."""
     return np.array([function(row) if not np.isnan(row).all() else np.nan for row in values])
 
 
@@ -293,7 +297,7 @@ def _mean(values: Any) -> float:
 
 
 def _weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
-    """The mean of each column over the rows that have a number and a weight, NaN where there are none."""
+    """The weighted mean of each column over the rows that are not NaN and have a weight, NaN where there are none."""
     weights = np.ones(len(values)) if weights is None else weights
     counted = ~np.isnan(values) & (weights > 0)[:, None]
     total = (counted * weights[:, None]).sum(0)

@@ -1,4 +1,4 @@
-"""Panels of fields and curves: values over a grid, a mesh or time."""
+"""Matplotlib panels: fields over a grid, a mesh or space-time, and curves."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MISSING, NOT_FINITE = "#9a9a9a", "#000000"
 SIGNED_FROM = 0.1
-"""The smaller of the largest positive and negative value, as a share of the larger, from which a field is signed."""
+"""A field counts as signed if the smaller of its positive and negative extremes is at least this part of the larger."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Colours:
     high: float
 
     def shown(self) -> dict[str, Any]:
-        """What matplotlib is told of them; grey stands for no value."""
+        """Keyword arguments for matplotlib; missing values are grey."""
         from matplotlib import colormaps
 
         colours = colormaps[self.map].with_extremes(bad=MISSING)
@@ -46,7 +46,7 @@ class Colours:
 
     @classmethod
     def of_error(cls, values: NDArray[np.float32]) -> "Colours":
-        """For a difference: diverging and symmetric; half a per cent of the largest may lie outside."""
+        """For a difference: diverging and symmetric; the largest 0.5 % are clipped."""
         finite = np.abs(values[np.isfinite(values)])
         largest = float(np.percentile(finite, 99.5)) if finite.size else 0.0
         return cls("RdBu_r", -largest or -1.0, largest or 1.0)
@@ -70,20 +70,20 @@ def panels(figure: "Figure", count: int, title: str, bars: bool = False, stacked
         wspace=0.62 if bars else 0.28,
         hspace=0.42,
     )
-    places = list(figure.subplots(rows, columns, squeeze=False).ravel())
-    for unused in places[count:]:
+    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    for unused in axes[count:]:
         unused.remove()
-    return places[:count]
+    return axes[:count]
 
 
 def moment(time: Coordinate, value: float) -> str:
-    """A time for people: a date where the units count from one, else the number with its units."""
+    """A formatted time: a date where the units have a reference date, else the number with its units."""
     if " since " in time.units:
         import cftime
 
         calendar = str(time.attributes.get("calendar", "standard"))
         with suppress(ValueError, OverflowError), warnings.catch_warnings():
-            # Climatologies are given in a year zero, which CF does not know.
+            # Climatologies use a year zero, which CF calendars lack.
             warnings.simplefilter("ignore")
             return str(cftime.num2date(value, time.units, calendar, has_year_zero=True).isoformat(" ", "minutes"))
     return f"{time.name} = {value:.4g} {time.units}".rstrip()
@@ -97,7 +97,7 @@ def paint_grid(
     colours: Colours,
     lost: NDArray[np.bool_],
 ) -> Callable[[NDArray[np.float32]], None]:
-    """Paint `values` `(rows, columns)` with their coordinates: missing cells grey, `lost` ones black.
+    """Draw `values` `(rows, columns)` with their coordinates: missing cells grey, `lost` ones black.
 
     Returns a function that replaces the values.
     """
@@ -117,7 +117,7 @@ def paint_grid(
 
 
 def _edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The borders of cells around `centres`: halfway between them, and as far beyond the outermost ones."""
+    """Cell edges around `centres`: midpoints between them, extrapolated at both ends."""
     if len(centres) == 1:
         return centres[0] + np.array([-0.5, 0.5])
     between = (centres[1:] + centres[:-1]) / 2
@@ -127,7 +127,7 @@ def _edges(centres: NDArray[np.float64]) -> NDArray[np.float64]:
 def paint_mesh(
     panel: "Axes", values: NDArray[np.float32], mesh: Mesh, colours: Colours
 ) -> Callable[[NDArray[np.float32]], None]:
-    """Paint `values` `(points,)` of a mesh: its triangles if it is flat, else its points, seen along the thinnest side.
+    """Draw `values` `(points,)` of a mesh: triangles if it is flat, else points projected along its thinnest side.
 
     Returns a function that replaces the values.
     """
@@ -151,19 +151,19 @@ def paint_mesh(
 
 
 def _triangles(mesh: Mesh) -> NDArray[np.int64]:
-    """The triangles of a mesh, its quadrangles cut in two."""
+    """The triangles of a mesh, its quadrilaterals split in two."""
     quads = mesh.cells.get("quad", np.empty((0, 4), np.int64))
     parts = [mesh.cells.get("triangle", np.empty((0, 3), np.int64)), quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]]
     return np.concatenate(parts)
 
 
 def colour_bar(panel: "Axes", name: str, colours: Colours, values: NDArray[np.float32]) -> None:
-    """A bar as high as the panel, with arrows where `values` lie beyond its ends."""
+    """A colour bar of the panel's height, with arrows where `values` exceed its range."""
     low, high = _range(values)
     extend = {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}
     ends = extend[(low < colours.low, high > colours.high)]
-    beside = panel.inset_axes((1.03, 0, 0.035, 1))
-    bar: Any = panel.figure.colorbar(panel.collections[0], cax=beside, extend=ends, extendfrac=0.03)
+    bar_axes = panel.inset_axes((1.03, 0, 0.035, 1))
+    bar: Any = panel.figure.colorbar(panel.collections[0], cax=bar_axes, extend=ends, extendfrac=0.03)
     bar.set_label(name)
     bar.formatter.set_powerlimits((-3, 4))
 
@@ -184,15 +184,15 @@ def curves(panel: "Axes", across: str, up: str) -> None:
 
 
 def quartiles(panel: "Axes", series: Sequence[NDArray[np.float64]], colour: str, name: str) -> None:
-    """The median over `series` `(steps,)`, which may end early, with a band between the quartiles.
+    """Draw the median over `series` `(steps,)`, which may end early, with a band between the quartiles.
 
-    They are taken without interpolation, so that a rollout that blew up spoils none but the quartile that it is.
+    Quantiles are not interpolated, so that infinite values of blown-up rollouts do not affect other quantiles.
     """
     longest = max(map(len, series))
-    table = np.array([np.pad(one, (0, longest - len(one)), constant_values=np.nan) for one in series])
+    table = np.array([np.pad(values, (0, longest - len(values)), constant_values=np.nan) for values in series])
     known = ~np.isnan(table).all(axis=0)
     low, middle, high = np.nanquantile(table[:, known], (0.25, 0.5, 0.75), axis=0, method="inverted_cdf")
-    at = 1 + np.flatnonzero(known)
-    panel.plot(at, middle, color=colour, label=name)
+    steps = 1 + np.flatnonzero(known)
+    panel.plot(steps, middle, color=colour, label=name)
     top = 10 * table[np.isfinite(table)].max(initial=1)
-    panel.fill_between(at, low, np.minimum(high, top), color=colour, alpha=0.18, linewidth=0)
+    panel.fill_between(steps, low, np.minimum(high, top), color=colour, alpha=0.18, linewidth=0)

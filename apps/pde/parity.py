@@ -1,4 +1,4 @@
-"""How far MORPH, its parts and its metrics are from recorded outputs of the reference implementation."""
+"""Numerical parity of MORPH, its modules and its metrics with recorded outputs of the reference implementation."""
 
 from collections.abc import Iterator, Mapping
 from functools import partial
@@ -18,10 +18,10 @@ from transect.core.attention import FewQueryAttention, SpaceTimeAxialAttention
 
 #: Absolute, and relative to the largest magnitude of a quantity where that is below one.
 TOLERANCE = 5e-6
-#: Gradients whose norm is a smaller share of the largest one are sums of numbers that cancel.
+#: Gradients whose norm is smaller than this part of the largest one are dominated by cancellation.
 CANCELLED = 1e-4
 BLOCK = "transformer_blocks.0."
-#: Of the modules file, which does not tell them.
+#: Of the modules in the fixture, which does not record them.
 HEADS, FUSION_HEADS = 4, 8
 
 
@@ -90,7 +90,7 @@ def _metrics(fixture: Mapping[str, Any]) -> Iterator[Comparison]:
         for predicted, true in zip(fixture["pred"], fixture["truth"], strict=True)
     ]
     for name, score in (("nrmse", metrics.morph_nrmse), ("vrmse", metrics.morph_vrmse)):
-        yield _compared(name, torch.tensor([score([one]) for one in trajectories]), fixture[name])
+        yield _compared(name, torch.tensor([score([measures]) for measures in trajectories]), fixture[name])
 
 
 def _filled(module: ModuleT, case: Mapping[str, Any], ours: str, published: str) -> ModuleT:

@@ -1,4 +1,4 @@
-"""A thinned copy of a rollout and the truth beside it, kept while they are drained, of which pictures are made."""
+"""A decimated copy of a rollout and its ground truth, collected while they are streamed, for pictures."""
 
 from dataclasses import dataclass, replace
 
@@ -15,7 +15,7 @@ SPECTRUM_TIMES = 3
 
 @dataclass(frozen=True)
 class Spectra:
-    """Energy spectra `(channels, shells)` of one frame; of the truth only where there is one."""
+    """Energy spectra `(channels, shells)` of one frame; `truth` is None without ground truth."""
 
     time: float
     prediction: NDArray[np.float64]
@@ -23,15 +23,21 @@ class Spectra:
 
 
 class RolloutPreview:
-    """What is kept of a rollout: so little that its memory is bounded, whatever the simulation's size.
+    """Collects a decimated rollout; memory is bounded for any size of the simulation.
 
-    These are the first four channels, at most 128 frames of a line and 60 of anything else, and every n-th cell, so
-    that no axis has more than 256, a mesh not more than 65 536 points; of three axes the middle slice of z, or of the
-    first one. Spectra are taken before the thinning.
+    Kept are the first four channels, at most 128 frames in 1-D and 60 otherwise, and every n-th cell, so that no axis
+    has more than 256 cells and a mesh no more than 65 536 points; in 3-D the middle slice along z, or along the first
+    axis. Spectra are computed before the decimation.
     """
 
     def __init__(self, simulation: Simulation, times: NDArray[np.float64], last: NDArray[np.float32]) -> None:
-        """Await the frames at `times` `(steps,)`, which follow the `last` known one `(channels, *shape)`."""
+        """Start with the last known frame.
+
+        Args:
+            simulation: the one that is continued.
+            times: float64 `(steps,)`, of the predicted frames.
+            last: float32 `(channels, *shape)`, the last known frame.
+        """
         self.simulation = simulation
         self.spectra: list[Spectra] = []
         self.predicted = replace(simulation.time, values=times)
@@ -43,7 +49,7 @@ class RolloutPreview:
 
     @property
     def is_line(self) -> bool:
-        """Whether there is one spatial axis, so that space and time make one picture."""
+        """Whether there is one spatial axis, shown as a space-time diagram."""
         return self.simulation.mesh is None and len(self.simulation.axes) == 1
 
     def add(self, prediction: NDArray[np.float32], truth: NDArray[np.float32] | None = None) -> None:
@@ -54,19 +60,21 @@ class RolloutPreview:
         self._predictions.append(self._thinned(prediction[frames]))
         if truth is not None:
             self._truths.append(self._thinned(truth[frames]))
-        for at in self._spectral[(self._spectral >= self._seen) & (self._spectral < self._seen + len(prediction))]:
-            expected = None if truth is None else truth[at - self._seen]
-            self.spectra.append(self._spectra(float(self.predicted.values[at]), prediction[at - self._seen], expected))
+        for step in self._spectral[(self._spectral >= self._seen) & (self._spectral < self._seen + len(prediction))]:
+            expected = None if truth is None else truth[step - self._seen]
+            self.spectra.append(
+                self._spectra(float(self.predicted.values[step]), prediction[step - self._seen], expected)
+            )
         self._seen += len(prediction)
 
-    def _spectra(self, time: float, found: NDArray[np.float32], expected: NDArray[np.float32] | None) -> Spectra:
+    def _spectra(self, time: float, predicted: NDArray[np.float32], expected: NDArray[np.float32] | None) -> Spectra:
         valid = self._predicted if expected is None else self._predicted & np.isfinite(expected)
         with np.errstate(invalid="ignore", over="ignore"):
             prediction, truth = (
                 None
-                if one is None
-                else energy_spectrum(one[:SHOWN_CHANNELS], valid[:SHOWN_CHANNELS], self.simulation.axes)
-                for one in (found, expected)
+                if frame is None
+                else energy_spectrum(frame[:SHOWN_CHANNELS], valid[:SHOWN_CHANNELS], self.simulation.axes)
+                for frame in (predicted, expected)
             )
         assert prediction is not None
         return Spectra(time, prediction, truth)
@@ -101,12 +109,12 @@ class RolloutPreview:
     def slice(self) -> tuple[Axis, int]:
         """The axis of which one cell is kept, and which."""
         return next(
-            (axis, at) for axis, at in zip(self.simulation.axes, self._cells, strict=True) if isinstance(at, int)
+            (axis, part) for axis, part in zip(self.simulation.axes, self._cells, strict=True) if isinstance(part, int)
         )
 
     @property
     def mesh(self) -> Mesh | None:
-        """The kept points; without their cells where some points were left out."""
+        """The kept points; without connectivity where points were left out."""
         mesh = self.simulation.mesh
         if mesh is None or len(mesh.points) <= MOST_POINTS:
             return mesh
@@ -114,7 +122,7 @@ class RolloutPreview:
 
 
 def _spread(steps: int, most: int) -> NDArray[np.intp]:
-    """At most `most` of `steps` frames at about equal distances, the first and the last among them."""
+    """Indices of at most `most` of `steps` frames, about evenly spaced, including the first and the last."""
     return np.unique(np.linspace(0, steps - 1, min(steps, most)).round().astype(np.intp))
 
 
@@ -123,7 +131,7 @@ def _thinning(simulation: Simulation) -> tuple[slice | int, ...]:
     longest = MOST_POINTS if simulation.mesh is not None else LONGEST_SIDE
     cells: list[slice | int] = [slice(None, None, -(-length // longest)) for length in simulation.shape]
     if len(simulation.axes) == 3:
-        upwards = [at for at, axis in enumerate(simulation.axes) if axis.name.lower() == "z"]
+        upwards = [number for number, axis in enumerate(simulation.axes) if axis.name.lower() == "z"]
         cut = upwards[0] if upwards else 0
         cells[cut] = simulation.shape[cut] // 2
     return tuple(cells)

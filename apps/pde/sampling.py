@@ -1,4 +1,4 @@
-"""Batches of equal shapes, balanced between data sets of whatever sizes."""
+"""Batches of equal shapes, balanced between data sets of different sizes."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,15 +11,15 @@ Groups = Mapping[str, Mapping[object, list[int]]]
 class BalancedBatches(Sampler[list[int]]):
     """Batches that each come from one group of one data set.
 
-    In every step each data set is as likely as the others, and within it each group by its number of examples. A group
-    is gone through in random order, again and again: none is ever used up, so the weights hold to the end of an epoch.
-    One group alone is gone through once an epoch.
+    Each step samples a data set uniformly, and within it a group in proportion to its number of examples. Groups are
+    iterated in random order and reshuffled when exhausted, so that the probabilities hold throughout an epoch. A single
+    group is iterated once per epoch.
 
     Args:
         groups: indices of the examples that may share a batch, by data set.
-        size: examples of a batch; of a smaller group all.
-        seed: of the order, which differs from epoch to epoch.
-        steps: of an epoch; 0 takes as many as all examples make batches.
+        size: batch size; smaller groups give smaller batches.
+        seed: of the order, which differs between epochs.
+        steps: batches per epoch; 0 takes as many as one pass over all examples.
     """
 
     def __init__(self, groups: Groups, size: int, seed: int, steps: int = 0) -> None:
@@ -33,11 +33,11 @@ class BalancedBatches(Sampler[list[int]]):
 
     @property
     def sampler(self) -> "BalancedBatches":
-        """What is told the epoch: itself."""
+        """The object whose `set_epoch` is called before each epoch: itself."""
         return self
 
     def set_epoch(self, epoch: int) -> None:
-        """Let the next pass have the order of `epoch`."""
+        """Set the epoch that determines the order of the next pass."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class BalancedBatches(Sampler[list[int]]):
 
 
 def _batches(indices: list[int], size: int, generator: torch.Generator) -> Iterator[list[int]]:
-    """Batches of one group without end; what is left of a pass is too small for one and dropped."""
+    """Endless batches of one group; the incomplete last batch of a pass is dropped."""
     while True:
         order = torch.randperm(len(indices), generator=generator).tolist()
         for batch in range(max(len(indices) // size, 1)):

@@ -10,12 +10,12 @@ from transect.apps.pde.config import Config, Scale, State
 from transect.apps.pde.models.conditions import CONDITIONS, Conditions
 
 SMALLEST_DEVIATION = 1e-6
-"""Of a context, as a share of its mean: what varies less is taken as constant."""
+"""Relative to the mean of a context: fields that vary less count as constant."""
 
 
 @dataclass(frozen=True)
 class Units:
-    """How values become what a model computes in: `(x - mean) / std`; changes are of the size `change` there.
+    """Normalization `(x - mean) / std` of a batch, and the typical `change` between frames in normalized units.
 
     All `(batch | 1, channels, 1, ...)`, with a 1 for each spatial axis.
     """
@@ -24,25 +24,25 @@ class Units:
     std: Tensor
     change: Tensor
 
-    def off(self, states: Tensor, valid: Tensor) -> Tensor:
-        """`(batch, frames, channels, *shape)` in the model's units, zero where not valid, bool `(batch, *shape)`."""
+    def normalize(self, states: Tensor, valid: Tensor) -> Tensor:
+        """Normalize states `(batch, frames, channels, *shape)`; zero where not `valid`, bool `(batch, *shape)`."""
         scaled = (states - self.mean[:, None]) / self.std[:, None]
         return scaled.masked_fill(~valid[:, None, None], 0.0)
 
-    def on(self, state: Tensor) -> Tensor:
-        """`(batch, channels, *shape)` in the simulation's units."""
+    def denormalize(self, state: Tensor) -> Tensor:
+        """Convert a normalized state `(batch, channels, *shape)` to the simulation's units."""
         return state * self.std + self.mean
 
 
 def units_of(context: Tensor, batch: Mapping[str, Tensor], config: Config, state: State) -> Units:
-    """The units for a batch: those of the training data, or those of the context alone.
+    """The normalization of a batch: by the statistics of the training data or of the context.
 
     The latter are mean and deviation of each field over its components, the frames and the valid cells, MORPH's
     "reversible instance normalisation" without the frames that are to be predicted.
 
     Args:
         context: `(batch, frames, channels, *shape)` in the simulation's units, zero where not valid.
-        batch: as `Windows` gives it.
+        batch: collated examples of `Windows`.
         config: the app's.
         state: the app's.
 
@@ -71,8 +71,8 @@ def _of_fields(context: Tensor, valid: Tensor, components: Sequence[int]) -> tup
         dims = tuple(range(1, field.ndim))
         cells = (counted.sum(dims) * field.shape[1] * field.shape[2]).clamp(min=1)
         mean = (field * counted).sum(dims) / cells
-        off = (field - mean.view(-1, *[1] * (field.ndim - 1))) * counted
-        std = (off.square().sum(dims) / cells).sqrt()
+        deviation = (field - mean.view(-1, *[1] * (field.ndim - 1))) * counted
+        std = (deviation.square().sum(dims) / cells).sqrt()
         std = torch.where(std > SMALLEST_DEVIATION * mean.abs(), std, 1.0)
         means.append(mean[:, None].expand(-1, field.shape[2]))
         stds.append(std[:, None].expand(-1, field.shape[2]))
@@ -82,13 +82,13 @@ def _of_fields(context: Tensor, valid: Tensor, components: Sequence[int]) -> tup
 
 
 def conditions_of(batch: Mapping[str, Tensor], state: State) -> Conditions:
-    """What the model is told beside the states of a batch."""
+    """The conditioning inputs of a batch."""
     valid = batch["valid"]
     return Conditions(
         boundary=tuple((CONDITIONS[low], CONDITIONS[high]) for low, high in batch["boundary"][0].tolist())
         if "boundary" in batch
         else (),
-        # Most simulations have a value everywhere, and models are quicker without a mask.
+        # Most simulations have no missing values, and models are faster without a mask.
         valid=None if bool(valid.all()) else valid,
         parameters=_scaled(batch["parameters"], state.parameter_scales) if "parameters" in batch else None,
         constants=_scaled(batch["constants"], state.constant_scales) if "constants" in batch else None,
@@ -108,8 +108,8 @@ def _scaled(values: Tensor, scales: Sequence[Scale]) -> Tensor:
 
 
 def advance(model: nn.Module, states: Tensor, conditions: Conditions, units: Units, config: Config) -> Tensor:
-    """The state `(batch, channels, *shape)` after `states` `(batch, context, channels, *shape)`, both without units."""
-    found: Tensor = model(states, conditions).float()
+    """The state `(batch, channels, *shape)` after `states` `(batch, context, channels, *shape)`, both normalized."""
+    following: Tensor = model(states, conditions).float()
     if config.increment:
-        found = states[:, -1] + units.change * found
-    return found if conditions.valid is None else found.masked_fill(~conditions.valid[:, None], 0.0)
+        following = states[:, -1] + units.change * following
+    return following if conditions.valid is None else following.masked_fill(~conditions.valid[:, None], 0.0)

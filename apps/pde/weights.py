@@ -1,4 +1,4 @@
-"""Published MORPH checkpoints: their sizes, their names and how they map to this model."""
+"""Published MORPH checkpoints: inferred sizes and the mapping of parameter names to this model."""
 
 import re
 from collections.abc import Mapping
@@ -28,12 +28,12 @@ MODEL = "MORPH"
 LIFT = "patch_embedding.conv_features.input_proj.weight"
 TABLE = "pos_encoding.pos_embedding"
 AXES = "dhw"
-#: Heads of the published sizes, which leave no trace in the tensors, by width.
+#: Heads of the published sizes, which cannot be inferred from the tensors, by width.
 PUBLISHED_HEADS = {256: 4, 512: 8, 768: 12, 1024: 16, 1536: 24}
-#: Width, depth and frames of the one that was trained with its positions interpolated along time as well.
+#: Width, depth and frames of L, which was trained with positions interpolated along time as well.
 LARGE = (1024, 16, 16)
 
-# Patterns of names here, and the names there; {part} stands for each of the parts that are fused here.
+# Patterns of our names -> published names; {part} stands for each of the projections that are fused here.
 NAMES = (
     (r"embedding\.convolution\.lift\.", "patch_embedding.conv_features.input_proj."),
     (r"embedding\.query", "patch_embedding.field_attn.q"),
@@ -85,16 +85,16 @@ def from_reference(
 ) -> Morph:
     """The model of a published checkpoint, in evaluation mode, with low-rank updates where it has them.
 
-    All sizes are read off the tensors. Names may carry a prefix ("module.") and the tensors may lie under
-    "model_state_dict" beside an optimiser's state.
+    All sizes are inferred from the tensors. Names may carry a prefix ("module.") and the tensors may be nested under
+    "model_state_dict" in a training checkpoint.
 
     Args:
-        state_dict: what the file holds.
-        positions: how the table of positions is read, see `MorphConfig`; as the weights were trained by default. The
-            reference's own scripts read L's as a "line" for fine-tuning.
+        state_dict: content of the checkpoint.
+        positions: interpolation of the position table, see `MorphConfig`; as in training by default. The reference's
+            own scripts use "line" when fine-tuning L.
         heads: of the attention; the published number for the width by default.
-        fusion_heads: of the attention that joins the fields.
-        source: names the file in errors.
+        fusion_heads: of the attention that fuses the fields.
+        source: file name for errors.
 
     Raises:
         BadInput: a tensor is missing, has another shape than the rest implies, or is unknown.
@@ -111,7 +111,7 @@ def from_reference(
 
 
 def join(name: str, parts: list[Tensor], *, heads: int) -> Tensor:
-    """The one tensor `name` of several published ones: rows of fused projections are those of head after head."""
+    """Combine published tensors into the parameter `name`; rows of fused projections are grouped by head."""
     low_rank = LOW_RANK.search(name)
     if low_rank and low_rank[1] == "A":
         return torch.stack(parts)
@@ -122,7 +122,7 @@ def join(name: str, parts: list[Tensor], *, heads: int) -> Tensor:
 
 
 def to_reference(tensors: Mapping[str, Tensor], *, heads: int) -> dict[str, Tensor]:
-    """The parameters of a `Morph`, or as many tensors of their shapes, in the published form."""
+    """Convert the parameters of a `Morph`, or tensors of their shapes, to the published names and layout."""
     published: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         names = published_names(name)
@@ -152,7 +152,8 @@ def config_from_reference(
     """The sizes of a published checkpoint; the arguments are those of `from_reference`.
 
     Raises:
-        BadInput: a tensor that tells a size is missing, the sizes make no model, or the number of heads is not known.
+        BadInput: a tensor that a size is inferred from is missing, the sizes are not valid together, or the number of
+            heads is not known.
     """
     tensors = unwrapped(state_dict, LIFT, source=source, model=MODEL)
     _, context, patches, dim = _shape(tensors, TABLE, 4, source)
@@ -186,10 +187,10 @@ def config_from_reference(
 
 
 def lora_from_reference(state_dict: Mapping[str, Any], *, source: str | Path = "checkpoint") -> LoraConfig | None:
-    """The ranks of a checkpoint's low-rank updates; None where it has none.
+    """The ranks of a checkpoint's low-rank updates; None if it has none.
 
     Raises:
-        BadInput: it is no checkpoint of MORPH, or has updates of the attention alone.
+        BadInput: it is not a MORPH checkpoint, or only its attention has updates.
     """
     tensors = unwrapped(state_dict, LIFT, source=source, model=MODEL)
     attention, mlp = (f"transformer_blocks.0.{part}.A" for part in ("axial_attn.attn_t.q", "mlp.0"))

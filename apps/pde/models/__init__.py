@@ -1,1 +1,1 @@
-"""The models that take a simulation one step further."""
+"""Models that predict the next frame of a simulation."""

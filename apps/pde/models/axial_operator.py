@@ -12,14 +12,14 @@ from transect.apps.pde.models.padding import pad
 from transect.core.attention import AxialAttention
 from transect.core.attention.relative_bias import ContinuousRelativeBias
 
-#: Width of what the equation's parameters are turned into before they scale and shift the channels.
+#: Width of the embedding of the equation's parameters, from which FiLM scales and shifts are computed.
 PARAMETER_FEATURES = 32
-#: Share of the usual initial size, of layers whose output should start near zero.
+#: Factor on the initial weights of layers whose output should start near zero.
 SMALL = 0.1
 
 
 class GridConv(nn.Module):
-    """A convolution that keeps the grid and sees it go on beyond its edges by the boundary conditions."""
+    """A convolution that keeps the grid size, padded according to the boundary conditions."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, ndim: int, dilation: int = 1) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class GridConv(nn.Module):
 
 
 class Film(nn.Module):
-    """Scale and shift of each channel by the equation's parameters: `(1 + a(p)) x + b(p)`, near `x` at the start.
+    """FiLM conditioning of each channel on the equation's parameters: `(1 + a(p)) x + b(p)`, initially close to `x`.
 
     Source: Perez et al., "FiLM: Visual Reasoning with a General Conditioning Layer" (2018), eq. 2.
     """
@@ -54,8 +54,8 @@ class Film(nn.Module):
 class GatedBlock(nn.Module):
     """`x + a * sigmoid(b)` with `a, b = W * film(x)`, one convolution for both.
 
-    The product lets a block form what the equations are made of, such as u du/dx, and the bounded gate keeps a
-    rollout from running away. No norm, which would hide the size of a state.
+    The product can represent terms of the equations, such as u du/dx, and the bounded gate keeps rollouts from
+    diverging. No normalization layer, which would remove the amplitude of a state.
 
     Source: Dauphin et al., "Language Modeling with Gated Convolutional Networks" (2017), eq. 1.
     """
@@ -72,7 +72,7 @@ class GatedBlock(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """`h = x + A(film(LN(x)))`, `y = h + W_2 gelu(W_1 LN(h))`, with a bias of the offset along each axis in A."""
+    """`h = x + A(film(LN(x)))`, `y = h + W_2 gelu(W_1 LN(h))`; A has a relative position bias along each axis."""
 
     def __init__(self, config: AxialOperatorConfig, ndim: int) -> None:
         super().__init__()
@@ -100,24 +100,23 @@ class AttentionBlock(nn.Module):
 
 
 class AxialOperator(nn.Module):
-    r"""Next state of a PDE's solution: what is near by convolutions, what is far by attention between patches.
+    r"""Next state of a PDE's solution: local terms by convolutions, long-range terms by attention between patches.
 
     ::
 
         h = blocks(stem([states, constants, mask]))      convolutions at the resolution of the grid
         t = attention blocks(patches of h)               a token for each patch, by a strided convolution
-        y = head(blocks(h + grid of t))                  back by a transposed convolution, beside the skip
+        y = head(blocks(h + grid of t))                  back by a transposed convolution, with a skip
 
-    All frames and components are channels of the stem. The convolutions continue the grid by the boundary conditions
-    of each end of each axis; attention knows the offset of two tokens along an axis, the shorter way round where it is
-    periodic. There, shifting the states by whole patches shifts the output alike (if the patches fit the axis: else
-    the last one is filled up by the boundary condition and the rest of it dropped). The grid may be of any size.
+    All frames and components are channels of the stem. The convolutions pad the grid by the boundary condition at each
+    end of each axis; attention has a bias by the offset of two tokens along an axis, modulo its length where it is
+    periodic. Along periodic axes the operator is equivariant to shifts by whole patches (if the patch divides the axis:
+    otherwise the last patch is padded by the boundary condition and cropped). The grid may be of any size.
 
-    Values of cells that are not valid are never read, and the output is zero there. Features of such cells are not
-    silent, though: convolutions carry those of their valid neighbours through them, as through any other cell. Tokens
-    without a valid cell are not attended to.
+    Values of invalid cells are never read, and the output is zero there. Features of such cells are not zero, though:
+    convolutions propagate those of valid neighbours through them. Tokens without a valid cell are not attended to.
 
-    The last layer starts small, so that an output that is added to the last frame starts as persistence.
+    The last layer is initialized small, so that a predicted increment starts as persistence.
 
     Args:
         config: sizes and options.
@@ -126,7 +125,7 @@ class AxialOperator(nn.Module):
         times: frames of the input.
 
     Raises:
-        ValueError: `ndim` is not 1 to 3; states of other sizes; conditions that lack what the config says there is.
+        ValueError: `ndim` is not 1 to 3; states of other sizes; conditions that lack what the config requires.
 
     Source: axial attention: Ho et al., "Axial Attention in Multidimensional Transformers" (2019); convolutions around
     it: Xiao et al., "Early Convolutions Help Transformers See Better" (2021); the arrangement is this project's.
@@ -174,25 +173,25 @@ class AxialOperator(nn.Module):
         return out if valid is None else out.masked_fill(~valid[:, None], 0.0)
 
     def _inputs(self, states: Tensor, conditions: Conditions) -> Tensor:
-        """Everything that is known of each cell, `(batch, inputs, *shape)`."""
+        """The stacked inputs of each cell, `(batch, inputs, *shape)`."""
         expected = (self.times, self.channels)
         if states.ndim != self.ndim + 3 or tuple(states.shape[1:3]) != expected:
-            found = tuple(states.shape)
-            raise ValueError(f"states: found shape {found}, expected (batch, {expected}, {self.ndim} spatial axes)")
+            shape = tuple(states.shape)
+            raise ValueError(f"states: found shape {shape}, expected (batch, {expected}, {self.ndim} spatial axes)")
         if len(conditions.boundary) != self.ndim:
             raise ValueError(f"boundary: found {len(conditions.boundary)} axes, expected {self.ndim}")
         x = conditions.stacked(states, self.config.constants)
         valid = conditions.valid
         if valid is not None:
-            # Not a product with the mask: nothing times NaN is zero.
+            # Not a product with the mask: 0 * NaN is NaN.
             x = x.masked_fill(~valid[:, None], 0.0)
         if self.config.mask_channel:
-            shown = torch.ones_like(x[:, :1]) if valid is None else valid[:, None].to(x.dtype)
-            x = torch.cat((x, shown), 1)
+            mask = torch.ones_like(x[:, :1]) if valid is None else valid[:, None].to(x.dtype)
+            x = torch.cat((x, mask), 1)
         return x
 
     def _attend(self, h: Tensor, boundary: Sequence[Ends], features: Tensor | None, valid: Tensor | None) -> Tensor:
-        """What tokens tell each other, back on the grid: `(batch, width, *shape)` in, the same out."""
+        """Attention between patches, mapped back to the grid: `(batch, width, *shape)` in, the same out."""
         shape, patch = h.shape[2:], self.config.patch
         widths = [(0, -length % patch) for length in shape]
         tokens = self.to_tokens(pad(h, widths, boundary)).movedim(1, -1)
@@ -210,7 +209,7 @@ class AxialOperator(nn.Module):
 
 
 def shrunk(layer: nn.Module) -> nn.Module:
-    """The layer with its initial weights made small; not zero, or a first step would change nothing before it."""
+    """Scale down the initial weights of a layer; not to zero, or earlier layers would get no gradient at first."""
     with torch.no_grad():
         for parameter in layer.parameters():
             parameter.mul_(SMALL)

@@ -1,4 +1,4 @@
-"""The model that an app's settings ask for, from random weights or another's."""
+"""Build the model of a configuration, with random weights or starting from another model's."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,10 +13,10 @@ from transect.apps.pde.models.uniform_fields import UniformFields
 
 
 def build(config: Config, state: State) -> nn.Module:
-    """The model that an app's configuration asks for, with random weights.
+    """The model of a configuration, with random weights.
 
     Raises:
-        ValueError: it needs to know the fields of the data, and was not fitted to any.
+        ValueError: the model needs the fields of the data, and the state has none.
     """
     return add_lora(_plain(config, state), config.lora)
 
@@ -29,7 +29,7 @@ def _plain(config: Config, state: State) -> nn.Module:
         return UniformFields(Morph(replace(model.morph, parameters=parameters, constants=constants)))
     if not state.fields:
         raise ValueError(f"model.name: found {model.name} without fields, expected morph, or one data set to fit it to")
-    channels = sum(len(one.components) for one in state.fields)
+    channels = sum(len(field.components) for field in state.fields)
     if model.name == "mesh_operator":
         from transect.apps.pde.models.mesh_operator import MeshOperator
 
@@ -42,7 +42,7 @@ def _plain(config: Config, state: State) -> nn.Module:
 
 
 def has_mask(config: ModelConfig) -> bool:
-    """Whether the model can do without values that are missing."""
+    """Whether the model handles missing values by a mask."""
     if config.name == "mesh_operator":
         return True
     return config.morph.mask_channel if config.name == "morph" else config.axial_operator.mask_channel
@@ -51,14 +51,13 @@ def has_mask(config: ModelConfig) -> bool:
 def warm_start(config: Config, state: State, weights: Mapping[str, Tensor]) -> nn.Module:
     """The model of `config` with the weights of another, whose low-rank updates are merged.
 
-    What the other lacks must be an option that changes nothing at first, such as a field embedding.
+    Weights that the other lacks must belong to options that are initially inactive, such as a field embedding.
 
     Raises:
-        RuntimeError: other weights are missing, unknown or of another shape.
+        RuntimeError: any other weights are missing, unknown or of another shape.
     """
     model = _plain(config, state)
-    found = merged_state(weights)
-    missing, unknown = model.load_state_dict(found, strict=False)
+    missing, unknown = model.load_state_dict(merged_state(weights), strict=False)
     lacking = [name for name in missing if not is_new(name)]
     if lacking or unknown:
         raise RuntimeError(

@@ -1,4 +1,4 @@
-"""What a model is told about a state beside its values."""
+"""Conditioning inputs of the models: boundary conditions, mask, parameters, constants and coordinates."""
 
 from dataclasses import dataclass
 
@@ -7,23 +7,23 @@ from torch import Tensor
 
 from transect.data_adapters.pde.config import Boundary
 
-#: In the order of The Well's codes, as batches tell them.
+#: In the order of The Well's codes, which batches use.
 CONDITIONS: tuple[Boundary, ...] = ("wall", "open", "periodic")
-#: Of an axis: the conditions at its lower and its upper end.
+#: The conditions at the lower and the upper end of an axis.
 Ends = tuple[Boundary, Boundary]
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """Surroundings of a batch of states `(batch, times, channels, *shape)`; the batch is of one simulation's kind.
+    """Conditioning inputs of a batch of states `(batch, times, channels, *shape)` with equal fields and boundaries.
 
     Args:
         boundary: conditions at the lower and the upper end of each axis; empty on a mesh.
-        valid: bool `(batch, *shape)`, True where there are values; states are zero elsewhere. All of them by default.
-        parameters: `(batch, parameters)`, of the equation, scaled to about one.
-        constants: `(batch, constants, *shape)`, what varies in space alone, scaled to about one.
+        valid: bool `(batch, *shape)`, True where there are values; states are zero elsewhere. All valid by default.
+        parameters: `(batch, parameters)`, of the equation, standardized.
+        constants: `(batch, constants, *shape)`, fields that are constant in time, standardized.
         components: channels of each field, in order; each channel is a field of its own by default.
-        points: `(batch, points, dim)`, where the values of a mesh lie, in its units.
+        points: `(batch, points, dim)`, coordinates of the mesh points, in its units.
     """
 
     boundary: tuple[Ends, ...] = ()
@@ -34,7 +34,7 @@ class Conditions:
     points: Tensor | None = None
 
     def stacked(self, states: Tensor, constants: int) -> Tensor:
-        """All frames and, of a model that takes any, the constants as channels, `(batch, channels, *shape)`.
+        """Frames and, where the model takes any, constants stacked as channels, `(batch, channels, *shape)`.
 
         Raises:
             ValueError: the model takes constants, and there are none.

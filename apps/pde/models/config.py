@@ -9,7 +9,7 @@ ModelName = Literal["axial_operator", "morph", "mesh_operator"]
 Attention = Literal["axial", "full", "auto"]
 Positions = Literal["line", "line_and_time", "relative"]
 Padding = Literal["zeros", "boundary"]
-#: Width of MORPH's first, pointwise map of the components; the filters double from it.
+#: Output channels of MORPH's pointwise lift of the components; the number of filters doubles from it.
 LIFTED = 8
 
 
@@ -20,20 +20,19 @@ class AxialOperatorConfig:
     Args:
         channels: Channels of the convolutions, at the resolution of the grid.
         kernel: Size of the convolutions along each axis.
-        blocks: Gated convolution blocks before the attention, and again after it, each of twice the dilation of the
-            one before.
+        blocks: Gated convolution blocks before the attention, and again after it; the dilation doubles from block to
+            block.
         patch: Cells along each side of a token.
         dim: Width of the tokens.
         depth: Attention blocks.
         heads: Attention heads along each axis.
-        mlp_ratio: Width of the attention blocks' MLP inside, as a multiple of `dim`.
-        attention: axial attends along one axis at a time; full from every token to every other; auto is full up to 128
-            tokens, where that is the cheaper one. A model is another function on either side of that: train it on the
-            side where it will be used.
-        mask_channel: Tell the convolutions which cells have no value.
-        parameters: Number of the equation's parameters, which scale and shift the channels of every block; the app
-            counts those that it names.
-        constants: Number of constants in space that the convolutions see beside the states; counted by the app.
+        mlp_ratio: Hidden width of the attention blocks' MLP, as a multiple of `dim`.
+        attention: axial attends along one axis at a time; full between all tokens; auto is full up to 128 tokens,
+            where it is cheaper. The model is a different function on either side of that limit: train it at sizes on
+            the side where it will be used.
+        mask_channel: Add the mask of missing values as an input channel.
+        parameters: Number of the equation's parameters, which condition every block by FiLM; set by the app.
+        constants: Number of constant fields that are added as input channels; set by the app.
     """
 
     channels: int = 32
@@ -71,13 +70,13 @@ class MeshOperatorConfig:
     Args:
         grid: Nodes of the latent grid along each axis of the mesh's bounding box, about as many as the mesh has points
             along it.
-        neighbours: Nearest points, or nodes, that a node or point hears.
-        kernels: Learned interpolation kernels of each message passing: so many features has each component on the grid.
+        neighbours: Number of nearest points, or nodes, that send messages to a node or point.
+        kernels: Learned interpolation kernels of each message passing: the features per component on the grid.
         width: Width of the MLP at each point.
-        latent: Sizes of the axial operator on the latent grid; of its counts of parameters and constants those of here
-            are taken.
-        parameters: Number of the equation's parameters; the app counts those that it names.
-        constants: Number of constants in space that each point knows beside the states; counted by the app.
+        latent: Sizes of the axial operator on the latent grid; its `parameters` and `constants` are
+            overwritten.
+        parameters: Number of the equation's parameters; set by the app.
+        constants: Number of constant fields that are inputs at each point; set by the app.
     """
 
     grid: int = 20
@@ -110,25 +109,26 @@ class MorphConfig:
         dim: Width of the tokens.
         heads: Attention heads along each axis.
         depth: Number of blocks.
-        mlp: Width of the blocks' MLP inside.
+        mlp: Hidden width of the blocks' MLP.
         patch: Cells along each side of a patch; axes of length one have patches of one cell.
-        fusion_heads: Heads of the attention that joins the fields of a patch.
-        max_fields: Most fields that the decoder has outputs for.
-        max_components: Most components of a field.
-        max_patches: Rows of the table of positions, which is interpolated to the number of patches.
-        max_context: Input frames that the table of positions has rows for.
+        fusion_heads: Heads of the cross-attention that fuses the fields of a patch.
+        max_fields: Largest number of fields.
+        max_components: Largest number of components of a field.
+        max_patches: Rows of the position table, which is interpolated to the number of patches.
+        max_context: Input frames of the position table.
         dropout: Rate of dropout in training.
         positions: line interpolates the table along the patches in row-major order and takes its first frames, as Ti, S
             and M were trained; line_and_time interpolates it along both with anti-aliasing, as L was trained; relative
-            has no table but a bias of each attention by the distance along its axis, around the corner where it is
+            has no table but a bias of each attention by the distance along its axis, modulo the length where it is
             periodic.
-        padding: What the stem sees beyond the edge. zeros is that of the published weights; boundary continues the grid
-            by each axis's condition: periodically, mirrored at a wall, or with the last value where it is open.
-        field_embedding: Tell the fields apart by a learned vector each; without, their order changes nothing.
-        mask_channel: Tell the stem which cells have no value.
-        parameters: Number of the equation's parameters that scale and shift the tokens of every block; the app counts
-            those that it names.
-        constants: Number of constants in space that the stem sees; counted by the app.
+        padding: Padding of the stem. zeros is that of the published weights; boundary pads by each axis's condition:
+            circular where periodic, reflected at a wall, the edge value where open.
+        field_embedding: Add a learned vector to the tokens of each field; without it the model is invariant to their
+            order.
+        mask_channel: Add the mask of missing values as an input channel of the stem.
+        parameters: Number of the equation's parameters, which scale and shift the tokens of every block; set by the
+            app.
+        constants: Number of constant fields that are input channels of the stem; set by the app.
     """
 
     filters: int = 8
@@ -166,14 +166,14 @@ class MorphConfig:
 
 @dataclass(frozen=True)
 class LoraConfig:
-    """What is trained: every weight, or low-rank updates of the attention and the MLPs beside a few of the others.
+    """Low-rank adaptation (LoRA): which weights are trained, and the ranks of the updates.
 
     Args:
-        level: 0 trains every weight from scratch, 4 does so at a tenth of the learning rate and without decay. 1 trains
-            low-rank updates, norms and positions; 2 also what embeds the fields; 3 also the decoder.
+        level: 0 trains all weights, 4 all weights at a tenth of the learning rate and without weight decay. 1 trains
+            low-rank updates, norms and positions; 2 also the field embedding; 3 also the decoder.
         rank: Rank of the updates of the attention's projections.
         mlp_rank: Rank of the updates of the MLPs.
-        dropout: Rate at which inputs of an update are left out in training.
+        dropout: Dropout rate of the inputs of an update.
     """
 
     level: int = 0

@@ -1,4 +1,4 @@
-"""Low-rank adaptation of any model that is built of axial attention."""
+"""Low-rank adaptation (LoRA) of models built from axial attention."""
 
 import math
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from transect.core.attention import AxialAttention
 #: `alpha / rank` of the published models, whose alpha is twice the rank.
 SCALE = 2.0
 QKV = 3
-#: Parts of options that start from zero, and of those that tell places apart.
+#: Names of modules that are initially inactive options, and of position embeddings.
 NEW, PLACES = {"fields", "extra", "conditioning"}, {"positions", "distance"}
 #: Learning rate and weight decay of the published recipe relative to 1e-3 and 0.01, the trainer's.
 SCRATCH, ADDED, KEPT, OPENED, WHOLE = (1.0, 1.0), (1.0, 0.0), (0.1, 0.0), (0.1, 1e-3), (0.1, 0.0)
@@ -23,19 +23,19 @@ ORIGINAL, UPDATE = ".parametrizations.weight.original", ".parametrizations.weigh
 
 
 class LowRank(nn.Module):
-    r"""A weight with a low-rank update: `W + 2 B A`, B zero and A Kaiming-uniform at first.
+    r"""A weight with a low-rank update `W + 2 B A`; B is initialized to zero, A Kaiming-uniform.
 
     Written here because peft adapts whole linear layers, and here queries, keys and values are one fused weight.
-    A weight in which projections are fused has an A and a B for each. Its rows are those of the first head's query, key
-    and value, then of the second's, and so is B `(heads, parts, rows of each, rank)`, with A `(parts, rank, in)`.
+    A weight of fused projections has an A and a B for each. Its rows are the first head's query, key and value, then
+    the second's, and so on; B is `(heads, parts, rows per head and part, rank)`, A `(parts, rank, in)`.
 
-    In training A reads what dropout leaves of the inputs: one mask a step for all tokens, where the reference draws one
-    a token, since the update is added to the weight and never computed by token.
+    Dropout on the inputs of A draws one mask per step for all tokens, where the reference draws one per token, since
+    the update is added to the weight and not computed per token.
 
     Args:
         weight: `(out, in)`, the weight to be updated.
         rank: of the update.
-        dropout: rate at which inputs are left out in training.
+        dropout: dropout rate of the inputs in training.
         heads: number of heads that share each projection.
         parts: number of fused projections.
 
@@ -67,8 +67,8 @@ def updated(weight: Tensor, down: Tensor, up: Tensor) -> Tensor:
 def add_lora(model: nn.Module, config: LoraConfig) -> nn.Module:
     """Add low-rank updates to every axial attention in `model` and to the linear maps of every part named `mlp`.
 
-    What `parameter_groups` does not list is frozen. Updates that are there already stay; levels 0 and 4 add none and
-    train all.
+    Parameters that `parameter_groups` does not list are frozen. Existing updates are kept; levels 0 and 4 add none and
+    train all parameters.
     """
     if config.level in (0, 4):
         return model.requires_grad_(True)
@@ -92,18 +92,18 @@ def _add(linear: nn.Module, rank: int, dropout: float, *, heads: int = 1, parts:
     if parametrize.is_parametrized(linear, "weight"):
         return
     update = LowRank(cast(nn.Linear, linear).weight, rank, dropout, heads=heads, parts=parts)
-    # Unsafe only leaves out a trial run: the shape is the weight's own.
+    # Unsafe skips a trial forward pass: the update keeps the shape of the weight.
     parametrize.register_parametrization(linear, "weight", update, unsafe=True)
 
 
 def parameter_groups(model: nn.Module, config: LoraConfig) -> list[dict[str, Any]]:
-    """What a level trains, with `learning_rate_scale` and `weight_decay_scale` relative to 1e-3 and 0.01.
+    """The parameters a level trains, with `learning_rate_scale` and `weight_decay_scale` relative to 1e-3 and 0.01.
 
     ======  ======================================================  ==================  ============
     level   weights                                                 learning rate       weight decay
     ======  ======================================================  ==================  ============
     0       all                                                     1                   1
-    1       updates and what starts from zero in a published model  1                   0
+    1       updates and options that published models lack          1                   0
     1       norms and positions                                     0.1                 0
     2       also all of a part named `embedding`                    0.1                 0.001
     3       also all of a part named `decoder`                      0.1                 0.001
@@ -131,7 +131,7 @@ def _group(parameters: list[nn.Parameter], scales: tuple[float, float]) -> dict[
 
 
 def merged_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state of the same model without updates: they are added to the weights they belong to."""
+    """The state dict of the same model without updates, which are merged into the weights."""
     merged = {}
     for name, tensor in state.items():
         if name.endswith(ORIGINAL):
@@ -144,7 +144,7 @@ def merged_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def is_new(name: str) -> bool:
-    """Whether a parameter belongs to an option that published models lack and that changes nothing at first."""
+    """Whether a parameter belongs to an option that published models lack and that is initially inactive."""
     return bool(NEW.intersection(name.split(".")))
 
 

@@ -1,4 +1,4 @@
-"""The mesh operator: from an unstructured mesh to a latent grid, an axial operator there, and back to the points."""
+"""The mesh operator: message passing from a mesh to a latent grid, an axial operator on it, and back."""
 
 import warnings
 from dataclasses import replace
@@ -12,24 +12,24 @@ from transect.apps.pde.models.config import MeshOperatorConfig
 from transect.apps.pde.models.neighbours import Edges, find_neighbourhoods
 
 with warnings.catch_warnings():
-    # It compiles some helpers in a way that torch deprecates, which says nothing to a user.
+    # torch_geometric uses deprecated features of torch.jit on import.
     warnings.simplefilter("ignore", FutureWarning)
     from torch_geometric.nn import MessagePassing
     from torch_geometric.utils import softmax
 
-#: Width of the MLP of an offset.
+#: Hidden width of the kernel MLPs.
 KERNEL_WIDTH = 16
-#: Sources that lie nearer than this share of the farthest neighbour's distance count as if they lay there.
+#: Lower bound of distances, relative to that of the farthest neighbour.
 NEAREST = 1e-3
 
 
 class Interpolation(MessagePassing):
-    r"""Learned interpolation from sources to targets: each kernel h weighs the neighbours j of a target i anew.
+    r"""Learned interpolation from sources to targets: each kernel h weights the neighbours j of a target i.
 
     `y_i^h = sum_j w_ij^h x_j^h` with `w_ij^h = softmax_j(f^h(r_ij) - 2 log |r_ij|)`, f an MLP of the offset `r_ij`. A
-    kernel's weights sum to one, so that it keeps a constant field exactly; they start near those of interpolation by
-    inverse squared distance (Shepard, 1968). Differences between kernels are derivatives. Linear in x; cost
-    `O(edges kernels)` a component.
+    kernel's weights sum to one, so constant fields are preserved exactly; they are initialized near inverse squared
+    distance weighting (Shepard, 1968). Differences of kernels can represent derivatives. Linear in x; cost
+    `O(edges kernels)` per component.
 
     Source: the integral of Li et al., "Neural Operator: Graph Kernel Network for PDEs" (2020), eq. 6, its kernel
     normalised over the neighbours.
@@ -49,7 +49,7 @@ class Interpolation(MessagePassing):
         return out
 
     def message(self, x_j: Tensor, weights: Tensor) -> Tensor:
-        """What each edge carries."""
+        """The message along each edge."""
         return x_j * weights[:, None]
 
 
@@ -60,15 +60,15 @@ class MeshOperator(nn.Module):
 
         x = [states, constants]
         g = axial operator(to nodes(x))        on the latent grid over the mesh's bounding box
-        l = MLP([x, from points(x)])           what each point and those nearest to it say
+        l = MLP([x, from points(x)])           local features of each point and its nearest points
         y = l + sum over kernels(to points(g))
 
-    Only the offsets of neighbours count, in coordinates in which the bounding box is a unit square: a mesh that is
-    moved, or whose axes are scaled, has the same output, and so the physical size of a mesh is to be told as a
-    parameter where it differs. The order of the points changes nothing, any number of them will do, and cells are not
-    used. Points that are not valid are never heard, and the output is zero there.
+    The output depends only on offsets between neighbours, in coordinates normalized by the bounding box: it is
+    invariant to translation and axis scaling, so the physical size of a mesh must be a parameter where it differs. It
+    is equivariant to permutations of the points, whose number is arbitrary; cells are not used. Invalid points send no
+    messages, and the output is zero there.
 
-    The last layers start small, so that an output that is added to the last frame starts as persistence.
+    The last layers are initialized small, so that a predicted increment starts as persistence.
 
     Shapes: states `(batch, times, channels, points)`, `conditions.points` `(batch, points, dim)`; the output is
     `(batch, channels, points)`.
@@ -80,7 +80,7 @@ class MeshOperator(nn.Module):
         times: frames of the input.
 
     Raises:
-        ValueError: states of other sizes; conditions that lack the points or what the config says there is.
+        ValueError: states of other sizes; conditions that lack the points or what the config requires.
 
     Source: Li et al., "Geometry-Informed Neural Operator" (2023), section 3: graph kernels to a latent grid, an
     operator on it, graph kernels back. Here neighbours are the nearest ones instead of those within a radius, kernels
@@ -105,7 +105,7 @@ class MeshOperator(nn.Module):
         near = find_neighbourhoods(points, self.config.grid, self.config.neighbours)
         to_nodes, from_points = near.to_nodes, near.between_points
         if valid is not None:
-            to_nodes, from_points = (_heard(edges, valid.flatten()) for edges in (to_nodes, from_points))
+            to_nodes, from_points = (_from_valid(edges, valid.flatten()) for edges in (to_nodes, from_points))
         nodes = self._on_grid(self.to_nodes(x, to_nodes), len(states), conditions.parameters)
         local = self.local(torch.cat((x, self.from_points(x, from_points)), -1).flatten(1))
         out = self.to_points(nodes, near.to_points).sum(-1) + local
@@ -116,14 +116,14 @@ class MeshOperator(nn.Module):
         """The axial operator on nodes `(batch * nodes, inputs, kernels)`; `(batch * nodes, channels, kernels)`."""
         grid = nodes.view(batch, *(self.config.grid,) * self.dim, *nodes.shape[1:]).movedim((-2, -1), (1, 2))
         states, constants = grid.split((self.times * self.channels, self.config.constants), 1)
-        surroundings = Conditions(
+        grid_conditions = Conditions(
             boundary=(("open", "open"),) * self.dim, parameters=parameters, constants=constants.flatten(1, 2)
         )
-        out = self.latent(states.unflatten(1, (self.times, self.channels)).flatten(2, 3), surroundings)
+        out = self.latent(states.unflatten(1, (self.times, self.channels)).flatten(2, 3), grid_conditions)
         return out.movedim(1, -1).flatten(0, -2).unflatten(-1, (self.channels, -1))
 
     def _inputs(self, states: Tensor, conditions: Conditions) -> Tensor:
-        """Everything that is known of each point, `(batch * points, inputs, 1)`."""
+        """The stacked inputs of each point, `(batch * points, inputs, 1)`."""
         if states.ndim != 4 or tuple(states.shape[1:3]) != (self.times, self.channels):
             expected = f"(batch, {self.times}, {self.channels}, points)"
             raise ValueError(f"states: found shape {tuple(states.shape)}, expected {expected}")
@@ -135,7 +135,7 @@ class MeshOperator(nn.Module):
         return x if conditions.valid is None else x.masked_fill(~conditions.valid.flatten()[:, None, None], 0.0)
 
 
-def _heard(edges: Edges, valid: Tensor) -> Edges:
+def _from_valid(edges: Edges, valid: Tensor) -> Edges:
     """The edges whose sources are valid."""
     keep = valid[edges.index[0]]
     return replace(edges, index=edges.index[:, keep], offsets=edges.offsets[keep])

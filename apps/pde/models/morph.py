@@ -14,11 +14,11 @@ from transect.core.attention.relative_bias import ContinuousRelativeBias
 
 
 class EncoderBlock(nn.Module):
-    r"""Space-time axial attention and an MLP of each token, both pre-norm.
+    r"""Space-time axial attention and an MLP, both pre-norm.
 
     `x = x + A(u), u = (1 + scale) LN(x) + shift;  x = x + W_2 gelu(W_1 LN(x))`, `(batch, times, *patches, dim)` in, the
-    same out. A has a residual of its own, so u is added to x as well. Scale and shift are zero without parameters; with
-    the positions "relative" the logits along each axis have a bias by the distance.
+    same out. A includes a residual of its own, so u is added to x as well. Scale and shift are zero without parameters;
+    with the positions "relative" the logits along each axis have a bias by the distance.
     """
 
     def __init__(self, config: MorphConfig) -> None:
@@ -40,7 +40,7 @@ class EncoderBlock(nn.Module):
     def forward(
         self, x: Tensor, modulation: Tensor | None = None, periodic: Sequence[bool] = (False, False, False)
     ) -> Tensor:
-        """Mix `x`; `modulation` is scale and shift `(batch, 2, dim)`, `periodic` tells it of the three spatial axes."""
+        """Transform `x`; `modulation` is scale and shift `(batch, 2, dim)`, `periodic` is of the three spatial axes."""
         u = self.norm1(x)
         if modulation is not None:
             scale, shift = modulation[:, :, None, None, None, None].unbind(1)
@@ -55,22 +55,22 @@ class EncoderBlock(nn.Module):
 
 
 class Morph(nn.Module):
-    r"""The next state from the last ones, for fields of any rank up to three with the same weights.
+    r"""Predicts the next state, for fields in one to three dimensions with the same weights.
 
-    Each patch of each time becomes one token that has read all fields (`FieldEmbedding`); a table of positions is
-    added; `depth` blocks of axial attention follow; the last time's tokens are mapped to the cells of their patches::
+    Each patch of each frame becomes one token that fuses all fields (`FieldEmbedding`); a position table is added;
+    `depth` blocks of axial attention follow; the tokens of the last frame are mapped to the cells of their patches::
 
         z = blocks(embed(x) + P),      y = W LN(z_last) + b
 
-    of W only the rows of the fields and components that there are. Nothing of what the published models pad with zeros
-    is computed.
+    using only the rows of W for the given fields and components. The zero padding of the published models is not
+    computed.
 
     Shapes: `(batch, times, fields, components, depth, height, width)` in, `(batch, fields, components, depth, height,
     width)` out; images have a depth of one, lines a depth and a height of one, and every other axis is a whole number
     of patches.
 
-    Source: Rautela et al., "MORPH: Shape-agnostic PDE Foundation Models" (2025); its reference implementation fixes the
-    details.
+    Source: Rautela et al., "MORPH: Shape-agnostic PDE Foundation Models" (2025); details follow its reference
+    implementation.
     """
 
     def __init__(self, config: MorphConfig) -> None:
@@ -94,11 +94,11 @@ class Morph(nn.Module):
     def forward(self, x: Tensor, conditions: Conditions | None = None) -> Tensor:
         """Predict what follows `x`.
 
-        `conditions` are of the grid of x, three axes; what they tell and this model has no option for is left aside.
+        `conditions` are of the grid of x, three axes; inputs that this model has no option for are ignored.
 
         Raises:
             ValueError: x has more fields, components or times than the model, an axis is no whole number of patches,
-                or the conditions lack what the model was built to read.
+                or the conditions lack an input of the model.
         """
         conditions = conditions or Conditions()
         fields, components = self._checked(x)
@@ -117,14 +117,14 @@ class Morph(nn.Module):
         return join_patches(out, fields, patch)
 
     def _extra(self, x: Tensor, conditions: Conditions) -> Tensor | None:
-        """What the stem sees beside the fields: where there is no value, and what is constant in time."""
+        """Extra input channels of the stem: the mask of missing values and the constant fields."""
         parts = []
         if self.config.mask_channel:
             valid = conditions.valid
             hidden = x.new_zeros(x.shape[0], *x.shape[4:]) if valid is None else (~valid).to(x.dtype)
             parts.append(hidden[:, None])
         if self.config.constants:
-            parts.append(_given(conditions.constants, "constants", self.config.constants))
+            parts.append(_required(conditions.constants, "constants", self.config.constants))
         return torch.cat(parts, 1) if parts else None
 
     def _modulations(self, conditions: Conditions) -> list[Tensor | None]:
@@ -132,7 +132,7 @@ class Morph(nn.Module):
         depth = self.config.depth
         if self.conditioning is None:
             return [None] * depth
-        parameters = _given(conditions.parameters, "parameters", self.config.parameters)
+        parameters = _required(conditions.parameters, "parameters", self.config.parameters)
         return list(self.conditioning(parameters).unflatten(-1, (depth, 2, -1)).unbind(1))
 
     def _checked(self, x: Tensor) -> tuple[int, int]:
@@ -150,14 +150,14 @@ class Morph(nn.Module):
 
 
 def interpolated(table: Tensor, grid: Sequence[int], along_time: bool) -> Tensor:
-    """Rows of a table `(1, frames, rows, dim)` for a grid of `(times, depth, height, width)` patches.
+    """Interpolate a table `(1, frames, rows, dim)` to a grid of `(times, depth, height, width)` patches.
 
-    Linear along the patches in row-major order, for the first times as they are; or `along_time`, bilinear with
-    anti-aliasing. Cells stand for their centres. Returns `(1, *grid, dim)`.
+    Linear along the patches in row-major order, using the first frames; or with `along_time` bilinear along both, with
+    anti-aliasing. Coordinates are of cell centres. Returns `(1, *grid, dim)`.
     """
     times = grid[0]
-    # Bilinear either way, though along as many times as there are it changes nothing: that mode reads a table whose
-    # channels lie side by side as it is, where linear would transpose the whole.
+    # Bilinear in both cases, though it is the identity along time in the first: bilinear supports channels-last memory,
+    # where linear would copy the whole table.
     rows = F.interpolate(
         (table if along_time else table[:, :times]).permute(0, 3, 1, 2),
         size=(times, grid[1] * grid[2] * grid[3]),
@@ -168,7 +168,7 @@ def interpolated(table: Tensor, grid: Sequence[int], along_time: bool) -> Tensor
     return rows.permute(0, 2, 3, 1).unflatten(2, tuple(grid[1:]))
 
 
-def _given(tensor: Tensor | None, name: str, expected: int) -> Tensor:
+def _required(tensor: Tensor | None, name: str, expected: int) -> Tensor:
     found = 0 if tensor is None else tensor.shape[1]
     if tensor is None or found != expected:
         raise ValueError(f"conditions.{name}: found {found}, expected {expected}")

@@ -1,4 +1,4 @@
-"""From the cells of several fields to one token a patch: the first half of MORPH."""
+"""MORPH's embedding: convolutional stem, patches, and cross-attention that fuses fields into one token per patch."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -18,16 +18,16 @@ NEGATIVE_SLOPE = 0.2
 
 
 class ComponentConvolution(nn.Module):
-    r"""Convolutions that mix the components of a field; every field and time goes through the same weights.
+    r"""Convolutions over the components of a field, with weights shared by all fields and frames.
 
-    `h_0 = W_lift x`, `h_i = LeakyReLU_0.2(conv3x3x3_i(h_{i-1}))`, without biases. Nothing stands between the pointwise
-    map and the first convolution, so they are one kernel; along axes of length one only the kernel's centre meets a
-    cell, so it alone is computed with.
+    `h_0 = W_lift x`, `h_i = LeakyReLU_0.2(conv3x3x3_i(h_{i-1}))`, without biases. There is no nonlinearity between the
+    pointwise lift and the first convolution, so their kernels are merged; along axes of length one only the kernel's
+    centre is used.
 
     Args:
-        components: most components of a field; fields with fewer use the first columns of the lift.
-        filters: channels that come out; widths double up to it.
-        extra: channels beside the field's, alike for all fields and times, whose weights start from zero.
+        components: largest number of components of a field; fewer use the first columns of the lift.
+        filters: output channels; widths double up to it.
+        extra: additional input channels, shared by all fields and frames, with weights initialized to zero.
         padding: "zeros" or "boundary", see `MorphConfig`.
 
     Source: Rautela et al., "MORPH: Shape-agnostic PDE Foundation Models" (2025), component-wise convolutions.
@@ -45,7 +45,7 @@ class ComponentConvolution(nn.Module):
         self.extra = nn.Parameter(torch.zeros(widths[1], extra, 3, 3, 3)) if extra else None
 
     def forward(self, x: Tensor, extra: Tensor | None = None, boundary: Sequence[Ends] = ()) -> Tensor:
-        """Filter `x` `(batch, fields, components, depth, height, width)`, of which times are fields too.
+        """Filter `x` `(batch, fields, components, depth, height, width)`, with the frames folded into the fields.
 
         `extra` is `(batch, extra, depth, height, width)`; `boundary` has the ends of the three axes. Returns
         `(batch, fields, filters, depth, height, width)`.
@@ -76,14 +76,14 @@ class ComponentConvolution(nn.Module):
 
 
 class FieldEmbedding(nn.Module):
-    r"""One token a patch of all fields: convolutions, a linear map of the patch, and a query that reads the fields.
+    r"""One token per patch: convolutions, a linear map of the patch, and a learned query that attends to the fields.
 
     With `u_f` the features of a patch of field f in the order (filter, depth, height, width)::
 
         k_f = W u_f + b (+ e_f),      token = MultiHead(q, {k_f}, {k_f})
 
-    with one learned query q. W has a column for each cell of a cubic patch; a flat patch meets the first ones alone, as
-    the published models pad what is missing with zeros. The vectors e_f tell the fields apart; they start from zero.
+    with one learned query q. W has a column for each cell of a cubic patch; patches of fewer cells use the first
+    columns, as the published models pad with zeros. The field embeddings e_f are initialized to zero.
 
     Shapes: `(batch, times, fields, components, depth, height, width)` in, `(batch, times, *patches, dim)` out, where
     axes of length one have patches of one cell.
@@ -104,7 +104,7 @@ class FieldEmbedding(nn.Module):
         self.fusion = FewQueryAttention(config.dim, config.fusion_heads)
 
     def forward(self, x: Tensor, extra: Tensor | None = None, boundary: Sequence[Ends] = ()) -> Tensor:
-        """Embed `x`; `extra` `(batch, extra, depth, height, width)` is seen beside every field."""
+        """Embed `x`; `extra` `(batch, extra, depth, height, width)` is an additional input of every field."""
         batch, times, fields = x.shape[:3]
         patch = patch_shape(x.shape[4:], self.patch)
         features = self.convolution(x.flatten(1, 2), extra, boundary).unflatten(1, (times, fields))
@@ -121,7 +121,7 @@ def patch_shape(grid: Sequence[int], patch: int) -> tuple[int, ...]:
     """Cells of a patch along each axis: one along axes of length one.
 
     Raises:
-        ValueError: an axis is no whole number of patches.
+        ValueError: an axis is not a multiple of the patch.
     """
     shape = tuple(1 if length == 1 else patch for length in grid)
     if any(length % side for length, side in zip(grid, shape, strict=True)):

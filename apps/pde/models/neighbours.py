@@ -1,4 +1,4 @@
-"""Who is near whom: the edges along which points of a mesh and nodes of a latent grid pass messages."""
+"""Nearest-neighbour graphs between the points of a mesh and the nodes of a latent grid."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-#: Meshes whose edges are kept.
+#: Number of meshes whose edges are cached.
 REMEMBERED = 64
-#: Least unit of length, in cells of the grid, where all neighbours lie at one place.
+#: Lower bound of the unit of length, in cells of the grid, for coinciding neighbours.
 SMALLEST = 1e-6
 
 
 @dataclass(frozen=True)
 class Edges:
-    """Edges of a whole batch, whose graphs lie side by side.
+    """Edges of the disjoint union of the graphs of a batch.
 
     Args:
         index: int64 `(2, edges)`, source and target.
         offsets: float32 `(edges, dim + 2)`: from the target to the source in units of the target's farthest
             neighbour, its length, and the logarithm of that unit.
-        size: how many sources and targets there are in all.
+        size: total numbers of sources and targets.
     """
 
     index: Tensor
@@ -42,23 +42,22 @@ class Neighbourhoods:
 
 
 def find_neighbourhoods(points: Tensor, grid: int, count: int) -> Neighbourhoods:
-    """Edges from and to the `count` nearest, in coordinates in which each axis of the bounding box is `grid - 1` long.
+    """Nearest-neighbour edges, in coordinates in which each axis of the bounding box has length `grid - 1`.
 
-    A point and a node are neighbours if either is among the nearest of the other, so that each hears `count` and is
-    heard. Moving the mesh and scaling its axes changes nothing. Where several lie equally far, which of them is among
-    the nearest depends on rounding.
+    A point and a node are neighbours if either is among the `count` nearest of the other, so that each has incoming and
+    outgoing edges. Invariant to translation and axis scaling of the mesh. Ties are broken by rounding.
 
     By scipy's k-d trees, `O(n log n)`: torch_geometric's `knn` needs torch-cluster, which must be compiled. The edges
-    of the last `REMEMBERED` meshes are kept, for rollouts and for training in epochs.
+    of the last `REMEMBERED` meshes are cached, for rollouts and repeated epochs.
 
     Args:
         points: `(batch, points, dim)` in any units.
         grid: nodes along each axis, the outermost of them on the bounding box.
-        count: of neighbours; fewer where there are fewer.
+        count: number of neighbours, at most the number of sources.
     """
     meshes = points.detach().cpu().double().numpy()
     graphs = [_graphs(mesh.tobytes(), points.shape[-1], grid, count) for mesh in meshes]
-    return Neighbourhoods(*(_side_by_side(kind, points.device) for kind in zip(*graphs, strict=True)))
+    return Neighbourhoods(*(_union(kind, points.device) for kind in zip(*graphs, strict=True)))
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ def _graphs(content: bytes, dim: int, grid: int, count: int) -> tuple[_Graph, _G
     places = (points - low) / np.where(high > low, high - low, 1) * (grid - 1)
     nodes = np.stack(np.meshgrid(*[np.arange(grid, dtype=float)] * dim, indexing="ij"), -1).reshape(-1, dim)
     between = _nearest(places, places, count + 1)
-    heard, spoken = _nearest(places, nodes, count), _nearest(nodes, places, count)
-    point, node = np.concatenate((heard, spoken[::-1]), 1)
+    nearest_points, nearest_nodes = _nearest(places, nodes, count), _nearest(nodes, places, count)
+    point, node = np.concatenate((nearest_points, nearest_nodes[::-1]), 1)
     pairs = np.stack(np.divmod(np.unique(point * len(nodes) + node), len(nodes)))
     return (
         _graph(places, places, between[:, between[0] != between[1]]),
@@ -91,8 +90,8 @@ def _graphs(content: bytes, dim: int, grid: int, count: int) -> tuple[_Graph, _G
 def _nearest(sources: NDArray, targets: NDArray, count: int) -> NDArray:
     """Source and target `(2, edges)` of the edges from the `count` nearest sources to each target."""
     count = min(count, len(sources))
-    found = cKDTree(sources).query(targets, list(range(1, count + 1)))[1]
-    return np.stack((found.ravel(), np.repeat(np.arange(len(targets)), count)))
+    nearest = cKDTree(sources).query(targets, list(range(1, count + 1)))[1]
+    return np.stack((nearest.ravel(), np.repeat(np.arange(len(targets)), count)))
 
 
 def _graph(sources: NDArray, targets: NDArray, pairs: NDArray) -> _Graph:
@@ -105,7 +104,7 @@ def _graph(sources: NDArray, targets: NDArray, pairs: NDArray) -> _Graph:
     return _Graph(pairs, offsets.astype(np.float32), (len(sources), len(targets)))
 
 
-def _side_by_side(graphs: Sequence[_Graph], device: torch.device) -> Edges:
+def _union(graphs: Sequence[_Graph], device: torch.device) -> Edges:
     sizes = np.array([graph.size for graph in graphs])
     firsts = np.cumsum(sizes, 0) - sizes
     index = np.concatenate([graph.index + first[:, None] for graph, first in zip(graphs, firsts, strict=True)], 1)

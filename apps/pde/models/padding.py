@@ -1,4 +1,4 @@
-"""Continuation of a grid beyond its edges by the boundary conditions of its axes."""
+"""Padding of a grid according to the boundary conditions of its axes."""
 
 from collections.abc import Sequence
 
@@ -10,11 +10,11 @@ from transect.data_adapters.pde.config import Boundary
 
 
 def pad(x: Tensor, widths: Sequence[tuple[int, int]], boundary: Sequence[Ends]) -> Tensor:
-    """`x` with cells put before and after its last axes.
+    """Pad the last axes of `x`.
 
-    Beyond a periodic edge the grid begins anew; beyond a wall it is mirrored about the outermost cell, which is not
-    repeated; beyond an open edge that cell goes on. Written here because `torch.nn.functional.pad` knows neither edges
-    that differ nor more cells than there are.
+    Circular at a periodic end; reflected at a wall, without repeating the outermost cell; replicated at an open end.
+    Written here because `torch.nn.functional.pad` supports neither different modes at the two ends nor padding wider
+    than the grid.
 
     Args:
         x: `(..., *grid)`.
@@ -27,13 +27,13 @@ def pad(x: Tensor, widths: Sequence[tuple[int, int]], boundary: Sequence[Ends]) 
             length = x.shape[axis]
             low = _source(torch.arange(-before, 0, device=x.device), length, ends[0])
             high = _source(torch.arange(length, length + after, device=x.device), length, ends[1])
-            # Selecting the few new cells alone: the gradient of a selection is slow.
+            # Select only the new cells: the gradient of index_select is slow.
             x = torch.cat((x.index_select(axis, low), x, x.index_select(axis, high)), axis)
     return x
 
 
 def _source(place: Tensor, length: int, condition: Boundary) -> Tensor:
-    """The cell that stands at each place of the endless axis."""
+    """The index of the cell at each position of the extended axis."""
     if condition == "periodic":
         return place.remainder(length)
     if condition == "wall" and length > 1:

@@ -1,4 +1,4 @@
-"""MORPH behind the interface of the other models: channels, any rank and any lengths."""
+"""MORPH with the interface of the other models: channels, one to three axes of any length."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,12 +14,12 @@ RANK = 3
 
 
 class UniformFields(nn.Module):
-    """Runs a `Morph` on states whose channels are the components of several fields side by side.
+    """Runs a `Morph` on states whose channels are the concatenated components of several fields.
 
-    MORPH sees every field with as many components. A field of fewer has its components repeated in turn, as the
-    reference repeats scalars beside vectors, and what is predicted for the repeats is averaged. Lines and images get
-    axes of length one in front. Axes that are no whole number of patches are continued at their end by their boundary
-    condition, and the continuation is cut off again.
+    MORPH needs the same number of components for every field. Components of fields with fewer are repeated cyclically,
+    as the reference repeats scalars to match vectors, and the predictions of the repeats are averaged. 1-D and 2-D
+    grids get leading axes of length one. Axes that are not a multiple of the patch are padded at their end by their
+    boundary condition, and the output is cropped.
 
     Shapes: `(batch, times, channels, *shape)` in, `(batch, channels, *shape)` out.
 
@@ -35,8 +35,8 @@ class UniformFields(nn.Module):
         """Predict what follows `states`.
 
         Raises:
-            ValueError: the states have more axes or the fields other channels than there are, or more of them than the
-                model has outputs for.
+            ValueError: the states have more than three axes, the fields do not add up to the channels, or there are
+                more than the model has outputs for.
         """
         shape = states.shape[3:]
         if not 1 <= len(shape) <= RANK:
@@ -54,14 +54,14 @@ class UniformFields(nn.Module):
             padded = pad(tensor, widths, boundary)
             return padded.reshape(*tensor.shape[: -len(shape)], *lifted, *padded.shape[-len(shape) :])
 
-        surroundings = replace(
+        grid_conditions = replace(
             conditions,
             boundary=(("open", "open"),) * len(lifted) + boundary,
             valid=None if conditions.valid is None else lift(conditions.valid),
             constants=None if conditions.constants is None else lift(conditions.constants),
         )
         fields = lift(states).index_select(2, channel).unflatten(2, (len(components), -1))
-        out = self.morph(fields, surroundings).flatten(1, 2)
+        out = self.morph(fields, grid_conditions).flatten(1, 2)
         out = out.view(*out.shape[:2], *out.shape[-len(shape) :])
         out = out[(..., *(slice(length) for length in shape))]
         total = out.new_zeros(len(out), states.shape[2], *shape).index_add(1, channel, out)
@@ -69,7 +69,7 @@ class UniformFields(nn.Module):
 
 
 def _slots(components: Sequence[int]) -> list[int]:
-    """The channel in each place of `(fields, components)`, where every field has as many components as the largest."""
+    """The channel of each slot of `(fields, components)`, where all fields have as many components as the largest."""
     slots = []
     for field, own in enumerate(components):
         first = sum(components[:field])

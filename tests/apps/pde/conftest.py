@@ -1,4 +1,4 @@
-"""Simulations made of arrays, for what is asked of the app and not of files."""
+"""Simulations built from arrays, for tests of the app without files."""
 
 from collections.abc import Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The hybrid axial operator: its symmetries, its edges, its mask, what it is told, and that it learns."""
+"""The hybrid axial operator: its symmetries, boundary conditions, mask, conditioning, and that it learns."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""Rollouts of models whose answers are known."""
+"""Rollouts of models with known predictions."""
 
 from dataclasses import replace
 
@@ -17,7 +17,7 @@ from transect.pipelines.pictures import previewed
 
 
 class Scaling(nn.Module):
-    """Each frame is `factor` times the last one; told by increments, in units of the usual change."""
+    """Each frame is `factor` times the last one; predicted as increments, in units of the typical change."""
 
     def __init__(self, factor: float, change: float = 1.0) -> None:
         super().__init__()

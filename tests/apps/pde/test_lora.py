@@ -1,4 +1,4 @@
-"""Low-rank adaptation: what it changes, what it trains, and that it can be merged."""
+"""Low-rank adaptation: updates, trained parameters and merging."""
 
 import copy
 from dataclasses import replace

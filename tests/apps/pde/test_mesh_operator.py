@@ -1,4 +1,4 @@
-"""The mesh operator: what it must not depend on, what it must hear, and its interpolation against Shepard's."""
+"""The mesh operator: invariances, message passing, and its interpolation against Shepard's."""
 
 from dataclasses import replace
 
@@ -105,11 +105,11 @@ def test_points_that_are_not_valid_weigh_nothing_and_spoil_no_gradient():
     model, (states, points) = operator(), sample()
     valid = torch.rand(2, 40) > 0.3
     known = torch.where(valid[:, None, None], torch.ones_like(states), torch.nan)
-    heard: list[Tensor] = []
+    messages: list[Tensor] = []
     for part in (model.to_nodes, model.from_points):
-        part.register_forward_hook(lambda module, inputs, output: heard.append(output))
+        part.register_forward_hook(lambda module, inputs, output: messages.append(output))
     model(known, Conditions(points=points, valid=valid)).square().sum().backward()
-    for values in heard:
+    for values in messages:
         # Where no neighbour is valid, there is nothing.
         close(values, (values.detach() != 0).float())
         assert values.mean() > 0.9

@@ -1,4 +1,4 @@
-"""MORPH: its equation, its padded form, and what its options do and do not change."""
+"""MORPH: its equations, its padded form, and the effects of its options."""
 
 import itertools
 import math

@@ -1,4 +1,4 @@
-"""Continuing a grid beyond its edges against numpy, which does so by one condition at a time."""
+"""Padding against numpy, which supports one mode per call."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""MORPH, its parts and its metrics against recorded reference numbers, and that a mistake would show."""
+"""MORPH, its modules and its metrics against recorded reference values; a deliberate error must fail."""
 
 import subprocess
 import sys

@@ -41,8 +41,8 @@ def test_training_units_are_those_of_the_fit():
     batch = batch_of(states)
     units = units_of(states, batch, Config(), FITTED)
     expected = (states - torch.tensor([10, -1.0])[:, None]) / torch.tensor([2, 0.5])[:, None]
-    torch.testing.assert_close(units.off(states, batch["valid"]), expected)
-    torch.testing.assert_close(units.on(expected[:, 0]), states[:, 0])
+    torch.testing.assert_close(units.normalize(states, batch["valid"]), expected)
+    torch.testing.assert_close(units.denormalize(expected[:, 0]), states[:, 0])
 
 
 def test_units_of_the_context_are_each_fields_own_and_never_see_the_future():
@@ -65,7 +65,7 @@ def test_units_of_the_context_are_each_fields_own_and_never_see_the_future():
 def test_units_of_a_constant_context_are_finite():
     states = torch.full((1, 1, 1, 8), 3.0)
     units = units_of(states, batch_of(states), Config(normalize="context"), State())
-    assert torch.equal(units.off(states, torch.ones(1, 8, dtype=torch.bool)), torch.zeros_like(states))
+    assert torch.equal(units.normalize(states, torch.ones(1, 8, dtype=torch.bool)), torch.zeros_like(states))
 
 
 def test_values_that_are_not_valid_count_nowhere():

@@ -1,4 +1,4 @@
-"""Published MORPH checkpoints: every form accepted, everything else refused by name."""
+"""Published MORPH checkpoints: all variants are accepted, anything else is refused by name."""
 
 import pickle
 from dataclasses import replace

@@ -104,7 +104,8 @@ def transect(words, status=0):
 
 transect("list")
 transect("phantom line --out data --count 12")
-transect("train line --data data --train.epochs 40 --train.learning_rate 0.2 --train.batch_size 2 --train.patience 40 --train.precision bf16")
+settings = "--train.learning_rate 0.2 --train.batch_size 2 --train.patience 40 --train.precision bf16"
+transect(f"train line --data data --train.epochs 40 {settings}")
 run = glob.glob("checkpoints/*")[0].partition("/")[2]
 transect(f"train line --resume {run}")
 transect(f"register {run} --name line")

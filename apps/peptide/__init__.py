@@ -1,1 +1,1 @@
-"""Which peptide a tandem mass spectrum shows: reranking of what de novo tools propose, after RankNovo."""
+"""Peptide identification from tandem mass spectra: reranking of de novo candidates, after RankNovo."""

@@ -1,4 +1,4 @@
-"""Peptides as an app: spectra and the candidates of any de novo tools in, one ranked answer a spectrum out."""
+"""The peptide app: spectra with the candidates of any de novo tools in, ranked candidates out."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,14 +22,14 @@ from transect.data_adapters.peptide.layouts import divided
 from transect.data_adapters.peptide.ranking import RankedSpectrum, Ranking
 from transect.data_adapters.peptide.spectrum import Run, RunCase
 
-#: Share of the learning rate at which a model learns that starts from the order of the likelihood ratios.
+#: Learning rate scale of a model that is initialized to rank by likelihood ratios.
 STEADY = 0.1
-#: What the model reads; the rest of an example is what it is held against.
+#: The inputs of the model; the other tensors of an example are targets.
 INPUTS = ("peaks", "precursor_mass", "charge", "tokens", "masses", "evidence")
 
 
 class PeptideIdentification(App[Run, Ranking]):
-    """Ranks the peptides that de novo tools propose for spectra."""
+    """Reranks the candidate peptides that de novo tools propose for each spectrum."""
 
     def __init__(self, config: Config, state: State | None = None) -> None:
         super().__init__(config, state or State())
@@ -47,7 +47,7 @@ class PeptideIdentification(App[Run, Ranking]):
         return cls(Config(model=model.config, peaks=PeaksConfig(count=300))), model
 
     def split_units(self, cases: Sequence[Case]) -> list[Case]:
-        """The parts of each labelled file, divided by peptide."""
+        """The parts of each labelled file, split by peptide."""
         return [part for case in _runs(cases) for part in divided(case)]
 
     def model(self) -> nn.Module:
@@ -58,11 +58,11 @@ class PeptideIdentification(App[Run, Ranking]):
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         batch = trimmed(batch)
-        found = model(**{name: batch[name] for name in INPUTS if name in batch})
-        return ranking_loss(found, batch, self.config.loss)
+        deviations = model(**{name: batch[name] for name in INPUTS if name in batch})
+        return ranking_loss(deviations, batch, self.config.loss)
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """All parameters; with evidence at a tenth of the rate, so that early steps keep the ranking it starts with."""
+        """All parameters; with evidence at a tenth of the learning rate, to keep the initial ranking in early steps."""
         return [
             {**group, "learning_rate_scale": STEADY if self.config.model.evidence else 1.0}
             for group in super().parameter_groups(model)

@@ -1,4 +1,4 @@
-"""Spectra and their candidates as the tensors that the reranker reads."""
+"""Input tensors of the reranker from spectra and their candidates."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -17,15 +17,15 @@ from transect.data_adapters.peptide.spectrum import CandidateSet, Spectrum
 
 
 def model_peaks(spectrum: Spectrum, config: PeaksConfig) -> NDArray[np.float32]:
-    """The most intense peaks, `(peaks, 2)` float32: m/z in Th and root intensity, of norm 1 over the spectrum.
+    """The most intense peaks, `(peaks, 2)` float32: m/z in Th and square root of intensity, of unit norm.
 
-    Peaks outside the range of m/z and near the precursor, at any charge up to its own, go first. Where nothing
-    is left there is one peak of m/z 0 and intensity 1.
+    Peaks outside the m/z range and near the precursor, at any charge up to its own, are removed first. If none are
+    left, the result is one peak of m/z 0 and intensity 1.
 
     Written here because spectrum_utils, which the reference uses, compiles a class anew in every process: 17 CPU
     seconds before the first spectrum.
 
-    Source: RankNovo (2025), its processing of peaks.
+    Source: preprocessing of RankNovo (2025).
     """
     mz, intensity = spectrum.mz, spectrum.intensity
     keep = (mz >= config.min_mz) & (mz <= config.max_mz) & (intensity > 0)
@@ -43,8 +43,8 @@ def model_peaks(spectrum: Spectrum, config: PeaksConfig) -> NDArray[np.float32]:
 class CandidateArrays(NamedTuple):
     """The candidates of one spectrum as rows of a table.
 
-    `tokens` (candidates, columns) int64 with a start token in front and, behind the end, gaps or padding; `masses`
-    (candidates, columns) float64, Da, 0 for all that is no residue.
+    `tokens` (candidates, columns) int64, start token first, gaps or padding after the end; `masses` (candidates,
+    columns) float64, Da, 0 for tokens that are not residues.
     """
 
     tokens: NDArray[np.int64]
@@ -52,7 +52,12 @@ class CandidateArrays(NamedTuple):
 
 
 def candidate_arrays(peptides: Sequence[Peptide], *, mask_gaps: bool) -> CandidateArrays:
-    """Peptides side by side from their N-termini: no alignment, the shorter ones end earlier."""
+    """Stack peptides as rows from their N-termini, without alignment.
+
+    Args:
+        peptides: at least one.
+        mask_gaps: mark the tokens after the end of a peptide as padding instead of gaps.
+    """
     columns = 1 + max(len(peptide.residues) for peptide in peptides)
     tokens = np.full((len(peptides), columns), vocabulary.PAD if mask_gaps else vocabulary.GAP)
     masses = np.zeros((len(peptides), columns))
@@ -65,13 +70,13 @@ def candidate_arrays(peptides: Sequence[Peptide], *, mask_gaps: bool) -> Candida
 
 
 def evidence_arrays(spectrum: Spectrum, peptides: Sequence[Peptide], config: Config) -> NDArray[np.float32]:
-    """What the spectrum shows of each peptide, `(candidates, columns, CHANNELS)` float32."""
+    """Evidence of the spectrum for each peptide, `(candidates, columns, CHANNELS)` float32; see `evidence`."""
     read = config.read
     return evidence(spectrum, peptides, config.peaks.tolerance_ppm, read.isotopes, read.precursor_tolerance_ppm)
 
 
 def batch_of(candidate_sets: Sequence[CandidateSet], config: Config) -> dict[str, Tensor]:
-    """Spectra with one candidate or more as a batch, padded to the largest among them."""
+    """Collate spectra with at least one candidate each into a batch, padded to the largest."""
     spectra = [candidate_set.spectrum for candidate_set in candidate_sets]
     lists = [[candidate.peptide for candidate in candidate_set.candidates] for candidate_set in candidate_sets]
     tables = [candidate_arrays(peptides, mask_gaps=config.model.mask_gaps) for peptides in lists]
@@ -89,22 +94,22 @@ def batch_of(candidate_sets: Sequence[CandidateSet], config: Config) -> dict[str
 
 
 def padded(arrays: Sequence[NDArray[np.generic]], fill: float = 0) -> Tensor:
-    """Arrays of one rank, each filled up at the ends of its axes to the largest, as one tensor."""
+    """Stack arrays of equal rank, each padded at the ends of its axes to the largest."""
     shape = tuple(max(array.shape[axis] for array in arrays) for axis in range(arrays[0].ndim))
     return torch.stack([padded_to(shape, array, fill) for array in arrays])
 
 
 def padded_to(shape: tuple[int, ...], array: NDArray[np.generic], fill: float = 0) -> Tensor:
-    """An array filled up at the ends of its axes to `shape`."""
+    """Pad an array at the ends of its axes to `shape`."""
     out = np.full(shape, fill, array.dtype)
     out[tuple(map(slice, array.shape))] = array
     return torch.from_numpy(out)
 
 
 def trimmed(batch: dict[str, Tensor]) -> dict[str, Tensor]:
-    """A batch without the rows, columns and peaks that are padding in all of its spectra."""
-    there = batch["tokens"] != PAD
-    rows, columns = int(there.any(2).sum(1).max()), int(there.any(1).sum(1).max())
+    """Crop a batch by the rows, columns and peaks that are padding in all of its spectra."""
+    present = batch["tokens"] != PAD
+    rows, columns = int(present.any(2).sum(1).max()), int(present.any(1).sum(1).max())
     peaks = int((batch["peaks"].sum(2) != 0).sum(1).max())
     cut: dict[str, tuple[int, ...]] = {"peaks": (peaks,), "peptide_deviation": (rows,)}
     for name in ("tokens", "masses", "evidence", "residue_deviation"):

@@ -1,9 +1,9 @@
-"""How sure to be of a winner: probabilities that hold what they say, and the error rates that follow from them.
+"""Platt scaling of reranker scores and FDR estimation.
 
-False discovery rates here use no decoys. There is no database whose reversal could stand for wrong answers, and a
-wrong de novo peptide is mostly a near miss that a decoy would not resemble. The rate among the accepted is the mean of
-their calibrated probabilities of being wrong; it holds as far as the calibration does, on data like that which it was
-fitted on. `realised` says on labelled data whether it did.
+The winner of a spectrum is its top-ranked candidate. False discovery rates are estimated without decoys: de novo
+sequencing has no database to reverse, and its errors are mostly near misses that decoys do not resemble. The estimate
+for a set of winners is the mean of their calibrated error probabilities (posterior error probabilities); it is as good
+as the calibration, on data like that which it was fitted on. `realised` measures the actual rate on labelled data.
 """
 
 import math
@@ -24,9 +24,9 @@ FEATURES = 4
 
 
 def features(ranked: RankedSpectrum) -> tuple[float, ...]:
-    """What a calibration weighs of a spectrum, in its order: each speaks for the winner where it is larger.
+    """The features of the calibration, in the order of its weights; larger values support the winner.
 
-    The spectrum must have a winner. Without a runner-up the margin is the score, as if a runner-up had none.
+    The spectrum must have a winner. Without a runner-up the margin is the winner's score.
     """
     winner = ranked.ranking[0]
     tools = {tool for candidate in ranked.candidate_set.candidates for tool in candidate.tools}
@@ -39,10 +39,14 @@ def features(ranked: RankedSpectrum) -> tuple[float, ...]:
 
 
 def fit(rows: ArrayLike, right: ArrayLike) -> Calibration:
-    """The calibration of winners with these `features`, of which is known whether they are `right`.
+    """Fit a calibration by logistic regression (Platt, 1999), monotone in each feature.
 
-    Logistic regression (Platt, 1999) by scikit-learn, monotone: a feature that would speak against a winner, which it
-    can only seem to do, is left out. Not fitted where all are right or all wrong.
+    Written around scikit-learn's LogisticRegression, since CalibratedClassifierCV has no monotonicity constraint:
+    features that would get a negative weight are dropped. Not fitted where all winners are right or all are wrong.
+
+    Args:
+        rows: `(winners, FEATURES)`.
+        right: `(winners,)` bool, whether each winner is correct.
     """
     from sklearn.linear_model import LogisticRegression
 
@@ -61,17 +65,17 @@ def fit(rows: ArrayLike, right: ArrayLike) -> Calibration:
 
 
 def probability(calibration: Calibration, row: Sequence[float]) -> float:
-    """The probability that a winner with these `features` is right; NaN where nothing was fitted."""
+    """The probability that a winner with these `features` is right; NaN if the calibration is not fitted."""
     if not calibration.is_fitted:
         return math.nan
     weights = (calibration.log_score, calibration.margin, calibration.agreement, calibration.fits)
     odds = calibration.bias + sum(weight * value for weight, value in zip(weights, row, strict=True))
-    # By the sign, since exp overflows on one side.
+    # Two forms of the sigmoid, since exp overflows for large arguments.
     return 1 / (1 + math.exp(-odds)) if odds >= 0 else math.exp(odds) / (1 + math.exp(odds))
 
 
 def probabilities(calibration: Calibration, rows: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`probability` of each of `rows` `(spectra, FEATURES)`; NaN where a feature is, or nothing was fitted."""
+    """`probability` of each of `rows` `(spectra, FEATURES)`; NaN where a feature is NaN, or if not fitted."""
     if not calibration.is_fitted:
         return np.full(len(rows), np.nan)
     weights = (calibration.log_score, calibration.margin, calibration.agreement, calibration.fits)
@@ -79,7 +83,7 @@ def probabilities(calibration: Calibration, rows: NDArray[np.float64]) -> NDArra
 
 
 def threshold(probabilities: ArrayLike, fdr: float) -> float:
-    """The least probability among the winners that are accepted at a false discovery rate; infinite where none is."""
+    """The smallest probability among the winners accepted at a false discovery rate; infinite if none are accepted."""
     accepted = np.asarray(probabilities, np.float64)[q_values(probabilities) <= fdr]
     return float(accepted.min(initial=np.inf))
 
@@ -87,7 +91,17 @@ def threshold(probabilities: ArrayLike, fdr: float) -> float:
 def realised(
     probabilities: ArrayLike, right: ArrayLike, fdr: float, weights: ArrayLike | None = None
 ) -> tuple[float, float]:
-    """How many winners are accepted at a false discovery rate and what share of them is wrong; NaN where none is."""
+    """The number of winners accepted at a false discovery rate and the fraction of them that is wrong.
+
+    Args:
+        probabilities: `(winners,)`, calibrated.
+        right: `(winners,)` bool.
+        fdr: false discovery rate.
+        weights: `(winners,)`; equal by default.
+
+    Returns:
+        The (weighted) number accepted, and the fraction of wrong ones among them, NaN if none are accepted.
+    """
     accepted = q_values(probabilities, weights) <= fdr
     weight = np.ones(len(accepted)) if weights is None else np.asarray(weights, np.float64)
     total = float(weight[accepted].sum())
@@ -97,10 +111,7 @@ def realised(
 
 @dataclass(frozen=True)
 class Bin:
-    """The winners whose probabilities lie in one of the equal parts of 0 to 1.
-
-    How many they are, the mean of their probabilities, and the share of them that is right.
-    """
+    """One bin of a reliability curve: weighted count, mean predicted probability, and observed fraction right."""
 
     count: float
     probability: float
@@ -110,7 +121,7 @@ class Bin:
 def reliability(
     probabilities: ArrayLike, right: ArrayLike, bins: int = BINS, weights: ArrayLike | None = None
 ) -> list[Bin]:
-    """Mean predicted probability and observed share in those of `bins` that are not empty; NaN is left out.
+    """Reliability curve: mean predicted probability against observed accuracy, per non-empty bin; NaN is left out.
 
     Written here because scikit-learn's `calibration_curve` and torchmetrics' calibration error take no sample weights.
     """
@@ -128,7 +139,10 @@ def reliability(
 
 
 def expected_calibration_error(probabilities: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """The mean over winners of |predicted - observed| in their bin (Guo et al. 2017, ICML); NaN without winners."""
-    found = reliability(probabilities, right, weights=weights)
-    total = sum(one.count for one in found)
-    return sum(one.count * abs(one.probability - one.right) for one in found) / total if total else math.nan
+    """Expected calibration error (Guo et al. 2017, ICML): mean over winners of |predicted - observed| of their bin.
+
+    NaN without winners.
+    """
+    curve = reliability(probabilities, right, weights=weights)
+    total = sum(part.count for part in curve)
+    return sum(part.count * abs(part.probability - part.right) for part in curve) / total if total else math.nan

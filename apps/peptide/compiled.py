@@ -1,4 +1,4 @@
-"""Loops over masses compiled by numba."""
+"""Numba compilation with caching where possible."""
 
 from collections.abc import Callable
 from typing import TypeVar, cast
@@ -9,11 +9,11 @@ Function = TypeVar("Function", bound=Callable[..., object])
 
 
 def compiled(function: Function) -> Function:
-    """`function` in machine code, made at its first call and kept for later runs where there is a folder for it.
+    """`function` compiled by `numba.njit` on first call, with the on-disk cache if a cache folder is writable.
 
-    numba looks beside the source and then in the user's cache folder, and refuses where neither can be written. It
-    compiles a function anew when its own file changes, not when another file does whose functions it calls: after an
-    edit of `fragments.py` delete the `.nbi` files in `__pycache__`.
+    numba caches next to the source file or in the user's cache folder, and raises if neither is writable. It recompiles
+    a function when its own file changes, but not when a file changes whose functions it calls: after an edit of
+    `fragments.py` delete the `.nbi` files in `__pycache__`.
     """
     try:
         return cast(Function, numba.njit(function, cache=True, nogil=True))

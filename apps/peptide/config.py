@@ -18,7 +18,7 @@ class PeaksConfig:
         count: Most intense peaks that are kept.
         min_mz: Smallest m/z, Th.
         max_mz: Largest m/z, Th.
-        remove_precursor: Peaks this close to the precursor, at any charge up to its own, are left out, Da.
+        remove_precursor: Peaks this close to the precursor, at any charge up to its own, are removed, Da.
         tolerance_ppm: How far a peak may be from a fragment that explains it.
     """
 
@@ -37,13 +37,13 @@ class PeaksConfig:
 
 @dataclass(frozen=True)
 class LossConfig:
-    """What training minimises, as a sum.
+    """Weights of the terms of the training loss.
 
     Args:
         peptide: Weight of the Huber loss of each candidate's mass deviation.
         residue: Weight of the Huber loss of each residue's mass deviation.
-        listwise: Weight of the cross entropy between the softmax of the predicted and of the true deviations of a
-            spectrum's candidates, with their signs turned.
+        listwise: Weight of the list-wise cross entropy between the softmax of the negative true and the predicted
+            deviations of a spectrum's candidates.
         temperature: Of both softmaxes, in units of 51.4238 Da.
     """
 
@@ -68,14 +68,14 @@ class Config:
         phantom: What `transect phantom peptide` writes.
         model: Sizes of the reranker.
         peaks: Which peaks the model reads.
-        loss: What training minimises.
-        generate: Whether candidates are made from the spectrum itself, by the spectrum graph. missing does so for
-            spectra that no tool has a candidate for; always adds them to those of the tools.
-        generated: How many of them.
-        candidates: Candidates of each spectrum that are written.
+        loss: Training loss.
+        generate: Whether candidates are generated de novo by the spectrum graph. missing does so for spectra without
+            a candidate of any tool; always adds them to those of the tools.
+        generated: Number of generated candidates.
+        candidates: Number of ranked candidates written per spectrum.
         fdr: False discovery rate, estimated from calibrated probabilities, up to which winners are marked as accepted.
-        spectra_per_batch: Spectra that are scored at once.
-        precision: Number format of prediction; auto takes bf16 where the hardware computes in it.
+        spectra_per_batch: Batch size of prediction, in spectra.
+        precision: Floating-point format of prediction; auto takes bf16 where the hardware supports it.
     """
 
     read: ReadConfig = field(default_factory=ReadConfig)
@@ -98,14 +98,14 @@ class Config:
 
 @dataclass(frozen=True)
 class Calibration:
-    """The logarithm of the odds that a winner is right, as a weighted sum; all zero where nothing was fitted.
+    """Logistic calibration: the log-odds that a winner is right, as a weighted sum; all zero if not fitted.
 
     Args:
-        bias: What is added to the sum.
+        bias: Intercept.
         log_score: Weight of the logarithm of the winner's score.
-        margin: Weight of its score above the runner-up's.
-        agreement: Weight of the share of tools that propose it.
-        fits: Weight of its mass fitting the precursor.
+        margin: Weight of the difference of its score to the runner-up's.
+        agreement: Weight of the fraction of tools that propose it.
+        fits: Weight of its mass matching the precursor.
     """
 
     bias: float = 0.0
@@ -116,7 +116,7 @@ class Calibration:
 
     @property
     def is_fitted(self) -> bool:
-        """Whether it tells a probability."""
+        """Whether the calibration was fitted."""
         return any(astuple(self))
 
 
@@ -125,7 +125,7 @@ class State:
     """What training learns from data.
 
     Args:
-        calibration: What turns scores into probabilities, fitted on validation.
+        calibration: Maps scores to probabilities, fitted on validation.
     """
 
     calibration: Calibration = field(default_factory=Calibration)

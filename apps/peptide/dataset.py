@@ -1,4 +1,4 @@
-"""Labelled spectra and their candidates as training examples."""
+"""Training examples: labelled spectra with their candidates."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,16 +16,16 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Omission, Run, RunCase, part_of
 
 GRAPH = "spectrum graph"
-"""The tool that candidates made from the spectrum itself are listed under."""
+"""Tool name of candidates that are generated from the spectrum."""
 KEPT_BYTES = 2**30
-"""Finished examples that are kept in memory; larger data sets are made anew each epoch."""
+"""Size limit of the cache of examples; what exceeds it is recomputed each epoch."""
 
 
 class LabelledSpectra(Dataset[dict[str, Tensor]]):
     """Every labelled spectrum of the cases that has a candidate, padded to the largest of the data set.
 
-    Spectra are held in memory, about 5 kB each. An example has the `peaks`, `precursor_mass` and `charge` of a
-    spectrum, the `tokens`, `masses` and `evidence` of its candidates, and how far these are from the label in units of
+    Spectra are kept in memory, about 5 kB each. An example has the `peaks`, `precursor_mass` and `charge` of a
+    spectrum, the `tokens`, `masses` and `evidence` of its candidates, and their deviations from the label in units of
     51.4238 Da: `peptide_deviation` `(candidates,)` and `residue_deviation` `(candidates, columns)`, zero at padding.
 
     Raises:
@@ -38,7 +38,7 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
         if not self.candidate_sets:
             files = ", ".join(sorted({case.spectra for case in cases})[:3]) or "the data set"
             found = "no labelled spectrum with candidates"
-            advice = "SEQ= in MGF is the label; candidates lie beside it or come from the spectra with generate missing"
+            advice = "SEQ= in MGF is the label; candidates are in files next to it, or set generate to missing"
             raise BadInput(files, "spectra", found, "spectra with a label and candidates to train on", advice)
         lists = [candidate_set.candidates for candidate_set in self.candidate_sets]
         self.rows = max(map(len, lists))
@@ -66,8 +66,8 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
         tokens, masses = candidate_arrays(peptides, mask_gaps=self.config.model.mask_gaps)
         deviations, of_residues = mass_deviations([p.masses for p in peptides], [label.masses] * len(peptides))
         residue = np.zeros(tokens.shape, np.float32)
-        for row, found in zip(residue, of_residues, strict=True):
-            row[1 : 1 + len(found)] = found
+        for row, deviation in zip(residue, of_residues, strict=True):
+            row[1 : 1 + len(deviation)] = deviation
         table = (self.rows, self.columns)
         example = {
             "peaks": padded_to((self.config.peaks.count, 2), model_peaks(spectrum, self.config.peaks)),
@@ -79,13 +79,13 @@ class LabelledSpectra(Dataset[dict[str, Tensor]]):
             "residue_deviation": padded_to(table, residue),
         }
         if self.config.model.evidence:
-            shown = evidence_arrays(spectrum, peptides, self.config)
-            example["evidence"] = padded_to((*table, shown.shape[-1]), shown)
+            channels = evidence_arrays(spectrum, peptides, self.config)
+            example["evidence"] = padded_to((*table, channels.shape[-1]), channels)
         return example
 
 
 def _labelled(cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: Config) -> list[CandidateSet]:
-    """The labelled spectra of all cases; the parts of a file are gathered in one reading of it."""
+    """The labelled spectra of all cases; each file is read once for all of its parts."""
     parts: dict[RunCase, set[int | None]] = {}
     for case in cases:
         whole = RunCase("", "", case.files, spectra=case.spectra, candidates=case.candidates)
@@ -104,7 +104,7 @@ def _labelled(cases: Sequence[RunCase], read: Callable[[RunCase], Run], config: 
 
 
 def with_generated(candidate_set: CandidateSet, config: Config) -> CandidateSet:
-    """Add candidates from the spectrum graph where `config.generate` asks for them; equal peptides are merged."""
+    """Add candidates from the spectrum graph if `config.generate` requires it; equal peptides are merged."""
     unusable = candidate_set.spectrum.problem or config.generate == "never"
     if unusable or (config.generate == "missing" and candidate_set.candidates):
         return candidate_set
@@ -128,14 +128,16 @@ def with_generated(candidate_set: CandidateSet, config: Config) -> CandidateSet:
 
 
 def scorable(candidate_set: CandidateSet, config: Config, run: Run) -> CandidateSet:
-    """`candidate_set` without the candidates that are too long for the model, which are noted in its `run`."""
-    fit = []
+    """Drop the candidates that are too long for the model and record them as omissions of `run`."""
+    kept = []
     for candidate in candidate_set.candidates:
         length = len(candidate.peptide.residues)
         if length < config.model.max_length:
-            fit.append(candidate)
+            kept.append(candidate)
             continue
         proposed = f"{', '.join(candidate.tools)}: {candidate.peptide.proforma[:100]}"
         detail = f"{proposed}: found {length} residues, expected {config.model.max_length - 1} or fewer"
         run.omit("too long", Omission(run.source, 0, run.named(candidate_set.spectrum), "too long", detail))
-    return candidate_set if len(fit) == len(candidate_set.candidates) else replace(candidate_set, candidates=tuple(fit))
+    return (
+        candidate_set if len(kept) == len(candidate_set.candidates) else replace(candidate_set, candidates=tuple(kept))
+    )

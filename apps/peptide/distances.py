@@ -1,4 +1,4 @@
-"""How far a peptide is from another: peptide and residue mass deviations, which a reranker learns to predict."""
+"""Peptide and residue mass deviations between two peptides, the regression targets of the reranker."""
 
 from collections.abc import Sequence
 from itertools import chain, pairwise
@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 from transect.apps.peptide.compiled import compiled
 
 GAP_COST = 51.4238
-"""The mean difference between two residues of the reference's vocabulary, Da: what a gap costs, and the unit."""
+"""Gap penalty and unit of deviations, Da: the mean difference of two residues of the reference's vocabulary."""
 
 Masses: TypeAlias = Sequence[float] | NDArray[np.float64]
-"""Of the elements of a peptide, as `Peptide.masses`, Da."""
+"""Masses of the elements of a peptide, as `Peptide.masses`, Da."""
 
 
 def peptide_mass_deviation(query_masses: Masses, target_masses: Masses) -> float:
     """The peptide mass deviation (PMD) of two peptides, in units of `GAP_COST`.
 
     The edit distance in which a gap costs 1 and a substitution |m_q - m_t| / GAP_COST (RankNovo, ICML 2025; `TMmass` of
-    its code). Symmetric, and 0 where no spectrum tells two peptides apart; a permutation of a few residues costs
-    although it leaves the mass as it is.
+    its code). Symmetric, and 0 for peptides of equal residue masses; permutations of residues have a distance
+    although they have the same mass.
     """
     return _edit_distance(np.array(query_masses, np.float64), np.array(target_masses, np.float64))
 
@@ -29,8 +29,8 @@ def peptide_mass_deviation(query_masses: Masses, target_masses: Masses) -> float
 def residue_mass_deviations(query_masses: Masses, target_masses: Masses) -> NDArray[np.float64]:
     """The residue mass deviations (RMD) of a query's elements, `(elements,)`, signed, in units of `GAP_COST`.
 
-    Each is the mass of the query up to and with the element less that prefix mass of the target that is nearest to it,
-    the first of equals (RankNovo, ICML 2025; `Greedymass` of its code). The empty prefix is none to be near to.
+    Each is the prefix mass of the query that includes the element, minus the nearest prefix mass of the target, the
+    first of equally near ones (RankNovo, ICML 2025; `Greedymass` of its code). The empty prefix is not considered.
 
     Raises:
         ValueError: the target is empty.
@@ -43,10 +43,10 @@ def residue_mass_deviations(query_masses: Masses, target_masses: Masses) -> NDAr
 def mass_deviations(
     queries: Sequence[Masses], targets: Sequence[Masses]
 ) -> tuple[NDArray[np.float64], list[NDArray[np.float64]]]:
-    """PMD `(pairs,)` and RMD of each pair of a query and its target, as the two functions above have them.
+    """PMD `(pairs,)` and RMD of each pair of a query and its target, as by the two functions above.
 
     Raises:
-        ValueError: there are not as many targets as queries, or one is empty.
+        ValueError: the numbers of queries and targets differ, or a target is empty.
     """
     if len(queries) != len(targets):
         raise ValueError(f"targets: found {len(targets)}, expected {len(queries)}, one for each query")
@@ -60,7 +60,7 @@ def mass_deviations(
 
 
 def _packed(peptides: Sequence[Masses]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """The masses of all peptides one after the other, and where each peptide ends."""
+    """The concatenated masses of all peptides, and the end index of each."""
     masses = np.fromiter(chain.from_iterable(peptides), np.float64)
     return masses, np.cumsum([len(peptide) for peptide in peptides], dtype=np.int64)
 
@@ -80,8 +80,8 @@ def _edit_distance(query: NDArray[np.float64], target: NDArray[np.float64]) -> f
 
 @compiled
 def _from_nearest_prefix(query: NDArray[np.float64], target: NDArray[np.float64]) -> NDArray[np.float64]:
-    # All prefixes are tried for each element: a modified N-terminus may be lighter than nothing, so that they need not
-    # ascend, and there are too few of them for anything cleverer to be worth it.
+    # Linear search: prefix masses need not ascend, since an N-terminal modification may have a negative mass, and there
+    # are few of them.
     deviations, prefixes = np.cumsum(query / GAP_COST), np.cumsum(target / GAP_COST)
     for i in range(len(query)):
         mass = deviations[i]
@@ -103,8 +103,8 @@ def _fill(
 ) -> None:
     query_start = target_start = 0
     for pair in range(len(peptides)):
-        one = query[query_start : query_ends[pair]]
-        other = target[target_start : target_ends[pair]]
-        peptides[pair] = _edit_distance(one, other)
-        residues[query_start : query_ends[pair]] = _from_nearest_prefix(one, other)
+        query_masses = query[query_start : query_ends[pair]]
+        target_masses = target[target_start : target_ends[pair]]
+        peptides[pair] = _edit_distance(query_masses, target_masses)
+        residues[query_start : query_ends[pair]] = _from_nearest_prefix(query_masses, target_masses)
         query_start, target_start = query_ends[pair], target_ends[pair]

@@ -1,4 +1,4 @@
-"""What a spectrum shows of a candidate, residue by residue."""
+"""Evidence features: fragment ions of a candidate in the spectrum, per residue and for the whole candidate."""
 
 import math
 from collections.abc import Sequence
@@ -15,37 +15,36 @@ from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.spectrum import Spectrum
 
 KINDS = len(IONS)
-"""Kinds of fragments that are looked for at a cleavage."""
+"""Number of fragment ion types per cleavage."""
 SIDE = KINDS + 3
-"""Numbers of a cleavage: root intensities, whether b and y are there, and the log likelihood ratio."""
+"""Features of a cleavage: root intensities, presence of b and y, and the log likelihood ratio."""
 WHOLE = 8
-"""What is told of a candidate as a whole, at its start token."""
+"""Number of features of the whole candidate, at its start token."""
 CHANNELS = 2 * SIDE + WHOLE
-"""Numbers at each token: those of the cleavages before and behind it, then those of the whole."""
+"""Features of each token: of the cleavages before and after it, then of the whole candidate."""
 RATIO_SCALE = 10.0
-"""What likelihood ratios are divided by, to be about as large as the other numbers."""
+"""Scale of likelihood ratios relative to the other features."""
 
 
 def evidence(
     spectrum: Spectrum, peptides: Sequence[Peptide], tolerance_ppm: float, isotopes: int, precursor_tolerance_ppm: float
 ) -> NDArray[np.float32]:
-    """Which fragments of each of `peptides` are in `spectrum`, how intense they are, and how likely that is.
+    """Matched fragment ions of each of `peptides` in `spectrum`: intensities and likelihood ratios.
 
     Args:
         spectrum: m/z ascending.
-        peptides: one candidate or more.
+        peptides: at least one candidate.
         tolerance_ppm: of fragments.
         isotopes: carbon 13 atoms that the precursor may have had.
         precursor_tolerance_ppm: of the precursor.
 
     Returns:
-        `(candidates, 1 + most elements, CHANNELS)` float32, zero behind the end. The first column is the start token's.
-        Of a cleavage: root intensity, relative to the base peak, of b, y, b with two charges, y with two charges (both
-        for precursors of three charges and more), a, b - H2O, b - NH3, y - H2O, y - NH3 and the isotope of y; 1 where b
-        and where y are there; and the log likelihood ratio of `apps/peptide/graph`, of a cleavage over noise. Of the
-        whole: share of the root intensity that is explained, share of b and y that are there, signed and absolute error
-        of the precursor, whether that is within tolerance, length, log likelihood ratio and how far that is below the
-        best of the list's.
+        `(candidates, 1 + most elements, CHANNELS)` float32, zero after the end. The first column is the start token.
+        Per cleavage: root intensity, relative to the base peak, of b, y, b with two charges, y with two charges (both
+        for precursors of three charges and more), a, b - H2O, b - NH3, y - H2O, y - NH3 and the isotope of y; flags of
+        b and y being matched; and the log likelihood ratio of `apps/peptide/graph`, cleavage over noise. Per candidate:
+        fraction of the root intensity explained, fraction of b and y matched, signed and absolute precursor error,
+        whether that is within tolerance, length, log likelihood ratio and its difference to the best candidate's.
     """
     root = np.sqrt(spectrum.intensity.astype(np.float64) / max(float(spectrum.intensity.max(initial=0)), 1e-30))
     strongest = strongest_peaks(spectrum, tolerance_ppm)
@@ -77,14 +76,14 @@ def evidence(
 def likelihood_ratios(
     peptide: Peptide, peaks: Peaks, charge: int, tolerance_ppm: float
 ) -> tuple[NDArray[np.float64], float]:
-    """The log likelihood ratio of each cleavage and of the peptide: their sum where it has unusual residues."""
+    """The log likelihood ratio of each cleavage and of the peptide, for unknown residues the sum of the former."""
     first = 1 if peptide.residues[0].endswith("-") else 0
     prefix = peptide.prefix_masses()
     if not len(peaks.mz):
         return np.zeros(max(len(prefix) - first - 1, 0)), 0.0
     table = tables(charge)
-    found = levels_of(cleavage_peaks(prefix[first:-1], prefix[-1], peaks, tolerance_ppm), peaks)
-    cleavages = cleavage_scores(prefix[first:-1], prefix[-1], found, table)
+    levels = levels_of(cleavage_peaks(prefix[first:-1], prefix[-1], peaks, tolerance_ppm), peaks)
+    cleavages = cleavage_scores(prefix[first:-1], prefix[-1], levels, table)
     codes = codes_of(peptide)
     if codes is None:
         return cleavages, float(cleavages.sum())
@@ -102,18 +101,18 @@ def _fill(
     charge: int,
     tolerance_ppm: float,
 ) -> tuple[float, int]:
-    """Fill in the cleavages of a peptide; return the root intensity that is explained and how many b and y are there.
+    """Fill in the cleavages of a peptide; return the root intensity explained and the number of b and y matched.
 
-    Of an ion, all peaks within the tolerance are explained, and the most intense of them counts.
+    All peaks within the tolerance of an ion count as explained; its intensity is that of the most intense one.
     """
     prefix = np.cumsum(masses)
     targets = ion_mz(prefix[first:-1], prefix[-1])
-    found = match_peaks(mz, targets, tolerance_ppm)
-    seen = 0
+    nearest = match_peaks(mz, targets, tolerance_ppm)
+    matched = 0
     used = np.zeros(len(mz), np.bool_)
-    for cleavage in range(len(found)):
+    for cleavage in range(len(nearest)):
         for ion in range(KINDS):
-            target, low = targets[cleavage, ion], found[cleavage, ion]
+            target, low = targets[cleavage, ion], nearest[cleavage, ion]
             if low < 0 or (charge <= 2 and ion in (2, 3)):
                 continue
             high, width = low + 1, tolerance_ppm * 1e-6 * target
@@ -123,11 +122,11 @@ def _fill(
                 high += 1
             used[low:high] = True
             best = root[low:high].max()
-            # The cleavage is behind the element of its row, and in front of that of the next one.
+            # The cleavage follows the element of its own row and precedes that of the next row.
             out[cleavage, SIDE + ion] = best
             out[cleavage + 1, ion] = best
             if ion < 2 and best > 0:
-                seen += 1
+                matched += 1
                 out[cleavage, SIDE + KINDS + ion] = 1
                 out[cleavage + 1, KINDS + ion] = 1
-    return (root * used).sum(), seen
+    return (root * used).sum(), matched

@@ -1,4 +1,4 @@
-"""Pictures of single rankings and of the scores of many."""
+"""Pictures of ranked spectra and charts of metrics over many."""
 
 import math
 from collections.abc import Sequence
@@ -35,25 +35,29 @@ Flags = NDArray[np.bool_]
 
 TOOL_COLOURS = ("#6a51a3", "#2e8b8b", "#b8860b", "#ad1457", "#5d4037", "#607d8b", "#7cb342", "#3949ab")
 BARS = [place / 40 for place in range(41)]
-"""The borders of a histogram's bars."""
+"""Bin edges of the histograms."""
 FEWEST = 20
-"""Winners below which no precision is drawn: it would jump with each of them."""
+"""Smallest number of winners for which precision is drawn; it is too noisy below."""
 MARKS = dict(zip(UNTRAINED, "osD^v*", strict=True))
 
 
 PICTURED = 500
-"""Ranked spectra of a run that are kept for its pictures."""
+"""Number of ranked spectra of a run that are kept for its pictures."""
 
 
 class RankingPictures:
-    """Keeps the first ranked spectra of a run for its pictures; `tolerance_ppm` is that of fragments."""
+    """Keeps the first ranked spectra of a run for its pictures.
+
+    Args:
+        tolerance_ppm: of fragment ions.
+    """
 
     def __init__(self, tolerance_ppm: float) -> None:
         self._tolerance_ppm = tolerance_ppm
         self._kept: list[RankedSpectrum] = []
 
     def add(self, block: RankedSpectrum) -> None:
-        """Keep a spectrum that has a winner, while there is room."""
+        """Keep a spectrum that has a winner, up to PICTURED of them."""
         if len(self._kept) < PICTURED and block.ranking:
             self._kept.append(block)
 
@@ -63,27 +67,27 @@ class RankingPictures:
 
 
 def pictures(spectra: Sequence[RankedSpectrum], tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM) -> dict[str, Picture]:
-    """Pictures of a run by name, uint8 `(height, width, 3)` of one size: of telling spectra among these, and of scores.
+    """Pictures of a run by name, uint8 `(height, width, 3)` of one size: example spectra and a histogram of scores.
 
-    The spectra are the one with the surest winner, one in the middle, the one with the narrowest margin and, where
-    there are labels, the surest of the winners that are wrong; each is shown once.
+    The examples are the spectrum with the most confident winner, the median one, the one with the smallest margin and,
+    where there are labels, the most confident wrong winner; each is shown once.
     """
-    answered = sorted((one for one in spectra if one.ranking), key=_certainty, reverse=True)
+    answered = sorted((ranked for ranked in spectra if ranked.ranking), key=_certainty, reverse=True)
     if not answered:
         return {}
-    wrong = [one for one in answered if _is_right(one) is False]
-    told = {
+    wrong = [ranked for ranked in answered if _is_right(ranked) is False]
+    examples = {
         "surest": answered[0],
         "middle": answered[len(answered) // 2],
-        "closest_call": min(answered, key=lambda one: math.inf if math.isnan(one.margin) else one.margin),
+        "closest_call": min(answered, key=lambda ranked: math.inf if math.isnan(ranked.margin) else ranked.margin),
         **({"surest_of_the_wrong": wrong[0]} if wrong else {}),
     }
-    once: dict[int, str] = {}
-    for name, one in told.items():
-        once.setdefault(one.candidate_set.spectrum.index, name)
-    made = {name: mirror(told[name], tolerance_ppm) for name in once.values()}
-    certainties = np.array([_certainty(one) for one in answered])
-    rights = [_is_right(one) for one in answered]
+    names: dict[int, str] = {}
+    for name, ranked in examples.items():
+        names.setdefault(ranked.candidate_set.spectrum.index, name)
+    made = {name: mirror(examples[name], tolerance_ppm) for name in names.values()}
+    certainties = np.array([_certainty(ranked) for ranked in answered])
+    rights = [_is_right(ranked) for ranked in answered]
     right = None if None in rights else np.array(rights, np.bool_)
     what = "score of the winner" if math.isnan(answered[0].probability) else "probability that the winner is right"
     return made | {"scores": render(partial(_draw_scores, certainties, right, what))}
@@ -99,10 +103,10 @@ def _is_right(ranked: RankedSpectrum) -> bool | None:
 
 
 def charts(contributions: Sequence[Contribution], fdr: float) -> dict[str, Picture]:
-    """Pictures of what many cases measured, by name, uint8 `(height, width, 3)` of one size.
+    """Charts over many cases by name, uint8 `(height, width, 3)` of one size.
 
-    Precision beside coverage, of the reranker, of tools and of other choices; the scores of right and wrong winners;
-    and where the reranker is calibrated, how far its probabilities hold and what is accepted at each error rate.
+    Precision-coverage curves of the reranker, tools and baselines; score histograms of right and wrong winners; and if
+    the reranker is calibrated, the reliability curve and the winners accepted at each false discovery rate.
     """
     pooled = pool(contributions, RERANKER)
     if not len(pooled.true):
@@ -121,7 +125,7 @@ def charts(contributions: Sequence[Contribution], fdr: float) -> dict[str, Pictu
 
 
 def _draw_scores(scores: Numbers, right: Flags | None, what: str, figure: "Figure") -> None:
-    axes = chart(figure, f"Winners of {len(scores)} spectra by their scores", what, "spectra")
+    axes = chart(figure, f"Scores of the winners of {len(scores)} spectra", what, "spectra")
     if right is None:
         axes.hist(scores, BARS, color=MODEL_COLOUR, alpha=0.8)
     else:
@@ -135,14 +139,14 @@ def _draw_scores(scores: Numbers, right: Flags | None, what: str, figure: "Figur
 
 
 def _draw_precision(contributions: Sequence[Contribution], figure: "Figure") -> None:
-    spectra = sum(len(one["true"]) for one in contributions)
-    title = f"Precision among the winners with the best scores, of {spectra} labelled spectra"
-    axes = chart(figure, title, "coverage: share of the labelled spectra", "precision: share that is right", right=330)
+    spectra = sum(len(contribution["true"]) for contribution in contributions)
+    title = f"Precision against coverage, {spectra} labelled spectra"
+    axes = chart(figure, title, "coverage: fraction of labelled spectra", "precision: fraction right", right=330)
     axes.set_xlim(0, 1.01)
     axes.set_ylim(0, 1.02)
     names = choices_in(contributions)
-    found = summary_of(contributions, 0.5)
-    recall = {name: found["peptide_recall" if name == RERANKER else f"{name}_peptide_recall"] for name in names}
+    summary = summary_of(contributions, 0.5)
+    recall = {name: summary["peptide_recall" if name == RERANKER else f"{name}_peptide_recall"] for name in names}
     tools = [name for name in names if name not in (RERANKER, *UNTRAINED)]
     for name in sorted(names, key=lambda name: (name != RERANKER, name in UNTRAINED, -recall[name])):
         label = f"{name}, recall {recall[name]:.3f}"
@@ -166,7 +170,7 @@ def _draw_precision(contributions: Sequence[Contribution], figure: "Figure") -> 
 
 
 def _point(contributions: Sequence[Contribution], name: str) -> tuple[float, float]:
-    """Coverage and precision of all predictions of a choice."""
+    """Coverage and precision of a choice over all its predictions."""
     pooled = pool(contributions, name)
     predicted, right = int((pooled.count("predicted") > 0).sum()), int(pooled.count("right").sum())
     return predicted / len(pooled.true), right / predicted if predicted else math.nan
@@ -176,22 +180,25 @@ def _draw_calibration(probabilities: Numbers, right: Flags, figure: "Figure") ->
     from matplotlib.ticker import MaxNLocator
 
     error = expected_calibration_error(probabilities, right)
-    title = f"Calibration of {len(right)} winners: expected error {error:.3f}"
-    axes = chart(figure, title, "", "share that is right", bottom=248)
-    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="as said")
+    title = f"Reliability of {len(right)} winners: expected calibration error {error:.3f}"
+    axes = chart(figure, title, "", "observed fraction right", bottom=248)
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="perfectly calibrated")
     bins = reliability(probabilities, right)
-    said, so, counts = (np.array([getattr(one, name) for one in bins]) for name in ("probability", "right", "count"))
-    # One standard error of a share, from a success and a failure more than were counted (Agresti and Coull, 1998).
-    spread = np.sqrt((so * counts + 1) * ((1 - so) * counts + 1) / (counts + 2) ** 2 / (counts + 2))
-    axes.errorbar(said, so, spread, color=MODEL_COLOUR, marker="o", capsize=3, linewidth=1.6, label="as it was")
+    predicted, observed, counts = (
+        np.array([getattr(part, name) for part in bins]) for name in ("probability", "right", "count")
+    )
+    # One standard error of a proportion, with one success and one failure added (Agresti and Coull, 1998).
+    spread = np.sqrt((observed * counts + 1) * ((1 - observed) * counts + 1) / (counts + 2) ** 2 / (counts + 2))
+    label = "observed ± 1 SE"
+    axes.errorbar(predicted, observed, spread, color=MODEL_COLOUR, marker="o", capsize=3, linewidth=1.6, label=label)
     axes.set(xlim=(0, 1), ylim=(0, 1.02))
     axes.tick_params(labelbottom=False)
     axes.legend(frameon=False, loc="upper left")
-    below = panel(figure, 84, 64, 32, 572)
-    open_frame(below)
-    below.hist(probabilities, BARS, color=MODEL_COLOUR, alpha=0.8)
-    below.set(xlim=(0, 1), xlabel="probability that the winner is right", ylabel="winners")
-    below.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    histogram = panel(figure, 84, 64, 32, 572)
+    open_frame(histogram)
+    histogram.hist(probabilities, BARS, color=MODEL_COLOUR, alpha=0.8)
+    histogram.set(xlim=(0, 1), xlabel="probability that the winner is right", ylabel="winners")
+    histogram.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def _draw_accepted(probabilities: Numbers, right: Flags, fdr: float, figure: "Figure") -> None:
@@ -201,12 +208,12 @@ def _draw_accepted(probabilities: Numbers, right: Flags, fdr: float, figure: "Fi
     wrong = np.cumsum(~right[order])
     last = np.append(np.diff(q[order]) > 0, True)
     rate, accepted, wrong = q[order][last], accepted[last], wrong[last]
-    title = f"Winners accepted at each false discovery rate, of {len(q)}"
-    axes = chart(figure, title, "false discovery rate: mean probability of being wrong among the accepted", "winners")
+    title = f"Accepted winners against false discovery rate, {len(q)} in total"
+    axes = chart(figure, title, "estimated false discovery rate (mean error probability of the accepted)", "winners")
     axes.step(rate, accepted, where="post", color=MODEL_COLOUR, linewidth=2.2, label="accepted")
-    axes.step(rate, accepted - wrong, where="post", color=RIGHT_COLOUR, linewidth=1.6, label="right among them")
-    axes.step(rate, wrong, where="post", color=WRONG_COLOUR, linewidth=1.6, label="wrong among them")
-    axes.plot(rate, rate * accepted, color=SOFT, linewidth=1, linestyle="--", label="wrong as stated")
+    axes.step(rate, accepted - wrong, where="post", color=RIGHT_COLOUR, linewidth=1.6, label="accepted and right")
+    axes.step(rate, wrong, where="post", color=WRONG_COLOUR, linewidth=1.6, label="accepted and wrong")
+    axes.plot(rate, rate * accepted, color=SOFT, linewidth=1, linestyle="--", label="wrong, as estimated")
     within = rate <= fdr
     stated = f"{accepted[within][-1]}, {wrong[within][-1] / accepted[within][-1]:.1%} wrong" if within.any() else "none"
     axes.axvline(fdr, color=INK, linewidth=1, linestyle=":", label=f"accepted at {fdr:.0%}: {stated}")

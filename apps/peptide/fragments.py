@@ -1,4 +1,4 @@
-"""Fragment ions of a peptide: where they are in its spectrum, and which peaks they are."""
+"""Theoretical fragment ions of a peptide and their matching to the peaks of a spectrum."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,13 +12,13 @@ AMMONIA = 17.026549
 CARBON_MONOXIDE = 27.994915
 """Mass of carbon monoxide, Da: an a ion is a b ion without it."""
 IONS = ("b", "y", "b++", "y++", "a", "b-H2O", "b-NH3", "y-H2O", "y-NH3", "y+13C")
-"""The fragments of a cleavage: of one charge but for two of two, the last with an atom of carbon 13."""
+"""Fragment ions of a cleavage: singly charged except for b++ and y++; the last has an atom of carbon 13."""
 FRAGMENT_TOLERANCE_PPM = 20.0
-"""How far a peak may be from a fragment. 0.02 Da chooses worse: see `baselines.matched_ions`."""
+"""Default tolerance of fragment matching; 0.02 Da performs worse: see `baselines.matched_ions`."""
 
 
 def residue_masses(peptide: Peptide) -> NDArray[np.float64]:
-    """Mass of each residue, Da, with that of a modified N-terminus in the first: peptides break between residues."""
+    """Mass of each residue, Da; that of an N-terminal modification is added to the first residue."""
     masses = np.array(peptide.masses, np.float64)
     modified = peptide.residues[0].endswith("-")
     if modified and len(masses) > 1:
@@ -28,7 +28,7 @@ def residue_masses(peptide: Peptide) -> NDArray[np.float64]:
 
 
 def fragment_mz(masses: NDArray[np.float64], charge: int = 1) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """m/z of the b and the y ions of each cleavage, from the N-terminus on: b_1 with y_(n-1), b_2 with y_(n-2), ...
+    """m/z of the b and the y ions of each cleavage from the N-terminus: b_1 with y_(n-1), b_2 with y_(n-2), ...
 
     Args:
         masses: of the n residues, Da.
@@ -68,17 +68,17 @@ def ion_mz(prefix: NDArray[np.float64], total: NDArray[np.float64] | float) -> N
 
 @compiled
 def match_peaks(mz: NDArray[np.float64], targets: NDArray[np.float64], tolerance_ppm: float) -> NDArray[np.int64]:
-    """The peak nearest to each target, of two as near the lighter one; -1 where none is within the tolerance.
+    """The peak nearest to each target, the lighter one in a tie; -1 where none is within the tolerance.
 
     Args:
         mz: of the peaks, ascending, Th.
         targets: `(cleavages, ions)`, Th.
-        tolerance_ppm: largest distance, as a share of the target.
+        tolerance_ppm: largest distance, relative to the target.
 
     Returns:
-        Indices into `mz`, of the targets' shape.
+        int64 indices into `mz`, of the targets' shape.
     """
-    found = np.empty(targets.shape, np.int64)
+    nearest = np.empty(targets.shape, np.int64)
     for i in range(targets.shape[0]):
         for ion in range(targets.shape[1]):
             target = targets[i, ion]
@@ -88,30 +88,30 @@ def match_peaks(mz: NDArray[np.float64], targets: NDArray[np.float64], tolerance
                 best, distance = above, mz[above] - target
             if above > 0 and target - mz[above - 1] <= distance:
                 best = above - 1
-            found[i, ion] = best
-    return found
+            nearest[i, ion] = best
+    return nearest
 
 
 def matched_fragments(
     spectrum: Spectrum, peptide: Peptide, tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64]]:
-    """Which b and y ions of a peptide are in a spectrum, those of two charges too if the precursor has three or more.
+    """Match the b and y ions of a peptide to a spectrum, doubly charged ones too if the precursor charge is 3 or more.
 
     Returns:
-        found: bool `(charges, 2, cleavages)`, b ions before y ions, in the order of `fragment_mz`.
-        nearest: int64 of the same shape, the index of the peak nearest to each fragment, -1 where there are no peaks.
+        matched: bool `(charges, 2, cleavages)`, b ions before y ions, in the order of `fragment_mz`.
+        nearest: int64 of the same shape, the index of the peak nearest to each fragment, -1 without peaks.
     """
     masses = residue_masses(peptide)
     charges = (1, 2) if spectrum.charge >= 3 else (1,)
     targets = np.concatenate([fragment_mz(masses, charge) for charge in charges])
-    nearest, found = (match_peaks(spectrum.mz, targets, tolerance) for tolerance in (np.inf, tolerance_ppm))
+    nearest, matched = (match_peaks(spectrum.mz, targets, tolerance) for tolerance in (np.inf, tolerance_ppm))
     shape = len(charges), 2, len(masses) - 1
-    return found.reshape(shape) >= 0, nearest.reshape(shape)
+    return matched.reshape(shape) >= 0, nearest.reshape(shape)
 
 
 def explained(spectrum: Spectrum, peptide: Peptide, tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM) -> float:
-    """The share of a spectrum's intensity that lies in b and y ions of a peptide, each peak counted once."""
-    found, nearest = matched_fragments(spectrum, peptide, tolerance_ppm)
+    """The fraction of a spectrum's intensity explained by b and y ions of a peptide, each peak counted once."""
+    matched, nearest = matched_fragments(spectrum, peptide, tolerance_ppm)
     whole = float(spectrum.intensity.sum(dtype=np.float64))
-    part = float(spectrum.intensity[np.unique(nearest[found])].sum(dtype=np.float64))
+    part = float(spectrum.intensity[np.unique(nearest[matched])].sum(dtype=np.float64))
     return part / whole if whole else 0.0

@@ -1,4 +1,4 @@
-"""Candidates scored in batches, spectrum after spectrum."""
+"""Batched scoring of candidates, streamed spectrum by spectrum."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,15 +20,21 @@ from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectr
 from transect.data_adapters.peptide.spectrum import CandidateSet, Run, Spectrum
 
 BEND = 5.0
-"""How sharply scores bend towards 1."""
+"""Sharpness of the saturation of scores at 1."""
 BUFFERED = 16
-"""Batches that are sorted by size together, so that short candidates are not padded to long ones'."""
+"""Number of batches that are sorted by size together, to limit padding."""
 
 
 def rank(model: nn.Module, run: Run, config: Config, fitted: Calibration) -> Iterator[RankedSpectrum]:
-    """The spectra of `run` in their order, each with its candidates in the order of the model's scores.
+    """Rank the candidates of each spectrum of `run` by the model, in the order of the spectra.
 
-    Candidates that are too long for the model are noted among the run's omissions. Probabilities follow from `fitted`.
+    Candidates that are too long for the model are recorded among the run's omissions.
+
+    Args:
+        model: in evaluation mode.
+        run: the spectra and their candidates.
+        config: the app's.
+        fitted: the calibration that gives the probabilities.
     """
     candidate_sets = run.candidate_sets()
     while chunk := list(islice(candidate_sets, BUFFERED * config.spectra_per_batch)):
@@ -54,8 +60,8 @@ def _ranked(
     device = next(model.parameters()).device
     batch = {name: tensor.to(device) for name, tensor in trimmed(batch_of(candidate_sets, config)).items()}
     with torch.inference_mode(), autocast(config.precision, device):
-        found: Deviations = model(**batch)
-    peptide, residue = (tensor.float().cpu().numpy() for tensor in found)
+        deviations: Deviations = model(**batch)
+    peptide, residue = (tensor.float().cpu().numpy() for tensor in deviations)
     return [
         _order(candidate_set, peptide[i], residue[i], config, fitted) for i, candidate_set in enumerate(candidate_sets)
     ]
@@ -64,7 +70,7 @@ def _ranked(
 def _order(
     candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray, config: Config, fitted: Calibration
 ) -> RankedSpectrum:
-    """The candidates by predicted deviation, the first of equals first."""
+    """The candidates sorted by predicted deviation; the sort is stable."""
     candidates = []
     for row, candidate in enumerate(candidate_set.candidates):
         length = len(candidate.peptide.residues)
@@ -79,15 +85,15 @@ def _order(
                 fits=fits,
             )
         )
-    candidates.sort(key=lambda one: one.deviation)
+    candidates.sort(key=lambda candidate: candidate.deviation)
     ranked = RankedSpectrum(candidate_set, tuple(candidates))
     return replace(ranked, probability=calibration.probability(fitted, calibration.features(ranked)))
 
 
 def _score(deviation: float) -> float:
-    """exp(-d) of a predicted deviation d, in units of `GAP_COST`, bent to stay below 1.
+    """A smooth version of exp(-max(d, 0)) for a predicted deviation d, in units of `GAP_COST`.
 
-    A smaller deviation always scores higher. Predictions for right candidates lie on both sides of 0.
+    Strictly decreasing and below 1, since predictions for right candidates scatter around 0.
     """
     return float(np.exp(-np.logaddexp(0, BEND * deviation) / BEND))
 

@@ -1,4 +1,4 @@
-"""Which amino acids of a predicted peptide are right, by the rule of DeepNovo as Casanovo has it."""
+"""Amino acid matches between a predicted peptide and its label, as defined by DeepNovo and Casanovo."""
 
 from dataclasses import dataclass
 
@@ -11,9 +11,9 @@ from transect.data_adapters.peptide.peptide import Peptide
 
 @dataclass(frozen=True)
 class Rule:
-    """When two amino acids are the same: both differences must be below these, in Da, or in ppm if `relative`.
+    """Tolerances for matching two amino acids, in Da, or in ppm if `relative`; both must hold.
 
-    `residue` is of the amino acids themselves, `sum` of the masses from the end of the peptide up to and with them.
+    `residue` is for the masses of the amino acids, `sum` for the cumulative masses up to and including them.
     """
 
     residue: float
@@ -22,20 +22,19 @@ class Rule:
 
 
 DALTON = Rule(0.1, 0.5, relative=False)
-"""Of DeepNovo and Casanovo: K counts as Q (0.036 Da away), and F as oxidised M (0.033 Da)."""
+"""Of DeepNovo and Casanovo: K matches Q (0.036 Da apart), and F matches oxidised M (0.033 Da)."""
 STRICT = Rule(20.0, 50.0, relative=True)
-"""Of ProteoBench, in ppm: what a spectrum of high resolution tells apart counts as different."""
+"""Of ProteoBench, in ppm: residues that are resolved at high resolution count as different."""
 
 
 def residue_matches(predicted: Peptide, label: Peptide, rule: Rule = DALTON) -> NDArray[np.bool_]:
-    """Whether each amino acid is right; the peptide is if all are.
+    """Whether each amino acid matches; the peptide is right if all do.
 
-    Amino acids are paired from the N-terminus on, then, behind the first that is wrong, from the C-terminus. A modified
-    N-terminus is an amino acid of its own.
+    Amino acids are paired from the N-terminus up to the first mismatch, then from the C-terminus. An N-terminal
+    modification counts as an amino acid.
 
     Returns:
-        bool, as many as the longer peptide has elements. A pair stands at the place of its element that is further
-        from the N-terminus.
+        bool, of the length of the longer peptide. A pair is at the larger of its two indices.
 
     Source: Tran et al. (2017), PNAS; `aa_match` of Casanovo with the mode "best".
     """
@@ -58,7 +57,7 @@ def _pair(
     sum_: float,
     relative: bool,
 ) -> None:
-    """Walk along both peptides from one end and note in `matches` what is paired there, as far back as `stop`."""
+    """Pair both peptides from one end, down to index `stop`, and set `matches` for each pair."""
     step = 1 if forward else -1
     i, j = (0, 0) if forward else (len(predicted) - 1, len(label) - 1)
     before_i = before_j = 0.0
@@ -67,7 +66,7 @@ def _pair(
         paired = _near(up_to_i, up_to_j, sum_, relative)
         if paired:
             matches[max(i, j)] = _near(predicted[i], label[j], residue, relative)
-        # Unpaired, whichever is lighter goes on, so that the two stay side by side.
+        # If unpaired, advance the one of the smaller cumulative mass.
         if paired or up_to_i < up_to_j:
             i, before_i = i + step, up_to_i
         if paired or up_to_i >= up_to_j:
@@ -75,5 +74,5 @@ def _pair(
 
 
 @compiled
-def _near(one: float, other: float, tolerance: float, relative: bool) -> bool:
-    return abs(one - other) < (tolerance * 1e-6 * abs(other) if relative else tolerance)
+def _near(mass: float, reference: float, tolerance: float, relative: bool) -> bool:
+    return abs(mass - reference) < (tolerance * 1e-6 * abs(reference) if relative else tolerance)

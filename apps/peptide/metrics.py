@@ -1,4 +1,4 @@
-"""Metrics of a reranker, and of choices that need none, from what single spectra contribute."""
+"""Metrics of the reranker, of de novo tools and of baselines, from per-spectrum contributions."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,23 +20,23 @@ from transect.data_adapters.peptide.ranking import RankedSpectrum, Ranking
 from transect.data_adapters.peptide.spectrum import Run
 
 Row: TypeAlias = dict[str, Any]
-"""What a labelled spectrum contributes, in plain numbers: see `spectrum_row`."""
+"""The contribution of one labelled spectrum, see `spectrum_row`."""
 Weights: TypeAlias = NDArray[np.float64]
 
 RERANKER = "reranker"
 COUNTS = ("predicted", "matched", "matched_strict", "right", "right_strict", "right_merged", "right_exact")
 COMPARED = ("peptide_recall", "peptide_recall_strict", "amino_acid_precision")
-"""The metrics of every other choice; tools, which have scores, have the area under their curve too."""
+"""Metrics of every other choice; tools have scores, and so the area under their curve too."""
 BEST_TOOL = "best-tool"
 
 
 class PeptideMetric(Metric[Run, Ranking]):
-    """Recall and precision of peptides and amino acids, of the reranker and of other choices.
+    """Recall and precision of peptides and amino acids, for the reranker and other choices.
 
     Args:
-        calibration: turns features into probabilities.
+        calibration: maps features to probabilities.
         fdr: false discovery rate at which winners are accepted.
-        graph: whether every spectrum has candidates of the spectrum graph, which then counts as a tool.
+        graph: whether every spectrum has candidates of the spectrum graph, which is then listed as a tool.
     """
 
     monitor = "peptide_recall"
@@ -48,13 +48,13 @@ class PeptideMetric(Metric[Run, Ranking]):
         """The columns of `joined` for all labelled spectra, those without a candidate included.
 
         Raises:
-            BadInput: there is none.
+            BadInput: no spectrum is labelled.
         """
         chosen = choices([*sample.tools, GRAPH] if self.graph else sample.tools)
         rows = [row for ranked in prediction.blocks if (row := spectrum_row(ranked, chosen))]
         if not rows:
-            found = "no labelled spectrum"
-            raise BadInput(sample.source, "SEQ", found, "spectra with a label to score by", "predict needs none")
+            expected, advice = "labelled spectra to evaluate on", "predict needs no labels"
+            raise BadInput(sample.source, "SEQ", "no labelled spectrum", expected, advice)
         return joined(rows)
 
     def summary(
@@ -64,18 +64,18 @@ class PeptideMetric(Metric[Run, Ranking]):
         return summary_of(calibrated(contributions, self.calibration), self.fdr, weights)
 
     def calibrate(self, contributions: Sequence[Contribution]) -> State:
-        """The calibration fitted to which winners are right."""
+        """The state with a calibration fitted to the correctness of the winners."""
         return State(calibration=fitted(contributions))
 
 
 def spectrum_row(ranked: RankedSpectrum, choices: Mapping[str, Choice]) -> Row | None:
-    """What a spectrum contributes to the scores; None without a label.
+    """The contribution of a spectrum to the metrics; None without a label.
 
     Returns:
-        `true`, the number of the label's elements; `modified`, 1 if any but a cysteine is; `features` of the winner and
-        its `probability`, None where there is none; and `outcomes` of the reranker and of all `choices` by name:
-        `COUNTS` in order, then the score by which it would be accepted, None where it has none. A spectrum without
-        candidates counts as one that nothing was predicted for.
+        `true`, the length of the label; `modified`, 1 if it has a modification other than cysteine's; `features` of the
+        winner and its `probability`, None without a winner; and `outcomes` of the reranker and of all `choices` by
+        name: `COUNTS` in order, then its score, None where it has none. A spectrum without candidates counts as one
+        without a prediction.
     """
     candidate_set, label = ranked.candidate_set, ranked.candidate_set.spectrum.label
     if label is None:
@@ -106,12 +106,12 @@ def spectrum_row(ranked: RankedSpectrum, choices: Mapping[str, Choice]) -> Row |
 
 
 def outcome(predicted: Peptide | None, label: Peptide) -> list[int]:
-    """`COUNTS` of one prediction, None being a missing one.
+    """`COUNTS` of one prediction; None for a missing one.
 
-    `predicted`: its elements; `matched` and `matched_strict`: those of them that are right by the rules of DeepNovo and
-    of ProteoBench, never more than either peptide has, which pairs from both ends could make of them. `right` and
-    `right_strict`: 1 if all are; `right_merged` and `right_exact`: 1 if it is spelled like the label, with isoleucine
-    and leucine merged or told apart.
+    `predicted`: its length; `matched` and `matched_strict`: its right amino acids by the rules of DeepNovo and of
+    ProteoBench, at most the length of the shorter peptide, which pairing from both ends could exceed. `right` and
+    `right_strict`: 1 if all match; `right_merged` and `right_exact`: 1 if the sequence equals the label, with
+    isoleucine and leucine merged or distinguished.
     """
     if predicted is None:
         return [0] * len(COUNTS)
@@ -133,7 +133,7 @@ def _known(value: float) -> float | None:
 
 
 def joined(rows: Iterable[Row]) -> Contribution:
-    """The rows of a case as columns.
+    """Stack the rows of a case as columns.
 
     Returns:
         `true` int64 and `modified` bool `(spectra,)`; `features` float64 `(spectra, FEATURES)` and `probability`
@@ -158,49 +158,50 @@ def joined(rows: Iterable[Row]) -> Contribution:
 
 def choices_in(contributions: Sequence[Contribution]) -> list[str]:
     """The names of all choices, the reranker's first."""
-    keys = (key.partition("/") for one in contributions for key in one)
+    keys = (key.partition("/") for contribution in contributions for key in contribution)
     return list(dict.fromkeys([RERANKER, *(name for kind, _, name in keys if kind == "counts")]))
 
 
 def fitted(contributions: Sequence[Contribution]) -> Calibration:
-    """The calibration that fits these winners best."""
-    features = np.concatenate([one["features"] for one in contributions])
+    """Fit the calibration to these winners."""
+    features = np.concatenate([contribution["features"] for contribution in contributions])
     right = pool(contributions, RERANKER).count("right") > 0
     known = ~np.isnan(features).any(1)
     return calibration.fit(features[known], right[known])
 
 
 def calibrated(contributions: Sequence[Contribution], by: Calibration) -> list[Contribution]:
-    """The contributions with the probabilities that a calibration gives; NaN if it is not fitted."""
-    return [{**one, "probability": calibration.probabilities(by, one["features"])} for one in contributions]
+    """The contributions with probabilities recomputed by a calibration; NaN if it is not fitted."""
+    return [{**each, "probability": calibration.probabilities(by, each["features"])} for each in contributions]
 
 
 def summary_of(contributions: Sequence[Contribution], fdr: float, weights: Weights | None = None) -> dict[str, float]:
-    """All metrics over all labelled spectra; NaN where there is nothing to divide by.
+    """All metrics over all labelled spectra; NaN where undefined.
 
-    `peptide_recall` is monitored: winners that are right, of all labelled spectra, those without a prediction included.
-    `peptide_precision` is of the predicted ones, `amino_acid_precision` and `amino_acid_recall` are of the predicted
-    and of the true amino acids, `coverage` is the share with a prediction. Right is what DeepNovo's rule of 0.1 and
-    0.5 Da calls so; "strict" is ProteoBench's of 20 and 50 ppm, "merged" the spelling with I as L, "exact" the spelling
-    with I and L told apart. `peptide_recall_modified` is of the labels with a modification other than cysteine's.
-    `precision_coverage_auc` is the area under `curve`. Where the reranker is calibrated,
-    `calibration_error` is the expected one, `accepted_share` of the labelled spectra is accepted at the false discovery
-    rate `fdr`, and `accepted_wrong_share` of these is wrong.
+    `peptide_recall` is monitored: the fraction of all labelled spectra, those without a prediction included, whose
+    winner is right. `peptide_precision` is the fraction of the predicted ones, `amino_acid_precision` and
+    `amino_acid_recall` are fractions of the predicted and of the true amino acids, `coverage` is the fraction of
+    spectra with a prediction. A match is by DeepNovo's rule of 0.1 and 0.5 Da; "strict" is ProteoBench's of 20 and
+    50 ppm, "merged" equality of sequences with I as L, "exact" equality with I and L distinguished.
+    `peptide_recall_modified` is over labels with a modification other than cysteine's. `precision_coverage_auc` is the
+    area under `curve`. If the reranker is calibrated, `calibration_error` is the expected calibration error,
+    `accepted_share` the fraction of labelled spectra accepted at the false discovery rate `fdr`, and
+    `accepted_wrong_share` the fraction of these that is wrong.
 
-    Metrics of other choices have their name in front: `vote_peptide_recall`. The best tool is the one of the highest
-    peptide recall, which nobody knows beforehand.
+    Metrics of other choices are prefixed by their name: `vote_peptide_recall`. "best-tool" is the tool of the highest
+    peptide recall on these spectra, known only in hindsight.
 
     Args:
         contributions: of all cases.
         fdr: false discovery rate at which winners are accepted.
-        weights: of the cases, and so of their spectra; equal by default.
+        weights: of the cases, applied to their spectra; equal by default.
     """
     weights = np.ones(len(contributions)) if weights is None else weights
     names = choices_in(contributions)
     scores = {name: _scores(contributions, name, weights) for name in names}
     tools = [name for name in names if name not in (RERANKER, *UNTRAINED)]
     if tools:
-        scores[BEST_TOOL] = max((scores[name] for name in tools), key=lambda one: one["peptide_recall"])
+        scores[BEST_TOOL] = max((scores[name] for name in tools), key=lambda score: score["peptide_recall"])
     compared = {name: COMPARED if name in UNTRAINED else (*COMPARED, "precision_coverage_auc") for name in scores}
     del compared[RERANKER]
     return {
@@ -212,7 +213,7 @@ def summary_of(contributions: Sequence[Contribution], fdr: float, weights: Weigh
 
 @dataclass(frozen=True)
 class Pool:
-    """The labelled spectra of all cases that have a choice: `counts` `(spectra, COUNTS)`, the others `(spectra,)`."""
+    """The labelled spectra of all cases with a choice: `counts` `(spectra, COUNTS)`, the others `(spectra,)`."""
 
     counts: NDArray[np.int64]
     score: NDArray[np.float64]
@@ -231,15 +232,15 @@ class Pool:
 
 
 def pool(contributions: Sequence[Contribution], name: str, weights: Weights | None = None) -> Pool:
-    """The spectra of the cases that have a choice and a weight; cases have equal weights by default."""
+    """Pool the spectra of the cases that have a choice and a positive weight; equal weights by default."""
     weights = np.ones(len(contributions)) if weights is None else weights
     pairs = zip(contributions, weights.tolist(), strict=True)
-    having = [(one, weight) for one, weight in pairs if weight > 0 and f"counts/{name}" in one]
-    if not having:
-        having, name = [(joined([]), 1.0)], RERANKER
+    pooled = [(each, weight) for each, weight in pairs if weight > 0 and f"counts/{name}" in each]
+    if not pooled:
+        pooled, name = [(joined([]), 1.0)], RERANKER
 
     def column(key: str) -> NDArray[Any]:
-        return np.concatenate([one[key] for one, _ in having])
+        return np.concatenate([each[key] for each, _ in pooled])
 
     return Pool(
         counts=column(f"counts/{name}"),
@@ -247,7 +248,7 @@ def pool(contributions: Sequence[Contribution], name: str, weights: Weights | No
         probability=column("probability"),
         true=column("true"),
         modified=column("modified"),
-        weight=np.concatenate([np.full(len(one["true"]), weight) for one, weight in having]),
+        weight=np.concatenate([np.full(len(each["true"]), weight) for each, weight in pooled]),
     )
 
 
@@ -291,7 +292,7 @@ def curve(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """`precision_coverage` of one choice over the cases that have it; empty where it has no scores.
 
-    The reranker's winners go by their probabilities, once it is calibrated.
+    The reranker's winners are sorted by probability if it is calibrated, by score otherwise.
     """
     pooled = pool(contributions, name, weights)
     is_calibrated = name == RERANKER and not np.isnan(pooled.probability).all()
@@ -304,19 +305,19 @@ def curve(
 def precision_coverage(
     scores: NDArray[np.float64], right: NDArray[np.float64], spectra: float, weights: Weights | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Precision of the predictions with the best scores against the share of all `spectra` that they are.
+    """Precision-coverage curve: precision of the best-scored predictions against their fraction of all `spectra`.
 
     Written here because scikit-learn's curves have recall, or the rate of false positives, in place of coverage.
 
     Args:
-        scores: `(predictions,)`, the better the larger.
+        scores: `(predictions,)`, larger is better.
         right: `(predictions,)`, 1 where a prediction is right.
-        spectra: how many there are, or the sum of their weights.
+        spectra: number of all spectra, or the sum of their weights.
         weights: `(predictions,)`, above 0; equal by default.
 
     Returns:
-        coverage, ascending, and precision: one point for each distinct score. Equals are accepted together, so that the
-        order of the files decides nothing. The curve ends at the share of spectra that have a prediction.
+        coverage, ascending, and precision: one point for each distinct score. Ties are accepted together, so that the
+        result does not depend on the order of spectra. The curve ends at the fraction of spectra with a prediction.
     """
     weights = np.ones(len(scores)) if weights is None else weights
     order = np.argsort(-scores, kind="stable")
@@ -326,7 +327,7 @@ def precision_coverage(
 
 
 def _area(coverage: NDArray[np.float64], precision: NDArray[np.float64]) -> float:
-    """Under the straight lines between the points, and as high as the first of them in front of it; NaN without any."""
+    """Area by the trapezoidal rule, extended constantly from the first point to coverage 0; NaN without points."""
     if not len(coverage):
         return math.nan
     before = np.concatenate([precision[:1], precision[:-1]])

@@ -1,7 +1,7 @@
-"""One spectrum with what its two best candidates explain of it, one above and one below.
+"""Mirror plot of a spectrum annotated with the ions of its two best candidates.
 
-Drawn here since spectrum_utils annotates only what its own reader of ProForma makes of a peptide, which fetches Unimod
-over the network; the colours of ions are its.
+Written here because spectrum_utils annotates only peptides parsed by its own ProForma reader, which downloads Unimod;
+the ion colours are those of spectrum_utils.
 """
 
 import math
@@ -36,26 +36,26 @@ if TYPE_CHECKING:
 
 HEIGHT, WIDTH = 800, 1200
 render = partial(picture, height=HEIGHT, width=WIDTH, parse_math=False)
-"""Draws a picture of this app: of one size, the names of tools and files as they are."""
+"""`canvas.picture` at the size of this app's pictures, with names of tools and files verbatim."""
 B_COLOUR, Y_COLOUR = COLOURS = "#1976d2", "#d32f2f"
-"""Of b and y ions, as spectrum_utils and many others have them."""
+"""Colours of b and y ions, as in spectrum_utils."""
 PEAK_COLOUR, MODIFIED_COLOUR = "#a8a8a8", "#7b1fa2"
 LEFT, RIGHT = 84, 32
 SPECTRUM = (198, 578)
-"""Where the spectrum begins and ends, in pixels from the top; what belongs to the candidates is above and below."""
+"""Top and bottom of the spectrum panel, in pixels from the top; the candidates are above and below it."""
 FACTS, LADDERS = (52, 708), (114, 622)
 LADDER_HEIGHT = 78
 CELL = 34
-"""Width of a residue in a ladder, in pixels, where there is room."""
+"""Largest width of a residue in a ladder, in pixels."""
 NAME_WIDTH = 12
-"""Width of an ion's name, which stands upright, in pixels."""
+"""Width of an ion label, which is rotated by 90 degrees, in pixels."""
 
 
 def mirror(ranked: RankedSpectrum, tolerance_ppm: float = FRAGMENT_TOLERANCE_PPM) -> Picture:
     """The spectrum, with b and y ions of the winner above and of the runner-up below, uint8 `(height, width, 3)`.
 
-    Each candidate comes with what speaks for it and with its residues, shaded by their scores, between which the
-    cleavages that are seen are marked. Without a runner-up the lower half is the bare spectrum.
+    Each candidate is shown with its scores and its residues, shaded by residue score, with marks at matched cleavages.
+    Without a runner-up the lower half is the spectrum without annotation.
     """
     return render(lambda figure: _draw(figure, ranked, tolerance_ppm))
 
@@ -65,16 +65,19 @@ def _draw(figure: "Figure", ranked: RankedSpectrum, tolerance_ppm: float) -> Non
     headline(figure, _title(spectrum))
     axes = _spectrum_panel(figure, spectrum)
     for place in range(2):
-        one = ranked.ranking[place] if place < len(ranked.ranking) else None
-        ions = _ions(spectrum, one.candidate.peptide, tolerance_ppm) if one else {}
+        candidate = ranked.ranking[place] if place < len(ranked.ranking) else None
+        ions = _ions(spectrum, candidate.candidate.peptide, tolerance_ppm) if candidate else {}
         _draw_peaks(axes, spectrum, ions, 1 - 2 * place)
-        if one is None:
-            nobody = "no other candidate" if place else "no candidate"
-            figure.text(LEFT / WIDTH, 1 - FACTS[place] / HEIGHT, nobody, va="top", color=SOFT)
+        if candidate is None:
+            text = "no other candidate" if place else "no candidate"
+            figure.text(LEFT / WIDTH, 1 - FACTS[place] / HEIGHT, text, va="top", color=SOFT)
         else:
             _draw_facts(figure, ranked, place, tolerance_ppm)
             _draw_ladder(
-                figure, one, LADDERS[place], matched_fragments(spectrum, one.candidate.peptide, tolerance_ppm)[0]
+                figure,
+                candidate,
+                LADDERS[place],
+                matched_fragments(spectrum, candidate.candidate.peptide, tolerance_ppm)[0],
             )
 
 
@@ -110,20 +113,20 @@ def _spectrum_panel(figure: "Figure", spectrum: Spectrum) -> "Axes":
 
 
 def _ions(spectrum: Spectrum, peptide: Peptide, tolerance_ppm: float) -> dict[int, tuple[str, str]]:
-    """The name and the colour of the ion in each peak that has one; of several a y ion, and of these one charge."""
-    found, nearest = matched_fragments(spectrum, peptide, tolerance_ppm)
+    """Name and colour of the ion matched to each peak; y is preferred to b, and charge 1 to charge 2."""
+    matched, nearest = matched_fragments(spectrum, peptide, tolerance_ppm)
     ions: dict[int, tuple[str, str]] = {}
-    cleavages = found.shape[-1]
-    for charge in range(len(found), 0, -1):
+    cleavages = matched.shape[-1]
+    for charge in range(len(matched), 0, -1):
         for kind, colour in enumerate(COLOURS):
-            for at in np.flatnonzero(found[charge - 1, kind]):
-                name = f"{'by'[kind]}{cleavages - at if kind else at + 1}{'²⁺' if charge == 2 else ''}"
-                ions[int(nearest[charge - 1, kind, at])] = (name, colour)
+            for cleavage in np.flatnonzero(matched[charge - 1, kind]):
+                name = f"{'by'[kind]}{cleavages - cleavage if kind else cleavage + 1}{'²⁺' if charge == 2 else ''}"
+                ions[int(nearest[charge - 1, kind, cleavage])] = (name, colour)
     return ions
 
 
 def _draw_peaks(axes: "Axes", spectrum: Spectrum, ions: dict[int, tuple[str, str]], sign: int) -> None:
-    """Upwards or downwards; those of ions in colour, and with names as far as there is room for them."""
+    """Draw peaks upwards or downwards; matched ones in colour and labelled where labels do not overlap."""
     height = sign * spectrum.intensity / max(float(spectrum.intensity.max(initial=0)), 1e-30)
     rest = np.setdiff1d(np.arange(len(height)), list(ions))
     axes.vlines(spectrum.mz[rest], 0, height[rest], color=PEAK_COLOUR, linewidth=0.9)
@@ -139,71 +142,71 @@ def _draw_peaks(axes: "Axes", spectrum: Spectrum, ions: dict[int, tuple[str, str
         if all(abs(mz - other) > NAME_WIDTH * pixel for other in named):
             named.append(mz)
             align = "bottom" if sign > 0 else "top"
-            at = height[peak] + 0.015 * sign
-            axes.text(mz, at, name, color=colour, fontsize=8.5, rotation=90, ha="center", va=align)
+            tip = height[peak] + 0.015 * sign
+            axes.text(mz, tip, name, color=colour, fontsize=8.5, rotation=90, ha="center", va=align)
 
 
 def _draw_facts(figure: "Figure", ranked: RankedSpectrum, place: int, tolerance_ppm: float) -> None:
-    """The peptide, and whether it is the label's where there is one; below it the numbers that speak for it."""
-    one, spectrum = ranked.ranking[place], ranked.candidate_set.spectrum
-    peptide, top = one.candidate.peptide, 1 - FACTS[place] / HEIGHT
+    """Draw the peptide, whether it equals the label if there is one, and its scores."""
+    candidate, spectrum = ranked.ranking[place], ranked.candidate_set.spectrum
+    peptide, top = candidate.candidate.peptide, 1 - FACTS[place] / HEIGHT
     figure.text(24 / WIDTH, top, str(place + 1), va="top", fontsize=20, color=SOFT, weight="bold")
     figure.text(LEFT / WIDTH, top, _line([peptide.proforma], 85), va="top", fontsize=12, color=INK, weight="bold")
     if spectrum.label:
         right = peptide.merged == spectrum.label.merged
         verdict, colour = ("as labelled ✓", RIGHT_COLOUR) if right else ("not as labelled ✗", WRONG_COLOUR)
         figure.text(1 - RIGHT / WIDTH, top, verdict, va="top", ha="right", color=colour, weight="bold")
-    seen = matched_fragments(spectrum, peptide, tolerance_ppm)[0].any((0, 1))
+    matched = matched_fragments(spectrum, peptide, tolerance_ppm)[0].any((0, 1))
     tools = {tool for candidate in ranked.candidate_set.candidates for tool in candidate.tools}
     facts = [
-        f"score {one.score:.3f}",
+        f"score {candidate.score:.3f}",
         f"probability {ranked.probability:.3f}" if place == 0 and not math.isnan(ranked.probability) else "",
-        f"predicted deviation {round(one.deviation, 1) + 0.0:.1f} Da",
-        f"precursor {one.mass_error_ppm:+.1f} ppm" + ("" if one.fits else " does not fit"),
-        f"{seen.sum()} of {len(seen)} cleavages",
+        f"predicted deviation {round(candidate.deviation, 1) + 0.0:.1f} Da",
+        f"precursor {candidate.mass_error_ppm:+.1f} ppm" + ("" if candidate.fits else " does not fit"),
+        f"{matched.sum()} of {len(matched)} cleavages",
         f"{100 * explained(spectrum, peptide, tolerance_ppm):.0f} % of intensity",
     ]
-    by = list(dict.fromkeys(one.candidate.tools))
-    agree = f"proposed by {len(by)} of {len(tools)} tools: {', '.join(by)}"
-    for at, line in enumerate((_line(facts, 165), _line([agree], 115))):
-        figure.text(LEFT / WIDTH, top - (22 + 18 * at) / HEIGHT, line, va="top", fontsize=9.5, color=SOFT)
-    key = "residues: darker is surer" + (", purple is modified" if "[" in peptide.proforma else "")
+    proposers = list(dict.fromkeys(candidate.candidate.tools))
+    agree = f"proposed by {len(proposers)} of {len(tools)} tools: {', '.join(proposers)}"
+    for number, line in enumerate((_line(facts, 165), _line([agree], 115))):
+        figure.text(LEFT / WIDTH, top - (22 + 18 * number) / HEIGHT, line, va="top", fontsize=9.5, color=SOFT)
+    key = "residues: darker = higher score" + (", purple = modified" if "[" in peptide.proforma else "")
     figure.text(1 - RIGHT / WIDTH, top - 40 / HEIGHT, key, va="top", ha="right", fontsize=8.5, color=SOFT)
 
 
-def _draw_ladder(figure: "Figure", one: RankedCandidate, top: float, found: NDArray[np.bool_]) -> None:
-    """Residues in boxes, darker the higher their scores; a hook at each cleavage seen, above for y, below for b."""
+def _draw_ladder(figure: "Figure", candidate: RankedCandidate, top: float, matched: NDArray[np.bool_]) -> None:
+    """Draw residues, darker for higher scores, with a hook at each matched cleavage: above for y, below for b."""
     from matplotlib.patches import Rectangle
 
     ladder = panel(figure, LEFT, HEIGHT - top - LADDER_HEIGHT, RIGHT, top)
     width = WIDTH - LEFT - RIGHT
     ladder.set(xlim=(0, width), ylim=(0, LADDER_HEIGHT))
     ladder.set_axis_off()
-    residues, scores = one.candidate.peptide.residues, one.residue_scores
+    residues, scores = candidate.candidate.peptide.residues, candidate.residue_scores
     start = 0.0
     if residues[0].endswith("-") and len(residues) > 1:
         ladder.text(0, 39, residues[0], color=MODIFIED_COLOUR, fontsize=10, va="center")
         start, residues, scores = 8.0 * len(residues[0]), residues[1:], scores[1:]
     cell = min(CELL, (width - start) / len(residues))
-    for at, (residue, score) in enumerate(zip(residues, scores, strict=True)):
+    for number, (residue, score) in enumerate(zip(residues, scores, strict=True)):
         shade = 0.04 + 0.4 * float(np.nan_to_num(score))
-        box = (start + at * cell + 2, 27)
+        box = (start + number * cell + 2, 27)
         ladder.add_patch(Rectangle(box, cell - 4, 24, color=MODEL_COLOUR, alpha=shade, linewidth=0))
         colour = MODIFIED_COLOUR if len(residue) > 1 else INK
-        middle = start + (at + 0.5) * cell
+        middle = start + (number + 0.5) * cell
         size = min(13, 0.55 * cell)
         ladder.text(
             middle, 38, residue[0], color=colour, fontsize=size, ha="center", va="center_baseline", weight="bold"
         )
     reach = min(9.0, 0.35 * cell)
-    for at, (b, y) in enumerate(found.any(0).T, 1):
-        x = start + at * cell
+    for number, (b, y) in enumerate(matched.any(0).T, 1):
+        x = start + number * cell
         ladder.plot([x, x], [25, 53], color=FAINT, linewidth=1)
-        for seen, end, side, colour, name in (
-            (b, 17, -reach, B_COLOUR, f"b{at}"),
-            (y, 61, reach, Y_COLOUR, f"y{len(residues) - at}"),
+        for is_matched, end, side, colour, name in (
+            (b, 17, -reach, B_COLOUR, f"b{number}"),
+            (y, 61, reach, Y_COLOUR, f"y{len(residues) - number}"),
         ):
-            if seen:
+            if is_matched:
                 ladder.plot([x, x, x + side], [39, end, end], color=colour, linewidth=1.5)
                 if cell >= 24:
                     align = "bottom" if end > 39 else "top"

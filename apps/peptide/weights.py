@@ -1,4 +1,4 @@
-"""Published RankNovo checkpoints: their sizes, their names and how they map to this model."""
+"""Published RankNovo checkpoints: inferred sizes and the mapping of parameter names to this model."""
 
 import re
 from collections.abc import Mapping
@@ -18,11 +18,11 @@ __all__ = ["config_from_reference", "from_reference", "join", "load_reference", 
 
 MODEL = "RankNovo"
 ANCHOR = "encoder.peak_encoder.int_encoder.weight"
-#: Heads of the published model, which leave no trace in the tensors.
+#: Heads of the published model, which cannot be inferred from the tensors.
 PUBLISHED_HEADS = 8
 EMBEDDING = "msa_decoder.embed_tokens."
 
-# Patterns of names here, and the names there; {part} stands for each of the parts that are fused here.
+# Patterns of our names -> published names; several published projections may be fused here.
 NAMES = (
     (r"encoder\.pseudo_intensity", ("encoder.zeroPeaks_intensity", "encoder.allPeaks_intensity")),
     (r"encoder\.intensity\.", ("encoder.peak_encoder.int_encoder.",)),
@@ -79,12 +79,12 @@ def published_names(name: str) -> tuple[str, ...]:
 
 
 def from_reference(state_dict: Mapping[str, Any], *, heads: int | None = None, source: str | Path = MODEL) -> Reranker:
-    """The model that a published checkpoint holds.
+    """The model of a published checkpoint.
 
     Args:
-        state_dict: with or without what a training framework wraps around it.
+        state_dict: content of the checkpoint, possibly nested in a training checkpoint.
         heads: of every attention; those of the published model by default.
-        source: names the file in errors.
+        source: file name for errors.
 
     Raises:
         BadInput: a tensor is missing, has another shape, or is not of this model.
@@ -101,7 +101,7 @@ def from_reference(state_dict: Mapping[str, Any], *, heads: int | None = None, s
 def config_from_reference(
     tensors: Mapping[str, Tensor], *, heads: int | None = None, source: str | Path = MODEL
 ) -> RerankerConfig:
-    """The sizes that a checkpoint's tensors tell, with the reference's own way of scaling and of showing gaps.
+    """The sizes of a checkpoint, with the reference's scaling of attention and handling of gaps.
 
     Raises:
         BadInput: they contradict each other, or are not of this model.
@@ -127,7 +127,7 @@ def config_from_reference(
 
 
 def join(name: str, parts: list[Tensor], heads: int) -> Tensor:
-    """The tensor `name` of a `Reranker` from its published parts: fused projections go head by head."""
+    """Combine published tensors into the tensor `name` of a `Reranker`; fused projections are grouped by head."""
     if name.endswith("wavelengths"):
         if any(not torch.equal(parts[0], part) for part in parts):
             raise BadInput(MODEL, name, "sines and cosines of different wavelengths", "the same ones in both")

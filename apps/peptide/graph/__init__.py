@@ -1,1 +1,1 @@
-"""Candidates from a spectrum alone: paths through the graph of its prefix masses (Dancik et al., 1999)."""
+"""De novo candidates as paths through the spectrum graph of prefix masses (Dancik et al., 1999)."""

@@ -1,4 +1,4 @@
-"""The graph of a spectrum: prefix masses as nodes, and as edges what one or two residues lie between them."""
+"""Build a spectrum graph: nodes are prefix masses, edges are one or two residues."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from transect.apps.peptide.compiled import compiled
 from transect.apps.peptide.graph.likelihood import (
     Tables,
-    beside_scores,
     cleavage_peaks,
     cleavage_scores,
     levels_of,
+    neighbour_scores,
     tables,
 )
 from transect.apps.peptide.graph.peaks import LEVELS, Peaks, strongest_peaks
@@ -29,10 +29,10 @@ LIGHTEST_RESIDUE = float(ELEMENT_MASS[: len(RESIDUES)].min())
 class Graph(NamedTuple):
     """A directed graph whose paths from the first node to the last are peptides.
 
-    `mass` `(nodes,)`, Da, ascending, from 0 to that of all residues; `levels` `(nodes, 9)` of its ions; `score`
-    `(nodes,)` of passing a node; `tolerance` `(nodes,)`, Da, how far the residues of a path may be from a node's mass.
+    `mass` `(nodes,)`, Da, ascending, from 0 to that of all residues; `levels` `(nodes, 9)`, intensity levels of the
+    ions; `score` `(nodes,)`; `tolerance` `(nodes,)`, Da, largest distance of a path's residue masses from the node.
     `ends` `(2, edges)`: source and target, sorted by source. `codes` `(edges, 2)` of the elements, -1 for none,
-    `length` `(edges,)` their mass, Da, and `gain` `(edges,)` the score of going along.
+    `length` `(edges,)` their mass, Da, and `gain` `(edges,)`, the score of an edge.
     """
 
     mass: NDArray[np.float64]
@@ -50,20 +50,20 @@ def spectrum_graph(
 ) -> "Data":
     """The graph of `spectrum` for torch_geometric.
 
-    Nodes are prefix masses that a b or y ion (of two charges too where the precursor has three) speaks for, and
+    Nodes are prefix masses supported by a b or y ion (doubly charged too for precursors of charge 3 and more), and
     those of one residue at either end, where ions are often missing. `mass`, float64 `(nodes,)`, is in Da, ascending,
-    from 0 to that of all residues. `x`, float32 `(nodes, 11)`: intensity of the nine `SCORED_IONS`, 0 for none to 1;
-    whether both b and y are there; and the log likelihood ratio of the cleavage. `edge_index`, int64 `(2, edges)`, goes
-    from the lower to the higher mass. `residues`, int64 `(edges, 2)`: indices into `ELEMENTS`, the second -1 for none;
-    both orders of two residues are edges of their own. `edge_attr`, float32 `(edges, 2)`: mass of the residues less
-    that between the nodes, Da, and the logarithm of how probable they are. Of a spectrum that cannot be used it is
-    empty.
+    from 0 to that of all residues. `x`, float32 `(nodes, 11)`: intensity level of the nine `SCORED_IONS`, scaled to
+    0..1; whether both b and y are matched; and the log likelihood ratio of the cleavage. `edge_index`, int64 `(2,
+    edges)`, goes from the lower to the higher mass. `residues`, int64 `(edges, 2)`: indices into `ELEMENTS`, the second
+    -1 for none; both orders of two residues are separate edges. `edge_attr`, float32 `(edges, 2)`: mass of the residues
+    minus the mass difference of the nodes, Da, and the score of the residues, a log probability. The graph is empty for
+    spectra that cannot be used.
 
     Args:
-        spectrum: its peaks in any order.
-        tolerance_ppm: how far a peak may be from its fragment.
-        precursor_tolerance_ppm: how far a peptide may be from the precursor.
-        isotope: atoms of carbon 13 that the precursor had when it was picked.
+        spectrum: peaks in any order.
+        tolerance_ppm: tolerance of fragments.
+        precursor_tolerance_ppm: tolerance of the precursor.
+        isotope: number of carbon-13 atoms in the selected precursor peak.
     """
     import torch
     from torch_geometric.data import Data
@@ -106,15 +106,15 @@ def build_graph(
     middle = mass[source[two]] + ELEMENT_MASS[codes[two, 0]]
     middle_levels = levels_of(cleavage_peaks(middle, total, peaks, tolerance_ppm), peaks)
     gain[two] += cleavage_scores(middle, total, middle_levels, table)
-    gain[two] += beside_scores(codes[two, 0], codes[two, 1], middle_levels, table)
+    gain[two] += neighbour_scores(codes[two, 0], codes[two, 1], middle_levels, table)
     return Graph(mass, levels, score, tolerance, ends, codes, length, gain)
 
 
 def _window(mass: NDArray[np.float64], total: float, tolerance_ppm: float) -> NDArray[np.float64]:
-    """How far a node may be from the truth, Da.
+    """The mass tolerance of a node, Da.
 
-    It may come from either ion, so the heavier one's tolerance counts. Both factors were chosen on simulated spectra:
-    few true peaks are as far off as the tolerance allows, and few fragments as heavy as the heaviest are seen.
+    The node may come from either ion, so the tolerance is that of the heavier one. Both factors were tuned on simulated
+    spectra: few true peaks deviate by the full tolerance, and few of the heaviest fragments are observed.
     """
     heavier = np.maximum(mass, total - mass)
     return tolerance_ppm * 1e-6 * np.minimum(0.7 * heavier, 800.0)
@@ -136,18 +136,18 @@ def _node_masses(mz: NDArray[np.float64], total: float, charge: int, tolerance_p
 def _residue_gains(
     codes: NDArray[np.int64], ends: NDArray[np.int64], levels: NDArray[np.int64], table: Tables
 ) -> NDArray[np.float64]:
-    """How probable the residues of each edge are at all, and beside the nodes that it joins."""
+    """Log prior of the residues of each edge, plus their likelihood ratios next to the nodes of the edge."""
     (source, target), final = ends, len(levels) - 1
     opening, closing = codes[:, 0], np.where(codes[:, 1] >= 0, codes[:, 1], codes[:, 0])
     gain = np.where(target == final, table.last[closing], table.inner[closing])
     gain += np.where(codes[:, 1] >= 0, table.inner[opening], 0.0)
-    gain += np.where(source > 0, beside_scores(None, opening, levels[source], table), 0.0)
-    return gain + np.where(target < final, beside_scores(closing, None, levels[target], table), 0.0)
+    gain += np.where(source > 0, neighbour_scores(None, opening, levels[source], table), 0.0)
+    return gain + np.where(target < final, neighbour_scores(closing, None, levels[target], table), 0.0)
 
 
 @compiled
 def _merged(masses: NDArray[np.float64], width: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Means of masses that lie within `width` above the first of theirs."""
+    """Merge ascending masses within `width` of the first of a group into their mean."""
     means, count, i = np.empty(len(masses)), 0, 0
     while i < len(masses):
         first = i
@@ -165,7 +165,7 @@ def _edges(
     kind_mass: NDArray[np.float64],
     kind_starts: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Source, target and kind of every edge whose mass fits its nodes."""
+    """Source, target and kind of every edge whose mass matches its nodes within tolerance."""
     source, target, kind = [0 for _ in range(0)], [0 for _ in range(0)], [0 for _ in range(0)]
     for i in range(len(mass) - 1):
         for j in range(i + 1, len(mass)):

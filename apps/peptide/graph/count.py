@@ -1,7 +1,8 @@
-"""Count the tables of a graph's scores: `python -m transect.apps.peptide.graph.count ANNOTATED [--without OTHER]`.
+"""Estimate the likelihood tables of the spectrum graph.
 
-Prints `tables.json`. The one in this folder was counted in 4000 simulated spectra of mouse peptides, without the
-peptides of the 128 real spectra that the graph is tested on.
+`python -m transect.apps.peptide.graph.count ANNOTATED [--without OTHER]` prints `tables.json`. The one in this folder
+was estimated from 4000 simulated spectra of mouse peptides, without the peptides of the 128 real spectra that the graph
+is tested on.
 """
 
 import argparse
@@ -29,81 +30,83 @@ from transect.data_adapters.peptide.spectrum import Spectrum
 
 TOLERANCE_PPM = 20.0
 WRONG = 10
-"""Random peptides by which noise is counted, for each true one."""
+"""Number of random peptides per true one from which noise is counted."""
 FEW = 0.5
-"""What is added to each count."""
+"""Pseudocount."""
 FOREIGN = 0.01
-"""Share of immonium ions taken to say nothing, as those of peptides isolated together, which simulations lack."""
+"""Fraction of immonium ions assumed to come from co-isolated peptides, which simulations lack."""
 ENOUGH = 5.0
-"""What is added to the counts of what stands beside cleavages, found and expected alike."""
+"""Pseudocount of residues next to cleavages, added to observed and expected counts."""
 
 
 class Counts:
-    """How often ions were seen at each level, of noise (index 0) and of cleavages (1), and elements in peptides."""
+    """Counts of ions at each intensity level, for noise (index 0) and cleavages (1), and of elements in peptides."""
 
     def __init__(self) -> None:
-        self.chance = np.random.default_rng(0)
+        self.rng = np.random.default_rng(0)
         self.major = np.full((2, MINOR, REGIONS, LEVELS), FEW)
-        self.minor = np.full((2, 2, len(SCORED_IONS) - MINOR, STRENGTHS, 2), FEW)  # second: of more than two charges
+        # The second axis is whether the precursor charge is above 2.
+        self.minor = np.full((2, 2, len(SCORED_IONS) - MINOR, STRENGTHS, 2), FEW)
         self.immonium = np.full((2, len(RESIDUES), 2), FEW)
         # Cleavages by the residue before or after them, the strength of the stronger ion, and the region.
-        self.beside = np.zeros((2, len(ELEMENTS), STRENGTHS, REGIONS))
+        self.adjacent = np.zeros((2, len(ELEMENTS), STRENGTHS, REGIONS))
         self.inner, self.last = np.full(len(ELEMENTS), FEW), np.full(len(ELEMENTS), FEW)
 
     def add(self, spectrum: Spectrum, codes: list[int]) -> None:
-        """Count a spectrum of the peptide that `codes` stand for."""
+        """Add the counts of a spectrum of the peptide with these `codes`."""
         peaks = strongest_peaks(spectrum, TOLERANCE_PPM)
         prefix = np.cumsum(ELEMENT_MASS[codes])
-        total, many = prefix[-1], int(spectrum.charge > 2)
-        found = self._add_cleavages(1, many, prefix[:-1], total, peaks)
-        for i, (mass, levels) in enumerate(zip(prefix[:-1], levels_of(found, peaks), strict=True)):
+        total, high_charge = prefix[-1], int(spectrum.charge > 2)
+        matched = self._add_cleavages(1, high_charge, prefix[:-1], total, peaks)
+        for i, (mass, levels) in enumerate(zip(prefix[:-1], levels_of(matched, peaks), strict=True)):
             strength, region = strength_of(max(levels[:MINOR])), region_of(mass, total)
             for side in range(2):
-                self.beside[side, codes[i + side], strength, region] += 1
-        used = found[found >= 0]
-        noise = Peaks(np.delete(peaks.mz, used), np.delete(peaks.level, used))
+                self.adjacent[side, codes[i + side], strength, region] += 1
+        used = matched[matched >= 0]
+        unmatched = Peaks(np.delete(peaks.mz, used), np.delete(peaks.level, used))
         for _ in range(WRONG):
-            wrong = np.cumsum(self.chance.choice(ELEMENT_MASS[: len(RESIDUES)], len(prefix)))
-            self._add_cleavages(0, many, wrong[wrong < total - ELEMENT_MASS.min()], total, noise)
-        for residue, seen in enumerate(immonium_seen(peaks, TOLERANCE_PPM)):
-            self.immonium[int(residue in codes), residue, int(seen)] += 1
+            random_prefix = np.cumsum(self.rng.choice(ELEMENT_MASS[: len(RESIDUES)], len(prefix)))
+            random_prefix = random_prefix[random_prefix < total - ELEMENT_MASS.min()]
+            self._add_cleavages(0, high_charge, random_prefix, total, unmatched)
+        for residue, observed in enumerate(immonium_seen(peaks, TOLERANCE_PPM)):
+            self.immonium[int(residue in codes), residue, int(observed)] += 1
         np.add.at(self.inner, codes[:-1], 1)
         self.last[codes[-1]] += 1
 
     def _add_cleavages(
-        self, true: int, many: int, masses: NDArray[np.float64], total: float, peaks: Peaks
+        self, true: int, high_charge: int, masses: NDArray[np.float64], total: float, peaks: Peaks
     ) -> NDArray[np.int64]:
-        found = cleavage_peaks(masses, total, peaks, TOLERANCE_PPM)
-        for mass, levels in zip(masses, levels_of(found, peaks), strict=True):
+        matched = cleavage_peaks(masses, total, peaks, TOLERANCE_PPM)
+        for mass, levels in zip(masses, levels_of(matched, peaks), strict=True):
             for ion, level in enumerate(levels):
                 if ion < MINOR:
                     self.major[true, ion, region_of(mass, total), level] += 1
                 else:
-                    self.minor[true, many, ion - MINOR, strength_of(levels[PARENTS[ion]]), min(level, 1)] += 1
-        return found
+                    self.minor[true, high_charge, ion - MINOR, strength_of(levels[PARENTS[ion]]), min(level, 1)] += 1
+        return matched
 
     def tables(self) -> dict[str, list[float]]:
-        """Logarithms of the ratios of what was counted."""
+        """Log likelihood ratios and log probabilities from the counts."""
         minor, immonium, cleaved = (_shares(counts, -1) for counts in (self.minor, self.immonium, self.major[1]))
-        # Noise is rare and much the same in all regions but that of the lightest ions.
+        # Noise is rare and independent of the region, except for the lightest ions.
         lightest = np.zeros((MINOR, REGIONS, 1), np.bool_)
         lightest[0, 0], lightest[1, -1] = True, True
         heavier = np.where(lightest, 0, self.major[0]).sum(1, keepdims=True)
         noisy = _shares(np.where(lightest, self.major[0], heavier), -1)
         immonium = (1 - FOREIGN) * immonium + FOREIGN / 2
-        # Noise knows nothing of parents and charges.
+        # Noise is independent of the parent ion and the charge.
         noise = _shares(self.minor[0].sum((0, 2)), -1)[:, None]
-        usual = _shares(self.beside.sum(1, keepdims=True), 2)
-        expected = (usual * self.beside.sum(2, keepdims=True)).sum(-1)
-        beside = (self.beside.sum(-1) + ENOUGH) / (expected + ENOUGH)
+        average = _shares(self.adjacent.sum(1, keepdims=True), 2)
+        expected = (average * self.adjacent.sum(2, keepdims=True)).sum(-1)
+        adjacent = (self.adjacent.sum(-1) + ENOUGH) / (expected + ENOUGH)
         ratios = {
             "b": cleaved[0] / noisy[0],
             "y": cleaved[1] / noisy[1],
             "minor": minor[1, 0] / noise,
             "minor_of_many_charges": minor[1, 1] / noise,
             "immonium": immonium[1] / immonium[0],
-            "left": beside[0],
-            "right": beside[1],
+            "left": adjacent[0],
+            "right": adjacent[1],
             "inner": _shares(self.inner, 0),
             "last": _shares(self.last, 0),
         }
@@ -115,7 +118,7 @@ def _shares(counts: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """Count and print."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("spectra", help="a file of annotated spectra")
     parser.add_argument("--without", help="a file of annotated spectra whose peptides are left out")

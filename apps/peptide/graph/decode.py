@@ -1,4 +1,4 @@
-"""The best paths through a graph."""
+"""The best paths through a spectrum graph, by A* search."""
 
 import heapq
 
@@ -9,16 +9,17 @@ from transect.apps.peptide.compiled import compiled
 from transect.apps.peptide.graph.build import Graph
 
 STEPS, HELD = 20_000, 200_000
-"""How many partial paths are followed at most, and how many are held to be followed."""
+"""Largest numbers of expanded and of queued partial paths."""
 
 
 def best_paths(graph: Graph, count: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """The `count` best distinct sequences of codes along `graph`, best first, and their scores.
 
-    The best that is left to gain from each node is found backwards by dynamic programming. It bounds a best-first
-    search from the first node on (A*; Hart, Nilsson and Raphael, 1968), which meets complete paths in order of their
-    scores. Of several ways to the same codes the best counts. A path must be within each node's tolerance with all of
-    its residues, so that errors do not add up. The search ends after `STEPS`, with the best paths that it met.
+    The largest remaining gain from each node is computed by backward dynamic programming. It is the exact heuristic of
+    a best-first search from the first node (A*; Hart, Nilsson and Raphael, 1968), which completes paths in order of
+    their scores. Of several paths with the same codes the best counts. The cumulative residue mass of a path must be
+    within the tolerance of each node, so that errors do not accumulate. The search ends after `STEPS` with the paths
+    completed so far.
 
     Returns:
         int64 `(paths, longest)`, padded with -1 at the end, and float64 `(paths,)`.
@@ -38,12 +39,12 @@ def best_paths(graph: Graph, count: int) -> tuple[NDArray[np.int64], NDArray[np.
 def _best_left(
     nodes: int, source: NDArray[np.int64], target: NDArray[np.int64], worth: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The most that a path from each node to the last can gain; minus infinity where there is none."""
-    left = np.full(nodes, -np.inf)
-    left[-1] = 0.0
+    """The largest gain of a path from each node to the last; minus infinity if there is no path."""
+    remaining = np.full(nodes, -np.inf)
+    remaining[-1] = 0.0
     for edge in range(len(source) - 1, -1, -1):
-        left[source[edge]] = max(left[source[edge]], worth[edge] + left[target[edge]])
-    return left
+        remaining[source[edge]] = max(remaining[source[edge]], worth[edge] + remaining[target[edge]])
+    return remaining
 
 
 @compiled
@@ -58,39 +59,39 @@ def _search(
     worth: NDArray[np.float64],
     count: int,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
-    """Partial paths as a tree, each entry's parent and edge; which entries are complete, and their scores."""
+    """The search tree: parent and edge of each partial path; indices of complete paths, and their scores."""
     parent, taken, node = np.empty(HELD, np.int64), np.empty(HELD, np.int64), np.empty(HELD, np.int64)
     gained, residues, name = np.empty(HELD), np.empty(HELD), np.empty(HELD, np.uint64)
     parent[0], node[0], gained[0], residues[0], name[0] = -1, 0, 0.0, 0.0, 0
     complete, scores = np.empty(count, np.int64), np.empty(count)
-    held, found, final = 1, 0, len(mass) - 1
-    queue, met = [(-left[0], 0)], {(0, np.uint64(0))}
+    size, done, final = 1, 0, len(mass) - 1
+    queue, visited = [(-left[0], 0)], {(0, np.uint64(0))}
     for step in range(STEPS):
-        if not len(queue) or found == count:
+        if not len(queue) or done == count:
             break
         entry = heapq.heappop(queue)[1]
-        here = node[entry]
-        if step > 0 and (here, name[entry]) in met:
+        current = node[entry]
+        if step > 0 and (current, name[entry]) in visited:
             continue
-        met.add((here, name[entry]))
-        if here == final:
-            complete[found], scores[found] = entry, gained[entry]
-            found += 1
+        visited.add((current, name[entry]))
+        if current == final:
+            complete[done], scores[done] = entry, gained[entry]
+            done += 1
             continue
-        for edge in range(first[here], first[here + 1]):
-            there = target[edge]
-            so_far = residues[entry] + length[edge]
-            if left[there] == -np.inf or abs(so_far - mass[there]) > tolerance[there] or held == HELD:
+        for edge in range(first[current], first[current + 1]):
+            successor = target[edge]
+            total = residues[entry] + length[edge]
+            if left[successor] == -np.inf or abs(total - mass[successor]) > tolerance[successor] or size == HELD:
                 continue
-            parent[held], taken[held], node[held] = entry, edge, there
-            gained[held], residues[held] = gained[entry] + worth[edge], so_far
-            name[held] = name[entry]
+            parent[size], taken[size], node[size] = entry, edge, successor
+            gained[size], residues[size] = gained[entry] + worth[edge], total
+            name[size] = name[entry]
             for code in codes[edge]:
                 if code >= 0:
-                    name[held] = name[held] * np.uint64(1_000_003) + np.uint64(code + 1)
-            heapq.heappush(queue, (-gained[held] - left[there], held))
-            held += 1
-    return parent[:held], taken[:held], complete[:found], scores[:found]
+                    name[size] = name[size] * np.uint64(1_000_003) + np.uint64(code + 1)
+            heapq.heappush(queue, (-gained[size] - left[successor], size))
+            size += 1
+    return parent[:size], taken[:size], complete[:done], scores[:done]
 
 
 @compiled

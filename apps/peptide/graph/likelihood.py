@@ -1,4 +1,4 @@
-"""How much likelier the peaks of a spectrum are if a peptide breaks at given places than if they are noise."""
+"""Log likelihood ratios of the peaks of a spectrum: cleavages of a peptide against noise."""
 
 import json
 import math
@@ -16,31 +16,30 @@ from transect.apps.peptide.graph.residues import ELEMENT_MASS, RESIDUES
 from transect.data_adapters.peptide.peptide import PROTON, WATER
 
 SCORED_IONS = IONS[:-1]
-"""The fragments of a cleavage that are scored: all but the isotope, which `strongest_peaks` leaves out."""
+"""The fragment ions that are scored: all but the isotope, which `strongest_peaks` removes."""
 MINOR = 2
-"""The first of those that are seldom seen without another."""
+"""Index of the first minor ion; minor ions are rarely observed without their parent b or y ion."""
 PARENTS = (0, 1, 0, 1, 0, 0, 0, 1, 1)
-"""Whether each comes with the b ion, 0, or with the y ion, 1."""
+"""The parent of each ion: 0 for the b ion, 1 for the y ion."""
 DEVIATION = 0.3
 """Standard deviation of a true peak's and a true precursor's m/z, in tolerances."""
 CLOSE = math.log(2 / (DEVIATION * math.sqrt(2 * math.pi)))
-"""Logarithm of the likelihood of no error at all, over that of any error within the tolerance."""
+"""Log ratio of the normal density at zero error to the uniform density within the tolerance."""
 REGIONS, STRENGTHS = 5, 3
-"""How many parts of a peptide and strengths of a parent ion are told apart."""
+"""Number of regions of a peptide, and of intensity classes of a parent ion."""
 IMMONIUM_MZ: NDArray[np.float64] = (ELEMENT_MASS[: len(RESIDUES)] - CARBON_MONOXIDE + PROTON)[:, None]
-"""Of the immonium ion of each residue, `(residues, 1)`, Th."""
+"""m/z of the immonium ion of each residue, `(residues, 1)`, Th."""
 
 
 class Tables(NamedTuple):
-    """Natural logarithms, counted by `transect.apps.peptide.graph.count`.
+    """Natural logarithms, estimated by `transect.apps.peptide.graph.count`.
 
-    Of likelihood ratios, that the fragment of a cleavage has such a peak over that a fragment of no cleavage has:
-    `b` and `y`, `(5 regions, 6 levels)`, and `minor`, `(7 ions, strength of the b or y ion: none, weak, strong; unseen
-    or seen)`. `immonium`, `(residues, unseen or seen)`: the same for a residue that the peptide has over one that it
-    has not. `left` and `right`, `(elements, 3 strengths)`: how much more often the residue stands before and after a
-    cleavage whose stronger ion is none, weak or strong than its regions let expect. Of probabilities, `(elements,)`:
-    `inner` that an element occurs before the last place, and `last` that it is there, by which tryptic peptides are
-    preferred.
+    Likelihood ratios of a peak level at the fragment of a cleavage to that at a random mass: `b` and `y`, `(5 regions,
+    6 levels)`, and `minor`, `(7 ions, strength of the parent ion: none, weak, strong; absent or present)`. `immonium`,
+    `(residues, absent or present)`: of a residue in the peptide to one that is not. `left` and `right`, `(elements, 3
+    strengths)`: of the residue before and after a cleavage whose stronger ion is none, weak or strong, observed to
+    expected by region. Probabilities, `(elements,)`: `inner`, of an element before the last position, and `last`, at
+    the last position, which favours tryptic peptides.
     """
 
     b: NDArray[np.float64]
@@ -62,16 +61,20 @@ def tables(charge: int) -> Tables:
 
 
 def cleavage_peaks(masses: NDArray[np.float64], total: float, peaks: Peaks, tolerance_ppm: float) -> NDArray[np.int64]:
-    """Which peak is each of the `SCORED_IONS` of cleavages at these prefix masses, Da; `(cleavages, 9)`, -1 for none.
+    """Match the `SCORED_IONS` of cleavages to peaks; int64 `(cleavages, 9)`, -1 for none.
 
-    `total` is the mass of all residues.
+    Args:
+        masses: prefix masses of the cleavages, Da.
+        total: mass of all residues, Da.
+        peaks: of the spectrum.
+        tolerance_ppm: of fragment ions.
     """
     return match_peaks(peaks.mz, ion_mz(masses, total), tolerance_ppm)[:, : len(SCORED_IONS)]
 
 
-def levels_of(found: NDArray[np.int64], peaks: Peaks) -> NDArray[np.int64]:
-    """The intensity level of each peak found, 0 where there is none."""
-    return np.append(peaks.level, 0)[found]
+def levels_of(matched: NDArray[np.int64], peaks: Peaks) -> NDArray[np.int64]:
+    """The intensity level of each matched peak, 0 without a match."""
+    return np.append(peaks.level, 0)[matched]
 
 
 def immonium_seen(peaks: Peaks, tolerance_ppm: float) -> NDArray[np.bool_]:
@@ -82,16 +85,16 @@ def immonium_seen(peaks: Peaks, tolerance_ppm: float) -> NDArray[np.bool_]:
 def cleavage_scores(
     masses: NDArray[np.float64], total: float, levels: NDArray[np.int64], table: Tables
 ) -> NDArray[np.float64]:
-    """Log likelihood ratio of each cleavage: of such levels if it is one, over noise. Level -1 says nothing."""
+    """Log likelihood ratio of the levels of each cleavage, cleavage over noise; level -1 is not scored."""
     scores = np.empty(len(masses))
     _score_all(masses, total, levels, table.b, table.y, table.minor, scores)
     return scores
 
 
-def beside_scores(
+def neighbour_scores(
     left: NDArray[np.int64] | None, right: NDArray[np.int64] | None, levels: NDArray[np.int64], table: Tables
 ) -> NDArray[np.float64]:
-    """What the residues before and after cleavages with ions of these levels add to their scores, where known."""
+    """Log likelihood ratios of the residues before and after cleavages with ions of these levels, where known."""
     strength = np.minimum((levels[:, :MINOR].max(1, initial=0) + 2) // 3, STRENGTHS - 1)
     scores = np.zeros(len(levels))
     if left is not None:
@@ -104,18 +107,18 @@ def beside_scores(
 def peptide_scores(
     rows: NDArray[np.int64], mass: float, peaks: Peaks, tolerance_ppm: float, precursor_ppm: float, table: Tables
 ) -> NDArray[np.float64]:
-    """Log likelihood ratio of each peptide `(peptides, length)`, codes padded with -1, plus that of its residues.
+    """Log likelihood ratio of each peptide `(peptides, length)`, codes padded with -1, plus log prior of its residues.
 
-    Peaks are looked for where the peptide's own mass puts them. One that several fragments explain counts once: for a
-    y ion before a b ion before all others.
+    Fragments are computed from the peptide's own mass. A peak that matches several fragments counts once: for a y ion,
+    else a b ion, else another.
 
     Args:
         rows: codes of the peptides' elements.
         mass: of the neutral precursor, Da.
         peaks: of the spectrum.
-        tolerance_ppm: how far a peak may be from its fragment.
-        precursor_ppm: how far a peptide may be from the precursor.
-        table: of likelihoods.
+        tolerance_ppm: tolerance of fragments.
+        precursor_ppm: tolerance of the precursor.
+        table: likelihood tables.
     """
     scores = np.empty(len(rows))
     _score_peptides(rows, mass, peaks.mz, peaks.level, tolerance_ppm, precursor_ppm, ELEMENT_MASS, *table, scores)
@@ -124,7 +127,7 @@ def peptide_scores(
 
 @compiled
 def region_of(prefix: float, total: float) -> int:
-    """Where in the peptide: 0 at most after its first residue or two, 4 before its last, thirds between."""
+    """The region of a cleavage: 0 within the first residue or two, 4 within the last, 1 to 3 the thirds between."""
     if prefix < 187.0:
         return 0
     if total - prefix < 187.0:
@@ -158,16 +161,16 @@ def _score_all(
 
 
 @compiled
-def claim(found: NDArray[np.int64], peaks: int, level: NDArray[np.int64], levels: NDArray[np.int64]) -> None:
-    """Levels of ions whose peaks are `found`, each peak counted for one ion alone; -1 where another has it."""
+def claim(matched: NDArray[np.int64], peaks: int, level: NDArray[np.int64], levels: NDArray[np.int64]) -> None:
+    """Set the levels of ions matched to the peaks `matched`, each peak used for one ion only; -1 where it is taken."""
     taken = np.zeros(peaks, np.bool_)
     for ion in (1, 0, 2, 3, 4, 5, 6, 7, 8):
-        for i in range(len(found)):
-            peak = found[i, ion]
+        for i in range(len(matched)):
+            peak = matched[i, ion]
             if peak < 0:
                 levels[i, ion] = 0
             elif taken[peak]:
-                # A b ion without a peak of its own was not seen; nobody expects all of the others.
+                # A b ion without a peak of its own counts as absent; the minor ions are not scored.
                 levels[i, ion] = 0 if ion < MINOR else -1
             else:
                 levels[i, ion] = level[peak]
@@ -193,25 +196,25 @@ def _score_peptides(
     last: NDArray[np.float64],
     scores: NDArray[np.float64],
 ) -> None:
-    seen = match_peaks(mz, IMMONIUM_MZ, ppm) >= 0
+    immonium_peaks = match_peaks(mz, IMMONIUM_MZ, ppm) >= 0
     for row in range(len(rows)):
         codes = rows[row][rows[row] >= 0]
         prefix = np.cumsum(element_mass[codes])
         total, cleavages = prefix[-1], len(codes) - 1
         targets = ion_mz(prefix[:-1], total)
-        found = match_peaks(mz, targets, ppm)
-        levels, each = np.empty_like(found), np.empty(cleavages)
-        claim(found, len(mz), level, levels)
-        _score_all(prefix[:-1], total, levels, b, y, minor, each)
-        score = each.sum() + inner[codes[:-1]].sum() + last[codes[-1]]
+        matched = match_peaks(mz, targets, ppm)
+        levels, ion_scores = np.empty_like(matched), np.empty(cleavages)
+        claim(matched, len(mz), level, levels)
+        _score_all(prefix[:-1], total, levels, b, y, minor, ion_scores)
+        score = ion_scores.sum() + inner[codes[:-1]].sum() + last[codes[-1]]
         for i in range(cleavages):
             strength = strength_of(max(levels[i, 0], levels[i, 1]))
             score += left[codes[i], strength] + right[codes[i + 1], strength]
             for ion in range(MINOR):
                 if levels[i, ion] > 0:
-                    deviation = (mz[found[i, ion]] / targets[i, ion] - 1) / (DEVIATION * ppm * 1e-6)
+                    deviation = (mz[matched[i, ion]] / targets[i, ion] - 1) / (DEVIATION * ppm * 1e-6)
                     score += CLOSE - 0.5 * deviation**2
         for residue in range(len(immonium)):
             if (codes == residue).any():
-                score += immonium[residue, int(seen[residue, 0])]
+                score += immonium[residue, int(immonium_peaks[residue, 0])]
         scores[row] = score - 0.5 * ((mass / (total + WATER) - 1) / (DEVIATION * precursor_ppm * 1e-6)) ** 2

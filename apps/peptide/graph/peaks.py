@@ -1,4 +1,4 @@
-"""The peaks that a spectrum graph is built from, each with how strong it is."""
+"""Peak selection for the spectrum graph, with intensity levels."""
 
 from typing import NamedTuple
 
@@ -10,17 +10,17 @@ from transect.data_adapters.peptide.peptide import CARBON_13, PROTON
 from transect.data_adapters.peptide.spectrum import Spectrum
 
 HEAVIEST = 10_000.0
-"""Precursors above this are not sequenced, Da."""
+"""Largest precursor mass that is sequenced, Da."""
 CONSIDERED, KEPT = 1000, 150
-"""How many of the strongest peaks are looked at, and how many are kept of those that are no isotopes."""
+"""Numbers of most intense peaks that are considered, and that are kept after removing isotopes."""
 LIGHTEST = 50.0
-"""Peaks below this are no fragments, Th."""
+"""Smallest m/z of a fragment, Th."""
 RESIDUE = 111.1
-"""Mean mass of a residue, Da: ranks are told for each residue that a peptide of the precursor's mass may have."""
+"""Mean mass of a residue, Da; intensity ranks are divided by the estimated number of residues."""
 RANKS: NDArray[np.float64] = np.array([0.35, 0.8, 1.6, 3.2])
-"""Rank for each residue from which on a peak is of the next lower level."""
+"""Ranks per residue that separate the intensity levels."""
 LEVELS = len(RANKS) + 2
-"""Of intensity: 0 is no peak, 1 the weakest, 5 the strongest."""
+"""Number of intensity levels: 0 is no peak, 1 the weakest, 5 the strongest."""
 
 
 class Peaks(NamedTuple):
@@ -31,10 +31,10 @@ class Peaks(NamedTuple):
 
 
 def strongest_peaks(spectrum: Spectrum, tolerance_ppm: float) -> Peaks:
-    """The strongest peaks without isotopes of others and without the precursor.
+    """Select the most intense peaks, without isotope peaks and the precursor.
 
-    Levels come from ranks alone, so that neither the unit of intensity nor a root taken of it matters. None where the
-    precursor is unknown or too heavy.
+    Levels depend on ranks only, so they are invariant to monotone transforms of intensity. Empty if the precursor is
+    unknown or too heavy.
     """
     mass, charge = spectrum.precursor_mass, spectrum.charge
     if charge < 1 or not 0 < mass <= HEAVIEST:
@@ -48,8 +48,8 @@ def strongest_peaks(spectrum: Spectrum, tolerance_ppm: float) -> Peaks:
     order = np.lexsort((mz, -intensity))[:CONSIDERED]
     order = order[np.argsort(mz[order], kind="stable")]
     mz, intensity = mz[order], intensity[order]
-    alone = ~_isotopes(mz, intensity, 2 if charge > 1 else 1, tolerance_ppm)
-    mz, intensity = mz[alone], intensity[alone]
+    monoisotopic = ~_isotopes(mz, intensity, 2 if charge > 1 else 1, tolerance_ppm)
+    mz, intensity = mz[monoisotopic], intensity[monoisotopic]
     order = np.lexsort((mz, -intensity))[:KEPT]
     rank = np.arange(1, len(order) + 1) / (mass / RESIDUE)
     level = len(RANKS) + 1 - np.searchsorted(RANKS, rank)
@@ -61,7 +61,7 @@ def strongest_peaks(spectrum: Spectrum, tolerance_ppm: float) -> Peaks:
 def _isotopes(
     mz: NDArray[np.float64], intensity: NDArray[np.float64], charges: int, tolerance_ppm: float
 ) -> NDArray[np.bool_]:
-    """Which peaks are one carbon 13 above a stronger one."""
+    """Whether each peak is the carbon-13 isotope of a more intense one."""
     isotope = np.zeros(len(mz), np.bool_)
     for i in range(len(mz)):
         width = tolerance_ppm * 1e-6 * mz[i]
@@ -69,7 +69,7 @@ def _isotopes(
             below = mz[i] - CARBON_13 / charge
             j = np.searchsorted(mz, below - width)
             while j < len(mz) and mz[j] <= below + width:
-                # Of a fragment above 1800 Da the second isotope is as high as the first.
+                # Above 1800 Da the carbon-13 peak of a fragment is as high as the monoisotopic one.
                 share = 1.0 if mz[j] * charge < 1800 else 0.6
                 isotope[i] |= intensity[j] > share * intensity[i]
                 j += 1

@@ -1,4 +1,4 @@
-"""Candidates for a spectrum when no other tool is at hand."""
+"""De novo candidates for a spectrum without any other tool."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +12,9 @@ from transect.data_adapters.peptide.peptide import CARBON_13, Peptide
 from transect.data_adapters.peptide.spectrum import Spectrum
 
 PATHS = 200
-"""Paths that are scored anew as peptides, at least."""
+"""Smallest number of paths that are rescored as peptides."""
 ISOTOPE = float(np.log(0.05))
-"""Logarithm of the share of precursors taken to be picked one carbon 13 too heavy; not measured."""
+"""Log prior of a precursor picked one carbon 13 too heavy; an assumption, not measured."""
 
 
 def propose(
@@ -26,31 +26,31 @@ def propose(
 ) -> list[tuple[Peptide, float]]:
     """The `count` best distinct peptides for `spectrum`, best first, each with its score.
 
-    The score is a log likelihood ratio: of the peaks if the peptide were there over those of noise, times how probable
-    its residues are. The best paths through the graph of each isotope are scored anew as peptides, with every fragment
-    where the peptide's mass puts it and no peak explained twice. Cysteine is carbamidomethylated; methionine may be
-    oxidised and the N-terminus modified, as `STARTS` has it. L stands for I, D and E for deamidated N and Q too.
-    Peptides that end with K or R are preferred as far as they are more frequent. Nothing is random.
+    The score is the log likelihood ratio of the peaks, peptide over noise, plus the log prior of the residues. The best
+    paths through the graph of each isotope are rescored as peptides, with fragments computed from the peptide's mass
+    and each peak used once. Cysteine is carbamidomethylated; methionine may be oxidised and the N-terminus modified by
+    one of `STARTS`. L stands for I, D and E also for deamidated N and Q. C-terminal K and R are favoured by their
+    frequency. Deterministic.
 
     Args:
-        spectrum: its peaks in any order and unit; none are proposed where it cannot be used.
-        count: of peptides at most.
-        tolerance_ppm: how far a peak may be from its fragment.
-        precursor_tolerance_ppm: how far a peptide may be from the precursor.
-        isotopes: atoms of carbon 13 that the precursor may have had when it was picked.
+        spectrum: peaks in any order and intensity unit; spectra that cannot be used give no candidates.
+        count: largest number of peptides.
+        tolerance_ppm: tolerance of fragments.
+        precursor_tolerance_ppm: tolerance of the precursor.
+        isotopes: largest number of carbon-13 atoms in the selected precursor peak.
     """
     peaks = strongest_peaks(spectrum, tolerance_ppm)
     if count < 1 or not len(peaks.mz):
         return []
-    found: list[tuple[float, NDArray[np.int64]]] = []
+    scored: list[tuple[float, NDArray[np.int64]]] = []
     for isotope in range(isotopes + 1):
         graph = build_graph(spectrum, peaks, tolerance_ppm, precursor_tolerance_ppm, isotope)
         rows, _ = best_paths(graph, max(PATHS, count))
         mass = spectrum.precursor_mass - isotope * CARBON_13
         scores = peptide_scores(rows, mass, peaks, tolerance_ppm, precursor_tolerance_ppm, tables(spectrum.charge))
-        found += [(float(score) + isotope * ISOTOPE, row) for score, row in zip(scores, rows, strict=True)]
+        scored += [(float(score) + isotope * ISOTOPE, row) for score, row in zip(scores, rows, strict=True)]
     proposals: dict[str, tuple[Peptide, float]] = {}
-    for score, row in sorted(found, key=lambda one: (-one[0], one[1].tobytes())):
+    for score, row in sorted(scored, key=lambda entry: (-entry[0], entry[1].tobytes())):
         peptide = peptide_of(row)
         if abs(spectrum.mass_error_ppm(peptide, isotopes)) <= precursor_tolerance_ppm:
             proposals.setdefault(peptide.proforma, (peptide, score))

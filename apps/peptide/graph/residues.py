@@ -1,4 +1,4 @@
-"""What the edges of a spectrum graph stand for: one or two elements of a peptide, and what they weigh."""
+"""The elements of peptides that edges of a spectrum graph stand for, and their masses."""
 
 from functools import cache
 
@@ -11,8 +11,8 @@ MASS_OF = AMINO_ACID_MASS | REFERENCE_MASS
 """Mass of each residue and terminal modification by its ProForma spelling, Da."""
 
 RESIDUES = (*"GASPVTLNDQKEMHFRYW", "C[Carbamidomethyl]", "M[Oxidation]")
-"""Residues that peptides are made of. L stands for I too; deamidated N and Q weigh what D and E do, to 1e-6 Da, and are
-spelled as these."""
+"""Residue alphabet. L also stands for I; deamidated N and Q have the masses of D and E, to 1e-6 Da, and are written as
+these."""
 
 STARTS = (
     ("[Acetyl]-",),
@@ -20,11 +20,10 @@ STARTS = (
     ("[Ammonia-loss]-", "Q"),
     ("[Ammonia-loss]-", "C[Carbamidomethyl]"),
 )
-"""How a peptide with a modified N-terminus starts. The loss of ammonia weighs less than nothing, and comes with the
-residue that it is known on."""
+"""Modified N-termini. The loss of ammonia has a negative mass and is combined with the residue on which it occurs."""
 
 ELEMENTS = tuple((residue,) for residue in RESIDUES) + STARTS
-"""What the codes of an edge stand for: a residue each, then a modified start each."""
+"""Elements by code: the residues, then the modified N-termini."""
 
 ELEMENT_MASS: NDArray[np.float64] = np.array([sum(MASS_OF[part] for part in element) for element in ELEMENTS])
 """Mass of each element, Da."""
@@ -43,13 +42,13 @@ def edge_kinds() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
 
 
 def peptide_of(codes: NDArray[np.int64]) -> Peptide:
-    """The peptide that a row of codes stands for; -1 is nothing."""
+    """The peptide of a row of codes; -1 is padding."""
     parts = tuple(part for code in codes if code >= 0 for part in ELEMENTS[code])
     return Peptide(parts, tuple(MASS_OF[part] for part in parts))
 
 
 def codes_of(peptide: Peptide) -> list[int] | None:
-    """The codes of a peptide, or none where it has an element that is not among `ELEMENTS`."""
+    """The codes of a peptide; None if it has an element that is not among `ELEMENTS`."""
     spelled = {"I": "L", "N[Deamidated]": "D", "Q[Deamidated]": "E"}
     parts = [spelled.get(part, part) for part in peptide.residues]
     starts = [start for start in STARTS if tuple(parts[: len(start)]) == start]

@@ -1,1 +1,1 @@
-"""Models that rank the candidate peptides of a spectrum."""
+"""The reranking model."""

@@ -1,4 +1,4 @@
-"""The residues of candidate peptides as tokens that know their masses."""
+"""Embedding of candidate peptides: one token per residue, with mass encodings."""
 
 import torch
 from torch import Tensor, nn
@@ -9,20 +9,21 @@ from transect.apps.peptide.models.mass_encoding import MassEncoding
 
 
 class CandidateEmbedding(nn.Module):
-    r"""Each token as its kind, its residue's mass and the mass that is left behind it, at its position.
+    r"""Embeds the type of each token, its residue mass, the remaining mass after it and its position.
 
     With t the tokens of a candidate, m their masses and M the precursor's, water included::
 
         x_c = [E(t_c) ; Mass(m_c) ; Mass(M - sum_(i <= c) m_i)] + P(c + 2)
         x_0 += [Mass(M) + Z(charge - 1) ; Mass(0) ; Mass(0)]
 
-    normalised, and zero at padding. The second part is called a prefix mass in the reference and is the residue's own.
-    With evidence, a linear map of it that starts at zero is added before the norm.
+    followed by layer norm, zero at padding. The reference calls the second part a prefix mass, but it is that of the
+    residue. With evidence, a linear map of it, initialized to zero, is added before the norm.
 
     Shapes: tokens and masses (float64, Da) `(batch, candidates, columns)`, the first column a start token, precursor
     masses (float32, Da) and charges `(batch,)` in; `(batch, candidates, columns, dim)` out.
 
-    Source: RankNovo, its embedding of candidates (spec a.4).
+    Source: the candidate embedding of "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing"
+    (RankNovo, 2025).
     """
 
     def __init__(self, config: RerankerConfig, evidence_channels: int) -> None:
@@ -44,17 +45,17 @@ class CandidateEmbedding(nn.Module):
         self, tokens: Tensor, masses: Tensor, precursor_mass: Tensor, charge: Tensor, evidence: Tensor | None
     ) -> Tensor:
         """Embed `tokens`; `evidence` is `(batch, candidates, columns, channels)`."""
-        there = tokens != vocabulary.PAD
+        present = tokens != vocabulary.PAD
         x = self.of_tokens(tokens, masses, precursor_mass, charge)
-        # Gaps have positions too; padding, if anywhere, is at the end.
-        x = x + self.position(torch.where(there, torch.arange(2, tokens.shape[-1] + 2, device=x.device), 1))
+        # Gaps have positions; padding only occurs at the end.
+        x = x + self.position(torch.where(present, torch.arange(2, tokens.shape[-1] + 2, device=x.device), 1))
         if self.evidence is not None and evidence is not None:
             x = x + self.evidence(evidence)
-        return self.dropout(self.norm(x)) * there[..., None]
+        return self.dropout(self.norm(x)) * present[..., None]
 
     def of_tokens(self, tokens: Tensor, masses: Tensor, precursor_mass: Tensor, charge: Tensor) -> Tensor:
-        """Kind, mass and remaining mass of each token, before its position is added."""
-        # Summed in float64, subtracted in float32: the rounding that the published weights were trained with.
+        """Type, mass and remaining mass of each token, before its position is added."""
+        # Summed in float64, subtracted in float32: the rounding with which the published weights were trained.
         remaining = precursor_mass[:, None, None] - masses.cumsum(-1).float()
         x = torch.cat([self.token(tokens), self.mass(masses.float()), self.mass(remaining)], -1)
         charge = charge.clamp(1, self.charge.num_embeddings) - 1

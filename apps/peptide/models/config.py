@@ -15,18 +15,17 @@ class RerankerConfig:
         heads: Heads of every attention.
         feedforward: Width of the hidden layers.
         encoder_layers: Layers of the spectrum encoder.
-        layers: Layers that mix the candidates.
-        dropout: Share of activations dropped in training; attention's maps are left whole, as fused kernels need it.
+        layers: Layers of attention along and across candidates.
+        dropout: Dropout rate; not applied to attention maps, which fused kernels do not expose.
         max_length: Longest candidate, a modified N-terminus and the start token included; longer ones are not scored.
-        max_charge: Largest precursor charge; larger ones count as it.
-        column_attention: Whether candidates attend to each other residue by residue.
-        row_scale: true_depth scales the shared attention map by the candidates that a spectrum has, which leaves its
-            scores alone whatever else is in the batch; padded by the most that any spectrum of the batch has, as
-            RankNovo does.
-        mask_gaps: Hide what is behind the end of a candidate; False shows gaps to the longest one's end, as RankNovo
-            does, so that one long candidate moves the scores of all.
-        evidence: Tell the model at every residue which fragment ions are in the spectrum.
-        peaks: all reads the spectrum; none is the control that sees no spectrum but its precursor.
+        max_charge: Largest precursor charge; larger ones are clamped.
+        column_attention: Whether candidates attend to each other at each residue position.
+        row_scale: true_depth scales the tied attention by the number of candidates of a spectrum, which makes scores
+            independent of the rest of the batch; padded by the largest number in the batch, as RankNovo does.
+        mask_gaps: Mask the tokens after the end of a candidate; False attends to gap tokens up to the end of the
+            longest candidate, as RankNovo does, so that one long candidate affects the scores of all.
+        evidence: Add matched fragment ions as features of every residue.
+        peaks: all encodes the spectrum; none is an ablation that uses only the precursor.
     """
 
     dim: int = 64

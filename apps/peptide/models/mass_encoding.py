@@ -1,4 +1,4 @@
-"""Masses as sines and cosines of wavelengths from a thousandth of a dalton to ten thousand."""
+"""Sinusoidal mass encoding with wavelengths from 0.001 to 10 000 Da."""
 
 import math
 
@@ -16,11 +16,11 @@ class MassEncoding(nn.Module):
         lambda_k = (0.001 / 2 pi) (10^4 / 10^-3)^(k / (dim/2 - 1)),    y = [sin(x / lambda_k) ; cos(x / lambda_k)]
 
     The mass must be computed in float64 and rounded to float32 once: at the shortest wavelength an error of 6e-5 Da,
-    one bit of 1000 Da, turns the phase by 0.4 rad. The phase itself is float32, as the published weights were trained.
+    one bit at 1000 Da, shifts the phase by 0.4 rad. The phase is float32, as in training of the published weights.
 
     Shapes: `(*any)` of float32 masses in Da (or m/z in Th) in, `(*any, dim)` out.
 
-    Source: Voronov et al., "MS2Mol"; as RankNovo's encoders have it, section a.4.
+    Source: Voronov et al., "MS2Mol"; as in the encoders of RankNovo (2025).
     """
 
     wavelengths: Tensor

@@ -1,4 +1,4 @@
-"""The reranker: candidates of one spectrum read it and each other, and each says how far off it is."""
+"""The reranker: a transformer over the candidates of a spectrum that predicts the mass deviation of each."""
 
 from typing import NamedTuple
 
@@ -15,8 +15,8 @@ from transect.core.attention import AxialAttention, FoldedCrossAttention, TiedAt
 class Deviations(NamedTuple):
     """Predicted deviations from the true peptide, in units of 51.4238 Da.
 
-    `peptide` `(batch, candidates)` is that of whole candidates, from 0 for the true one upwards; `residue`
-    `(batch, candidates, columns)`, signed, of the prefix that ends at each token.
+    `peptide` `(batch, candidates)` is of whole candidates, 0 for the true one and positive otherwise; `residue`
+    `(batch, candidates, columns)`, signed, is of the prefix that ends at each token.
     """
 
     peptide: Tensor
@@ -26,8 +26,8 @@ class Deviations(NamedTuple):
 class CandidateLayer(nn.Module):
     r"""Four blocks, each `x + Drop(f(LN(x)))`: along a candidate, across candidates, to the spectrum, and an MLP.
 
-    Attention along a candidate is tied: all candidates of a spectrum share its map. Across candidates it is taken at
-    each column by itself.
+    Attention along a candidate is tied: all candidates of a spectrum share one map. Attention across candidates is
+    separate for each column.
 
     Shapes: `(batch, candidates, columns, dim)` in, the same out.
     """
@@ -45,7 +45,7 @@ class CandidateLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor, memory: Tensor, memory_mask: Tensor) -> Tensor:
-        """Mix the tokens that `mask` `(batch, candidates, columns)` says are there."""
+        """Transform the tokens; `mask` `(batch, candidates, columns)` is False at padding."""
         head_dim = x.shape[-1] // self.row.heads
         scale = (head_dim * x.shape[1]) ** -0.5 if self.padded_scale else None
         x = x + self.dropout(self.row(self.row_norm(x), mask, scale=scale))
@@ -59,10 +59,9 @@ class CandidateLayer(nn.Module):
 class Reranker(nn.Module):
     """Predicts the mass deviation of each candidate of a spectrum, and of each of its residues.
 
-    Equivariant under permutations of the candidates. With `row_scale="true_depth"` what a spectrum's candidates get
-    does not depend on the other spectra of the batch. Evidence, which RankNovo does not have, is added to the tokens
-    and, that of whole candidates, to their predicted deviations, through linear maps; an untrained model ranks by the
-    likelihood ratios that it tells.
+    Equivariant to permutations of the candidates. With `row_scale="true_depth"` predictions for a spectrum do not
+    depend on the rest of the batch. Evidence, which RankNovo does not have, is added through linear maps to the tokens
+    and, that of whole candidates, to their predicted deviations; an untrained model ranks by its likelihood ratios.
 
     Source: "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing" (RankNovo, 2025).
     """
@@ -77,7 +76,7 @@ class Reranker(nn.Module):
         self.peptide_deviation = nn.Linear(config.dim, 1)
         self.shown = nn.Linear(evidence_channels, 1, bias=False) if config.evidence else None
         if self.shown is not None:
-            # Training starts from the order of the likelihood ratios, which the last channel tells.
+            # Initialized to rank by the likelihood ratio, the last channel of the evidence.
             nn.init.zeros_(self.peptide_deviation.weight)
             nn.init.zeros_(self.peptide_deviation.bias)
             nn.init.zeros_(self.shown.weight)
@@ -99,8 +98,8 @@ class Reranker(nn.Module):
             peaks: `(batch, peaks, 2)` float32, m/z in Th and intensity of norm 1 over the spectrum; zeros are padding.
             precursor_mass: `(batch,)` float32, of the neutral precursor with water, Da.
             charge: `(batch,)` int64.
-            tokens: `(batch, candidates, columns)` int64, the first column `START`; all `PAD` where there is none.
-            masses: `(batch, candidates, columns)` float64, Da, 0 for all that is no residue.
+            tokens: `(batch, candidates, columns)` int64, the first column `START`; all `PAD` for missing candidates.
+            masses: `(batch, candidates, columns)` float64, Da, 0 for tokens that are not residues.
             evidence: `(batch, candidates, columns, channels)` float32.
         """
         if self.config.peaks == "none":

@@ -1,4 +1,4 @@
-"""The peaks of a spectrum as tokens that know each other."""
+"""The spectrum encoder: a transformer over peaks."""
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +9,7 @@ from transect.core.attention import AxialAttention
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention of the peaks and an MLP, each normalised after its residual.
+    """Self-attention of the peaks and an MLP, both post-norm.
 
     Shapes: `(batch, peaks, dim)` in, the same out.
     """
@@ -24,7 +24,7 @@ class EncoderLayer(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
-        """Mix the tokens that `mask` `(batch, peaks)` says are there."""
+        """Transform the tokens; `mask` `(batch, peaks)` is False at padding."""
         x = self.norm1(x + self.dropout(self.attention(x, mask)))
         hidden = self.dropout(self.linear1(x).relu())
         out: Tensor = self.norm2(x + self.dropout(self.linear2(hidden)))
@@ -32,15 +32,16 @@ class EncoderLayer(nn.Module):
 
 
 class SpectrumEncoder(nn.Module):
-    r"""A transformer over peaks, with two pseudo-peaks in front: one at 0 and one at the precursor's mass.
+    r"""A transformer over peaks, preceded by two pseudo-peaks: one at 0 and one at the precursor's mass.
 
     A peak of m/z x and intensity a is `MassEncoding(x) + w a`; the intensities of the pseudo-peaks are learned. Peaks
     of zero m/z and intensity are padding.
 
     Shapes: peaks `(batch, peaks, 2)` float32, m/z in Th and intensity, and precursor masses `(batch,)` in Da in;
-    tokens `(batch, peaks + 2, dim)` and the mask of those that are there out.
+    tokens `(batch, peaks + 2, dim)` and their mask, False at padding, out.
 
-    Source: RankNovo, its spectrum encoder (spec a.4).
+    Source: the spectrum encoder of "Universal Biological Sequence Reranking for Improved De Novo Peptide Sequencing"
+    (RankNovo, 2025).
     """
 
     def __init__(self, config: RerankerConfig) -> None:

@@ -1,4 +1,4 @@
-"""The tokens of RankNovo: residues, modified residues, N-termini and the marks around them."""
+"""The token vocabulary of RankNovo: residues, modified residues, N-termini and special tokens."""
 
 from collections.abc import Sequence
 
@@ -17,10 +17,10 @@ VOCABULARY = (
     "[Ammonia-loss]-",
 )
 START, PAD, UNKNOWN, GAP = 0, 1, 3, 32
-SIZE = 41  # with an end, a full stop, seven empty ones and a mask that nothing uses
+SIZE = 41  # including unused special tokens: end, full stop, mask and seven reserved ones
 _TOKENS = {residue: index + 4 for index, residue in enumerate(VOCABULARY)}
 
 
 def tokens_of(peptide: Peptide) -> Sequence[int]:
-    """The token of each element; one that RankNovo does not know is `UNKNOWN`, which its mass alone describes."""
+    """The token of each element; elements outside the vocabulary are `UNKNOWN` and represented by their mass."""
     return [_TOKENS.get(residue, UNKNOWN) for residue in peptide.residues]

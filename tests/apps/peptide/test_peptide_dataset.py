@@ -1,4 +1,4 @@
-"""What training is given: labelled spectra alone, each once, with its candidates' distances from the label."""
+"""Training examples: only labelled spectra, each once, with the deviations of its candidates from the label."""
 
 from dataclasses import replace
 

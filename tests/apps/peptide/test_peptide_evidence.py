@@ -1,4 +1,4 @@
-"""What a spectrum is said to show of a candidate."""
+"""Evidence features of candidates."""
 
 from dataclasses import replace
 

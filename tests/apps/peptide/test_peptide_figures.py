@@ -244,7 +244,7 @@ def test_wrong_winners_among_the_accepted_are_drawn() -> None:
     probabilities = np.linspace(0.99, 0.9, 40)
     for right, drawn in ((np.arange(40) < 20, True), (np.ones(40, np.bool_), False)):
         made = render(partial(figures._draw_accepted, probabilities, right, 0.05))
-        left = made[64 : HEIGHT - 80, 100:600]  # without the legend; what is nought lies on the axis
+        left = made[64 : HEIGHT - 80, 100:600]  # without the legend; zeros lie on the axis
         assert (count(left, WRONG_COLOUR) > 50) == drawn
 
 

@@ -1,4 +1,4 @@
-"""Peptides proposed from spectra alone, and the graphs and paths that they come from."""
+"""De novo candidates, and the spectrum graphs and paths that they come from."""
 
 import itertools
 
@@ -109,9 +109,9 @@ def test_tight_precursor_tolerance_is_kept(real):
 
 
 def test_order_and_unit_of_peaks_do_not_matter(real, real_proposals):
-    chance = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for one, found in zip(real[:20], real_proposals[:20], strict=True):
-        order = chance.permutation(len(one.mz))
+        order = rng.permutation(len(one.mz))
         shuffled = spectrum(one.mz[order], one.intensity[order] * np.float32(4096), one.precursor_mz, one.charge)
         rooted = spectrum(one.mz, np.sqrt(one.intensity.astype(float)), one.precursor_mz, one.charge)
         assert propose(shuffled) == found
@@ -245,10 +245,10 @@ def test_damaged_spectra(damaged):
 
 
 def test_hundred_thousand_peaks():
-    true, chance = peptide("VKEDPDGEHAR"), np.random.default_rng(0)
+    true, rng = peptide("VKEDPDGEHAR"), np.random.default_rng(0)
     clean = fragments(true)
-    mz = np.concatenate([clean.mz, chance.uniform(50, 1300, 100_000)])
-    intensity = np.concatenate([clean.intensity, chance.uniform(0, 1, 100_000)])
+    mz = np.concatenate([clean.mz, rng.uniform(50, 1300, 100_000)])
+    intensity = np.concatenate([clean.intensity, rng.uniform(0, 1, 100_000)])
     crowded = spectrum(mz, intensity, clean.precursor_mz)
     assert len(strongest_peaks(crowded, 20.0).mz) <= KEPT
     assert spectrum_graph(crowded).num_nodes < 4 * KEPT

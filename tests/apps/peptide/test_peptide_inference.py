@@ -1,4 +1,4 @@
-"""How candidates are scored: each spectrum for itself, in its place, and nothing lost without a word."""
+"""Scoring of candidates: spectra are independent, in order, and omissions are reported."""
 
 import math
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""RankNovo and its parts against recorded reference numbers, and that a mistake would show."""
+"""RankNovo and its modules against recorded reference values; a deliberate error must fail the comparison."""
 
 from dataclasses import replace
 
@@ -74,12 +74,12 @@ def test_the_published_model_has_as_many_parameters_as_the_paper_says():
 
 
 def test_sizes_are_read_off_the_tensors(references):
-    state, told = references["ranknovo_d64_l2"]["state_dict"], references["ranknovo_d64_l2"]["config"]
-    config = config_from_reference(state, heads=told["n_head"])
+    state, config_of_reference = references["ranknovo_d64_l2"]["state_dict"], references["ranknovo_d64_l2"]["config"]
+    config = config_from_reference(state, heads=config_of_reference["n_head"])
     assert (config.dim, config.feedforward, config.layers) == (
-        told["dim_model"],
-        told["dim_feedforward"],
-        told["n_layers"],
+        config_of_reference["dim_model"],
+        config_of_reference["dim_feedforward"],
+        config_of_reference["n_layers"],
     )
     assert (config.max_length, config.max_charge, config.column_attention) == (100, 10, True)
     assert (config.row_scale, config.mask_gaps, config.evidence) == ("padded", False, False)

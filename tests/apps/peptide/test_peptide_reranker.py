@@ -1,4 +1,4 @@
-"""What the reranker's scores may and may not depend on."""
+"""Invariances and dependences of the reranker's scores."""
 
 from dataclasses import replace
 

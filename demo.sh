@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The whole road, for change on synthetic pairs and a real pair of Landsat scenes, an equation, and peptides:
-# demo.sh TRANSECT FOLDER
+# End-to-end demo of all apps: change detection on synthetic pairs and a real pair of Landsat scenes, an equation, and
+# peptides. Usage: demo.sh TRANSECT FOLDER
 set -euo pipefail
 transect=$1
 samples=$(cd "$(dirname "$0")" && pwd)/samples/landsat5_2000_2010
@@ -21,39 +21,39 @@ run=$(awk '$1 == "run" { print $2 }' trained.txt)
 say "3. Register it"
 "$transect" register "$run" --name change-demo --alias champion
 
-say "4. Evaluate it on the test split, which training never saw"
+say "4. Evaluate it on the held-out test split"
 "$transect" evaluate models:/change-demo@champion --data pairs --out evaluation
 
-say "5. Find changes in the held-out pairs"
+say "5. Detect changes in the test pairs"
 "$transect" predict models:/change-demo@champion pairs/test --out predictions
 
-say "6. Find changes between two Landsat 5 scenes of 2000 and 2010"
+say "6. Detect changes between two Landsat 5 scenes of 2000 and 2010"
 "$transect" predict models:/change-demo@champion "$samples" --out landsat --write_score true
 
-say "7. Write exact solutions of an advection-diffusion equation, train an operator on them and score it"
+say "7. Write exact solutions of an advection-diffusion equation, train a neural operator on them and evaluate it"
 "$transect" phantom pde --out simulations --count 40
 "$transect" train pde --data simulations --config "$equation" | tee trained-pde.txt
 run=$(awk '$1 == "run" { print $2 }' trained-pde.txt)
 "$transect" register "$run" --name pde-demo --alias champion
 "$transect" evaluate models:/pde-demo@champion --data simulations --out evaluation-pde
 
-say "8. Go on with one of them, past the end of what was simulated"
+say "8. Roll out one of them beyond the end of the simulation"
 "$transect" predict models:/pde-demo@champion "$(find simulations/test -name '*.hdf5' | sort | head -1)" \
     --out rollout --start last --steps 40
 
-say "9. Write runs of spectra with the candidates of four tools, train a reranker on them and score it"
+say "9. Write runs of spectra with candidates of four tools, train a reranker on them and evaluate it"
 "$transect" phantom peptide --out runs --count 12
 "$transect" train peptide --data runs --train.epochs 3 --train.batch_size 32 | tee trained-peptide.txt
 run=$(awk '$1 == "run" { print $2 }' trained-peptide.txt)
 "$transect" register "$run" --name peptide-demo --alias champion
 "$transect" evaluate models:/peptide-demo@champion --data runs --out evaluation-peptide
 
-say "10. Name the peptides of a run"
+say "10. Identify the peptides of a run"
 "$transect" predict models:/peptide-demo@champion "$(find "$PWD/runs/test" -name '*.mgf' | sort | head -1)" \
     "$(find "$PWD/runs/test" -name '*.casanovo.mztab' | sort | head -1)" --out peptides
 
 case=$(find "$PWD/landsat" -name mask.tif -printf '%h\n')
-say "Done. Look at"
+say "Done. Results:"
 cat <<EOT
 change mask (GeoTIFF)      $case/mask.tif
 polygons (GeoPackage)      $case/changes.gpkg

@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -33,15 +32,26 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         del os.environ["MLFLOW_TRACKING_URI"]
 
 
+def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The command line in this process, which saves the seconds that another takes to import its libraries."""
+    from transect.pipelines.cli import main
+
+    logger, on_terminate = logging.getLogger("transect"), signal.getsignal(signal.SIGTERM)
+    handlers, propagate = logger.handlers, logger.propagate
+    words, out, err = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
+    try:
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            main(words)
+    finally:
+        signal.signal(signal.SIGTERM, on_terminate)
+        logger.handlers, logger.propagate = handlers, propagate
+    return subprocess.CompletedProcess(words, ended.value.code, out.getvalue(), err.getvalue())
+
+
 @pytest.fixture(scope="session")
 def transect(workplace: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line, in a process of its own."""
-
-    def run(*arguments: object, **options: object) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "transect.pipelines.cli", *map(str, arguments)]
-        return subprocess.run(command, capture_output=True, text=True, cwd=workplace, **options)  # type: ignore[call-overload]
-
-    return run
+    """The command line, in the working folder of the tests."""
+    return run_here
 
 
 @pytest.fixture(scope="session")
@@ -77,22 +87,14 @@ def tiny() -> list[str]:
 
 
 @pytest.fixture
-def command(workplace: Path) -> Iterator[Callable[..., tuple[int, str, str]]]:
-    """The command line in this process: exit status, stdout and stderr."""
-    logger, on_terminate = logging.getLogger("transect"), signal.getsignal(signal.SIGTERM)
-    handlers, propagate = logger.handlers, logger.propagate
+def command(workplace: Path) -> Callable[..., tuple[int, str, str]]:
+    """The command line, in the working folder of the tests: exit status, stdout and stderr."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        from transect.pipelines.cli import main
+        done = run_here(*arguments)
+        return done.returncode, done.stdout, done.stderr
 
-        out, err = io.StringIO(), io.StringIO()
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            main([str(argument) for argument in arguments])
-        return ended.value.code, out.getvalue(), err.getvalue()
-
-    yield run
-    signal.signal(signal.SIGTERM, on_terminate)
-    logger.handlers, logger.propagate = handlers, propagate
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -114,9 +114,8 @@ class Scene:
             for row, rows in portions:
                 strip = self._strip(readers, row, 0, rows, self.grid.width)
                 any_valid = any_valid or bool(strip.valid.any())
-                if (
-                    not any_valid and row + rows == self.grid.height
-                ):  # raised before the last strip is yielded: consumers may stop there
+                # Raised before the last strip is yielded, since consumers may not ask for more.
+                if not any_valid and row + rows == self.grid.height:
                     raise self.nothing_valid()
                 yield strip
                 del strip

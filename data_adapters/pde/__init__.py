@@ -1,1 +1,1 @@
-"""Simulations on grids and meshes: PDEBench and The Well HDF5, NetCDF, Zarr and VTU in; NetCDF, Zarr and VTU out."""
+"""Simulations on grids and meshes: reads HDF5 of PDEBench and The Well, NetCDF, Zarr, VTU; writes NetCDF, Zarr, VTU."""

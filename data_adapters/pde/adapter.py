@@ -1,4 +1,4 @@
-"""The adapter of simulations: every layout in; NetCDF, Zarr and VTU out."""
+"""The adapter of simulations: reads all supported formats, writes NetCDF, Zarr and VTU."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from transect.data_adapters.pde.simulation import Rollout, Simulation, Trajector
 
 
 class PDEAdapter:
-    """Reads trajectories as simulations and writes rollouts; files are read as `config` says."""
+    """Reads trajectories as simulations, with the settings of `config`, and writes rollouts."""
 
     columns: tuple[str, ...] = ("simulation",)
 
@@ -16,15 +16,15 @@ class PDEAdapter:
         self.config, self.phantom_config = config, phantom
 
     def cases(self, *inputs: str) -> list[Trajectory]:
-        """The trajectories that a folder, or one or several files hold."""
+        """The trajectories of a folder, or of one or several files; see `find_trajectories`."""
         return find_trajectories(*inputs, config=self.config)
 
     def read(self, case: Trajectory) -> Simulation:
-        """The simulation, its values read when they are asked for."""
+        """The simulation of a trajectory; values are read lazily."""
         return open_simulation(case, self.config)
 
     def write(self, case: Trajectory, prediction: Rollout, folder: Path, source: str) -> dict[str, float | str]:
-        """Write the rollout as NetCDF or Zarr, or as VTU if it lives on a mesh."""
+        """Write the rollout as NetCDF or Zarr, or as VTU for a mesh."""
         if prediction.simulation.mesh is not None:
             from transect.data_adapters.pde.mesh_files import write_mesh_rollout
 
@@ -34,7 +34,7 @@ class PDEAdapter:
         return write_rollout(prediction, folder, source)
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
-        """Write `count` small simulations, of known answers where there are any, in a layout of PDEBench or as VTU."""
+        """Write `count` small simulations in PDEBench's layout or as VTU, with exact solutions where they exist."""
         from transect.data_adapters.pde.phantom import write_phantom
 
         write_phantom(root, count, seed, self.phantom_config)

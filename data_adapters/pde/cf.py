@@ -17,7 +17,7 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.pde.config import Boundary, ReadConfig
 
 MEMBERS = ("member", "ensemble", "sample", "trajectory", "realization", "batch")
-"""Names of dimensions that count trajectories."""
+"""Names of ensemble dimensions, whose members are separate trajectories."""
 
 BOUNDARIES: tuple[Boundary, ...] = ("periodic", "wall", "open")
 
@@ -26,29 +26,29 @@ _DIRECTIONS = (("eastward_", "northward_", "upward_"), ("x_", "y_", "z_"))
 
 
 def time_dimension(source: object, dataset: xr.Dataset, config: ReadConfig) -> str:
-    """The dimension of time: `config.time`, or by its axis, standard name, units or name, in this order.
+    """The time dimension: `config.time`, or else by `axis`, `standard_name`, `units` or name, in this order.
 
     Raises:
-        BadInput: there is none.
+        BadInput: there is no time dimension.
     """
     dims = [str(dim) for dim in dataset.sizes]
-    told = {dim: dataset.variables[dim].attrs if dim in dataset.variables else {} for dim in dims}
-    criteria = (
+    attributes = {dim: dataset.variables[dim].attrs if dim in dataset.variables else {} for dim in dims}
+    candidates = (
         [dim for dim in dims if dim == config.time]
         if config.time
-        else [dim for dim in dims if told[dim].get("axis") == "T"]
-        + [dim for dim in dims if told[dim].get("standard_name") == "time"]
-        + [dim for dim in dims if " since " in str(told[dim].get("units", ""))]
+        else [dim for dim in dims if attributes[dim].get("axis") == "T"]
+        + [dim for dim in dims if attributes[dim].get("standard_name") == "time"]
+        + [dim for dim in dims if " since " in str(attributes[dim].get("units", ""))]
         + [dim for dim in dims if dim.lower() in ("t", "time")]
     )
-    if not criteria:
-        expected = f"a dimension {config.time}" if config.time else "one of time"
-        raise BadInput(source, "dimensions", ", ".join(dims) or "none", expected, "say time, the name of the dimension")
-    return criteria[0]
+    if not candidates:
+        expected = f"a dimension {config.time}" if config.time else "a time dimension"
+        raise BadInput(source, "dimensions", ", ".join(dims) or "none", expected, "set time to its name")
+    return candidates[0]
 
 
 def member_dimension(source: object, dataset: xr.Dataset, config: ReadConfig) -> str:
-    """The dimension that counts trajectories: `config.member`, or by its name; empty if there is none.
+    """The ensemble dimension: `config.member`, or else by its name; empty if there is none.
 
     Raises:
         BadInput: `config.member` is not in the file.
@@ -57,17 +57,17 @@ def member_dimension(source: object, dataset: xr.Dataset, config: ReadConfig) ->
         if config.member not in dataset.sizes:
             raise BadInput(source, "dimensions", ", ".join(map(str, dataset.sizes)), f"a dimension {config.member}")
         return config.member
-    counted = (dim for dim in dataset.sizes if str(dim).lower() in MEMBERS)
-    plain = (dim for dim in counted if dim not in dataset.variables or dataset.variables[dim].dtype.kind != "f")
-    return str(next(plain, ""))
+    named = (dim for dim in dataset.sizes if str(dim).lower() in MEMBERS)
+    indices = (dim for dim in named if dim not in dataset.variables or dataset.variables[dim].dtype.kind != "f")
+    return str(next(indices, ""))
 
 
 def spatial_dimensions(
     source: object, dataset: xr.Dataset, names: Iterable[str], other: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """The dimensions that most of the variables `names` share, `other` aside.
+    """The spatial dimensions: those shared by most of the variables `names`, except `other`.
 
-    Those of length one count only if they have a boundary condition.
+    Dimensions of length one count only if they have a boundary condition.
 
     Raises:
         BadInput: there are none, or more than three.
@@ -79,38 +79,45 @@ def spatial_dimensions(
     )
     found = max(shared, key=lambda dims: (bool(dims), shared[dims], len(dims)), default=())
     if not 1 <= len(found) <= 3:
-        advice = "say axes, the names of the spatial dimensions, and variables"
-        raise BadInput(source, "spatial dimensions", ", ".join(found) or "none", "one to three beside time", advice)
+        advice = "set axes to the names of the spatial dimensions, and variables"
+        raise BadInput(source, "spatial dimensions", ", ".join(found) or "none", "one to three besides time", advice)
     return found
 
 
 def secondary(dataset: xr.Dataset) -> set[str]:
-    """Names of the variables that describe others: bounds, auxiliary coordinates, grid mappings, flags."""
+    """Names of variables that other variables refer to: bounds, auxiliary coordinates, grid mappings, flags."""
     keys = ("bounds", "climatology", "coordinates", "grid_mapping", "ancillary_variables")
     attributes = [dataset.attrs, *(variable.attrs for variable in dataset.variables.values())]
-    return {word for told in attributes for key in keys for word in words(told.get(key, ""))}
+    return {word for attrs in attributes for key in keys for word in words(attrs.get(key, ""))}
 
 
 def words(value: Any) -> list[str]:
-    """Names in an attribute, which is a text with blanks between them or a list of texts."""
+    """The names in an attribute: a string separated by blanks, or a list of strings."""
     return value.split() if isinstance(value, str) else [str(item) for item in np.ravel(value)]
 
 
 def boundary_of(
     source: object, name: str, values: NDArray[np.float64], attributes: Mapping[str, Any]
 ) -> tuple[Boundary, Boundary]:
-    """Boundary conditions of an axis: as an attribute `boundary` tells them, else periodic around the globe, else open.
+    """Boundary conditions of an axis: from its attribute `boundary`, else periodic around the globe, else open.
 
-    `boundary` is one condition, or those of the lower and the upper end. A longitude, or an axis with a `modulo`, is
-    periodic if its values span the circle within one spacing.
+    Args:
+        source: The file, for messages.
+        name: The axis.
+        values: `(length,)`, its coordinates.
+        attributes: Its attributes. `boundary` is one condition, or those of the lower and the upper end. A longitude,
+            or an axis with a `modulo`, is periodic if its values span the full circle to within one spacing.
+
+    Returns:
+        The conditions at the lower and the upper end.
 
     Raises:
-        BadInput: the attribute names none of periodic, wall and open.
+        BadInput: `boundary` is not one or two of periodic, wall and open.
     """
     if "boundary" in attributes:
-        told = words(attributes["boundary"]) * 2
-        ends = [one for end in told for one in BOUNDARIES if one == end.lower()]
-        if len(ends) != len(told) or len(told) not in (2, 4):
+        conditions = words(attributes["boundary"]) * 2
+        ends = [known for end in conditions for known in BOUNDARIES if known == end.lower()]
+        if len(ends) != len(conditions) or len(conditions) not in (2, 4):
             raise BadInput(source, f"boundary of {name}", attributes["boundary"], f"one or two of {BOUNDARIES}")
         return ends[0], ends[1]
     modulo = str(attributes.get("modulo", "no")).strip().lower()
@@ -120,28 +127,34 @@ def boundary_of(
         period = 360.0 if _is_longitude(attributes) else 0.0
     if period and len(values) > 2:
         spacing = np.abs(np.diff(values)).max()
-        around = abs(np.ptp(values) - period) <= 1.001 * spacing
+        periodic = abs(np.ptp(values) - period) <= 1.001 * spacing
     else:
-        around = modulo not in ("no", "false", "0")
-    return ("periodic", "periodic") if around else ("open", "open")
+        periodic = modulo not in ("no", "false", "0")
+    return ("periodic", "periodic") if periodic else ("open", "open")
 
 
 def vectors_of(standard_names: Mapping[str, str]) -> dict[str, list[str]]:
-    """Components of vectors by the vector's name, from the CF standard name of each variable.
+    """Group variables into vectors by their CF standard names.
 
-    eastward_wind and northward_wind make wind; sea_water_x_velocity and sea_water_y_velocity make sea_water_velocity.
+    eastward_wind and northward_wind form wind; sea_water_x_velocity and sea_water_y_velocity form sea_water_velocity.
+
+    Args:
+        standard_names: Standard name of each variable.
+
+    Returns:
+        The components of each vector by its name.
     """
     by_standard_name = {standard: name for name, standard in standard_names.items()}
-    found = {}
+    vectors = {}
     for standard in by_standard_name:
         for directions in _DIRECTIONS:
             before, first, after = standard.rpartition(directions[0])
             if first and (not before or before.endswith("_")):
                 wanted = [f"{before}{direction}{after}" for direction in directions]
-                components = [by_standard_name[one] for one in wanted if one in by_standard_name]
+                components = [by_standard_name[component] for component in wanted if component in by_standard_name]
                 if wanted[1] in by_standard_name:
-                    found[before + after] = components
-    return found
+                    vectors[before + after] = components
+    return vectors
 
 
 def _is_longitude(attributes: Mapping[str, Any]) -> bool:

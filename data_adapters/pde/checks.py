@@ -1,4 +1,4 @@
-"""What every simulation must be, whatever layout it comes in."""
+"""Validation shared by all layouts: variables, array shapes, coordinates and boundary conditions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -13,29 +13,36 @@ from transect.data_adapters.pde.simulation import Axis, Coordinate, Simulation
 MOST_AXES = 3
 
 
-def chosen(source: str, fields: Sequence[Field], config: ReadConfig) -> tuple[Field, ...]:
-    """Those of `fields` that `config.variables` names, in its order; all of them where it names none.
+def selected(source: str, fields: Sequence[Field], config: ReadConfig) -> tuple[Field, ...]:
+    """The fields selected by `config.variables`, in its order; all of them if it is empty.
 
-    A component of a vector may be named by itself and is then a scalar.
+    A component of a vector may be selected by its own name and is then a scalar.
 
     Raises:
-        BadInput: lists what there is in place of an unknown name.
+        BadInput: a name is unknown; the message lists the fields.
     """
-    known = {name: replace(one, name=name, components=(name,)) for one in fields for name in one.components}
-    known |= {one.name: one for one in fields}
+    known = {name: replace(field, name=name, components=(name,)) for field in fields for name in field.components}
+    known |= {field.name: field for field in fields}
     for name in config.variables:
         if name not in known:
-            raise BadInput(source, "variables", name, ", ".join(one.name for one in fields))
+            raise BadInput(source, "variables", name, ", ".join(field.name for field in fields))
     return tuple(known[name] for name in config.variables) or tuple(fields)
 
 
 def check_axes(
     source: str, name: str, shape: Sequence[int], dtype: np.dtype[Any], axes: Sequence[tuple[str, int]]
 ) -> None:
-    """Hold the shape of an array of floating-point numbers against the names and lengths of the axes it should have.
+    """Check the dtype and shape of an array.
+
+    Args:
+        source: The file, for messages.
+        name: The array, for messages.
+        shape: Its shape.
+        dtype: Must be floating point.
+        axes: Expected names and lengths of its axes.
 
     Raises:
-        BadInput: names the first axis that is not as long as it should be.
+        BadInput: the dtype or the number of axes differs, or the first axis whose length differs.
     """
     if dtype.kind != "f":
         raise BadInput(source, name, f"values of type {dtype}", "floating-point numbers")
@@ -47,12 +54,12 @@ def check_axes(
             raise BadInput(source, name, f"{length} along {axis}", f"{expected_length}, as {axis} has")
 
 
-def checked(simulation: Simulation, config: ReadConfig) -> Simulation:
-    """`simulation` with the boundary conditions of `config`, if it is one that can be worked with.
+def validated(simulation: Simulation, config: ReadConfig) -> Simulation:
+    """Validate `simulation` and apply the boundary conditions of `config`.
 
     Raises:
-        BadInput: it has no frames, no or too many axes, coordinates that do not go one way, arrays that do not fit
-            them, or boundary conditions of axes that it does not have or that are periodic at one end alone.
+        BadInput: there are no frames, no or too many axes, coordinates that are not strictly monotonic, arrays of other
+            shapes, or boundary conditions for unknown axes or that are periodic at only one end.
     """
     source, axes = simulation.source, simulation.axes
     if not len(simulation):
@@ -92,7 +99,7 @@ def _check_order(source: str, coordinate: Coordinate) -> None:
 
 
 def _check_vectors(simulation: Simulation, config: ReadConfig) -> None:
-    vectors = {one.name: list(one.components) for one in simulation.fields}
+    vectors = {field.name: list(field.components) for field in simulation.fields}
     for name, components in config.vectors.items():
         if vectors.get(name) != list(components):
             found = ", ".join(simulation.channels)
@@ -102,15 +109,15 @@ def _check_vectors(simulation: Simulation, config: ReadConfig) -> None:
 def _with_boundary(source: str, axes: Sequence[Axis], config: ReadConfig) -> tuple[Axis, ...]:
     for name in config.boundary:
         if name not in {axis.name for axis in axes}:
-            there = ", ".join(axis.name for axis in axes) or "none, since it is a mesh"
-            raise BadInput(source, "boundary", f"axis {name}", f"an axis of the simulation: {there}")
-    told = [
+            names = ", ".join(axis.name for axis in axes) or "none, since it is a mesh"
+            raise BadInput(source, "boundary", f"axis {name}", f"an axis of the simulation: {names}")
+    with_boundary = [
         replace(axis, boundary=(config.boundary[axis.name],) * 2) if axis.name in config.boundary else axis
         for axis in axes
     ]
-    for axis in told:
+    for axis in with_boundary:
         if axis.boundary.count("periodic") == 1:
             raise BadInput(
                 source, f"boundary of {axis.name}", " and ".join(axis.boundary), "periodic at both ends or at none"
             )
-    return tuple(told)
+    return tuple(with_boundary)

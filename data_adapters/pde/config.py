@@ -1,4 +1,4 @@
-"""What is said about a simulation's files, free of numpy and torch so that the command line's help is quick."""
+"""Settings of simulation files; imports neither numpy nor torch, so that `--help` stays fast."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -24,10 +24,10 @@ class Field:
     """One physical quantity of a simulation: a scalar, or a vector or tensor of several components.
 
     Args:
-        name: What the quantity is called, such as velocity.
-        components: Names of its components as the file has them, such as (Vx, Vy); of a scalar its own name alone.
-        units: Its units as the file writes them; empty where they are not known.
-        long_name: What it is called for people; may be empty.
+        name: Name of the quantity, such as velocity.
+        components: Names of its components in the file, such as (Vx, Vy); for a scalar just its name.
+        units: Its units as written in the file; empty if unknown.
+        long_name: Descriptive name; may be empty.
     """
 
     name: str
@@ -38,16 +38,16 @@ class Field:
 
 @dataclass(frozen=True)
 class ReadConfig:
-    """How simulations are read; whatever is not said is taken from the files.
+    """How simulations are read; defaults are taken from the files.
 
     Args:
-        layout: The files' layout; "auto" tells it from their content.
-        variables: Variables to read, in this order; all that change in time by default.
+        layout: The files' layout; "auto" detects it from their content.
+        variables: Variables to read, in this order; by default all that change in time.
         vectors: Variables that are the components of one vector, such as {wind: [UWND, VWND]}.
         time: Name of the time dimension of NetCDF and Zarr files.
-        member: Name of the dimension of NetCDF and Zarr files that counts trajectories.
+        member: Name of the ensemble dimension of NetCDF and Zarr files, whose members are separate trajectories.
         axes: Names of the spatial dimensions of NetCDF and Zarr files, in order.
-        boundary: Boundary conditions by axis, such as {x: periodic}, in place of those that the files tell.
+        boundary: Boundary conditions by axis, such as {x: periodic}, instead of those of the files.
     """
 
     layout: FileLayout = "auto"
@@ -61,14 +61,14 @@ class ReadConfig:
 
 @dataclass(frozen=True)
 class PhantomConfig:
-    """Synthetic simulations; those of the first three equations are exact and need no further package.
+    """Synthetic simulations; the first three equations have exact solutions and need no further package.
 
     Args:
-        equation: "advection_diffusion" (periodic), "diffusion_2d" (between walls) and "mesh_diffusion" (the same on
-            random meshes) are exact; "burgers", "kdv" and "kuramoto_sivashinsky" (periodic) are APEBench's;
-            "mixed_diffusion" has a value held at one end and a loss at the other. The last four need the extra
+        equation: "advection_diffusion" (periodic), "diffusion_2d" (walls) and "mesh_diffusion" (the same on random
+            meshes) are exact; "burgers", "kdv" and "kuramoto_sivashinsky" (periodic) are APEBench's; "mixed_diffusion"
+            has a Dirichlet condition at one end and a Robin condition at the other. The last four need the extra
             pde-generate.
-        points: Points along each axis, or of a mesh in all.
+        points: Points along each axis, or in total for a mesh.
         frames: Frames of each trajectory.
     """
 

@@ -1,7 +1,7 @@
-"""Cheap trajectories from public solvers: APEBench's scenarios by exponax, mixed boundary conditions by py-pde.
+"""Trajectories from public solvers: APEBench's scenarios by exponax, mixed boundary conditions by py-pde.
 
 The scenarios are those of APEBench (Koehler et al., 2024, "APEBench: A Benchmark for Autoregressive Neural Emulators of
-PDEs", https://arxiv.org/abs/2411.00180), in its difficulty interface on the unit interval with one time unit a frame:
+PDEs", https://arxiv.org/abs/2411.00180), in its difficulty interface on the unit interval, one time unit per frame:
 u_t = -b (u^2)_x / 2 + sum_i a_i d^i u / dx^i, where a_i = gamma_i / (points^i 2^(i - 1)) and b = delta / points.
 """
 
@@ -16,8 +16,8 @@ from transect.data_adapters.base import BadInput
 
 HIGHEST_WAVENUMBER = 5
 
-HELD, DIFFUSIVITY, TRANSFER = 1.0, 0.05, 2.0
-"""Of `mixed_diffusion`: the value at the lower end, the diffusivity, and the Robin coefficient of the upper end."""
+BOUNDARY_VALUE, DIFFUSIVITY, TRANSFER = 1.0, 0.05, 2.0
+"""`mixed_diffusion`: Dirichlet value of the lower end, diffusivity, and Robin coefficient of the upper end."""
 
 
 @dataclass(frozen=True)
@@ -40,26 +40,27 @@ SCENARIOS = {
     "kdv": Scenario(2.0, (0.0, 0.0, 0.0, -14.0, -9.0)),
     "kuramoto_sivashinsky": Scenario(1.0, (0.0, 0.0, -2.0, 0.0, -18.0), warm_up=500),
 }
-"""What APEBench calls diff_burgers, diff_kdv and diff_ks_cons, with their default settings.
+"""APEBench's diff_burgers, diff_kdv and diff_ks_cons with their default settings.
 
 exponax keeps only the real parts of its scheme's coefficients, which the dispersion of KdV makes complex. The published
-trajectories, and these, follow it: a frame differs by 2.4 % in norm from the equation's, by 0.3 % with the whole ones.
+trajectories, and these, do so too: a frame differs by 2.4 % in norm from the exact solution, by 0.3 % with complex
+coefficients.
 """
 
 
 def apebench(scenario: str, trajectories: int, frames: int, seed: int, points: int = 160) -> NDArray[np.float32]:
-    """Trajectories of an APEBench scenario, the first frame included; periodic, every state of mean zero.
+    """Trajectories of an APEBench scenario, initial state included; periodic, every state of mean zero.
 
     With 160 points these are APEBench's own data: 50 trajectories of 51 frames from seed 0 for training, 30 of 201 from
-    seed 773 for testing. The warm-up of Kuramoto-Sivashinsky is chaotic, so that another version of jax gives other
-    trajectories of the same distribution. The first trajectories do not depend on how many follow.
+    seed 773 for testing. The warm-up of Kuramoto-Sivashinsky is chaotic, so another version of jax gives other
+    trajectories of the same distribution. The first trajectories do not depend on the number requested.
 
     Args:
-        scenario: a key of `SCENARIOS`.
-        trajectories: how many to draw.
-        frames: frames of each.
-        seed: of the initial states.
-        points: points of the unit interval.
+        scenario: A key of `SCENARIOS`.
+        trajectories: Number of trajectories.
+        frames: Frames of each.
+        seed: Seed of the initial states.
+        points: Grid points of the unit interval.
 
     Returns:
         float32 `(trajectories, frames, 1, points)`.
@@ -67,7 +68,7 @@ def apebench(scenario: str, trajectories: int, frames: int, seed: int, points: i
     Raises:
         BadInput: exponax 0.1 is not installed; 0.2 gives other states.
     """
-    exponax, jax = _package("exponax"), _package("jax")
+    exponax, jax = _import("exponax"), _import("jax")
     setting = SCENARIOS[scenario]
     step = exponax.stepper.generic.DifficultyConvectionStepper(
         num_points=points,
@@ -76,9 +77,9 @@ def apebench(scenario: str, trajectories: int, frames: int, seed: int, points: i
         conservative=True,
     )
     series = exponax.ic.RandomTruncatedFourierSeries(1, cutoff=HIGHEST_WAVENUMBER, max_one=True)
-    # APEBench splits each state's key into those of its channels, also where there is one.
+    # APEBench splits the key of each state by channel, even for a single channel.
     channel = exponax.ic.RandomMultiChannelICGenerator([series])
-    # The default since jax 0.5; without it, the same seed draws other numbers.
+    # The default since jax 0.5; without it, the same seed gives other numbers.
     with jax.threefry_partitionable(True):
         key = jax.random.PRNGKey(seed)
         states = exponax.build_ic_set(channel, num_points=points, num_samples=trajectories, key=key)
@@ -87,16 +88,16 @@ def apebench(scenario: str, trajectories: int, frames: int, seed: int, points: i
 
 
 def mixed_diffusion(trajectories: int, times: NDArray[np.float64], seed: int, points: int) -> NDArray[np.float32]:
-    """Diffusion on the unit interval with another condition at either end, by finite volumes.
+    """Diffusion on the unit interval with different conditions at the two ends, by finite volumes.
 
     u_t = D u_xx with u = 1 at x = 0 (Dirichlet) and u_x + h u = 0 at x = 1 (Robin: heat lost to surroundings at zero),
-    from random sums of the quarter waves that vanish at x = 0. Values are those at the cells' centres.
+    from random sums of the quarter waves that vanish at x = 0. Values are at the cell centres.
 
     Args:
-        trajectories: how many to draw.
-        times: float64 `(frames,)` at equal distances, the first of them zero.
-        seed: of the initial states.
-        points: cells of the interval.
+        trajectories: Number of trajectories.
+        times: float64 `(frames,)`, equally spaced from zero.
+        seed: Seed of the initial states.
+        points: Number of cells.
 
     Returns:
         float32 `(trajectories, frames, 1, points)`.
@@ -104,17 +105,17 @@ def mixed_diffusion(trajectories: int, times: NDArray[np.float64], seed: int, po
     Raises:
         BadInput: py-pde is not installed.
     """
-    pde = _package("pde")
+    pde = _import("pde")
     grid = pde.CartesianGrid([[0.0, 1.0]], points)
-    ends = {"x-": {"value": HELD}, "x+": {"type": "mixed", "value": TRANSFER, "const": 0.0}}
+    ends = {"x-": {"value": BOUNDARY_VALUE}, "x+": {"type": "mixed", "value": TRANSFER, "const": 0.0}}
     equation = pde.DiffusionPDE(DIFFUSIVITY, bc=ends)
     waves = np.arange(1, HIGHEST_WAVENUMBER + 1)
     shapes = np.sin((waves[:, None] - 0.5) * np.pi * grid.axes_coords[0]) / waves[:, None]
     states = np.empty((trajectories, len(times), 1, points), dtype=np.float32)
     for index in range(trajectories):
-        first = HELD + np.random.default_rng((seed, index)).standard_normal(len(waves)) @ shapes
+        first = BOUNDARY_VALUE + np.random.default_rng((seed, index)).standard_normal(len(waves)) @ shapes
         storage = pde.MemoryStorage()
-        # The numba backend would compile for longer than all of this runs.
+        # Compiling the numba backend would take longer than the whole run.
         equation.solve(
             pde.ScalarField(grid, first),
             t_range=float(times[-1]),
@@ -129,17 +130,17 @@ def mixed_diffusion(trajectories: int, times: NDArray[np.float64], seed: int, po
     return states
 
 
-def _package(name: str) -> Any:
+def _import(name: str) -> Any:
     try:
         package = import_module(name)
     except ImportError as error:
-        raise _unmet(f"{name} ({error})") from error
-    # exponax 0.2 draws other initial states from the same seed and dealiases once more, which moves Burgers by 3 %.
+        raise _missing(f"{name} ({error})") from error
+    # exponax 0.2 draws other initial states from the same seed and dealiases once more: Burgers differs by 3 %.
     if name == "exponax" and not package.__version__.startswith("0.1."):
-        raise _unmet(f"exponax {package.__version__}")
+        raise _missing(f"exponax {package.__version__}")
     return package
 
 
-def _unmet(found: str) -> BadInput:
+def _missing(found: str) -> BadInput:
     advice = "install transect[pde-generate], or choose advection_diffusion or diffusion_2d"
     return BadInput("phantom", "equation", found, "exponax 0.1, jax and py-pde to be installed", advice)

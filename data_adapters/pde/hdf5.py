@@ -17,32 +17,32 @@ from numpy.typing import NDArray
 from transect.data_adapters.base import BadInput
 
 MOST_COMPRESSED = 1100
-"""Deflate makes zeros about 1030 times smaller; a dataset that claims more than this holds next to nothing."""
+"""Maximum compression ratio; deflate reaches about 1030 on zeros."""
 
 READ_LIMIT = 1 << 34
-"""Bytes that are read at once; more is a mistake in a file."""
+"""Maximum bytes of one read; more indicates a corrupt file."""
 
 ATTRIBUTE_LIMIT = 1 << 20
-"""Bytes of one attribute."""
+"""Maximum bytes of one attribute."""
 
 Index = tuple[int | slice, ...]
 
 _FAILURES = (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError)
-"""What the HDF5 library raises, by way of h5py, for damaged files."""
+"""Exceptions that h5py raises for damaged files."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """The HDF5 file at `path`, closed again when the block ends.
+    """Open the HDF5 file at `path` as a context manager.
 
     Raises:
-        BadInput: it is missing, no HDF5 file, or damaged, be it found out while the block reads.
+        BadInput: it is missing, not HDF5, or damaged, including damage detected by reads inside the block.
     """
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no such file"
         raise BadInput(path, "file", found, "an HDF5 file")
     try:
-        # Without a lock, since file systems of clusters often refuse one and nothing is written.
+        # No lock: cluster file systems often refuse one, and nothing is written.
         with h5py.File(path, "r", locking=False) as file:
             yield file
     except BadInput:
@@ -53,51 +53,51 @@ def opened(path: Path) -> Iterator[h5py.File]:
 
 
 def names(group: h5py.Group) -> list[str]:
-    """Names in `group`, sorted; opens none of them."""
+    """Sorted names of the members of `group`, without opening them."""
     return sorted(_text(name) for name in group)
 
 
 def item(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
-    """What is stored in `group` under `name`, a path of several parts; None where there is nothing.
+    """The object at path `name` below `group`, or None if it does not exist.
 
     Raises:
-        BadInput: the path leads through a link, which might lead out of the file.
+        BadInput: the path contains a soft or external link, which might lead out of the file.
     """
-    found = group
+    node = group
     for part in name.split("/"):
         key = part.encode("utf-8", "surrogateescape")
-        # Asked of the links themselves, since h5py's `in` and `get` follow a link to see whether it leads anywhere.
-        if not isinstance(found, h5py.Group) or not found.id.links.exists(key):
+        # Query the link itself: h5py's `in` and `get` follow a link to check its target.
+        if not isinstance(node, h5py.Group) or not node.id.links.exists(key):
             return None
-        if found.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
-            raise BadInput(found.file.filename, name, "a link", "values in the file itself", "copy them into the file")
-        found = found[part]
-    return found
+        if node.id.links.get_info(key).type != h5py.h5l.TYPE_HARD:
+            raise BadInput(node.file.filename, name, "a link", "values in the file itself", "copy them into the file")
+        node = node[part]
+    return node
 
 
 def dataset(group: h5py.Group, name: str) -> h5py.Dataset:
-    """The numeric dataset `name` of `group`, not yet read.
+    """The numeric dataset `name` of `group`, without reading it.
 
     Raises:
-        BadInput: there is none, its values lie in other files, or they are no numbers.
+        BadInput: there is none, its values are stored in other files, or they are not numeric.
     """
-    source, found = group.file.filename, item(group, name)
-    if not isinstance(found, h5py.Dataset):
-        raise BadInput(source, name, "no dataset" if found is None else "a group", "a dataset of numbers")
-    if found.is_virtual or found.external:
+    source, node = group.file.filename, item(group, name)
+    if not isinstance(node, h5py.Dataset):
+        raise BadInput(source, name, "no dataset" if node is None else "a group", "a dataset of numbers")
+    if node.is_virtual or node.external:
         raise BadInput(
             source, name, "values kept in other files", "values in the file itself", "copy them in with h5repack"
         )
-    if found.shape is None or found.dtype.kind not in "fiub":
-        raise BadInput(source, name, f"values of type {found.dtype}", "numbers")
-    return found
+    if node.shape is None or node.dtype.kind not in "fiub":
+        raise BadInput(source, name, f"values of type {node.dtype}", "numbers")
+    return node
 
 
 def check_stored(values: h5py.Dataset) -> h5py.Dataset:
-    """`values`, if as many as it declares can be stored in its file; visits the index of its chunks.
+    """Return `values` if its declared size is plausible for the bytes stored in its file; reads the chunk index.
 
     Raises:
-        BadInput: it declares more than that.
+        BadInput: the declared size is too large, or its chunks are.
     """
     source = values.file.filename
     declared, stored = _bytes(values.shape, values.dtype), values.id.get_storage_size()
@@ -110,10 +110,10 @@ def check_stored(values: h5py.Dataset) -> h5py.Dataset:
 
 
 def read(values: h5py.Dataset, index: Index = ()) -> NDArray[Any]:
-    """The part of `values` at `index`.
+    """Read `values[index]`.
 
     Raises:
-        BadInput: it is larger than `READ_LIMIT`.
+        BadInput: the selection is larger than `READ_LIMIT`.
     """
     parts = (*index, *[slice(None)] * (values.ndim - len(index)))
     shape = [
@@ -127,14 +127,17 @@ def read(values: h5py.Dataset, index: Index = ()) -> NDArray[Any]:
 
 
 def attributes(of: h5py.Group | h5py.Dataset | None) -> dict[str, Any]:
-    """The attributes of a file, group or dataset, if there is one, that are text (str), numbers (numpy), lists of text.
+    """The attributes of a file, group or dataset as str, list of str, or NumPy numbers; others are skipped.
+
+    Args:
+        of: May be None, which has no attributes.
 
     Raises:
-        BadInput: one is larger than `ATTRIBUTE_LIMIT`.
+        BadInput: an attribute is larger than `ATTRIBUTE_LIMIT`.
     """
-    found: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     if of is None:
-        return found
+        return values
     for name in of.attrs:
         stored = of.attrs.get_id(name)
         if _bytes(stored.shape or (), stored.dtype) > ATTRIBUTE_LIMIT:
@@ -143,14 +146,14 @@ def attributes(of: h5py.Group | h5py.Dataset | None) -> dict[str, Any]:
         if isinstance(value, bytes | str):
             value = _text(value)
         elif isinstance(value, np.ndarray) and value.dtype.kind in "OSU":
-            value = [_text(one) for one in value.ravel()]
+            value = [_text(text) for text in value.ravel()]
         if isinstance(value, str | list) or (isinstance(value, np.generic | np.ndarray) and value.dtype.kind in "fiub"):
-            found[_text(name)] = value
-    return found
+            values[_text(name)] = value
+    return values
 
 
 def _text(stored: object) -> str:
-    """Text that can be printed and written; h5py hands over what is no UTF-8 as lone surrogates, which cannot."""
+    """Printable text: h5py decodes invalid UTF-8 to lone surrogates, which are replaced here."""
     plain = stored if isinstance(stored, bytes) else str(stored).encode("utf-8", "surrogateescape")
     return plain.decode("utf-8", "replace")
 

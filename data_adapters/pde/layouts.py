@@ -1,4 +1,4 @@
-"""Every layout that simulations come in: told from the files' content, listed as trajectories, opened as simulations.
+"""Detect the layout of simulation files from their content, list their trajectories, and open them as simulations.
 
 A layout is a module with two functions: `members(path, config)` lists the trajectories of a file without reading their
 values, and `open_member(path, member, config)` opens one of them as a `Simulation`.
@@ -16,34 +16,38 @@ import h5py
 from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.listing import identifiers, with_folders
 from transect.data_adapters.pde import pdebench, well
-from transect.data_adapters.pde.checks import checked
+from transect.data_adapters.pde.checks import validated
 from transect.data_adapters.pde.config import ReadConfig
 from transect.data_adapters.pde.folders import is_zarr, simulation_files, split_and_dataset
 from transect.data_adapters.pde.hdf5 import attributes, item, names, opened
 from transect.data_adapters.pde.simulation import Member, Simulation, Trajectory
 
 MODULES = {"pdebench": "pdebench", "well": "well", "xarray": "xarray_files", "mesh": "mesh_files"}
-"""By name of the layout, the module of this package that reads it; imported when a file needs it."""
+"""The module of this package that reads each layout, imported on demand."""
 
 KNOWN = (
     "HDF5 of PDEBench (tensor; density, pressure, Vx; velocity and particles; or groups 0000/data) or The Well "
     "(dimensions, t0_fields), NetCDF, Zarr, VTU or PVD"
 )
 
-LOOKED_AT = 64
-"""So many names of an HDF5 file are looked at to tell whether it is NetCDF."""
+INSPECTED = 64
+"""Number of objects in an HDF5 file that are inspected to detect NetCDF."""
 
 
 def find_trajectories(*inputs: str, config: ReadConfig) -> list[Trajectory]:
-    """The trajectories that `inputs` hold: one folder, searched to its bottom, or one or several files.
+    """List the trajectories of a data set.
 
-    Folders named train, valid or test give the split, the folders above them the data set. A folder `train` that no
-    other split stands beside leaves the splitting to the layout's own rule, if it has one: PDEBench keeps its test
-    trajectories in the files below `Train`. A file that cannot be opened, or is one of several inputs and not there, is
-    listed as one trajectory without a layout.
+    Folders named train, valid or test give the split, the folders above them the data set. If `train` is the only split
+    folder, the layout's own rule applies, if it has one: PDEBench keeps its test trajectories in the files below
+    `Train`. A file that cannot be opened, or a missing one among several inputs, is listed as one trajectory without a
+    layout, so that it fails by itself when read.
+
+    Args:
+        inputs: One folder, searched recursively, or one or several files.
+        config: How the files are read.
 
     Raises:
-        BadInput: there is no such input, or no file that may hold simulations.
+        BadInput: the input does not exist, or has no candidate files.
     """
     if not inputs:
         raise BadInput("inputs", "number", 0, "one folder, or files of simulations")
@@ -51,34 +55,34 @@ def find_trajectories(*inputs: str, config: ReadConfig) -> list[Trajectory]:
     if len(paths) == 1 and not paths[0].exists():
         raise BadInput(paths[0], "input", "nothing there", "a folder or a file of simulations")
     if len(paths) == 1 and paths[0].is_dir() and not is_zarr(paths[0]):
-        files = [_File.at(path, paths[0], config) for path in simulation_files(paths[0])]
+        files = [_File.open(path, paths[0], config) for path in simulation_files(paths[0])]
     else:
         root = Path(os.path.commonpath([path.parent.absolute() for path in paths]))
-        files = [_File.at(path, root, config) for path in paths]
+        files = [_File.open(path, root, config) for path in paths]
     if not files:
         raise BadInput(paths[0], "simulations", "no file that may hold any", KNOWN)
     return _named(files)
 
 
 def open_simulation(case: Trajectory, config: ReadConfig) -> Simulation:
-    """The simulation that `case` names, its values not yet read.
+    """Open the simulation of `case` without reading its values.
 
     Raises:
-        BadInput: its file is damaged, of no known layout, or is not what a simulation must be.
+        BadInput: its file is damaged, of unknown layout, or not a valid simulation.
     """
     path = Path(case.files[0])
     if not case.layout:
-        # It could not be listed, and fails again for the same reason.
+        # Listing it failed; repeating that raises the same error.
         _members(path, layout_of(path, config), config)
-        raise BadInput(path, "file", "another one than when it was listed", "one file throughout", "start again")
-    return checked(_module(case.layout).open_member(path, case.member, config), config)
+        raise BadInput(path, "file", "another one than when it was listed", "an unchanged file", "start again")
+    return validated(_module(case.layout).open_member(path, case.member, config), config)
 
 
 def layout_of(path: Path, config: ReadConfig) -> str:
-    """The layout of the file or Zarr store at `path`, a key of `MODULES`, told from its content.
+    """Detect the layout of the file or Zarr store at `path` from its content: a key of `MODULES`.
 
     Raises:
-        BadInput: it cannot be opened or is of no known layout; tells what it holds.
+        BadInput: it cannot be opened or its layout is unknown; the message summarizes its content.
     """
     if config.layout != "auto":
         return config.layout
@@ -109,10 +113,10 @@ def _layout_of_hdf5(file: h5py.File, path: Path) -> str:
 
 
 def _is_netcdf(file: h5py.File) -> bool:
-    """Whether the file was written by a NetCDF library: those name themselves, or mark dimensions as such."""
+    """Whether a NetCDF library wrote the file: it has `_NCProperties`, or dimension scales."""
     if "_NCProperties" in file.attrs:
         return True
-    return any(attributes(item(file, name)).get("CLASS") == "DIMENSION_SCALE" for name in names(file)[:LOOKED_AT])
+    return any(attributes(item(file, name)).get("CLASS") == "DIMENSION_SCALE" for name in names(file)[:INSPECTED])
 
 
 def _beginning(path: Path) -> bytes:
@@ -138,7 +142,7 @@ def _members(path: Path, layout: str, config: ReadConfig) -> list[Member]:
 
 @dataclass(frozen=True)
 class _File:
-    """A file as it was listed: without a layout if it could not be opened."""
+    """A listed file; `layout` is empty if it could not be opened."""
 
     path: Path
     folder: str
@@ -148,10 +152,10 @@ class _File:
     members: Sequence[Member]
 
     @classmethod
-    def at(cls, path: Path, root: Path, config: ReadConfig) -> "_File":
-        place = path if path.is_relative_to(root) else path.absolute()
-        folder = place.parent.relative_to(root).as_posix()
-        split, dataset = split_and_dataset(place, root)
+    def open(cls, path: Path, root: Path, config: ReadConfig) -> "_File":
+        below_root = path if path.is_relative_to(root) else path.absolute()
+        folder = below_root.parent.relative_to(root).as_posix()
+        split, dataset = split_and_dataset(below_root, root)
         try:
             layout = layout_of(path, config)
             return cls(path, folder, split, dataset, layout, _members(path, layout, config))
@@ -160,15 +164,15 @@ class _File:
 
 
 def _named(files: Sequence[_File]) -> list[Trajectory]:
-    """The trajectories of `files`, each with an identifier of its own and its split."""
+    """The trajectories of `files`, each with a unique identifier and its split."""
     file_names = with_folders([file.path.stem for file in files], [file.folder for file in files])
-    divided = {file.dataset for file in files if file.split not in ("", "train")}
-    found = []
+    split_datasets = {file.dataset for file in files if file.split not in ("", "train")}
+    cases = []
     for file, file_name in zip(files, file_names, strict=True):
-        alone = file.split == "train" and file.dataset not in divided
+        only_train = file.split == "train" and file.dataset not in split_datasets
         for member in file.members:
             name = f"{file_name}-{member.name}" if len(file.members) > 1 else file_name
-            split = (member.split or file.split) if alone else (file.split or member.split)
-            found.append(Trajectory(name, "", (str(file.path),), split, file.layout, member.name, file.dataset))
-    ids = identifiers([case.id for case in found], ["\0".join((*case.files, case.member)) for case in found])
-    return [replace(case, id=new, group=new) for case, new in zip(found, ids, strict=True)]
+            split = (member.split or file.split) if only_train else (file.split or member.split)
+            cases.append(Trajectory(name, "", (str(file.path),), split, file.layout, member.name, file.dataset))
+    ids = identifiers([case.id for case in cases], ["\0".join((*case.files, case.member)) for case in cases])
+    return [replace(case, id=new, group=new) for case, new in zip(cases, ids, strict=True)]

@@ -14,68 +14,71 @@ from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import whole_folder, write_whole
-from transect.data_adapters.pde.checks import chosen
+from transect.data_adapters.pde.checks import selected
 from transect.data_adapters.pde.config import Field, ReadConfig
 from transect.data_adapters.pde.simulation import Coordinate, Member, Mesh, Rollout, Simulation
 from transect.data_adapters.pde.vtu import VtuFile, parse_xml, read_bytes
 
-Places = Mapping[str, tuple[str, int]]
-"""The array of point data, and the place in it, of each component."""
+Locations = Mapping[str, tuple[str, int]]
+"""The point data array of each component, and its index in it."""
 
 
 def members(path: Path, config: ReadConfig) -> list[Member]:
-    """The one trajectory of a `.pvd` or `.vtu` file; opens nothing."""
+    """The single trajectory of a `.pvd` or `.vtu` file, without opening it."""
     return [Member("")]
 
 
 def open_member(path: Path, member: str, config: ReadConfig) -> Simulation:
-    """The trajectory of a `.pvd` collection, or the one frame, at time 0, of a `.vtu` file.
+    """Open the trajectory of a `.pvd` collection, or the single frame, at time 0, of a `.vtu` file.
 
-    Point data of real numbers that differ between the first and the last frame become fields, a vector's components
-    named by `_x`, `_y` and `_z`; those that do not become constants. Where `config` names variables, they are the
-    fields; in a single frame all are. Trailing coordinates that are zero throughout are left out, so that a flat mesh
-    has two. Data of cells and of whole numbers are not read. VTK knows no units.
+    Floating-point point data that differ between the first and the last frame become fields, with vector components
+    named by `_x`, `_y` and `_z`; the others become constants. If `config` names variables, they are the fields; in a
+    single frame all are. Trailing coordinates that are zero everywhere are dropped, so that a flat mesh has two. Cell
+    data and integers are not read. VTK has no units.
 
     Raises:
-        BadInput: here of the collection and of its first and last frame, in `read` of the frame at fault: it is
-            damaged, lies outside the collection's folder, lacks a field or has another mesh than the first.
+        BadInput: the collection, its first or its last frame is damaged or outside the collection's folder. `read` of
+            the result raises it for any frame, also if a field is missing or the mesh differs from the first.
     """
     times, files = _frames(path)
     first, last = VtuFile(files[0]), VtuFile(files[-1])
     points = first.points()
     mesh = Mesh(points[:, : max(np.flatnonzero(points.any(0)), default=0) + 1], first.cells())
     arrays = [Field(name, _components(name, size)) for name, size in first.fields.items()]
-    places = {part: (one.name, index) for one in arrays for index, part in enumerate(one.components)}
+    locations = {part: (field.name, index) for field in arrays for index, part in enumerate(field.components)}
     changing = {
-        one.name
-        for one in arrays
-        if len(files) > 1 and not np.array_equal(first.values(one.name), last.values(one.name), equal_nan=True)
+        field.name
+        for field in arrays
+        if len(files) > 1 and not np.array_equal(first.values(field.name), last.values(field.name), equal_nan=True)
     }
     every = config.variables or len(files) == 1
-    fields = chosen(
-        str(path), _joined([one for one in arrays if every or one.name in changing], config.vectors), config
+    fields = selected(
+        str(path),
+        _merged_vectors([field for field in arrays if every or field.name in changing], config.vectors),
+        config,
     )
     if not fields:
         found = f"none that change ({', '.join(first.fields) or 'no real numbers'})"
         advice = "name variables, or turn cell data into point data"
         raise BadInput(path, "point data", found, "the fields of a simulation", advice)
-    channels = [part for one in fields for part in one.components]
-    still = [part for part, (name, _) in places.items() if name not in changing and part not in channels]
+    channels = [part for field in fields for part in field.components]
+    unchanged = [part for part, (name, _) in locations.items() if name not in changing and part not in channels]
 
     def read(start: int, stop: int) -> NDArray[np.float32]:
         frames = np.empty((len(files[start:stop]), len(channels), len(points)), np.float32)
         for frame, file in zip(frames, files[start:stop], strict=True):
-            frame[:] = _values(_on_mesh(VtuFile(file), mesh), channels, places)
+            frame[:] = _values(_on_mesh(VtuFile(file), mesh), channels, locations)
         return frames
 
-    constants = dict(zip(still, _values(first, still, places), strict=True))
+    constants = dict(zip(unchanged, _values(first, unchanged, locations), strict=True))
     return Simulation(str(path), fields, (), Coordinate("time", times), read, constants=constants, mesh=mesh)
 
 
 def write_mesh_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, float | str]:
-    """Write a rollout as `write_frames` does, with the names, points, cells and constants of its simulation.
+    """Write a rollout on a mesh with the names, points, cells and constants of its simulation; see `write_frames`.
 
-    Returns the number of `frames` and of `points`.
+    Returns:
+        The number of `frames` and of `points`.
 
     Raises:
         OSError: a file could not be written.
@@ -97,20 +100,20 @@ def write_frames(
     mesh: Mesh,
     source: str,
 ) -> None:
-    """Write `frames/*.vtu`, binary and packed by zlib, and once they are complete `rollout.pvd` into `folder`.
+    """Write `frames/*.vtu` (binary, zlib) and then `rollout.pvd` into `folder`.
 
     Args:
-        folder: where to; the frames appear in it all together or not at all, and the collection after them.
-        times: of the frames.
+        folder: The frames appear in it atomically, and the collection after them.
+        times: Times of the frames.
         frames: `(channels, points)` each; memory holds one of them.
-        fields: what the channels are.
-        constants: `(points,)` by name, put into every frame.
-        mesh: where the values lie.
-        source: a comment of the collection.
+        fields: The fields whose components are the channels.
+        constants: `(points,)` by name, repeated in every frame.
+        mesh: The mesh of the values.
+        source: A comment in the collection.
 
     Raises:
         OSError: a file could not be written.
-        ValueError: there are not as many frames as times, or one has another shape.
+        ValueError: the number of frames differs from that of the times, or a frame has another shape.
     """
     root = ElementTree.Element("VTKFile", type="Collection", version="0.1", byte_order="LittleEndian")
     root.append(ElementTree.Comment(" " + source.replace("--", "- -") + " "))
@@ -125,7 +128,7 @@ def write_frames(
 
 
 def _frames(path: Path) -> tuple[NDArray[np.float64], list[Path]]:
-    """Times and files of the frames of a collection, or of the one frame of a `.vtu`."""
+    """Times and files of the frames of a collection, or of the single frame of a `.vtu`."""
     if path.suffix.lower() == ".vtu":
         return np.zeros(1), [path]
     if path.suffix.lower() != ".pvd":
@@ -146,7 +149,7 @@ def _frames(path: Path) -> tuple[NDArray[np.float64], list[Path]]:
         if not files[-1].is_relative_to(folder) or files[-1].suffix.lower() != ".vtu":
             raise BadInput(path, f"frame {len(files) - 1}", name, "a .vtu file below the folder of the collection")
     if len(set(times)) < len(times):
-        raise BadInput(path, "timestep", "one that occurs twice", "one part a time", "merge the parts of each frame")
+        raise BadInput(path, "timestep", "one that occurs twice", "one part per time", "merge the parts of each frame")
     return np.array(times), files
 
 
@@ -155,28 +158,35 @@ def _components(name: str, size: int) -> tuple[str, ...]:
     return (name,) if size == 1 else tuple(f"{name}_{part}" for part in ("xyz" if size <= 3 else range(size))[:size])
 
 
-def _joined(fields: Sequence[Field], vectors: Mapping[str, list[str]]) -> list[Field]:
-    """The fields with the scalars of each vector as one, at the place of its first component."""
+def _merged_vectors(fields: Sequence[Field], vectors: Mapping[str, list[str]]) -> list[Field]:
+    """The fields with the scalars of each vector merged into one field, at the position of its first component."""
     owner = {part: vector for vector, parts in vectors.items() for part in parts}
-    joined = (Field(owner[one.name], tuple(vectors[owner[one.name]])) if one.name in owner else one for one in fields)
-    return list(dict.fromkeys(joined))
+    merged = (
+        Field(owner[field.name], tuple(vectors[owner[field.name]])) if field.name in owner else field
+        for field in fields
+    )
+    return list(dict.fromkeys(merged))
 
 
-def _values(frame: VtuFile, components: Sequence[str], places: Places) -> NDArray[np.float32]:
+def _values(frame: VtuFile, components: Sequence[str], locations: Locations) -> NDArray[np.float32]:
     """The values `(components, points)` of a frame."""
-    arrays = {name: frame.values(name) for name in dict.fromkeys(places[part][0] for part in components)}
+    arrays = {name: frame.values(name) for name in dict.fromkeys(locations[component][0] for component in components)}
     for name, values in arrays.items():
-        size = sum(owner == name for owner, _ in places.values())
+        size = sum(owner == name for owner, _ in locations.values())
         if len(values) != size:
             raise BadInput(frame.path, name, f"{len(values)} components", f"{size}, as in the first frame")
-    return np.array([arrays[name][index] for name, index in map(places.__getitem__, components)], np.float32)
+    return np.array([arrays[name][index] for name, index in map(locations.__getitem__, components)], np.float32)
 
 
 def _on_mesh(frame: VtuFile, mesh: Mesh) -> VtuFile:
-    """The frame, if it lies on `mesh`."""
+    """Return the frame if its mesh is `mesh`.
+
+    Raises:
+        BadInput: it has another mesh.
+    """
     points, cells = frame.points(), frame.cells()
-    there = points.shape == (len(mesh.points), 3) and np.array_equal(points, _spatial(mesh))
-    if not there or cells.keys() != mesh.cells.keys() or any(np.any(cells[k] != mesh.cells[k]) for k in cells):
+    same_points = points.shape == (len(mesh.points), 3) and np.array_equal(points, _spatial(mesh))
+    if not same_points or cells.keys() != mesh.cells.keys() or any(np.any(cells[k] != mesh.cells[k]) for k in cells):
         found = f"another, of {len(points)} points and {sum(map(len, cells.values()))} cells"
         expected = f"the first frame's, of {len(mesh.points)} and {sum(map(len, mesh.cells.values()))}"
         raise BadInput(frame.path, "mesh", found, expected, "interpolate all frames to one mesh")
@@ -184,20 +194,20 @@ def _on_mesh(frame: VtuFile, mesh: Mesh) -> VtuFile:
 
 
 def _spatial(mesh: Mesh) -> NDArray[np.float64]:
-    """The three coordinates of each point that VTK has."""
+    """Points `(points, 3)`, padded with zeros to VTK's three coordinates."""
     return np.pad(mesh.points, ((0, 0), (0, 3 - mesh.points.shape[1])))
 
 
 def _to_meshio(
     frame: NDArray[np.float32], fields: Sequence[Field], constants: Mapping[str, NDArray[np.float32]], mesh: Mesh
 ) -> meshio.Mesh:
-    """A frame with its constants, under the names that their input has."""
+    """A frame with its constants, under their names in the input."""
     data = dict(constants)
-    values = dict(zip((part for one in fields for part in one.components), frame, strict=True))
-    for one in fields:
-        size = len(one.components)
-        if size > 1 and one.components == _components(one.name, size):
-            data[one.name] = np.stack([values[part] for part in one.components], -1)
+    values = dict(zip((component for field in fields for component in field.components), frame, strict=True))
+    for field in fields:
+        size = len(field.components)
+        if size > 1 and field.components == _components(field.name, size):
+            data[field.name] = np.stack([values[component] for component in field.components], -1)
         else:
-            data |= {part: values[part] for part in one.components}
+            data |= {component: values[component] for component in field.components}
     return meshio.Mesh(_spatial(mesh), list(mesh.cells.items()), point_data=data)

@@ -13,15 +13,22 @@ from transect.data_adapters.pde.simulation import Mesh
 
 DIFFUSIVITY, FRAME = 0.04, 0.05
 WAVES = 5
-"""Half waves along each axis, less one."""
+"""Number of cosine modes along each axis, including the constant."""
 CANDIDATES, WARP = 10, 0.6
 
 
 def write_mesh_phantom(root: Path, counts: Mapping[str, int], seed: int, points: int = 400, frames: int = 21) -> None:
-    """Write as many trajectories as `counts` says of each split, as root/SPLIT/diffusion_INDEX/rollout.pvd.
+    """Write trajectories as root/SPLIT/diffusion_INDEX/rollout.pvd.
 
-    Each has a random triangulation of its own. The field `u` obeys `u_t = DIFFUSIVITY (u_xx + u_yy)` with no flux
-    through the walls of the unit square; its frames lie FRAME apart.
+    Each has its own random triangulation. The field `u` obeys `u_t = DIFFUSIVITY (u_xx + u_yy)` with no flux through
+    the walls of the unit square; the time between frames is FRAME.
+
+    Args:
+        root: Folder to write to.
+        counts: Number of trajectories of each split.
+        seed: The same seed gives the same trajectories.
+        points: Points of each mesh.
+        frames: Frames of each trajectory.
     """
     index, times = 0, FRAME * np.arange(frames)
     for split, count in counts.items():
@@ -35,10 +42,10 @@ def write_mesh_phantom(root: Path, counts: Mapping[str, int], seed: int, points:
 
 
 def random_mesh(rng: np.random.Generator, points: int) -> Mesh:
-    """The Delaunay triangulation of the unit square's edges and of random points that keep away from each other.
+    """The Delaunay triangulation of points on the edges of the unit square and of blue-noise points inside.
 
-    Each point is the best of several candidates (Mitchell, 1991); then a random map of each axis onto itself makes the
-    mesh up to four times denser in some places than in others.
+    Points are sampled by the best-candidate algorithm (Mitchell, 1991); a random monotone map of each axis then varies
+    their density by up to a factor of four.
     """
     side = np.linspace(0, 1, max(round(0.8 * points**0.5), 2))[:-1]
     low, high = np.zeros_like(side), np.ones_like(side)

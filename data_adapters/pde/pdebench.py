@@ -17,7 +17,7 @@ import yaml
 from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.pde.checks import check_axes, chosen
+from transect.data_adapters.pde.checks import check_axes, selected
 from transect.data_adapters.pde.config import Boundary, Field, ReadConfig
 from transect.data_adapters.pde.hdf5 import attributes, check_stored, dataset, item, names, opened, read
 from transect.data_adapters.pde.simulation import Axis, Coordinate, Member, Simulation
@@ -30,7 +30,7 @@ ARRAYS = ("tensor", "density", "pressure", "Vx", "Vy", "Vz")
 VELOCITIES = (("Vx", "Vy", "Vz"), ("velocity_x", "velocity_y", "velocity_z"))
 
 MOST_MEMBERS, MOST_CHANNELS = 1_000_000, 1000
-"""More trajectories in one file are a mistake in it, more channels an array whose last axis is another one."""
+"""Upper limits: more trajectories indicate a corrupt file, more channels that the last axis is not the channel."""
 
 BOUNDARIES: tuple[tuple[str, Boundary], ...] = (
     ("periodic", "periodic"),
@@ -39,26 +39,26 @@ BOUNDARIES: tuple[tuple[str, Boundary], ...] = (
     ("advection|burgers|reacdiff|1d_cfd", "periodic"),
     ("diff-react|(^|_)dr(_|$)|ns_incom", "wall"),
 )
-"""Boundary conditions by what a file's name holds; they are not in the files, but in the generators.
+"""Boundary conditions by patterns in the file name; they are not in the files, but in the generators.
 
-Nothing flows through the ends of 2-D diffusion-reaction, and the incompressible flow sticks to its walls. The ends of
-the radial dam break extrapolate: they are open, as is whatever is not known.
+2-D diffusion-reaction has no-flux and the incompressible flow no-slip walls. The radial dam break extrapolates at its
+ends: they are open, as are unknown ones.
 """
 
 CHANNELS = (("diff-react|(^|_)dr(_|$)", ("activator", "inhibitor")), ("rdb|swe", ("height",)))
-"""What the channels of groups are, by what the file's name holds."""
+"""Channel names of files with one group for each trajectory, by patterns in the file name."""
 
 NO_PARAMETERS = frozenset(
     {"seed", "n", "t", "tdim", "xdim", "ydim", "T_end", "n_time_steps", "x_left", "x_right", "y_bottom", "y_top"}
     | {"DT", "n_steps", "frame_int", "n_batch", "scale", "smoothness", "force_scale", "force_smoothness"}
     | {"latestIndex"}
 )
-"""Numbers in a generator's settings that are no parameters of the equation."""
+"""Numbers in a generator's settings that are not parameters of the equation."""
 
 
 @dataclass(frozen=True)
 class _Stored:
-    """A dataset whose values change in time, and the channels in it, which come last if `channels_last`."""
+    """A time-dependent dataset and its channels, which are its last axis if `channels_last`."""
 
     name: str
     channels: tuple[str, ...]
@@ -67,17 +67,17 @@ class _Stored:
 
 @dataclass(frozen=True)
 class _Parts:
-    """Where the parts of one trajectory lie.
+    """The datasets of one trajectory.
 
     Args:
-        stored: what changes in time.
-        lead: the trajectory's place in datasets that hold all of them; empty where it has datasets of its own.
-        grid: of each axis, the dataset with its coordinates; cells of size one are counted where it is empty.
-        time: the dataset with the times.
-        time_lead: the trajectory's place in it.
-        constant: the dataset with what varies in space alone, or empty; vectors come last if `stored` has them so.
-        settings: of the generator, and attributes.
-        family: text that tells the family.
+        stored: Time-dependent datasets.
+        lead: Index of the trajectory in datasets of all trajectories; empty if it has its own datasets.
+        grid: The coordinate dataset of each axis; if empty, cells have unit size.
+        time: The dataset of the times.
+        time_lead: Index of the trajectory in it.
+        constant: The dataset that varies only in space, or empty; channels last if they are in `stored`.
+        settings: Settings of the generator, and attributes.
+        family: Text that identifies the family of equations.
     """
 
     stored: tuple[_Stored, ...]
@@ -91,60 +91,60 @@ class _Parts:
 
 
 def recognises(file: h5py.File) -> bool:
-    """Whether the file is one of PDEBench."""
+    """Whether the file has a layout of PDEBench."""
     return bool(_kind(file))
 
 
 def members(path: Path, config: ReadConfig) -> list[Member]:
-    """The trajectories of the file, with the split that PDEBench's loaders make of them.
+    """The trajectories of the file, with the split of PDEBench's loaders.
 
-    That is the first tenth for testing where all lie in one array, and the last tenth of the sorted groups.
+    The test split is the first tenth of an array of trajectories, or the last tenth of the sorted groups.
 
     Raises:
-        BadInput: the file cannot be opened or is none of PDEBench.
+        BadInput: the file cannot be opened or does not have a layout of PDEBench.
     """
     with opened(path) as file:
         if _known_kind(file) == "groups":
-            found = names(file)
-            test = range(len(found) * 9 // 10, len(found))
+            member_names = names(file)
+            test = range(len(member_names) * 9 // 10, len(member_names))
         else:
             count = _count(file)
-            found = [f"{at:0{len(str(count - 1))}}" for at in range(count)]
+            member_names = [f"{index:0{len(str(count - 1))}}" for index in range(count)]
             test = range(count // 10)
-    if not 0 < len(test) < len(found):
-        return [Member(name) for name in found]
-    return [Member(name, "test" if at in test else "train") for at, name in enumerate(found)]
+    if not 0 < len(test) < len(member_names):
+        return [Member(name) for name in member_names]
+    return [Member(name, "test" if index in test else "train") for index, name in enumerate(member_names)]
 
 
 def open_member(path: Path, member: str, config: ReadConfig) -> Simulation:
-    """The trajectory `member` of the file, as `members` names it.
+    """Open the trajectory `member` of the file, one of the names from `members`.
 
     Raises:
-        BadInput: there is no such trajectory, or its arrays do not agree with each other.
+        BadInput: there is no such trajectory, or the shapes of its arrays are inconsistent.
     """
     with opened(path) as file:
         kind = _known_kind(file)
         parts = _in_group(file, member) if kind == "groups" else _in_arrays(file, member, kind)
-        arrays = [check_stored(dataset(file, one.name)) for one in parts.stored]
+        arrays = [check_stored(dataset(file, stored.name)) for stored in parts.stored]
         last = parts.stored[0].channels_last
         frames, *shape = _inner(arrays[0], len(parts.lead), last)
         axes = _axes(file, parts, shape)
         lead = [("trajectory", arrays[0].shape[0])] if parts.lead else []
         lengths = [(axis.name, len(axis)) for axis in axes]
-        for one, array in zip(parts.stored, arrays, strict=True):
-            behind = [("channel", len(one.channels))] if one.channels_last else []
-            check_axes(str(path), one.name, array.shape, array.dtype, [*lead, ("time", frames), *lengths, *behind])
+        for stored, array in zip(parts.stored, arrays, strict=True):
+            trailing = [("channel", len(stored.channels))] if stored.channels_last else []
+            check_axes(str(path), stored.name, array.shape, array.dtype, [*lead, ("time", frames), *lengths, *trailing])
         constants = {}
         if parts.constant:
             array = check_stored(dataset(file, parts.constant))
-            behind = [("component", len(shape))] if last else []
-            check_axes(str(path), parts.constant, array.shape, array.dtype, [*lead, *lengths, *behind])
+            trailing = [("component", len(shape))] if last else []
+            check_axes(str(path), parts.constant, array.shape, array.dtype, [*lead, *lengths, *trailing])
             constants = _constants(parts.constant, read(array, parts.lead).astype(np.float32), last)
         time = _time(file, parts, frames)
-    channels = [channel for one in parts.stored for channel in one.channels]
-    fields = chosen(str(path), _fields(channels, config), config)
-    wanted = tuple(component for one in fields for component in one.components)
-    used = tuple(one for one in parts.stored if set(one.channels) & set(wanted))
+    channels = [channel for stored in parts.stored for channel in stored.channels]
+    fields = selected(str(path), _fields(channels, config), config)
+    wanted = tuple(component for field in fields for component in field.components)
+    used = tuple(stored for stored in parts.stored if set(stored.channels) & set(wanted))
     return Simulation(
         source=str(path),
         fields=fields,
@@ -161,15 +161,15 @@ def _read(
 ) -> NDArray[np.float32]:
     by_channel: dict[str, NDArray[Any]] = {}
     with opened(path) as file:
-        for one in stored:
-            block = read(dataset(file, one.name), (*lead, slice(start, stop)))
-            parts = np.moveaxis(block, -1, 0) if one.channels_last else block[None]
-            by_channel |= dict(zip(one.channels, parts, strict=True))
+        for part in stored:
+            block = read(dataset(file, part.name), (*lead, slice(start, stop)))
+            values = np.moveaxis(block, -1, 0) if part.channels_last else block[None]
+            by_channel |= dict(zip(part.channels, values, strict=True))
     return np.stack([by_channel[name] for name in wanted], axis=1).astype(np.float32, copy=False)
 
 
 def _kind(file: h5py.File) -> str:
-    """How the file keeps its trajectories: in arrays, a flow's arrays, or groups; empty if it is none of PDEBench."""
+    """The layout of the file: "arrays", "flow" or "groups"; empty if it is not PDEBench's."""
     if item(file, "velocity") and item(file, "particles"):
         return "flow"
     if any(item(file, name) for name in ARRAYS):
@@ -204,7 +204,7 @@ def _in_group(file: h5py.File, member: str) -> _Parts:
         raise BadInput(file.filename, f"{member}/data", f"{count} channels", f"1 to {MOST_CHANNELS}, as the last axis")
     channels: tuple[str, ...] = next((known for text, known in CHANNELS if re.search(text, family)), ())
     if len(channels) != count:
-        channels = ("u",) if count == 1 else tuple(f"u{at}" for at in range(count))
+        channels = ("u",) if count == 1 else tuple(f"u{index}" for index in range(count))
     stored = _Stored(f"{member}/data", channels, channels_last=True)
     grid = tuple(f"{member}/grid/{axis}" for axis in AXES)
     return _Parts((stored,), (), grid, f"{member}/grid/t", (), "", settings, family)
@@ -227,7 +227,7 @@ def _in_arrays(file: h5py.File, member: str, kind: str) -> _Parts:
 
 
 def _inner(array: h5py.Dataset, lead: int, channels_last: bool) -> tuple[int, ...]:
-    """Lengths of time and of the spatial axes."""
+    """Lengths of the time axis and the spatial axes."""
     inner = array.shape[lead : array.ndim - 1 if channels_last else array.ndim]
     if not 2 <= len(inner) <= 1 + len(AXES):
         raise BadInput(array.file.filename, array.name, f"shape {array.shape}", "axes of time and of x (, y (, z))")
@@ -240,33 +240,36 @@ def _axes(file: h5py.File, parts: _Parts, shape: Sequence[int]) -> tuple[Axis, .
         values = [_coordinate(file, name) for name in parts.grid[: len(shape)]]
     else:
         values = [np.arange(length) + 0.5 for length in shape]
-    return tuple(Axis(name, along, boundary=(end, end)) for name, along in zip(AXES, values, strict=False))
+    return tuple(Axis(name, coordinates, boundary=(end, end)) for name, coordinates in zip(AXES, values, strict=False))
 
 
 def _time(file: h5py.File, parts: _Parts, frames: int) -> Coordinate:
     if frames == 1 and item(file, parts.time) is None:
         return Coordinate("time", np.zeros(1))
     values = _coordinate(file, parts.time, parts.time_lead)
-    # The generators of compressible flow write one time more than they keep frames.
+    # The generators of compressible flow write one more time than frames.
     if len(values) not in (frames, frames + 1):
-        raise BadInput(file.filename, parts.time, f"{len(values)} times", f"{frames}, one a frame")
+        raise BadInput(file.filename, parts.time, f"{len(values)} times", f"{frames}, one per frame")
     return Coordinate("time", values[:frames])
 
 
 def _coordinate(file: h5py.File, name: str, lead: tuple[int, ...] = ()) -> NDArray[np.float64]:
     array = check_stored(dataset(file, name))
-    if array.ndim != len(lead) + 1 or any(at >= length for at, length in zip(lead, array.shape, strict=False)):
-        raise BadInput(file.filename, name, f"shape {array.shape}", "one coordinate a cell, or one time a frame")
+    if array.ndim != len(lead) + 1 or any(index >= length for index, length in zip(lead, array.shape, strict=False)):
+        raise BadInput(file.filename, name, f"shape {array.shape}", "one coordinate per cell, or one time per frame")
     return read(array, lead).astype(np.float64)
 
 
 def _fields(channels: Sequence[str], config: ReadConfig) -> list[Field]:
-    """The fields that the channels form: the vectors of `config`, or a velocity if there is one; scalars otherwise."""
+    """Group the channels into fields: the vectors of `config`, or else a velocity; the others are scalars."""
     velocity = [name for along in VELOCITIES for name in along if name in channels]
     vectors = config.vectors or ({"velocity": velocity} if len(velocity) > 1 else {})
-    of = {part: (name, parts) for name, parts in vectors.items() if set(parts) <= set(channels) for part in parts}
-    found = {name: Field(name, tuple(parts)) for name, parts in (of.get(one, (one, [one])) for one in channels)}
-    return list(found.values())
+    owners = {part: (name, parts) for name, parts in vectors.items() if set(parts) <= set(channels) for part in parts}
+    fields = {
+        name: Field(name, tuple(parts))
+        for name, parts in (owners.get(channel, (channel, [channel])) for channel in channels)
+    }
+    return list(fields.values())
 
 
 def _constants(name: str, values: NDArray[np.float32], last: bool) -> dict[str, NDArray[np.float32]]:
@@ -275,26 +278,26 @@ def _constants(name: str, values: NDArray[np.float32], last: bool) -> dict[str, 
     return {f"{name}_{axis}": part for axis, part in zip(AXES, np.moveaxis(values, -1, 0), strict=False)}
 
 
-def _settings(file: h5py.File, told: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes, and what the generator's settings (YAML, in the attribute `config`) say of the run."""
+def _settings(file: h5py.File, attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes, merged with the generator's settings of the run (YAML, in the attribute `config`)."""
     try:
-        settings = yaml.safe_load(str(told.get("config", "")))
+        settings = yaml.safe_load(str(attrs.get("config", "")))
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BadInput(file.filename, "config", " ".join(str(error).split()), "settings in YAML") from error
     settings = settings if isinstance(settings, dict) else {}
     run = settings.get("sim")
-    return {**told, **settings, **(run if isinstance(run, dict) else {})}
+    return {**attrs, **settings, **(run if isinstance(run, dict) else {})}
 
 
 def _parameters(settings: Mapping[str, Any]) -> dict[str, NDArray[np.float64]]:
-    found = {}
+    parameters = {}
     for name, value in settings.items():
         if isinstance(name, str) and name not in NO_PARAMETERS and not isinstance(value, bool):
             try:
-                # YAML 1.1 takes 1E-3, as the generators write it, for text.
+                # YAML 1.1 parses 1E-3, as the generators write it, as a string.
                 number = np.asarray(value, dtype=np.float64)
             except (ValueError, TypeError):
                 continue
             if number.size == 1 and np.isfinite(number).all():
-                found[name] = number.reshape(())
-    return found
+                parameters[name] = number.reshape(())
+    return parameters

@@ -1,4 +1,4 @@
-"""Synthetic simulations in PDEBench's layout: exact solutions, and on request those of public solvers."""
+"""Synthetic simulations in PDEBench's layout: exact solutions, and optionally those of public solvers."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from transect.data_adapters.pde.generate import DIFFUSIVITY, SCENARIOS, TRANSFER
 from transect.data_adapters.pde.mesh_phantom import write_mesh_phantom
 
 FRAME = 0.05
-"""Time between two frames; the domain is of length one along each axis, and APEBench's time runs by one a frame."""
+"""Time between frames, except for APEBench's one time unit per frame; the domain has length one along each axis."""
 
 VELOCITY = 0.5
 PERIODIC_DIFFUSIVITY, WALLED_DIFFUSIVITY = 0.002, 0.01
@@ -24,21 +24,21 @@ PARAMETERS: dict[str, dict[str, float]] = {
     "diffusion_2d": {"Nu": WALLED_DIFFUSIVITY},
     "mixed_diffusion": {"Nu": DIFFUSIVITY, "transfer": TRANSFER},
     **{
-        name: {"convection_difficulty": one.convection}
-        | {f"linear_difficulty_{order}": value for order, value in enumerate(one.linear) if value}
-        for name, one in SCENARIOS.items()
+        name: {"convection_difficulty": scenario.convection}
+        | {f"linear_difficulty_{order}": value for order, value in enumerate(scenario.linear) if value}
+        for name, scenario in SCENARIOS.items()
     },
 }
-"""Of each equation, as attributes of its files; PDEBench calls a velocity beta and a diffusivity Nu."""
+"""Parameters of each equation, as file attributes; PDEBench calls a velocity beta and a diffusivity Nu."""
 
 
 def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig | None = None) -> None:
-    """Write `count` trajectories, one a file, as root/{train,valid,test}/EQUATION_BOUNDARY_INDEX.hdf5.
+    """Write `count` trajectories, one per file, as root/{train,valid,test}/EQUATION_BOUNDARY_INDEX.hdf5.
 
     A file has PDEBench's layout of one equation: `tensor` float32 `(1, frames, x[, y])`, the float32 `x-coordinate`,
-    `y-coordinate` and `t-coordinate`, and the equation's parameters as attributes; boundary conditions, periodic or
-    wall, are told by the file's name alone. Meshes are written as VTU instead. 70 % are for training, and three or more
-    trajectories leave at least one for each split. Equal `seed` gives equal bytes.
+    `y-coordinate` and `t-coordinate`, and the equation's parameters as attributes; the boundary condition, periodic or
+    wall, is only in the file name. Meshes are written as VTU instead. 70 % are for training; with three or more
+    trajectories no split is empty. The same `seed` gives the same bytes.
 
     Raises:
         BadInput: the equation needs a package that is not installed.
@@ -62,9 +62,18 @@ def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig | Non
 
 
 def exact_states(config: PhantomConfig, seed: int, index: int, times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The exact solution that the file of that index holds in float32, at any times, `(times, x[, y])`.
+    """The exact solution of the trajectory `index`, for the equations in `EXACT`.
 
-    The random coefficients do not depend on `config.points`. Only the equations in `EXACT` have one.
+    The random coefficients do not depend on `config.points`.
+
+    Args:
+        config: The equation and the grid.
+        seed: As given to `write_phantom`.
+        index: Number of the file.
+        times: `(times,)`, arbitrary times.
+
+    Returns:
+        float64 `(times, x[, y])`, which the file stores in float32.
     """
     return EXACT[config.equation](np.random.default_rng((seed, index)), _centres(config.points), times)
 

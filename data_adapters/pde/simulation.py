@@ -1,4 +1,4 @@
-"""A simulation as every layout gives it, fields on a grid or a mesh over time, and its predicted continuation."""
+"""Layout-independent data structures: a simulation on a grid or mesh, and its predicted rollout."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,12 +11,12 @@ from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.pde.config import Boundary, Field, Format
 
 STEP_TOLERANCE = 1e-3
-"""Largest deviation of a time step from the first one, as a share of it; float32 time axes need this much."""
+"""Maximum relative deviation of a time step from the first one; float32 time axes need this much."""
 
 
 @dataclass(frozen=True)
 class Trajectory(Case):
-    """One run of a simulation: a `member` of a file in some `layout`, of the data set named `dataset`."""
+    """The case of a simulation: the `member` of a file in a `layout`, of the data set named `dataset`."""
 
     layout: str = ""
     member: str = ""
@@ -28,8 +28,8 @@ class Member:
     """One trajectory of a file.
 
     Args:
-        name: tells it from the file's other trajectories; may be empty where the file holds a single one.
-        split: "train", "val" or "test" where the layout's own rule says so, else empty.
+        name: Unique in its file; may be empty if the file has a single trajectory.
+        split: "train", "val" or "test" by the layout's own rule, else empty.
     """
 
     name: str
@@ -38,13 +38,13 @@ class Member:
 
 @dataclass(frozen=True)
 class Coordinate:
-    """Where the cells of one axis, or the frames, lie.
+    """Coordinates of an axis, or times of the frames.
 
     Args:
-        name: of the dimension, such as x or time.
+        name: Name of the dimension, such as x or time.
         values: float64 `(length,)`, in `units`.
-        units: as the file writes them, such as "m" or "hours since 1980-01-14"; empty where they are not known.
-        attributes: what else the file says of it, such as `calendar`, to be written out again.
+        units: As written in the file, such as "m" or "hours since 1980-01-14"; empty if unknown.
+        attributes: Further attributes, such as `calendar`, kept for output.
     """
 
     name: str
@@ -58,13 +58,13 @@ class Coordinate:
 
 @dataclass(frozen=True)
 class Axis(Coordinate):
-    """A spatial axis with the boundary conditions at its lower and its upper end."""
+    """A spatial axis with the boundary conditions at its lower and upper end."""
 
     boundary: tuple[Boundary, Boundary] = ("open", "open")
 
     @property
     def periodic(self) -> bool:
-        """Whether the last cell is followed by the first."""
+        """Whether the boundary condition is periodic."""
         return self.boundary == ("periodic", "periodic")
 
 
@@ -74,8 +74,8 @@ class Mesh:
 
     Args:
         points: float64 `(points, dim)`.
-        cells: by meshio's name of their type, int `(cells, corners)`.
-        units: of the coordinates.
+        cells: int `(cells, corners)` by meshio's cell type.
+        units: Units of the coordinates.
     """
 
     points: NDArray[np.float64]
@@ -85,21 +85,21 @@ class Mesh:
 
 @dataclass(frozen=True)
 class Simulation:
-    """One trajectory. Values are in the file's units; those of different fields lie side by side as channels.
+    """One trajectory. Values are in the file's units; the components of all fields are concatenated as channels.
 
     Args:
-        source: the file it comes from, for messages.
-        fields: the quantities, in order; their components are the channels.
-        axes: the spatial axes in the order of the arrays, one to three; none on a mesh.
-        time: the frames' times.
-        read: float32 `(stop - start, channels, *shape)` of the frames from start to stop, NaN where there is none;
-            opens the file anew, so that it may be called from any process.
-        parameters: of the equation, by name: one number, or one a frame `(frames,)`.
-        constants: float32 by name, `(*shape)` each: what varies in space and not in time.
-        mesh: where the values lie, if not on a grid; `shape` is then `(points,)`.
-        attributes: what the file says of the whole, to be written out again.
-        descriptions: by name of a component, a parameter or a constant, what else the file says of it, such as its
-            standard_name, to be written out again.
+        source: Path of the file, for messages.
+        fields: The quantities, in order; their components are the channels.
+        axes: One to three spatial axes in the order of the arrays; none on a mesh.
+        time: Times of the frames.
+        read: Returns the frames from start to stop, float32 `(stop - start, channels, *shape)`, NaN for missing values.
+            It opens the file on each call, so that it may be called from any process.
+        parameters: Parameters of the equation by name: a scalar, or one value per frame `(frames,)`.
+        constants: float32 `(*shape)` by name: variables that do not depend on time.
+        mesh: The mesh, if not on a grid; `shape` is then `(points,)`.
+        attributes: Attributes of the file, kept for output.
+        descriptions: Attributes of components, parameters and constants by name, such as standard_name, kept for
+            output.
     """
 
     source: str
@@ -116,7 +116,7 @@ class Simulation:
     @property
     def channels(self) -> tuple[str, ...]:
         """Names of all components of all fields, in order."""
-        return tuple(component for one in self.fields for component in one.components)
+        return tuple(component for quantity in self.fields for component in quantity.components)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -133,15 +133,15 @@ class Simulation:
         return len(self.time)
 
     def known(self, start: int, count: int) -> NDArray[np.float32] | None:
-        """The frames from `start` on, as many of `count` as there are; None past the end."""
+        """Up to `count` frames from `start` on, as `read` returns them; None past the end."""
         stop = min(start + count, len(self))
         return self.read(start, stop) if start < stop else None
 
     def time_step(self) -> float:
-        """The time between two frames, in the units of time; NaN where there is only one frame.
+        """The constant time step, in the units of time; NaN for a single frame.
 
         Raises:
-            BadInput: it changes, or time stands still or runs backwards.
+            BadInput: the step is not constant, or not positive.
         """
         steps = np.diff(self.time.values)
         if not len(steps):
@@ -149,36 +149,36 @@ class Simulation:
         first = float(steps[0])
         wrong = np.flatnonzero(~(np.abs(steps - first) <= STEP_TOLERANCE * abs(first)))
         if first <= 0 or len(wrong):
-            at, step = (int(wrong[0]), float(steps[wrong[0]])) if len(wrong) else (0, first)
+            index, step = (int(wrong[0]), float(steps[wrong[0]])) if len(wrong) else (0, first)
             raise BadInput(
                 self.source,
                 self.time.name,
-                f"a step of {step:g} after frame {at}",
+                f"a step of {step:g} after frame {index}",
                 f"steps of {first:g} {self.time.units}".rstrip() if first > 0 else "times that increase",
-                "put the frames at equal distances in time, or cut the file where the step changes",
+                "interpolate to a constant time step, or split the file where the step changes",
             )
         return first
 
     def extend_times(self, steps: int, after: int, step: float | None = None) -> NDArray[np.float64]:
         """Times of the `steps` frames that follow the first `after`, in the units of time.
 
-        Frames that the simulation has keep the times it gives them; beyond its end time goes on with its mean step.
-        Dates go on likewise, since they are numbers of equal units: a climatology after December with January.
+        Frames within the simulation keep its times; beyond its end they are extrapolated with its mean step. This holds
+        for dates too, which are numbers in CF time units: a climatology continues after December with January.
 
         Args:
-            steps: how many frames.
-            after: how many frames come before them, 1 to `len(self)`.
-            step: the time between frames where the simulation does not tell it, having a single one.
+            steps: Number of frames.
+            after: Number of frames before them, 1 to `len(self)`.
+            step: The time step, needed only if the simulation has a single frame.
 
         Raises:
-            BadInput: the simulation's step changes, or it has a single frame and `step` is not given.
+            BadInput: the time step is not constant, or there is a single frame and `step` is not given.
         """
         known = self.time.values
         if len(known) > 1:
             self.time_step()
             step = float((known[-1] - known[0]) / (len(known) - 1))
         if step is None:
-            advice = "give at least two frames, so that the time between them is known"
+            advice = "give at least two frames, to define the time step"
             raise BadInput(self.source, self.time.name, "a single frame", "two or more", advice)
         beyond = known[-1] + step * np.arange(1, steps + 1)
         return np.concatenate([known[after:], beyond])[:steps]
@@ -186,19 +186,19 @@ class Simulation:
 
 @dataclass
 class Rollout:
-    """What a model predicts to follow the first `context` frames of a simulation, computed while it is drained.
+    """Predicted frames that continue a simulation, computed lazily.
 
     Args:
-        simulation: what it continues; names, units, coordinates and boundary conditions are those of it.
+        simulation: The simulation that is continued; gives names, units, coordinates and boundary conditions.
         times: float64 `(steps,)`, times of the predicted frames in the units of the simulation's time.
-        blocks: float32 `(frames, channels, *shape)` in order, `steps` frames in all, in the simulation's units, NaN
-            where it has no values; to be drained once.
-        context: how many of the simulation's frames the first prediction was computed from.
-        format: what grids are written as; meshes are written as VTU.
-        start: the number of the first predicted frame, as the simulation counts its frames.
-        last: float32 `(channels, *shape)`, the last frame of the context, NaN where nothing is predicted.
-        progress: share of the frames that were drained, for display.
-        facts: what a report says of it beside what is written, complete once it is drained.
+        blocks: float32 `(frames, channels, *shape)` in order, `steps` frames in all, in the simulation's units, NaN for
+            missing values; a stream that can be consumed once.
+        context: Number of input frames of the first prediction.
+        format: Output format of grids; meshes are written as VTU.
+        start: Index of the first predicted frame in the simulation.
+        last: float32 `(channels, *shape)`, the last frame of the context, NaN for missing values.
+        progress: Completed fraction, for display.
+        facts: Further facts for a report, complete once `blocks` is consumed.
     """
 
     simulation: Simulation

@@ -24,11 +24,15 @@ TYPES = {
 }
 
 Take = Callable[[int, int], bytes]
-"""Gives `count` bytes that follow the first `start`, and raises ValueError where there are fewer."""
+"""Returns `count` decoded bytes from offset `start`; raises ValueError if there are fewer."""
 
 
 def from_ascii(text: str, dtype: np.dtype, count: int) -> NDArray:
-    """`count` numbers that are written out; ValueError if there are more or fewer."""
+    """Parse `count` numbers of an ASCII array.
+
+    Raises:
+        ValueError: there are more or fewer.
+    """
     words = text.split(maxsplit=count)
     if len(words) != count:
         raise ValueError(f"{len(words)} numbers or more" if len(words) > count else f"{len(words)} numbers")
@@ -36,18 +40,18 @@ def from_ascii(text: str, dtype: np.dtype, count: int) -> NDArray:
 
 
 def from_binary(take: Take, dtype: np.dtype, count: int, header: np.dtype, compressor: str | None) -> NDArray:
-    """`count` numbers from coded bytes, of which no more are unpacked than these numbers take.
+    """Decode `count` numbers of a binary array, decompressing no more bytes than they take.
 
     Args:
-        take: gives the bytes that are coded.
-        dtype: of the numbers, with their byte order.
-        count: how many there are.
-        header: dtype of the header's integers.
-        compressor: VTK's name of it, if any.
+        take: Returns the encoded bytes.
+        dtype: Type of the numbers, with byte order.
+        count: Number of numbers.
+        header: Type of the header's integers.
+        compressor: VTK's name of the compressor, or None.
 
     Raises:
-        ValueError: there are more or fewer numbers, or the data are damaged in another way; zlib's and lzma's own
-            errors where packed ones are.
+        ValueError: there are more or fewer numbers, or the data are damaged.
+        zlib.error: compressed data are damaged; likewise lzma.LZMAError.
     """
     size = count * dtype.itemsize
     if size == 0:
@@ -61,17 +65,17 @@ def from_binary(take: Take, dtype: np.dtype, count: int, header: np.dtype, compr
         raise ValueError(f"{first} packed blocks for {size} bytes")
     start = (3 + first) * header.itemsize
     lengths = [int(length) for length in np.frombuffer(take(0, start), header)[3:]]
-    packed, unpacked, at = take(start, sum(lengths)), bytearray(), 0
+    compressed, content, position = take(start, sum(lengths)), bytearray(), 0
     for length in lengths:
-        unpacked += _unpack(compressor, packed[at : at + length], size - len(unpacked))
-        at += length
-    if len(unpacked) != size:
-        raise ValueError(f"{len(unpacked)} bytes or more" if len(unpacked) > size else f"{len(unpacked)} bytes")
-    return np.frombuffer(unpacked, dtype)
+        content += _decompress(compressor, compressed[position : position + length], size - len(content))
+        position += length
+    if len(content) != size:
+        raise ValueError(f"{len(content)} bytes or more" if len(content) > size else f"{len(content)} bytes")
+    return np.frombuffer(content, dtype)
 
 
 def raw(data: bytes, offset: int = 0) -> Take:
-    """What lies in `data` from `offset` on."""
+    """Access to raw `data` from `offset` on."""
 
     def take(start: int, count: int) -> bytes:
         return _exactly(data[offset + start : offset + start + count], count)
@@ -79,8 +83,8 @@ def raw(data: bytes, offset: int = 0) -> Take:
     return take
 
 
-def base64_coded(data: bytes, offset: int = 0) -> Take:
-    """What is coded in base64 in `data` from `offset` on."""
+def from_base64(data: bytes, offset: int = 0) -> Take:
+    """Access to the content of base64 `data` from `offset` on."""
 
     def take(start: int, count: int) -> bytes:
         split = offset + _characters(start)
@@ -94,7 +98,7 @@ def base64_coded(data: bytes, offset: int = 0) -> Take:
 
 
 def _characters(count: int) -> int:
-    """How many base64 characters `count` bytes take."""
+    """Number of base64 characters that encode `count` bytes."""
     return -(-count // 3) * 4
 
 
@@ -104,8 +108,8 @@ def _exactly(content: bytes, count: int) -> bytes:
     return content
 
 
-def _unpack(compressor: str, block: bytes, most: int) -> bytes:
-    """What is packed in `block`, if it is at most `most` bytes; beyond them a byte is unpacked and no more."""
+def _decompress(compressor: str, block: bytes, most: int) -> bytes:
+    """Decompress `block`; at most `most` + 1 bytes, so that larger content is detected without being expanded."""
     unpacker: zlib._Decompress | lzma.LZMADecompressor
     if compressor == "vtkZLibDataCompressor":
         unpacker = zlib.decompressobj()

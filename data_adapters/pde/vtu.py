@@ -17,12 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput, reason
-from transect.data_adapters.pde.vtk_encoding import TYPES, base64_coded, from_ascii, from_binary, raw
+from transect.data_adapters.pde.vtk_encoding import TYPES, from_ascii, from_base64, from_binary, raw
 
 LARGEST = 1 << 30
-"""Bytes of the largest file."""
+"""Maximum size of a file in bytes."""
 MOST = 1 << 24
-"""Points, and cells, of the largest mesh."""
+"""Maximum number of points, and of cells."""
 
 CELLS = {
     1: ("vertex", 1),
@@ -42,19 +42,19 @@ CELLS = {
     28: ("quad9", 9),
     29: ("hexahedron27", 27),
 }
-"""VTK's cell types: meshio's name of each and its number of corners."""
+"""meshio's name and the number of corners of each VTK cell type."""
 WEDGE = [0, 2, 1, 3, 5, 4]
-"""meshio counts a wedge's corners the other way round than VTK; the same order leads there and back."""
+"""meshio orders the corners of a wedge differently from VTK; this permutation is its own inverse."""
 
 
 class VtuFile:
-    """One mesh and the values at its points, as a `.vtu` file holds them in any of VTK's encodings.
+    """The mesh and point data of a `.vtu` file in any of VTK's encodings.
 
     Args:
-        path: the file; its arrays inline or appended, ASCII, base64 or raw, packed with zlib, LZMA or not at all.
+        path: A file with arrays inline or appended, ASCII, base64 or raw, uncompressed or compressed by zlib or LZMA.
 
     Raises:
-        BadInput: here, or where an array is read: the file is damaged, no VTU, or has what is not read: several
+        BadInput: here, or when an array is read: the file is damaged, not VTU, or uses an unsupported feature: several
             pieces, polygons and polyhedra, LZ4.
     """
 
@@ -72,12 +72,12 @@ class VtuFile:
 
     @property
     def fields(self) -> Mapping[str, int]:
-        """Number of components, by name and in the file's order, of those point data that are real numbers."""
+        """Number of components of each floating-point array of the point data, in the file's order."""
         arrays = self._named("PointData").items()
         return {name: _components(array) for name, array in arrays if array.get("type", "").startswith("Float")}
 
     def values(self, name: str) -> NDArray[np.float32]:
-        """Point data `(components, points)`."""
+        """The point data array `name`, float32 `(components, points)`."""
         arrays = self._named("PointData")
         if name not in arrays:
             raise BadInput(self.path, name, "no such point data", f"one of {', '.join(arrays) or 'none'}")
@@ -85,7 +85,7 @@ class VtuFile:
             return self._read(arrays[name], self._points).astype(np.float32).T
 
     def points(self) -> NDArray[np.float64]:
-        """Coordinates `(points, 3)`."""
+        """Coordinates of the points, float64 `(points, 3)`."""
         arrays = self._piece.findall("Points/DataArray")
         if len(arrays) != 1 or _components(arrays[0]) != 3:
             raise BadInput(self.path, "Points", f"{len(arrays)} arrays", "one of 3 components")
@@ -96,7 +96,7 @@ class VtuFile:
         return points
 
     def cells(self) -> dict[str, NDArray[np.int64]]:
-        """Indices of the cells' corners `(cells, corners)` by meshio's name of the cells' type."""
+        """Point indices of the cells' corners, int64 `(cells, corners)` by meshio's cell type."""
         if not self._cells:
             return {}
         arrays = self._named("Cells")
@@ -159,13 +159,13 @@ class VtuFile:
         if form == "ascii":
             return from_ascii(array.text or "", dtype, count)
         if form == "binary":
-            take = base64_coded("".join((array.text or "").split()).encode())
+            take = from_base64("".join((array.text or "").split()).encode())
         else:
             offset = int(array.get("offset", ""))
             if form != "appended" or offset < 0:
                 raise ValueError(f"the format {form} with offset {offset}")
             is_raw = self._root.find("AppendedData[@encoding='raw']") is not None
-            take = (raw if is_raw else base64_coded)(self._appended, offset)
+            take = (raw if is_raw else from_base64)(self._appended, offset)
         return from_binary(take, dtype, count, header, self._root.get("compressor"))
 
 
@@ -189,7 +189,7 @@ def parse_xml(content: bytes, path: Path) -> ElementTree.Element:
     """The root of the XML of a VTK file.
 
     Raises:
-        BadInput: it is not well-formed, has a document type (and with it perhaps entities), or is not VTK's.
+        BadInput: it is not well-formed, has a document type (which may declare entities), or is not VTK's.
     """
     parser = ElementTree.XMLParser(target=_NoDocumentType())
     try:
@@ -203,14 +203,14 @@ def parse_xml(content: bytes, path: Path) -> ElementTree.Element:
 
 
 class _NoDocumentType(ElementTree.TreeBuilder):
-    """Refuses a document type before any of its entities is declared."""
+    """Rejects a document type before its entities are expanded."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError("a document type")
 
 
 def _split(content: bytes, path: Path) -> tuple[bytes, bytes]:
-    """The XML without its appended data, which may be raw bytes, and the appended data, which begin after a `_`."""
+    """Split off the appended data, which may be raw bytes and begin after a `_`, from the XML."""
     start = content.find(b"<AppendedData")
     if start < 0:
         return content, b""
@@ -223,6 +223,6 @@ def _split(content: bytes, path: Path) -> tuple[bytes, bytes]:
 
 
 def _components(array: ElementTree.Element) -> int:
-    """The number of components that an array claims; 0 where that is no number."""
+    """The declared number of components of an array; 0 if it is not a number."""
     text = (array.get("NumberOfComponents") or "1").strip()
     return int(text) if text.isdecimal() and len(text) < 9 else 0

@@ -23,35 +23,35 @@ from transect.data_adapters.overlap import consume_in_thread
 from transect.data_adapters.pde.simulation import Axis, Coordinate, Rollout, Simulation
 
 CHUNK = 1 << 20
-"""Bytes of a chunk at most: as many frames as fit, or else a part of one frame."""
+"""Maximum bytes of a chunk: as many frames as fit, or part of a frame."""
 
 Fill = Callable[[int, NDArray[np.float32]], None]
-"""Writes frames of a channel from a number on."""
+"""Writes frames of a channel from a frame index on."""
 
 Create = Callable[[str, tuple[str, ...], NDArray[Any] | None, Mapping[str, Any]], Fill]
-"""Adds a variable by name, dimensions, values and attributes; without values it is a channel, still to be filled."""
+"""Creates a variable from name, dimensions, values and attributes; without values, a channel to be filled later."""
 
 
 def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, float | str]:
-    """Write `rollout.nc` or `rollout.zarr` into `folder`, as `rollout.format` says.
+    """Write `rollout.nc` or `rollout.zarr` into `folder`, depending on `rollout.format`.
 
-    Every component is a float32 variable over time and space, NaN where there is no value, with the names, units and
-    attributes that it came with; those of a vector name it in an attribute `vector`. Boundary conditions are attributes
-    of the coordinates. Parameters that change in time keep their last value after the simulation's end. The blocks are
-    drained once, in this thread, and written in another; memory holds a chunk of every channel and a few blocks. The
-    same rollout makes the same bytes.
+    Every component is a float32 variable over time and space, NaN for missing values, with the names, units and
+    attributes of the input; components of a vector name it in their attribute `vector`. Boundary conditions are
+    attributes of the coordinates. Time-dependent parameters keep their last value after the end of the simulation. The
+    blocks are computed in this thread and written in another; memory holds a chunk of every channel and a few blocks.
+    The same rollout gives the same bytes.
 
     Args:
-        rollout: of a simulation on a grid.
-        folder: an empty one.
-        source: the model, its version and hash, for the attributes `source` and `history`.
+        rollout: A rollout on a grid; its blocks are consumed here, once.
+        folder: An empty folder.
+        source: Model, version and hash, for the attributes `source` and `history`.
 
     Returns:
         `steps`, `fields`, the times `first` and `last` with their units, the range of every channel, and the facts
         of the rollout.
 
     Raises:
-        OSError: the file could not be written whole; what is in `folder` then is worth nothing.
+        OSError: the file could not be written completely; discard the contents of `folder`.
         ValueError: the blocks are not the frames that the rollout declares.
     """
     simulation, steps = rollout.simulation, len(rollout.times)
@@ -63,8 +63,8 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
     def write(blocks: Iterator[NDArray[np.float32]]) -> None:
         create_file = _zarr if rollout.format == "zarr" else _netcdf
         with writing(path), create_file(path, sizes, chunk, _attributes(rollout, source)) as create:
-            _create_surroundings(create, rollout)
-            channels = [create(*one) for one in _channels(simulation, tuple(sizes))]
+            _create_auxiliary(create, rollout)
+            channels = [create(*channel) for channel in _channels(simulation, tuple(sizes))]
             shape = (steps, len(channels), *simulation.shape)
             for start, frames in regroup(blocks, shape, chunk[0], np.float32, "blocks of a rollout", "frames"):
                 for index, fill in enumerate(channels):
@@ -76,11 +76,11 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
     units = simulation.time.units
     facts: dict[str, float | str] = {
         "steps": steps,
-        "fields": ", ".join(one.name for one in simulation.fields),
+        "fields": ", ".join(field.name for field in simulation.fields),
         "first": f"{rollout.times[0]:.10g} {units}".rstrip(),
         "last": f"{rollout.times[-1]:.10g} {units}".rstrip(),
     }
-    channels = ((component, one.units) for one in simulation.fields for component in one.components)
+    channels = ((component, field.units) for field in simulation.fields for component in field.components)
     for (name, unit), (smallest, largest) in zip(channels, limits.T, strict=True):
         if smallest <= largest:
             facts[name] = f"{smallest:.4g} to {largest:.4g} {unit}".rstrip()
@@ -88,7 +88,7 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
 
 
 def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The largest chunk of an array of float32 that `CHUNK` bytes hold, whole along its last axes."""
+    """The largest chunk of a float32 array that fits into `CHUNK` bytes, complete along its last axes."""
     room, lengths = CHUNK // 4, []
     for length in reversed(shape):
         lengths.append(max(min(length, room), 1))
@@ -96,12 +96,12 @@ def _chunk(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(lengths))
 
 
-def _create_surroundings(create: Create, rollout: Rollout) -> None:
-    """Coordinates, parameters and constants."""
+def _create_auxiliary(create: Create, rollout: Rollout) -> None:
+    """Create coordinates, parameters and constants."""
     simulation, time = rollout.simulation, rollout.simulation.time
-    create(time.name, (time.name,), rollout.times, {"axis": "T", **_told(time), **_calendar(time)})
+    create(time.name, (time.name,), rollout.times, {"axis": "T", **_attrs_of(time), **_calendar(time)})
     for axis in simulation.axes:
-        create(axis.name, (axis.name,), axis.values, {**_told(axis), "boundary": _boundary(axis)})
+        create(axis.name, (axis.name,), axis.values, {**_attrs_of(axis), "boundary": _boundary(axis)})
     known = np.minimum(rollout.context + np.arange(len(rollout.times)), len(simulation) - 1)
     for name, parameter in simulation.parameters.items():
         dims, values = ((time.name,), parameter[known]) if parameter.ndim else ((), parameter)
@@ -113,31 +113,35 @@ def _create_surroundings(create: Create, rollout: Rollout) -> None:
 def _channels(
     simulation: Simulation, dims: tuple[str, ...]
 ) -> Iterator[tuple[str, tuple[str, ...], None, dict[str, Any]]]:
-    for one in simulation.fields:
-        told = {"units": one.units, "long_name": one.long_name, "vector": one.name if len(one.components) > 1 else ""}
-        known = {name: text for name, text in told.items() if text}
-        for component in one.components:
-            yield component, dims, None, {**known, **simulation.descriptions.get(component, {})}
+    for field in simulation.fields:
+        attrs = {
+            "units": field.units,
+            "long_name": field.long_name,
+            "vector": field.name if len(field.components) > 1 else "",
+        }
+        nonempty = {name: text for name, text in attrs.items() if text}
+        for component in field.components:
+            yield component, dims, None, {**nonempty, **simulation.descriptions.get(component, {})}
 
 
 def _attributes(rollout: Rollout, source: str) -> dict[str, Any]:
-    """The simulation's attributes, and what was done to it."""
+    """Global attributes: the simulation's, with provenance."""
     simulation, known = rollout.simulation, dict(rollout.simulation.attributes)
     made = f" (source: {known['source']})" if "source" in known else ""
-    done = (
+    entry = (
         f"{len(rollout.times)} frames predicted after frame {rollout.context} of {Path(simulation.source).name}{made}"
     )
     return {
         **known,
         "Conventions": "CF-1.11",
-        "history": "\n".join([*([str(known["history"])] if "history" in known else []), f"{done} by {source}"]),
+        "history": "\n".join([*([str(known["history"])] if "history" in known else []), f"{entry} by {source}"]),
         "source": source,
         "channels": " ".join(simulation.channels),
         **({"parameters": " ".join(simulation.parameters)} if simulation.parameters else {}),
     }
 
 
-def _told(coordinate: Coordinate) -> dict[str, Any]:
+def _attrs_of(coordinate: Coordinate) -> dict[str, Any]:
     return {**({"units": coordinate.units} if coordinate.units else {}), **coordinate.attributes}
 
 
@@ -146,7 +150,7 @@ def _boundary(axis: Axis) -> str:
 
 
 def _calendar(time: Coordinate) -> dict[str, str]:
-    """A calendar that has a year 0, for climatologies that count from there as if the standard one had it."""
+    """A calendar with a year 0, for climatologies whose units refer to it although the standard calendar has none."""
     standard = str(time.attributes.get("calendar", "standard")).lower() in ("standard", "gregorian")
     return {"calendar": "proleptic_gregorian"} if standard and re.search(r" since 0+-", time.units) else {}
 
@@ -155,21 +159,21 @@ def _calendar(time: Coordinate) -> dict[str, str]:
 def _netcdf(
     path: Path, sizes: Mapping[str, int], chunk: tuple[int, ...], attributes: Mapping[str, Any]
 ) -> Iterator[Create]:
-    with _QuietFile(path, "w+") as disk:
+    with _DeferredErrorFile(path, "w+") as disk:
         with h5netcdf.File(disk, "w") as file:
             file.dimensions = sizes
             file.attrs.update(_plain(attributes))
 
-            def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, told: Mapping[str, Any]) -> Fill:
+            def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, attrs: Mapping[str, Any]) -> Fill:
                 if values is None:
-                    nothing, filters = (
+                    missing, filters = (
                         np.float32(np.nan),
                         {"compression": "gzip", "compression_opts": 1, "shuffle": True},
                     )
-                    variable = file.create_variable(name, dims, np.float32, fillvalue=nothing, chunks=chunk, **filters)
+                    variable = file.create_variable(name, dims, np.float32, fillvalue=missing, chunks=chunk, **filters)
                 else:
                     variable = file.create_variable(name, dims, values.dtype, data=values)
-                variable.attrs.update(_plain(told))
+                variable.attrs.update(_plain(attrs))
 
                 def fill(start: int, frames: NDArray[np.float32]) -> None:
                     variable[start : start + len(frames)] = frames
@@ -181,10 +185,10 @@ def _netcdf(
         disk.check()
 
 
-class _QuietFile(FileIO):
-    """A file for HDF5, which ends the process some time after it was told that it could not write.
+class _DeferredErrorFile(FileIO):
+    """A file object that hides write errors from HDF5, which would otherwise abort the process when closing.
 
-    From the first failure on nothing is written, HDF5 can close what it has open, and `check` raises.
+    After the first error nothing is written, HDF5 can close its objects, and `check` raises the error.
     """
 
     error: OSError | None = None
@@ -215,15 +219,15 @@ class _QuietFile(FileIO):
 def _zarr(
     path: Path, sizes: Mapping[str, int], chunk: tuple[int, ...], attributes: Mapping[str, Any]
 ) -> Iterator[Create]:
-    # Version 2 with its metadata in one place, since every reader understands that.
+    # Version 2 with consolidated metadata, which every reader supports.
     group = zarr.create_group(LocalStore(path), zarr_format=2, attributes=_plain(attributes))
 
-    def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, told: Mapping[str, Any]) -> Fill:
+    def create(name: str, dims: tuple[str, ...], values: NDArray[Any] | None, attrs: Mapping[str, Any]) -> Fill:
         shape = tuple(sizes[dim] for dim in dims)
         array = group.create_array(
             name, shape=shape, chunks=chunk if values is None else shape, fill_value=np.nan,
             dtype=np.float32 if values is None else values.dtype, compressors=Blosc(cname="zstd", clevel=1),
-            attributes={**_plain(told), "_ARRAY_DIMENSIONS": list(dims)},
+            attributes={**_plain(attrs), "_ARRAY_DIMENSIONS": list(dims)},
         )  # fmt: skip
         if values is not None:
             array[...] = values
@@ -238,7 +242,7 @@ def _zarr(
 
 
 def _plain(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes as both formats have them: texts, numbers and lists of either; whatever else is written as text."""
+    """Attributes that both formats support: strings, numbers and lists of them; other values as strings."""
     kept = {}
     for name, value in attributes.items():
         items = np.ravel(np.asarray(value))

@@ -1,4 +1,4 @@
-"""NetCDF and Zarr as simulations: variables over time and one to three spatial dimensions, by the CF conventions."""
+"""Read NetCDF and Zarr as simulations: variables over time and one to three spatial dimensions, by CF conventions."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,19 +19,19 @@ from transect.data_adapters.pde.simulation import Axis, Coordinate, Member, Simu
 from transect.data_adapters.pde.xarray_open import check_size, opened, reading
 
 LONGEST = 1 << 24
-"""Frames, members or cells along an axis; a file that declares more is mistaken or hostile."""
+"""Maximum number of frames, members or cells along an axis; a file that declares more is corrupt or hostile."""
 
 STRUCTURE = {
     "boundary", "vector", "bounds", "climatology", "coordinates", "grid_mapping", "ancillary_variables",
     "cell_measures", "formula_terms", "valid_min", "valid_max", "valid_range", "actual_range",
 }  # fmt: skip
-"""Attributes that a Simulation tells in its own words, that name variables which it does not carry, or that limit
-values to a range which predictions need not keep."""
+"""Attributes that are not kept: `Simulation` represents them otherwise, they name variables that it does not have, or
+they give a range of values that predictions may leave."""
 
 
 @dataclass(frozen=True)
 class _Roles:
-    """What the dimensions are, and which of the members is read."""
+    """The roles of the dimensions, and the index of the ensemble member."""
 
     time: str
     member: str
@@ -39,7 +39,7 @@ class _Roles:
     index: int = 0
 
     def is_field(self, variable: xr.Variable) -> bool:
-        """Whether it has time and every axis; other dimensions may only be of length one."""
+        """Whether it has time and every axis; other dimensions must have length one."""
         return self.time in variable.dims and self._fits(variable, {self.time, *self.axes})
 
     def is_constant(self, variable: xr.Variable) -> bool:
@@ -49,7 +49,7 @@ class _Roles:
         return set(variable.dims) <= {self.member}
 
     def of_member(self, variable: xr.Variable) -> xr.Variable:
-        """The member's part, with dimensions in the order of time and axes."""
+        """The values of the member, with dimensions in the order of time and axes."""
         single = {dim: 0 for dim in variable.dims if dim not in (self.time, self.member, *self.axes)}
         chosen = variable.isel({self.member: self.index, **single}, missing_dims="ignore")
         return chosen.transpose(*(dim for dim in (self.time, *self.axes) if dim in chosen.dims))
@@ -60,10 +60,10 @@ class _Roles:
 
 
 def members(path: Path, config: ReadConfig) -> list[Member]:
-    """The trajectories of a file, named by their number along the dimension that counts them.
+    """The trajectories of a file, named by their index along the ensemble dimension.
 
     Raises:
-        BadInput: it is no NetCDF or Zarr, or has no such dimension as `config.member`.
+        BadInput: it is not NetCDF or Zarr, or has no dimension `config.member`.
     """
     with opened(path) as dataset:
         member = cf.member_dimension(path, dataset, config)
@@ -72,19 +72,19 @@ def members(path: Path, config: ReadConfig) -> list[Member]:
 
 
 def open_member(path: Path, member: str, config: ReadConfig) -> Simulation:
-    """One trajectory; its values are read frame by frame when they are asked for.
+    """Open one trajectory; its values are read lazily.
 
-    Fields are the floating-point variables over time and all spatial dimensions, in the file's order (Zarr has none:
-    they are sorted) or as `config.variables` says. Constants vary in space alone; parameters are scalars, and what an
-    attribute `parameters` of the file names, be it another attribute or a variable over time.
+    Fields are the floating-point variables over time and all spatial dimensions, in the file's order (sorted for Zarr,
+    which has none) or that of `config.variables`. Constants vary only in space. Parameters are scalar variables, and
+    the attributes or variables over time that the file's attribute `parameters` lists.
 
     Raises:
-        BadInput: names the dimension or variable that is missing, or is not what was asked for.
+        BadInput: a dimension or variable is missing or does not match `config`.
     """
     with opened(path) as dataset:
         roles, names = _roles(path, dataset, member, config)
         fields = _fields(path, dataset, names, config)
-        channels = tuple(component for one in fields for component in one.components)
+        channels = tuple(component for field in fields for component in field.components)
         axes = tuple(_axis(path, dataset, dim) for dim in roles.axes)
         time = _coordinate(path, dataset, roles.time)
         cells = math.prod(len(axis) for axis in axes)
@@ -112,7 +112,7 @@ def open_member(path: Path, member: str, config: ReadConfig) -> Simulation:
 def _read(
     path: Path, channels: Sequence[str], roles: _Roles, lengths: tuple[int, ...], start: int, stop: int
 ) -> NDArray[np.float32]:
-    """Frames from start to stop of every channel, as `Simulation.read` gives them."""
+    """Frames from start to stop of every channel, as for `Simulation.read`."""
     start, stop, _ = slice(start, stop).indices(lengths[0])
     frames = np.empty((max(stop - start, 0), len(channels), *lengths[1:]), np.float32)
     with opened(path) as dataset:
@@ -124,37 +124,37 @@ def _read(
 
 
 def _roles(path: Path, dataset: xr.Dataset, member: str, config: ReadConfig) -> tuple[_Roles, list[str]]:
-    """The dimensions' roles, and the variables that are components of fields, in order."""
-    time, counting = cf.time_dimension(path, dataset, config), cf.member_dimension(path, dataset, config)
-    asked = [part for name in config.variables for part in config.vectors.get(name, [name])]
-    for name in [*asked, *(part for parts in config.vectors.values() for part in parts)]:
+    """The roles of the dimensions, and the names of the variables that are components of fields, in order."""
+    time, ensemble = cf.time_dimension(path, dataset, config), cf.member_dimension(path, dataset, config)
+    requested = [part for name in config.variables for part in config.vectors.get(name, [name])]
+    for name in [*requested, *(part for parts in config.vectors.values() for part in parts)]:
         _numeric(path, dataset, name)
     secondary = cf.secondary(dataset)
-    candidates = asked[:1] or [
+    candidates = requested[:1] or [
         str(name)
         for name, variable in dataset.variables.items()
         if variable.dtype.kind == "f" and time in variable.dims and name not in secondary and name not in dataset.sizes
     ]
-    axes = config.axes or cf.spatial_dimensions(path, dataset, candidates, (time, counting))
+    axes = config.axes or cf.spatial_dimensions(path, dataset, candidates, (time, ensemble))
     for dim in axes:
         if dim not in dataset.sizes:
             raise BadInput(path, "dimensions", ", ".join(map(str, dataset.sizes)), f"a dimension {dim}")
-    if counting and int(member) >= _length(path, dataset, counting):
-        raise BadInput(path, counting, f"{dataset.sizes[counting]} members", f"one numbered {member}")
-    roles = _Roles(time, counting, axes, int(member or 0))
+    if ensemble and int(member) >= _length(path, dataset, ensemble):
+        raise BadInput(path, ensemble, f"{dataset.sizes[ensemble]} members", f"one numbered {member}")
+    roles = _Roles(time, ensemble, axes, int(member or 0))
     wanted = ", ".join((time, *axes))
-    for name in asked:
+    for name in requested:
         if not roles.is_field(dataset.variables[name]):
             raise BadInput(path, name, f"dimensions {', '.join(map(str, dataset.variables[name].dims))}", wanted)
-    if asked:
-        return roles, list(dict.fromkeys(asked))
-    found = [name for name in candidates if roles.is_field(dataset.variables[name])]
-    if not found:
+    if requested:
+        return roles, list(dict.fromkeys(requested))
+    fields = [name for name in candidates if roles.is_field(dataset.variables[name])]
+    if not fields:
         raise BadInput(path, "variables", "none that vary in time and space", f"floating-point numbers over {wanted}")
     if path.is_dir():
-        found.sort()
-    order = cf.words(dataset.attrs.get("channels", ""))  # as our writer notes them
-    return roles, sorted(found, key=lambda name: order.index(name) if name in order else len(order))
+        fields.sort()
+    order = cf.words(dataset.attrs.get("channels", ""))  # written by `write`
+    return roles, sorted(fields, key=lambda name: order.index(name) if name in order else len(order))
 
 
 def _numeric(path: Path, dataset: xr.Dataset, name: str) -> xr.Variable:
@@ -167,17 +167,17 @@ def _numeric(path: Path, dataset: xr.Dataset, name: str) -> xr.Variable:
 
 
 def _fields(path: Path, dataset: xr.Dataset, names: Sequence[str], config: ReadConfig) -> tuple[Field, ...]:
-    """The variables `names` as scalars, and vectors at the place of their first component."""
-    told = {name: dataset.variables[name].attrs for name in names}
-    units = {name: str(attributes.get("units", "")) for name, attributes in told.items()}
+    """Group the variables `names` into scalars and vectors, each vector at the position of its first component."""
+    attrs = {name: dataset.variables[name].attrs for name in names}
+    units = {name: str(attributes.get("units", "")) for name, attributes in attrs.items()}
     vectors = {name: list(parts) for name, parts in config.vectors.items() if set(parts) <= set(names)}
     for name, parts in vectors.items():
         if len({units[part] for part in parts}) > 1:
             found = ", ".join(units[part] or "none" for part in parts)
             raise BadInput(path, f"vectors.{name}", f"units {found}", "components of the same units")
     for by_file in (
-        _noted(told),
-        cf.vectors_of({name: str(one.get("standard_name", "")) for name, one in told.items()}),
+        _declared_vectors(attrs),
+        cf.vectors_of({name: str(own.get("standard_name", "")) for name, own in attrs.items()}),
     ):
         taken = {part for parts in vectors.values() for part in parts}
         vectors |= {
@@ -194,14 +194,14 @@ def _fields(path: Path, dataset: xr.Dataset, names: Sequence[str], config: ReadC
         if name in owner:
             fields[owner[name]] = Field(owner[name], tuple(vectors[owner[name]]), units[name])
         else:
-            fields[name] = Field(name, (name,), units[name], str(told[name].get("long_name", "")))
+            fields[name] = Field(name, (name,), units[name], str(attrs[name].get("long_name", "")))
     return tuple(fields.values())
 
 
-def _noted(told: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Components by vector, as our writer notes them in an attribute of each."""
+def _declared_vectors(attrs: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Components of each vector, from the attribute `vector` that `write` adds."""
     vectors: dict[str, list[str]] = {}
-    for name, attributes in told.items():
+    for name, attributes in attrs.items():
         if "vector" in attributes:
             vectors.setdefault(str(attributes["vector"]), []).append(name)
     return vectors
@@ -209,7 +209,7 @@ def _noted(told: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
 
 def _parameters(path: Path, dataset: xr.Dataset, roles: _Roles) -> dict[str, NDArray[np.float64]]:
     named, secondary = cf.words(dataset.attrs.get("parameters", "")), cf.secondary(dataset)
-    found = {name: np.array(told, np.float64) for name in named if isinstance(told := dataset.attrs.get(name), Real)}
+    found = {name: np.array(value, np.float64) for name in named if isinstance(value := dataset.attrs.get(name), Real)}
     for name, variable in dataset.variables.items():
         scalar = set(variable.dims) <= {roles.member} and variable.dtype.kind == "f" and name not in secondary
         series = set(variable.dims) <= {roles.member, roles.time} and variable.dtype.kind in "fiu" and name in named
@@ -222,25 +222,25 @@ def _parameters(path: Path, dataset: xr.Dataset, roles: _Roles) -> dict[str, NDA
 def _constants(
     path: Path, dataset: xr.Dataset, roles: _Roles, channels: Sequence[str], cells: int
 ) -> dict[str, NDArray[np.float32]]:
-    found = {}
+    constants = {}
     for key, variable in dataset.variables.items():
         name = str(key)
         if variable.dtype.kind in "fiub" and roles.is_constant(variable) and name not in (*channels, *dataset.sizes):
             check_size(path, variable, name, cells)
             with reading(path, name):
-                found[name] = roles.of_member(variable).values.astype(np.float32)
-    return found
+                constants[name] = roles.of_member(variable).values.astype(np.float32)
+    return constants
 
 
 def _axis(path: Path, dataset: xr.Dataset, dim: str) -> Axis:
-    told = _coordinate(path, dataset, dim)
+    coordinate = _coordinate(path, dataset, dim)
     attributes = dataset.variables[dim].attrs if dim in dataset.variables else {}
-    boundary = cf.boundary_of(path, dim, told.values, attributes)
-    return Axis(dim, told.values, told.units, told.attributes, boundary)
+    boundary = cf.boundary_of(path, dim, coordinate.values, attributes)
+    return Axis(dim, coordinate.values, coordinate.units, coordinate.attributes, boundary)
 
 
 def _coordinate(path: Path, dataset: xr.Dataset, dim: str) -> Coordinate:
-    """Where frames or cells lie; their numbers, without units, where the file does not tell."""
+    """The coordinate of a dimension; without a coordinate variable, indices without units."""
     length = _length(path, dataset, dim)
     if dim not in dataset.variables:
         return Coordinate(dim, np.arange(length, dtype=np.float64))
@@ -260,7 +260,7 @@ def _length(path: Path, dataset: xr.Dataset, dim: str) -> int:
 
 
 def _plain(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Attributes that are to be written out again, as Python's own types."""
+    """The attributes to keep for output, as built-in Python types."""
     return {
         str(name): value.tolist() if isinstance(value, np.generic | np.ndarray) else value
         for name, value in attributes.items()

@@ -23,18 +23,18 @@ CODECS = {
     "transpose", "sharding_indexed", "shuffle", "astype", "bitround", "delta", "fixedscaleoffset", "packbits",
     "quantize", "vlen-bytes", "vlen-utf8",
 }  # fmt: skip
-"""Codecs of Zarr that turn bytes into numbers or text; others, pickle above all, may run what a file tells them to."""
+"""Allowed Zarr codecs: those that decode bytes to numbers or text. Others, above all pickle, may execute code."""
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[xr.Dataset]:
-    """The variables of a NetCDF3, NetCDF4 or Zarr (v2 or v3) file; values are read when they are asked for.
+    """Open a NetCDF3, NetCDF4 or Zarr (v2 or v3) file lazily, as a context manager.
 
-    Fill values, scales and offsets are decoded; times stay the numbers that the file has. Nothing outside of `path` is
-    ever read: no URL, no link out of a store's folder, no external storage of HDF5.
+    Fill values, scales and offsets are decoded; times keep their numeric values. Nothing outside `path` is ever read:
+    no URL, no link out of a store's folder, no external storage of HDF5.
 
     Raises:
-        BadInput: the file is none of these, is damaged, or refers to other files.
+        BadInput: the file has another format, is damaged, or refers to other files.
     """
     with reading(path, "content"):
         engine, source, options = _source(path)
@@ -48,10 +48,10 @@ def opened(path: Path) -> Iterator[xr.Dataset]:
 
 @contextmanager
 def reading(path: Path, field: str) -> Iterator[None]:
-    """Turn what the libraries raise over damaged bytes, which may be any exception, into one line that names `field`.
+    """Convert exceptions of the libraries on damaged files, which may be of any type, to a `BadInput` for `field`.
 
     Raises:
-        BadInput: in place of every exception.
+        BadInput: in place of any exception.
     """
     try:
         yield
@@ -63,10 +63,10 @@ def reading(path: Path, field: str) -> Iterator[None]:
 
 
 def check_size(path: Path, variable: xr.Variable, name: str, count: int, limit: int = hdf5.READ_LIMIT) -> None:
-    """Refuse a variable of which `count` values are read at once if those, or one of its chunks, exceed `limit` bytes.
+    """Check that one read of `count` values, and each chunk of the variable, has at most `limit` bytes.
 
     Raises:
-        BadInput: they do.
+        BadInput: it has more.
     """
     chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes") or ()
     size = max(count, math.prod(chunk)) * variable.dtype.itemsize
@@ -75,25 +75,25 @@ def check_size(path: Path, variable: xr.Variable, name: str, count: int, limit: 
 
 
 def _source(path: Path) -> tuple[str, Any, dict[str, Any]]:
-    """Name of xarray's engine, what it is to open, and how."""
+    """Xarray's engine for the file, the object to open, and options."""
     if path.is_dir():
         _check_codecs(path)
         return "zarr", _ConfinedStore(path, read_only=True), {"consolidated": False}
     with path.open("rb") as file:
         magic = file.read(8)
-    absolute = str(path.absolute())  # which can never be taken for a URL
+    absolute = str(path.absolute())  # so that it is never interpreted as a URL
     if magic[:4] in (b"CDF\x01", b"CDF\x02"):
         return "scipy", absolute, {}
     if magic == b"\x89HDF\r\n\x1a\n":
         _check_links(path)
-        return "h5netcdf", absolute, {"driver_kwds": {"locking": False}}  # as hdf5.opened has it
+        return "h5netcdf", absolute, {"driver_kwds": {"locking": False}}  # as in hdf5.opened
     raise BadInput(
         path, "first bytes", magic, "NetCDF3, NetCDF4 or a folder of Zarr", "convert it, as by nccopy -k nc4"
     )
 
 
 class _ConfinedStore(LocalStore):
-    """A Zarr store in a folder, none of whose parts may be a link that leads out of it."""
+    """A Zarr store in a folder that refuses links out of the folder."""
 
     async def get(self, key: str, *args: Any, **kwargs: Any) -> Any:
         if not (self.root / key).resolve().is_relative_to(self.root.resolve()):
@@ -113,8 +113,8 @@ def _check_codecs(path: Path) -> None:
 
 def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
     for key in ("compressor", "filters", "codecs", "index_codecs"):
-        told = metadata.get(key) or []
-        for codec in [told] if isinstance(told, dict) else told:
+        value = metadata.get(key) or []
+        for codec in [value] if isinstance(value, dict) else value:
             yield str(codec.get("id") or codec.get("name")).removeprefix("numcodecs.")
             yield from _codecs(codec.get("configuration") or {})
 
@@ -122,7 +122,7 @@ def _codecs(metadata: dict[str, Any]) -> Iterator[str]:
 def _check_links(path: Path) -> None:
     with hdf5.opened(path) as file:
         for name in hdf5.names(file):
-            found = hdf5.item(file, name)
-            if isinstance(found, h5py.Dataset) and (found.is_virtual or found.external):
+            node = hdf5.item(file, name)
+            if isinstance(node, h5py.Dataset) and (node.is_virtual or node.external):
                 advice = "copy them in, as by h5repack"
                 raise BadInput(path, name, "values kept in other files", "values in the file itself", advice)

@@ -1,4 +1,4 @@
-"""BadInput: one line that a user can act on, wherever it is raised."""
+"""BadInput: a one-line message, also after pickling."""
 
 import pickle
 

@@ -1,4 +1,4 @@
-"""Streams of row blocks cut anew: nothing is lost, moved or copied twice."""
+"""Regrouping of row blocks: order, completeness and number of copies."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Folders, splits, tables and identifiers, as every adapter lists its cases."""
+"""Folders, splits, tables and identifiers of cases."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One step ahead: the order, the errors and the end of what is iterated stay as they were."""
+"""Overlapping iteration preserves order, errors and the end of an iterator."""
 
 import threading
 import time
@@ -52,7 +52,7 @@ def test_the_producer_stays_as_far_ahead_as_told() -> None:
 
     reader = prefetch(items(), ahead=2)
     assert next(reader) == 0
-    assert full.wait(10)  # one read, two in the queue, one that waits for room
+    assert full.wait(10)  # one consumed, two in the queue, one waiting for room
     assert not threading.Event().wait(0.3)
     assert len(made) == 4
     reader.close()
@@ -108,7 +108,7 @@ def test_aside_the_producer_stays_close():
         return sum(1 for _ in items)
 
     assert consume_in_thread(produce(), consume) == 9
-    assert taken.count <= 3  # one taken, one waiting, one in hand
+    assert taken.count <= 3  # one consumed, one in the queue, one waiting for room
 
 
 def test_aside_an_error_of_the_producer_ends_the_consumer_and_comes_out():

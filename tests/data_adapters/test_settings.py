@@ -1,4 +1,4 @@
-"""Validation of settings: the message, and what importing it costs."""
+"""Validation of settings: the message, and the cost of the import."""
 
 import re
 import subprocess

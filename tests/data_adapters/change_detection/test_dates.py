@@ -1,4 +1,4 @@
-"""The day a scene was taken: from names, tags and metadata files, and never from numbers that are no date."""
+"""Acquisition dates from names, tags and metadata files, and never from numbers that are not dates."""
 
 from datetime import date
 from pathlib import Path

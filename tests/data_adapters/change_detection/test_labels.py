@@ -1,4 +1,4 @@
-"""What the values of a label mean, settled for a whole file."""
+"""Decoding of label values, determined for a whole file."""
 
 import pickle
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_other_types_hold_the_same_values(tmp_path: Path, dtype: str) -> None:
 def test_nodata_that_the_file_declares_is_unknown(tmp_path: Path) -> None:
     assert read(write(tmp_path / "a.tif", np.array([[0, 255]], np.uint8), nodata=255)) == [[0, 255]]
     assert read(write(tmp_path / "b.tif", np.array([[0, 1, 9]], np.uint8), nodata=9)) == [[0, 1, 255]]
-    # A file that declares its background as nodata still says "no change".
+    # A file that declares its background as nodata still means no change there.
     assert read(write(tmp_path / "c.tif", np.array([[0, 255]], np.uint8), nodata=0)) == [[0, 1]]
 
 
@@ -124,7 +124,7 @@ def test_oscd_and_bright_classes(tmp_path: Path) -> None:
 
 
 def test_the_rule_is_the_files_and_not_the_windows(tmp_path: Path) -> None:
-    """A window of 0/1/255 that holds only 0 and 255 must not turn the unknown into change."""
+    """In a file with 0/1/255, a window with only 0 and 255 must not decode unknown as change."""
     values = np.zeros((3000, 2000), np.uint8)
     values[10:20] = 255
     values[-1, -1] = 1
@@ -184,7 +184,7 @@ def test_a_missing_label_is_named(tmp_path: Path) -> None:
 
 
 def test_fixtures_of_random_greys_are_refused_by_value(shared_file) -> None:
-    """The sample labels of torchgeo hold eight greys, which a clamp or an exact match would turn into a truth."""
+    """The sample labels of torchgeo have eight grey levels, which thresholding would silently accept."""
     label = shared_file("data/change_detection/torchgeo_formats/levircd/levircd/label/train_0.png")
     with pytest.raises(BadInput, match="found 0, 29, 76, 105, 150, 179, 226, 255, expected"):
         label_rule(str(label))

@@ -1,4 +1,4 @@
-"""Pairs are found in every layout as it is downloaded, matched by name, and never mismatched."""
+"""Pairs are found in every layout as downloaded, and matched by name."""
 
 import os
 import pickle
@@ -43,7 +43,7 @@ BY_SPLIT = ["test_1", "test_2", "train_1", "train_2"]
 NAMED = ("train_1.png", "train_2.png", "val_1.png", "test_1.png")
 BIT = ("train_1_0_0.png", "train_1_0_256.png", "test_7_0_0.png")
 
-# The files of each layout, and the identifiers and splits that they mean.
+# The files of each layout, and the expected identifiers and splits.
 FILES: dict[str, tuple[list[str], list[str]]] = {
     "LEVIR-CD": (
         [f"{split}/{side}/{split}_1.png" for split in ("train", "val", "test") for side in ("A", "B", "label")],
@@ -131,7 +131,7 @@ FILES: dict[str, tuple[list[str], list[str]]] = {
 
 
 def build(root: Path, files: list[str]) -> None:
-    """Write the files; `path=text` gives their text. Rasters stay empty, since finding pairs opens none."""
+    """Write the files; `path=text` sets their content. Rasters are empty, since finding pairs opens none."""
     for file in files:
         name, _, text = file.partition("=")
         path = root / name
@@ -286,7 +286,7 @@ def test_a_name_in_two_splits_is_refused(tmp_path: Path) -> None:
         find_pairs(str(tmp_path))
 
 
-# What cannot be used
+# Invalid data sets
 
 
 @pytest.mark.parametrize(
@@ -321,7 +321,7 @@ def test_inputs_that_are_no_inputs(tmp_path: Path) -> None:
 
 @contextmanager
 def ordinary_user() -> Iterator[None]:
-    """Give up the right to read everything, if this process has it."""
+    """Drop the superuser's permission to read everything, if this process has it."""
     if os.geteuid():
         yield
         return

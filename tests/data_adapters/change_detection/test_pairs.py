@@ -1,4 +1,4 @@
-"""How pairs are named, grouped and told apart."""
+"""Identifiers and groups of pairs."""
 
 import pytest
 from hypothesis import given

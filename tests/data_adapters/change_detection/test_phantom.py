@@ -1,4 +1,4 @@
-"""Synthetic pairs: repeatable, exactly labelled, and with every nuisance that must not count as change."""
+"""Synthetic pairs: reproducible, exactly labelled, with nuisance variation that must not count as change."""
 
 from pathlib import Path
 
@@ -75,7 +75,7 @@ def test_the_label_is_where_the_noiseless_scenes_differ(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_every_change_can_be_seen(seed: int) -> None:
-    """Whatever changes is brighter or darker than what it replaces, so that a single band is enough."""
+    """Changes differ in luminance from what they replace, so that a single band suffices."""
     scene = draw_scene(np.random.default_rng((seed, 0)), changes=True)
     brightness = abs((scene.after - scene.before) @ np.array([0.30, 0.59, 0.11]))
     regions, count = ndimage.label(scene.label)

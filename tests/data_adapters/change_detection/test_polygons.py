@@ -1,4 +1,4 @@
-"""Patches: one valid polygon per connected region, however the raster is cut."""
+"""Patches: one valid polygon per connected region, independent of the strips."""
 
 from itertools import pairwise
 

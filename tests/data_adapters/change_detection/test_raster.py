@@ -1,4 +1,4 @@
-"""Rasters: bands, validity, block-wise reading, and everything that makes one unusable."""
+"""Rasters: bands, validity, block-wise reading, and refused files."""
 
 import os
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.raster import Raster, RowReader
 
 GREY = ReadConfig(bands=[1])
-CHANCE = np.random.default_rng(0)
+RNG = np.random.default_rng(0)
 
 
 def write(path: Path, values: np.ndarray, mask: np.ndarray | None = None, **options: object) -> str:
@@ -38,7 +38,7 @@ def read_all(paths: Sequence[str], config: ReadConfig) -> tuple[np.ndarray, np.n
 
 
 def refused(paths: Sequence[str], config: ReadConfig = GREY) -> str:
-    """The one line that says why `paths` cannot be read."""
+    """The message of the error when `paths` are read."""
     with pytest.raises(BadInput) as caught:
         read_all(paths, config)
     assert "\n" not in str(caught.value)
@@ -48,7 +48,7 @@ def refused(paths: Sequence[str], config: ReadConfig = GREY) -> str:
 
 @pytest.fixture
 def rgb() -> np.ndarray:
-    return CHANCE.integers(1, 256, (3, 40, 50), dtype=np.uint8)
+    return RNG.integers(1, 256, (3, 40, 50), dtype=np.uint8)
 
 
 class TestBands:
@@ -107,7 +107,7 @@ class TestValidity:
 
     @pytest.mark.parametrize("nodata", [None, np.nan, -9999.0, -3.4e38, -np.finfo(np.float64).max])
     def test_of_floats_excludes_nan_infinity_and_nodata(self, tmp_path: Path, nodata: float | None) -> None:
-        values = CHANCE.normal(size=(1, 6, 7))
+        values = RNG.normal(size=(1, 6, 7))
         values[0, 0, :3] = np.nan, np.inf, -np.inf
         values[0, 1, 1] = np.nan if nodata is None else nodata
         path = write(tmp_path / "a.tif", values, nodata=nodata)
@@ -127,16 +127,16 @@ class TestValidity:
         for nodata in (-1.0, 256.0, 3.5, float("nan"), float("inf")):
             assert read_all([write(tmp_path / "a.tif", rgb)], ReadConfig(nodata=nodata))[1].all()
 
-    @pytest.mark.parametrize("internal", [True, False], ids=["in the file", "beside it"])
+    @pytest.mark.parametrize("internal", [True, False], ids=["in the file", "side file"])
     def test_follows_a_mask_and_the_nodata(self, tmp_path: Path, rgb: np.ndarray, internal: bool) -> None:
-        mask = CHANCE.random(rgb.shape[1:]) < 0.7
+        mask = RNG.random(rgb.shape[1:]) < 0.7
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal):
             path = write(tmp_path / "a.tif", rgb, mask=mask)
         assert (tmp_path / "a.tif.msk").exists() is not internal
         assert np.array_equal(read_all([path], ReadConfig(nodata=7))[1], mask & (rgb != 7).all(axis=0))
 
     def test_follows_alpha_whatever_bands_are_read(self, tmp_path: Path, rgb: np.ndarray) -> None:
-        rgba = np.concatenate([rgb, (CHANCE.random((1, *rgb.shape[1:])) < 0.7) * np.uint8(9)])
+        rgba = np.concatenate([rgb, (RNG.random((1, *rgb.shape[1:])) < 0.7) * np.uint8(9)])
         path = write(tmp_path / "a.tif", rgba, photometric="rgb")
         with rasterio.open(path, "r+") as raster:
             raster.colorinterp = [ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha]
@@ -191,7 +191,7 @@ class TestFaults:
         path = write(tmp_path / "a.tif", rgb)
         os.chmod(path, 0)
         user = os.geteuid()
-        if user == 0:  # the superuser may read anything; be somebody else for a moment
+        if user == 0:  # the superuser may read anything, so switch to another user temporarily
             for folder in (tmp_path, *tmp_path.parents):
                 if folder.name.startswith("pytest"):
                     folder.chmod(0o755)
@@ -203,7 +203,7 @@ class TestFaults:
 
     @pytest.mark.parametrize("driver", ["GTiff", "PNG", "JPEG"])
     def test_truncated_files_name_the_rows(self, tmp_path: Path, driver: str) -> None:
-        noise = CHANCE.integers(0, 256, (3, 256, 256), dtype=np.uint8)
+        noise = RNG.integers(0, 256, (3, 256, 256), dtype=np.uint8)
         path = tmp_path / "a.img"
         write(path, noise, driver=driver, **({"compress": "deflate", "blockysize": 16} if driver == "GTiff" else {}))
         whole = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Pairs on one grid: what is read as it is, what is resampled, and what is refused."""
+"""Pairs on one grid: unchanged pixels, resampling, and refused pairs."""
 
 import os
 import pickle
@@ -22,7 +22,7 @@ from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.overlap import prefetch
 
 GREY = ReadConfig(bands=[1])
-CHANCE = np.random.default_rng(0)
+RNG = np.random.default_rng(0)
 PLAIN = from_origin(5e5, 5e6, 10, 10)
 
 
@@ -37,12 +37,12 @@ def write(path: Path, values: np.ndarray, transform: Affine | None = PLAIN, **op
 
 
 def moved(row: float, col: float, scale: float = 1) -> Affine:
-    """The plain grid from pixel (row, col) on, with pixels `scale` times as large."""
+    """The base grid from pixel (row, col) on, with pixels `scale` times as large."""
     return PLAIN * Affine.translation(col, row) * Affine.scale(scale)
 
 
 def whole(scene: Scene) -> Strip:
-    """All strips as one, checked to be gapless."""
+    """All strips concatenated, after a check that they are contiguous."""
     strips = list(scene.strips())
     assert [strip.row for strip in strips] == [0, *np.cumsum([len(strip.valid) for strip in strips])[:-1]]
     before, after = (np.concatenate([getattr(strip, name) for strip in strips], 1) for name in ("before", "after"))
@@ -67,7 +67,7 @@ def bytes_read() -> int:
 
 @pytest.fixture
 def low_strips(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strips of about 16 rows of small rasters, so that there are many."""
+    """Reduce strips to about 16 rows, so that small rasters have many."""
     monkeypatch.setattr(scene_module, "STRIP_BYTES", 16 * 100 * 6)
 
 
@@ -107,7 +107,7 @@ class TestOneGrid:
         assert np.array_equal(window.valid, strip.valid[row : row + height, col : col + width])
 
     def test_ends_at_a_thousandth_of_a_pixel(self, tmp_path: Path) -> None:
-        ground = CHANCE.integers(0, 60_000, (1, 60, 60), dtype=np.uint16)
+        ground = RNG.integers(0, 60_000, (1, 60, 60), dtype=np.uint16)
         after = write(tmp_path / "b.tif", ground)
         for residue, same in ((9e-4, True), (2e-3, False)):
             scene = Scene.open([write(tmp_path / "a.tif", ground, moved(0, residue))], [after], GREY)
@@ -115,7 +115,7 @@ class TestOneGrid:
             assert scene.offset == pytest.approx((residue, 0), abs=1e-6)
 
     def test_of_pictures_is_their_pixels(self, tmp_path: Path) -> None:
-        pixels = CHANCE.integers(0, 256, (3, 60, 70), dtype=np.uint8)
+        pixels = RNG.integers(0, 256, (3, 60, 70), dtype=np.uint8)
         paths = [write(tmp_path / name, pixels, None, crs=None, driver="PNG") for name in ("a.png", "b.png")]
         scene = Scene.open(paths[:1], paths[1:], ReadConfig())
         assert scene.grid.crs is None
@@ -136,10 +136,10 @@ class TestOneGrid:
                 assert np.array_equal(pixels, raster.read(window=window))
         assert np.array_equal(strip.valid, (strip.before[0] > 0) & (strip.after[0] > 0))
         difference = strip.before[0][strip.valid].astype(float) - strip.after[0][strip.valid]
-        assert np.median(np.abs(difference)) <= 1  # one pass over one ground
+        assert np.median(np.abs(difference)) <= 1  # two images of the same ground
 
     def test_decodes_each_block_once(self, tmp_path: Path) -> None:
-        noise = CHANCE.integers(0, 256, (3, 1500, 1400), dtype=np.uint8)
+        noise = RNG.integers(0, 256, (3, 1500, 1400), dtype=np.uint8)
         tiles = {"tiled": True, "blockxsize": 256, "blockysize": 256, "compress": "deflate", "predictor": 2}
         shapes = [{**tiles, "interleave": interleave} for interleave in ("pixel", "band")]
         shapes += [{"compress": "lzw"}, {"blockysize": 1500}]
@@ -162,7 +162,7 @@ class TestOneGrid:
             assert (bytes_read() - start) / sum(map(os.path.getsize, pair)) < 1.03
 
     def test_reads_ahead_in_a_thread_and_closes_when_stopped(self, tmp_path: Path, low_strips: None) -> None:
-        pixels = CHANCE.integers(1, 256, (3, 300, 100), dtype=np.uint8)
+        pixels = RNG.integers(1, 256, (3, 300, 100), dtype=np.uint8)
         path = write(tmp_path / "a.tif", pixels, blockysize=8)
         scene = pickle.loads(pickle.dumps(Scene.open([path], [path], ReadConfig())))
         rows = [strip.before.copy() for strip in prefetch(scene.strips())]
@@ -176,10 +176,10 @@ class TestOneGrid:
 
 
 class TestResampling:
-    """Date 1 lies on another grid."""
+    """The first date is on another grid."""
 
     def ramp(self, grid: Affine, height: int, width: int) -> np.ndarray:
-        """A plane over the ground, which bilinear resampling and averaging reproduce exactly."""
+        """A linear function of position, which bilinear resampling and averaging reproduce exactly."""
         cols, rows = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
         x, y = (~PLAIN * grid) * (cols, rows)
         return (3 * x + 2 * y + 500)[None].astype(np.float32)
@@ -192,17 +192,17 @@ class TestResampling:
         first = PLAIN * Affine.translation(48.3, 41.2) * Affine.rotation(turn) * Affine.scale(scale)
         first = first * Affine.translation(-70 / scale, -65 / scale)
         plane = self.ramp(first, round(130 / scale), round(140 / scale))
-        plane[CHANCE.random(plane.shape) < 0.02] = -9999
+        plane[RNG.random(plane.shape) < 0.02] = -9999
         before = write(tmp_path / "a.tif", plane, first, nodata=-9999)
         after = write(tmp_path / "b.tif", self.ramp(PLAIN, 80, 100))
         scene = Scene.open([before], [after], GREY)
         assert (scene.grid.height, scene.grid.width) == (80, 100)
         strip = whole(scene)
         assert 0.3 < strip.valid.mean() < 0.999
-        # GDAL averages whole source pixels over a turned target pixel's bounding box, so up to half of one is off.
+        # GDAL averages whole source pixels over a rotated target pixel's bounding box: errors of up to half a pixel.
         steep = 3.7 * scale
         exact = 0.5 * steep if scale <= 0.5 and turn in (3, 45) else 0.01
-        # On the outer half of the outermost pixels there is nothing to interpolate with.
+        # The outer half of the outermost pixels cannot be interpolated.
         columns, rows = scene.alignments[0].positions(*np.meshgrid(np.arange(100) + 0.5, np.arange(80) + 0.5))
         height, width = plane.shape[1:]
         inner = (columns > 0.5) & (columns < width - 0.5) & (rows > 0.5) & (rows < height - 0.5)
@@ -243,7 +243,7 @@ class TestResampling:
             assert strip.valid.mean() > 0.9
 
     def test_averages_what_bilinear_would_skip(self, tmp_path: Path) -> None:
-        fine = CHANCE.integers(0, 1000, (1, 120, 160), dtype=np.uint16)
+        fine = RNG.integers(0, 1000, (1, 120, 160), dtype=np.uint16)
         before = write(tmp_path / "a.tif", fine)
         after = write(tmp_path / "b.tif", fine[:, :30, :40], moved(0, 0, 4))
         means = fine.reshape(30, 4, 40, 4).mean(axis=(1, 3))
@@ -281,18 +281,18 @@ class TestResampling:
         down, across = self.shares(rows, 82), self.shares(columns, 82)
         expected = down @ pan @ across.T
         assert strip.valid.all()
-        # The first row and the last column reach beyond date 1, where GDAL counts cut pixels as whole ones.
+        # The first row and the last column exceed the first date, where GDAL counts cut pixels as whole ones.
         assert np.abs(strip.before[0] - expected)[1:, :-1].max() <= 0.5 + 1e-3
 
     def shares(self, edges: np.ndarray, size: int) -> np.ndarray:
-        """How much of each interval between `edges` each of `size` pixels takes, of what lies within the pixels."""
+        """Weights of each of `size` pixels in each interval between `edges`, relative to the covered part."""
         pixels = np.arange(size)
         low, high = np.maximum(edges[:-1, None], pixels), np.minimum(edges[1:, None], pixels + 1)
         overlap = np.maximum(high - low, 0)
         return overlap / overlap.sum(axis=1, keepdims=True)
 
     def reprojected(self, path: str, copy: Path) -> str:
-        """A copy of `path` in degrees."""
+        """A copy of `path` in geographic coordinates."""
         with rasterio.open(path) as raster:
             grid, width, height = calculate_default_transform(
                 raster.crs, "EPSG:4326", raster.width, raster.height, *raster.bounds
@@ -303,7 +303,7 @@ class TestResampling:
         return write(copy, values, grid, crs="EPSG:4326")
 
     def check_against_rasterio(self, before: str, after: str, tolerance: float) -> None:
-        """Compare date 1, which is carried over strip by strip, with one warp of the whole file."""
+        """Compare the first date, resampled strip by strip, with one warp of the whole file."""
         scene = Scene.open([before], [after], ReadConfig(bands=[1], nodata=0))
         strip = whole(scene)
         expected = np.zeros(strip.before.shape, strip.before.dtype)
@@ -349,7 +349,7 @@ class TestFaults:
         assert "no valid pixel in both" in refused(*paths)
 
     def test_a_block_that_cannot_be_decoded(self, tmp_path: Path, low_strips: None) -> None:
-        noise = CHANCE.integers(1, 256, (3, 400, 100), dtype=np.uint8)
+        noise = RNG.integers(1, 256, (3, 400, 100), dtype=np.uint8)
         good = write(tmp_path / "a.tif", noise)
         path = tmp_path / "b.tif"
         write(path, noise, compress="deflate", blockysize=16)
@@ -369,8 +369,8 @@ class TestFaults:
 class TestStretch:
     def test_is_the_percentiles_of_each_date_and_band(self, tmp_path: Path) -> None:
         levels = np.array([100, 400, 3000])[:, None, None]
-        before = (CHANCE.random((3, 700, 900)) * levels + 50).astype(np.uint16)
-        after = (CHANCE.random((3, 700, 900)) * levels * 2 + 50).astype(np.uint16)
+        before = (RNG.random((3, 700, 900)) * levels + 50).astype(np.uint16)
+        after = (RNG.random((3, 700, 900)) * levels * 2 + 50).astype(np.uint16)
         before[:, 300:, :600] = 0
         paths = write(tmp_path / "a.tif", before, nodata=0), write(tmp_path / "b.tif", after)
         stretch = Scene.open(paths[:1], paths[1:], ReadConfig()).stretch()
@@ -380,7 +380,7 @@ class TestStretch:
             assert np.allclose(stretch[date], expected, rtol=0.03, atol=1)
 
     def test_reads_a_share_of_a_large_scene(self, tmp_path: Path) -> None:
-        noise = CHANCE.integers(0, 256, (1, 6000, 6000), dtype=np.uint8)
+        noise = RNG.integers(0, 256, (1, 6000, 6000), dtype=np.uint8)
         path = write(tmp_path / "a.tif", noise, tiled=True, blockxsize=256, blockysize=256, compress="lzw")
         scene = Scene.open([path], [path], GREY)
         start = bytes_read()
@@ -398,10 +398,10 @@ class TestStretch:
 class TestLabels:
     @pytest.fixture
     def mask(self) -> np.ndarray:
-        return (CHANCE.random((1, 60, 80)) < 0.3).astype(np.uint8)
+        return (RNG.random((1, 60, 80)) < 0.3).astype(np.uint8)
 
     def scene(self, tmp_path: Path, label: str, crop: int = 10) -> Scene:
-        pixels = CHANCE.integers(1, 256, (1, 60, 80), dtype=np.uint8)
+        pixels = RNG.integers(1, 256, (1, 60, 80), dtype=np.uint8)
         before = write(tmp_path / "a.tif", pixels[:, crop:, crop:], moved(crop, crop))
         return Scene.open([before], [write(tmp_path / "b.tif", pixels)], GREY, label=label)
 

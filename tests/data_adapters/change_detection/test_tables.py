@@ -1,4 +1,4 @@
-"""Pairs that a user names: the rows of a CSV, or two inputs."""
+"""Pairs given explicitly: the rows of a CSV, or two inputs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Change maps on disk, read back with the libraries that users open them with."""
+"""Change maps on disk, read back with the libraries that users have."""
 
 import resource
 import warnings
@@ -36,7 +36,7 @@ def change_map(levels: np.ndarray, cuts: tuple[int, ...] = (), crs: CRS | None =
 
 
 def blobs(height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Coarse random squares of change over a noise below the threshold, a corner without data."""
+    """Random square changes over noise below the threshold, with a corner without data."""
     generator = np.random.default_rng(seed)
     coarse = generator.random((height // 20 + 1, width // 20 + 1)) > 0.7
     levels = generator.integers(0, 99, (height, width)).astype(np.uint8)
@@ -46,7 +46,7 @@ def blobs(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 def geodetic_area(points: list[tuple[float, float]], crs: int) -> float:
-    """Square metres inside the geodesics through ground `points` of an EPSG `crs` on the WGS 84 ellipsoid."""
+    """Geodesic area in square metres of `points` in the EPSG `crs` on the WGS 84 ellipsoid."""
     lonlat = pyproj.Transformer.from_crs(crs, 4326, always_xy=True).itransform(points)
     return abs(pyproj.Geod(ellps="WGS84").polygon_area_perimeter(*zip(*lonlat, strict=True))[0])
 
@@ -120,8 +120,8 @@ def test_the_same_map_makes_the_same_bytes_however_its_strips_are_cut(
 
 def test_polygons_carry_ground_area_score_and_dates(tmp_path: Path) -> None:
     levels = np.full((600, 300), 20, np.uint8)
-    levels[500:530, 100:140] = 150  # across the seam between two rows of tiles
-    levels[505:515, 110:120] = 90  # a hole in it
+    levels[500:530, 100:140] = 150  # across the boundary of two rows of tiles
+    levels[505:515, 110:120] = 90  # with a hole
     levels[510, 112] = 200  # and an island in the hole
     facts = write_change_map(change_map(levels, (7, 509)), tmp_path)
     layer = geopandas.read_file(tmp_path / "changes.gpkg", layer="changes")
@@ -220,7 +220,7 @@ def test_strips_that_are_not_the_grid_are_refused(tmp_path: Path, rows: list[tup
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """Every write past `size` bytes of a file fails, as on a full disk."""
+    """Make every write beyond `size` bytes of a file fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -249,7 +249,7 @@ def test_a_disk_that_fills_up_is_an_error_wherever_it_happens(tmp_path: Path) ->
             refused += 1
             assert message.split(":")[0] in {f"{folder}/{name}" for name in sizes}
             assert "\n" not in message
-        else:  # what is accepted is complete
+        else:  # accepted results are complete
             assert facts == expected
             assert all(
                 (folder / tif).read_bytes() == (complete / tif).read_bytes() for tif in ("mask.tif", "score.tif")

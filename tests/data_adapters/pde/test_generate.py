@@ -1,4 +1,4 @@
-"""Generated trajectories: APEBench's own numbers, and what their equations and boundary conditions demand."""
+"""Generated trajectories equal APEBench's, and satisfy their equations and boundary conditions."""
 
 from functools import cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from transect.data_adapters.pde.phantom import write_phantom
 
 POINTS = 32
 KEPT = 9
-"""Highest wavenumber that the convection of APEBench lets through at this size: below two thirds of 16, less one."""
+"""Highest wavenumber kept by the dealiasing of APEBench's convection at this size: below two thirds of 16, less one."""
 
 TIMES = np.arange(21) * 0.05
 
@@ -51,7 +51,7 @@ def test_they_are_the_trajectories_of_apebench(
         expected = file[split]
     states = apebench(scenario, count, frames, seed)
     assert (states.shape, states.dtype) == (expected.shape, np.float32)
-    # Another jax rounds otherwise: 6e-8 in the first states, up to 4.5e-6 after 200 steps.
+    # Other versions of jax round differently: 6e-8 in the first states, up to 4.5e-6 after 200 steps.
     np.testing.assert_allclose(states[:, 0], expected[:, 0], rtol=0, atol=1e-7)
     np.testing.assert_allclose(states, expected, rtol=0, atol=1e-5)
 
@@ -68,8 +68,8 @@ def stepped(states: NDArray[np.float64], scenario: str) -> NDArray[np.float64]:
     convection, linear = DIFFICULTIES[scenario]
     waves = 2j * np.pi * np.arange(POINTS // 2 + 1)
     z = sum(gamma / (POINTS**order * 2 ** (order - 1)) * waves**order for order, gamma in linear.items())
-    z[0] = 1  # the mean does not change: no term acts on it
-    # exponax drops the imaginary parts that dispersion gives these two.
+    z[0] = 1  # no term changes the mean
+    # exponax drops the imaginary parts that dispersion gives these two coefficients.
     first, second = ((np.exp(z) - 1) / z).real, ((np.exp(z) - 1 - z) / z**2).real
     z[0] = 0
     kept = np.arange(POINTS // 2 + 1) <= KEPT
@@ -89,7 +89,7 @@ def test_a_frame_follows_by_the_scheme_and_the_difficulties_of_apebench(scenario
     assert np.abs(np.diff(states, axis=1)).max() > 0.2
     np.testing.assert_allclose(stepped(states[:, :-1], scenario), states[:, 1:], rtol=0, atol=1e-6)
     np.testing.assert_allclose(states.mean(axis=-1), 0, atol=1e-6)
-    # Random states reach one; those that were warmed up have grown beyond it.
+    # Random states reach one; after the warm-up they exceed it.
     reached = np.abs(states[:, 0]).max(axis=-1)
     assert (reached > 1.2).all() if scenario == "kuramoto_sivashinsky" else np.allclose(reached, 1)
 

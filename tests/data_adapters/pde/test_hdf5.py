@@ -18,7 +18,7 @@ SECRET = 42.0
 
 @pytest.fixture
 def secret(tmp_path: Path) -> Path:
-    """A file beside the hostile one, which nobody asked to read."""
+    """A file next to the hostile one that must not be read."""
     path = tmp_path / "elsewhere" / "secret.h5"
     path.parent.mkdir()
     with h5py.File(path, "w") as file:
@@ -37,7 +37,7 @@ def write(path: Path, tensor: bool = True) -> Path:
 
 
 def read_all(path: Path) -> list[np.ndarray]:
-    """Every trajectory of a file, in the way the application reads it."""
+    """Read every trajectory of a file as the application does."""
     config = ReadConfig()
     simulations = [open_simulation(case, config) for case in find_trajectories(str(path), config=config)]
     for one in simulations:
@@ -136,14 +136,14 @@ HOSTILE = [
 ]
 
 
-@pytest.mark.parametrize(("make", "told"), HOSTILE, ids=[make.__name__ for make, _ in HOSTILE])
+@pytest.mark.parametrize(("make", "message"), HOSTILE, ids=[make.__name__ for make, _ in HOSTILE])
 def test_nothing_but_numbers_in_the_file_itself_is_read(
-    tmp_path: Path, secret: Path, make: Callable[[h5py.File, Path], None], told: str
+    tmp_path: Path, secret: Path, make: Callable[[h5py.File, Path], None], message: str
 ) -> None:
     path = write(tmp_path / "hostile.h5", tensor=False)
     with h5py.File(path, "a") as file:
         make(file, secret)
-    with pytest.raises(BadInput, match=rf"hostile\.h5: .*found .*{told}"):
+    with pytest.raises(BadInput, match=rf"hostile\.h5: .*found .*{message}"):
         read_all(path)
 
 
@@ -151,7 +151,7 @@ def test_links_are_refused_without_following_them(tmp_path: Path) -> None:
     path, gone = write(tmp_path / "hostile.h5", tensor=False), tmp_path / "gone.h5"
     with h5py.File(path, "a") as file:
         file["tensor"] = h5py.ExternalLink(str(gone), "tensor")
-    # Followed, a link that leads nowhere would read as nothing there.
+    # If followed, a dangling link would look like a missing object.
     with pytest.raises(BadInput, match="found a link"):
         read_all(path)
 
@@ -207,7 +207,7 @@ def test_attributes_are_text_numbers_and_lists_of_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "message"),
     [
         (None, "found no such file"),
         (b"", "HDF5: found"),
@@ -215,11 +215,11 @@ def test_attributes_are_text_numbers_and_lists_of_text(tmp_path: Path) -> None:
         (b"not HDF5 at all" * 100, "HDF5: found"),
     ],
 )
-def test_what_is_no_hdf5_file_is_told(tmp_path: Path, content: bytes | None, told: str) -> None:
+def test_what_is_no_hdf5_file_is_told(tmp_path: Path, content: bytes | None, message: str) -> None:
     path = tmp_path / "a.h5"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(BadInput, match=rf"a\.h5: .*{told}"), hdf5.opened(path):
+    with pytest.raises(BadInput, match=rf"a\.h5: .*{message}"), hdf5.opened(path):
         pass
 
 
@@ -275,13 +275,13 @@ def test_damage_is_bad_input_or_a_valid_simulation(
             content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
     path = tmp_path / name
     path.write_bytes(content)
-    told = str(path)
+    message = str(path)
     try:
         read_all(path)
     except BadInput as error:
-        told = str(error)
-    assert str(path) in told
-    assert told.encode()
+        message = str(error)
+    assert str(path) in message
+    assert message.encode()
 
 
 def test_a_damaged_file_fails_alone(tmp_path: Path, intact: dict[str, bytes]) -> None:
@@ -291,6 +291,9 @@ def test_a_damaged_file_fails_alone(tmp_path: Path, intact: dict[str, bytes]) ->
     cases = {case.id: case for case in find_trajectories(str(tmp_path), config=ReadConfig())}
     assert set(cases) == {"good-0", "good-1", "short", "text"}
     open_simulation(cases["good-1"], ReadConfig())
-    for name, told in (("short", r"short\.h5: HDF5: found .*truncated"), ("text", r"text\.h5: layout: found a file")):
-        with pytest.raises(BadInput, match=told):
+    for name, message in (
+        ("short", r"short\.h5: HDF5: found .*truncated"),
+        ("text", r"text\.h5: layout: found a file"),
+    ):
+        with pytest.raises(BadInput, match=message):
             open_simulation(cases[name], ReadConfig())

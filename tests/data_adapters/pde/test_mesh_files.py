@@ -1,4 +1,4 @@
-"""Meshes in VTU and PVD files: against meshio, in every encoding, lazily, there and back, and damaged or hostile."""
+"""Meshes in VTU and PVD files: comparison with meshio, all encodings, lazy reading, round trip, hostile files."""
 
 import base64
 import lzma
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.pde.checks import checked
+from transect.data_adapters.pde.checks import validated
 from transect.data_adapters.pde.config import Field, ReadConfig
 from transect.data_adapters.pde.mesh_files import members, open_member, write_frames, write_mesh_rollout
 from transect.data_adapters.pde.mesh_phantom import (
@@ -64,7 +64,7 @@ def trajectory(folder: Path, frames: int = 4, points: int = 30) -> tuple[Path, n
 def opened(path: Path, config: ReadConfig | None = None) -> Simulation:
     config = config or ReadConfig()
     (member,) = members(path, config)
-    return checked(open_member(path, member.name, config), config)
+    return validated(open_member(path, member.name, config), config)
 
 
 def replaced(path: Path, old: str | bytes, new: str | bytes) -> Path:
@@ -82,7 +82,7 @@ def read_all(path: Path) -> None:
         file.values(name)
 
 
-# ---------------------------------------------------------------- against meshio
+# ---------------------------------------------------------------- comparison with meshio
 
 
 @pytest.mark.parametrize("encoding", ENCODINGS)
@@ -101,7 +101,7 @@ def test_reads_what_meshio_writes(tmp_path, encoding):
 
 
 def appended(path: Path, mesh: meshio.Mesh, *, raw: bool, packed: bool, order: str = "<") -> None:
-    """`mesh` with its arrays appended as ParaView does, in blocks of 100 bytes where they are packed."""
+    """`mesh` with appended arrays as ParaView writes them, in blocks of 100 bytes if compressed."""
     data, offsets = b"", {}
     kinds = {"triangle": (5, 3)}
     ((name, corners),) = mesh.cells_dict.items()
@@ -250,7 +250,7 @@ def test_a_mesh_without_point_data_is_refused(tmp_path):
         opened(tmp_path / "a.vtu")
 
 
-# ---------------------------------------------------------------- there and back
+# ---------------------------------------------------------------- round trip
 
 
 def test_a_rollout_reads_back_as_it_was(tmp_path):

@@ -16,7 +16,7 @@ def numbered(*shape: int) -> np.ndarray:
 
 
 def write(path: Path, **contents: object) -> Path:
-    """A file with datasets by name; what begins with an underscore becomes an attribute."""
+    """Write a file with datasets by name; names with a leading underscore become attributes."""
     with h5py.File(path, "w") as file:
         for name, value in contents.items():
             if name.startswith("_"):
@@ -207,7 +207,7 @@ def test_windows_are_slices_of_the_whole_in_any_process(tmp_path: Path, make: ob
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"x_coordinate": np.arange(4.0)}, r"tensor: found 3 along x, expected 4"),
         ({"t_coordinate": np.arange(3.0)}, r"t-coordinate: found 3 times, expected 4"),
@@ -221,8 +221,8 @@ def test_windows_are_slices_of_the_whole_in_any_process(tmp_path: Path, make: ob
         ({"nu": np.ones((20, 2), np.float32)}, r"nu: found 2 along x, expected 3"),
     ],
 )
-def test_arrays_that_do_not_agree_are_told(tmp_path: Path, change: dict[str, np.ndarray], told: str) -> None:
-    with pytest.raises(BadInput, match=rf"a\.hdf5: {told}"):
+def test_arrays_that_do_not_agree_are_told(tmp_path: Path, change: dict[str, np.ndarray], message: str) -> None:
+    with pytest.raises(BadInput, match=rf"a\.hdf5: {message}"):
         opened(one_field(tmp_path / "a.hdf5", **change))
 
 

@@ -1,4 +1,4 @@
-"""Synthetic simulations: solutions of their equations, repeatable, and in PDEBench's layout."""
+"""Synthetic simulations satisfy their equations, are reproducible, and have PDEBench's layout."""
 
 import sys
 from pathlib import Path
@@ -22,7 +22,7 @@ def derivative(states: NDArray[np.float64], axis: int, order: int, period: float
 
 
 def rate(config: PhantomConfig, index: int) -> NDArray[np.float64]:
-    """The derivative in time, by central differences of fourth order."""
+    """Time derivative by fourth-order central differences."""
     h = 1e-3
     before2, before, after, after2 = (exact_states(config, 1, index, TIMES + at * h) for at in (-2, -1, 1, 2))
     return (8 * (after - before) - (after2 - before2)) / (12 * h)
@@ -44,7 +44,7 @@ def test_advection_diffusion_satisfies_its_equation(index: int) -> None:
 def test_diffusion_between_walls_satisfies_its_equation(index: int) -> None:
     config = PhantomConfig("diffusion_2d", points=24)
     states = exact_states(config, 1, index, TIMES)
-    # Mirrored at both walls, a function without flux through them is smooth and periodic, and no other is.
+    # The even extension at both walls is smooth and periodic exactly if there is no flux through them.
     mirrored = np.concatenate([states, states[:, ::-1]], axis=1)
     mirrored = np.concatenate([mirrored, mirrored[:, :, ::-1]], axis=2)
     laplacian = sum(derivative(mirrored, axis, 2, period=2.0) for axis in (1, 2))[:, :24, :24]

@@ -26,7 +26,7 @@ def put(group: h5py.Group, name: str, values: object, **flags: object) -> None:
 
 
 def small(path: Path) -> Path:
-    """Two trajectories of three frames on 4 x 5 cells: a pressure and nothing else."""
+    """Two trajectories of three frames on 4 x 5 cells with a single field, pressure."""
     with h5py.File(path, "w") as file:
         file.attrs.update({"n_trajectories": 2, "n_spatial_dims": 2, "dataset_name": "small", "grid_type": "cartesian"})
         dimensions = file.create_group("dimensions")
@@ -202,7 +202,7 @@ def test_a_variable_may_be_a_field_or_a_component(fixtures: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "values", "told"),
+    ("name", "values", "message"),
     [
         ("t0_fields/pressure", numbered(3, 3, 4, 5), r"t0_fields/pressure: found 3 along trajectory, expected 2"),
         ("t0_fields/pressure", numbered(2, 3, 5, 4), r"t0_fields/pressure: found 5 along x, expected 4"),
@@ -211,14 +211,14 @@ def test_a_variable_may_be_a_field_or_a_component(fixtures: Path) -> None:
         ("dimensions/y", np.zeros(5), r"y: found values that are missing, repeated"),
     ],
 )
-def test_arrays_that_do_not_agree_are_told(tmp_path: Path, name: str, values: np.ndarray, told: str) -> None:
+def test_arrays_that_do_not_agree_are_told(tmp_path: Path, name: str, values: np.ndarray, message: str) -> None:
     path = small(tmp_path / "a.hdf5")
     with h5py.File(path, "a") as file:
         flags = dict(file[name].attrs)
         del file[name]
         group, _, last = name.partition("/")
         put(file[group], last, values, **flags)
-    with pytest.raises(BadInput, match=rf"a\.hdf5: {told}"):
+    with pytest.raises(BadInput, match=rf"a\.hdf5: {message}"):
         opened(path)
 
 

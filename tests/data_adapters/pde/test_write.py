@@ -1,4 +1,4 @@
-"""Rollouts as NetCDF and Zarr: what is written reads back as what it came from, and memory does not grow with it."""
+"""Rollouts as NetCDF and Zarr: round trip of values and metadata, with bounded memory."""
 
 import subprocess
 import sys
@@ -23,13 +23,13 @@ from transect.data_adapters.pde.xarray_files import open_member
 
 ROOT = Path(__file__).resolve().parents[3]
 SAMPLE = ROOT / "samples/pde/coads_sst.nc"
-CHANCE = np.random.default_rng(0)
+RNG = np.random.default_rng(0)
 Format = Literal["netcdf", "zarr"]
 both = pytest.mark.parametrize("kind", ["netcdf", "zarr"])
 
 
 def simulation(**changes: object) -> Simulation:
-    """A scalar and a vector over three uneven or bounded axes, with parameters, constants and attributes."""
+    """A scalar and a vector over three non-uniform or bounded axes, with parameters, constants and attributes."""
     made = Simulation(
         source="runs/duct.hdf5",
         fields=(Field("velocity", ("Vx", "Vy"), "m/s", "flow"), Field("T", ("T",), "K")),
@@ -41,7 +41,7 @@ def simulation(**changes: object) -> Simulation:
         time=Coordinate("time", np.array([0.5, 1.0, 1.5]), "days since 2000-01-01", {"calendar": "standard"}),
         read=lambda start, stop: np.zeros((stop - start, 3, 3, 4, 1), np.float32),
         parameters={"nu": np.array(0.25), "power": np.array([1.0, 2.0, 4.0])},
-        constants={"depth": CHANCE.random((3, 4, 1)).astype(np.float32)},
+        constants={"depth": RNG.random((3, 4, 1)).astype(np.float32)},
         attributes={"title": "duct", "history": "made", "source": "solver 3", "levels": [1, 2], "run": 7},
         descriptions={"Vx": {"standard_name": "x_velocity"}, "depth": {"units": "m"}, "nu": {"units": "m2/s"}},
     )
@@ -49,7 +49,7 @@ def simulation(**changes: object) -> Simulation:
 
 
 def values_for(known: Simulation, steps: int) -> np.ndarray:
-    values = CHANCE.standard_normal((steps, len(known.channels), *known.shape)).astype(np.float32)
+    values = RNG.standard_normal((steps, len(known.channels), *known.shape)).astype(np.float32)
     values[..., 0, 0] = np.nan
     return values
 
@@ -138,7 +138,7 @@ def test_the_same_rollout_makes_the_same_bytes_however_it_is_cut(kind: Format, t
     known = open_member(SAMPLE, "", ReadConfig())
     values = np.concatenate([known.read(0, 12)] * 5)
     first, _ = written(known, values, tmp_path / "a", kind, size=1)
-    time.sleep(1.1)  # HDF5 counts time in seconds, where it does
+    time.sleep(1.1)  # HDF5 time stamps, if any, have a resolution of seconds
     second, _ = written(known, values, tmp_path / "b", kind, size=47)
     assert sha256(first) == sha256(second)
     np.testing.assert_array_equal(open_member(second, "", ReadConfig()).read(0, 60), values)
@@ -208,7 +208,7 @@ from transect.data_adapters.pde.write import write_rollout
 
 axes = (Axis("y", np.arange(256.0)), Axis("x", np.arange(256.0)))
 simulation = Simulation("a.nc", (Field("u", ("u",)),), axes, Coordinate("t", np.arange(2.0)), None)
-chance = np.random.default_rng(0)
+rng = np.random.default_rng(0)
 
 def write(folder, frames, make):
     folder.mkdir()
@@ -244,7 +244,7 @@ for frames in (40, 360):
 def test_a_full_disk_is_an_error_and_not_the_end_of_the_process(kind: Format, tmp_path: Path) -> None:
     code = """
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-make = lambda index: chance.standard_normal((4, 1, 256, 256)).astype(np.float32)
+make = lambda index: rng.standard_normal((4, 1, 256, 256)).astype(np.float32)
 write(folder / "whole", 8, make)
 whole = max(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 _, most = resource.getrlimit(resource.RLIMIT_FSIZE)

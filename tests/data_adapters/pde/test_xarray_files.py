@@ -1,4 +1,4 @@
-"""NetCDF and Zarr as simulations: roles of dimensions, missing values, boundaries, and files that must be refused."""
+"""NetCDF and Zarr as simulations: roles of dimensions, missing values, boundaries, and refused files."""
 
 import json
 import os
@@ -26,7 +26,7 @@ from transect.data_adapters.pde.xarray_files import members, open_member
 
 SAMPLE = Path(__file__).resolve().parents[3] / "samples/pde/coads_sst.nc"
 FORMATS = ("netcdf3", "netcdf4", "zarr2", "zarr3")
-CHANCE = np.random.default_rng(0)
+RNG = np.random.default_rng(0)
 PLAIN = ReadConfig()
 
 
@@ -44,7 +44,7 @@ def flow(**coordinates: object) -> xr.Dataset:
     """A scalar and two components over 5 times and 4 x 6 cells."""
     names = {"p": "Pa", "u": "m/s", "v": "m/s"}
     values = {
-        name: (("time", "y", "x"), CHANCE.standard_normal((5, 4, 6)).astype(np.float32), {"units": units})
+        name: (("time", "y", "x"), RNG.standard_normal((5, 4, 6)).astype(np.float32), {"units": units})
         for name, units in names.items()
     }
     return xr.Dataset(values, coordinates)
@@ -197,7 +197,7 @@ def test_the_time_dimension_is_told_by_its_attributes_name_or_the_user(
 def test_members_are_trajectories_of_their_own(tmp_path: Path) -> None:
     dataset = xr.concat([flow() for _ in range(11)], "sample")
     dataset["nu"] = ("sample", np.arange(11.0))
-    dataset["wall"] = (("x", "sample", "y"), CHANCE.random((6, 11, 4)))
+    dataset["wall"] = (("x", "sample", "y"), RNG.random((6, 11, 4)))
     dataset["forcing"] = dataset["p"].isel(sample=3)
     path = save(dataset, tmp_path / "a.nc")
     assert members(path, PLAIN) == [Member(f"{index:02d}") for index in range(11)]
@@ -233,12 +233,12 @@ def test_components_group_by_standard_names_of_the_same_units(tmp_path: Path) ->
     wind = Field("wind", ("u", "v"), "m/s")
     assert open_member(save(dataset, tmp_path / "a.nc"), "", PLAIN).fields == (Field("p", ("p",), "Pa"), wind)
     assert open_member(tmp_path / "a.nc", "", ReadConfig(variables=("v",))).fields == (Field("v", ("v",), "m/s"),)
-    told = ReadConfig(variables=("flow", "p"), vectors={"flow": ["v", "u"]})
-    assert [one.components for one in open_member(tmp_path / "a.nc", "", told).fields] == [("v", "u"), ("p",)]
+    config = ReadConfig(variables=("flow", "p"), vectors={"flow": ["v", "u"]})
+    assert [one.components for one in open_member(tmp_path / "a.nc", "", config).fields] == [("v", "u"), ("p",)]
     dataset["v"].attrs["units"] = "km/h"
     assert len(open_member(save(dataset, tmp_path / "b.nc"), "", PLAIN).fields) == 3
     with pytest.raises(BadInput, match=r"vectors.flow: found units km/h, m/s"):
-        open_member(tmp_path / "b.nc", "", told)
+        open_member(tmp_path / "b.nc", "", config)
 
 
 def test_standard_names_make_vectors_of_two_and_three_components() -> None:
@@ -281,19 +281,19 @@ def test_boundary_conditions_are_the_files_or_the_users(tmp_path: Path) -> None:
     path = save(flow(x=("x", np.arange(6.0), {"boundary": "wall open"})), tmp_path / "a.nc")
     case = find_trajectories(str(path), config=PLAIN)[0]
     assert open_simulation(case, PLAIN).boundary == (("open", "open"), ("wall", "open"))
-    told = ReadConfig(boundary={"x": "periodic"})
-    assert open_simulation(case, told).boundary == (("open", "open"), ("periodic", "periodic"))
+    config = ReadConfig(boundary={"x": "periodic"})
+    assert open_simulation(case, config).boundary == (("open", "open"), ("periodic", "periodic"))
     with pytest.raises(BadInput, match="boundary of x: found sticky"):
         cf.boundary_of(path, "x", np.arange(3.0), {"boundary": "sticky"})
 
 
 def test_variables_of_other_dimensions_are_left_out_unless_asked_for(tmp_path: Path) -> None:
     dataset = flow(time=("time", np.arange(5.0), {"bounds": "time_bnds", "units": "s"}))
-    dataset["profile"] = (("time", "z", "x"), CHANCE.random((5, 3, 6)))
-    dataset["mean"] = ("time", CHANCE.random(5))
-    dataset["time_bnds"] = (("time", "nv"), CHANCE.random((5, 2)))
+    dataset["profile"] = (("time", "z", "x"), RNG.random((5, 3, 6)))
+    dataset["mean"] = ("time", RNG.random(5))
+    dataset["time_bnds"] = (("time", "nv"), RNG.random((5, 2)))
     dataset["count"] = (("time", "y", "x"), np.ones((5, 4, 6), np.int32))
-    dataset["near"] = (("time", "height", "y", "x"), CHANCE.random((5, 1, 4, 6)))
+    dataset["near"] = (("time", "height", "y", "x"), RNG.random((5, 1, 4, 6)))
     dataset["above"] = 2.0
     path = save(dataset.set_coords("above"), tmp_path / "a.nc")
     simulation = open_member(path, "", PLAIN)
@@ -309,7 +309,7 @@ def test_variables_of_other_dimensions_are_left_out_unless_asked_for(tmp_path: P
 @pytest.mark.parametrize(
     ("change", "config", "message"),
     [
-        (lambda d: d.rename(time="n"), PLAIN, "dimensions: found n, y, x, expected one of time; say time"),
+        (lambda d: d.rename(time="n"), PLAIN, "dimensions: found n, y, x, expected a time dimension; set time"),
         (lambda d: d, ReadConfig(time="n"), "expected a dimension n"),
         (lambda d: d, ReadConfig(member="n"), "expected a dimension n"),
         (lambda d: d, ReadConfig(axes=("y", "n")), "expected a dimension n"),
@@ -362,7 +362,7 @@ def test_a_store_is_never_unpickled(tmp_path: Path) -> None:
     path = save(flow(), tmp_path / "a.zarr", "zarr2")
     (path / "x").mkdir()
     array = {"zarr_format": 2, "shape": [6], "chunks": [6], "dtype": "|O", "order": "C", "fill_value": ""}
-    # zarr-python itself looks at one of the codecs only, and takes this array for texts.
+    # zarr-python inspects only one of the codecs, and takes this array for strings.
     codecs = {"filters": [{"id": "vlen-utf8"}, {"id": "pickle", "protocol": 5}], "compressor": None}
     (path / "x/.zarray").write_text(json.dumps({**array, **codecs}))
     (path / "x/.zattrs").write_text('{"_ARRAY_DIMENSIONS": ["x"]}')

@@ -1,1 +1,1 @@
-"""Tandem mass spectra and the peptides that de novo tools propose for them, read in every dialect, written as mzTab."""
+"""Tandem mass spectra and peptide candidates of de novo sequencing tools: reads their formats, writes mzTab and CSV."""

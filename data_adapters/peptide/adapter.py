@@ -1,4 +1,4 @@
-"""The adapter of peptide runs: spectra and candidates of every format in; mzTab and CSV out."""
+"""The adapter of peptide runs: reads spectra and candidates, writes mzTab and CSV."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from transect.data_adapters.peptide.spectrum import Run, RunCase
 
 
 class PeptideAdapter:
-    """Reads runs of spectra with the candidates of de novo tools, and writes rankings; files are read as told."""
+    """Reads runs of spectra with the candidates of de novo tools, with the settings of `config`; writes rankings."""
 
     columns: tuple[str, ...] = ("spectra", "candidates")
 
@@ -17,23 +17,23 @@ class PeptideAdapter:
         self.config, self.phantom_config = config, phantom
 
     def cases(self, *inputs: str) -> list[RunCase]:
-        """The runs that a folder, a table, or files in any order hold."""
+        """The runs of a folder, a table, or files in any order; see `find_runs`."""
         return find_runs(*inputs)
 
     def read(self, case: RunCase) -> Run:
-        """The run, its spectra and candidates read when they are asked for."""
+        """The run of a case; spectra and candidates are read lazily."""
         from transect.data_adapters.peptide.run import open_run
 
         return open_run(case, self.config)
 
     def write(self, case: RunCase, prediction: Ranking, folder: Path, source: str) -> dict[str, float | str]:
-        """Write the ranking as mzTab, a table of winners, and a table of what was not used."""
+        """Write the ranking as mzTab, a table of top-ranked candidates, and a table of omitted inputs."""
         from transect.data_adapters.peptide.results.write import write_ranking
 
         return write_ranking(prediction, folder, source)
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
-        """Write `count` small runs with known answers and the candidate files of several tools."""
+        """Write `count` small runs with known peptides and the candidate files of several tools."""
         from transect.data_adapters.peptide.phantom import write_phantom
 
         write_phantom(root, count, seed, self.phantom_config)

@@ -1,4 +1,4 @@
-"""How peptide data is read and what the phantom holds; free of numpy so that the command line's help is quick."""
+"""Settings of peptide data and of the phantom; does not import numpy, so that `--help` stays fast."""
 
 from dataclasses import dataclass
 
@@ -10,9 +10,9 @@ class ReadConfig:
     """How spectra and candidates are read.
 
     Args:
-        top: Candidates to take from each tool's list for a spectrum.
-        precursor_tolerance_ppm: How far a candidate's mass may be from the precursor's to fit it.
-        isotopes: Carbon 13 atoms that the isolated precursor may have had.
+        top: Candidates to use from each tool for a spectrum.
+        precursor_tolerance_ppm: Maximum deviation of a candidate's mass from the precursor mass.
+        isotopes: Maximum isotope offset (number of carbon 13 atoms) of the isolated precursor.
     """
 
     top: int = 10

@@ -1,4 +1,4 @@
-"""Which files hold spectra and which candidates, as their names and the folders they lie in tell."""
+"""Identify files of spectra and candidates by suffix, and assign candidate files to spectra files by name."""
 
 import re
 from collections.abc import Iterator
@@ -10,37 +10,44 @@ from transect.data_adapters.peptide.spectra.source import opened
 
 SPECTRA = (".mgf", ".mzml", ".mzxml")
 CANDIDATES = (".mztab", ".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl")
-"""Endings of the files, in lower case; each may be followed by `.gz`."""
+"""Suffixes in lower case; each may be followed by `.gz`."""
 
 METADATA = 1 << 16
-"""Bytes at the beginning of an mzTab that are searched for the names of its runs."""
+"""Bytes at the beginning of an mzTab that are searched for its ms_run locations."""
 
 _LOCATION = re.compile(r"^MTD\tms_run\[\d+\]-location\t(\S[^\t\r\n]*)", re.MULTILINE)
 
 
 def ending(path: Path) -> str:
-    """The file's ending in lower case, that of the content where it is compressed."""
+    """The file's suffix in lower case, without `.gz`."""
     return Path(_name(path)).suffix.lower()
 
 
 def stem(path: Path) -> str:
-    """The file's name without its ending."""
+    """The file's name without its suffix and `.gz`."""
     return Path(_name(path)).stem
 
 
 def by_stem(spectra: list[Path]) -> dict[str, list[Path]]:
-    """The spectra files under their names without ending; the same run may be there in two formats."""
-    found: dict[str, list[Path]] = {}
+    """The spectra files by stem; a run may exist in two formats."""
+    stems: dict[str, list[Path]] = {}
     for path in spectra:
-        found.setdefault(stem(path), []).append(path)
-    return found
+        stems.setdefault(stem(path), []).append(path)
+    return stems
 
 
 def spectra_of(candidates: Path, stems: dict[str, list[Path]]) -> list[Path]:
-    """The spectra files, of those that `by_stem` gave, that a candidate file belongs to; none where nothing tells.
+    """The spectra files that a candidate file belongs to.
 
-    Its name begins with theirs, followed by `.`, `_` or `-` (the longest such name counts), or it is an mzTab that
-    names them as its runs.
+    Its name begins with their stem, followed by `.`, `_` or `-` (the longest match counts), or it is an mzTab with
+    their stem as an ms_run location.
+
+    Args:
+        candidates: The candidate file.
+        stems: Spectra files from `by_stem`.
+
+    Returns:
+        The spectra files; empty if there is no match.
     """
     name = candidates.name
     for end in range(len(name) - 1, 0, -1):
@@ -51,7 +58,7 @@ def spectra_of(candidates: Path, stems: dict[str, list[Path]]) -> list[Path]:
 
 
 def _runs(mztab: Path) -> Iterator[str]:
-    """The names without ending of the runs that an mzTab tells of."""
+    """The stems of the ms_run locations in an mzTab."""
     try:
         with opened(str(mztab)) as file:
             text = file.read(METADATA).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""Peptides as residues with masses: what every dialect is read into and every output is written from."""
+"""Peptides as residues with masses: the common representation of all input notations and outputs."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 PROTON = 1.007276
-"""Mass of a proton, Da, as the reference implementation rounds it."""
+"""Mass of a proton, Da, rounded as in the reference implementation."""
 WATER = 18.010565
 """Mass of water, Da."""
 CARBON_13 = 1.00335
-"""Mass of carbon 13 above that of carbon 12, Da: the step between two isotopes."""
+"""Mass difference of carbon 13 and carbon 12, Da: the isotope spacing."""
 
 AMINO_ACID_MASS = {
     "G": 57.021464,
@@ -49,15 +49,18 @@ REFERENCE_MASS = {
     "[Ammonia-loss]-": -17.026549,
     "[+25.980265]-": 25.980265,
 }
-"""Masses of the modified residues and N-termini that the reference implementation knows, Da."""
+"""Masses of the modified residues and N-termini in the vocabulary of the reference implementation, Da."""
 
 
 @dataclass(frozen=True)
 class Modification:
-    """A modification by its Unimod name.
+    """A modification.
 
-    `delta` is its monoisotopic mass in Da, `accession` its number in Unimod (0 for none), and `sites` the one-letter
-    residues that it is known on, with "n" for the N-terminus.
+    Args:
+        name: Unimod name.
+        accession: Unimod accession, 0 for none.
+        delta: Monoisotopic mass shift, Da.
+        sites: One-letter residues that it occurs on, with "n" for the N-terminus.
     """
 
     name: str
@@ -76,15 +79,19 @@ MODIFICATIONS = (
     Modification("+25.980265", 0, 25.980265, "n"),
     Modification("Phospho", 21, 79.966331, "STY"),
 )
-"""What is read and written by name; any other modification is its mass."""
+"""Modifications that are read and written by name; all others are represented by their mass."""
 
 
 @dataclass(frozen=True)
 class Peptide:
-    """A peptide as `residues`, each in its ProForma spelling: "A", "C[Carbamidomethyl]", "S[+79.966331]".
+    """A peptide.
 
-    A modified N-terminus is an element of its own, in front: "[Acetyl]-". `masses` are theirs in Da, float64, without
-    water. Leucine and isoleucine are told apart here and equal by mass.
+    Leucine and isoleucine are distinct here although they have the same mass; see `merged`.
+
+    Args:
+        residues: Residues in ProForma notation: "A", "C[Carbamidomethyl]", "S[+79.966331]". A modified N-terminus is a
+            separate first element: "[Acetyl]-".
+        masses: Their masses in Da, without water.
     """
 
     residues: tuple[str, ...]
@@ -97,12 +104,12 @@ class Peptide:
 
     @cached_property
     def sequence(self) -> str:
-        """The letters of the residues alone."""
+        """The unmodified sequence in one-letter code."""
         return "".join(residue[0] for residue in self.residues if residue[0] != "[")
 
     @cached_property
     def merged(self) -> str:
-        """The peptide in ProForma with leucine for isoleucine: equal where no spectrum tells two peptides apart."""
+        """The peptide in ProForma with I replaced by L: equal for peptides that a spectrum cannot distinguish."""
         return "".join("L" + residue[1:] if residue[0] == "I" else residue for residue in self.residues)
 
     @cached_property
@@ -111,9 +118,9 @@ class Peptide:
         return sum(self.masses) + WATER
 
     def mz(self, charge: int) -> float:
-        """Mass over charge of the protonated peptide."""
+        """m/z of the protonated peptide, Th."""
         return self.mass / charge + PROTON
 
     def prefix_masses(self) -> NDArray[np.float64]:
-        """Masses of the first 1, 2, ... elements, Da; float64 since the model's shortest wavelength is 0.001 Da."""
+        """Cumulative masses of the elements, Da; float64 because the model's shortest wavelength is 0.001 Da."""
         return np.cumsum(np.array(self.masses, np.float64))

@@ -1,4 +1,4 @@
-"""Synthetic runs with known answers: spectra of random tryptic peptides and what de novo tools might propose."""
+"""Synthetic runs with known peptides: spectra of random tryptic peptides, and candidates of simulated de novo tools."""
 
 from pathlib import Path
 
@@ -12,10 +12,10 @@ from transect.data_adapters.peptide.config import PhantomConfig
 from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, PROTON, REFERENCE_MASS, Peptide
 
 RIGHT = (0.65, 0.6, 0.5, 0.45, 0.4)
-"""The share of spectra for which each tool proposes the peptide that the spectrum is of."""
+"""Fraction of spectra for which each tool proposes the correct peptide."""
 
 ISOBARIC = {("G", "G"): ("N",), ("A", "G"): ("Q",), ("G", "A"): ("Q",), ("A", "D"): ("G", "E"), ("N",): ("G", "G")}
-"""Blocks of residues that tools take for one another, equal in mass."""
+"""Isobaric blocks of residues that tools confuse."""
 
 _MASSES = {**AMINO_ACID_MASS, **REFERENCE_MASS}
 _INNER = [*"AAADDEEEFGGGHILLLLMNPPQSSSTTVVVWYC"]
@@ -23,15 +23,15 @@ _KEPT, _NOISE, _PPM = 0.85, 25, 5.0
 
 
 def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig | None = None) -> None:
-    """Write `count` runs as root/{train,val,test}/runNN.mgf, each with a candidate file of every tool beside it.
+    """Write `count` runs as root/{train,val,test}/runNN.mgf, each with a candidate file of every tool.
 
-    The spectra have the b and y ions of their peptide, some missing, among noise; SEQ names the peptide. Each tool
-    proposes the right peptide for a share of `RIGHT`, and otherwise one of equal mass with a swap, an isobaric block or
-    a permutation, more often near the N-terminus; only the spectrum tells them apart. 70 % are for training, and three
-    or more runs leave at least one for each split. Equal `seed` gives equal bytes.
+    The spectra have the b and y ions of their peptide, some missing, and noise; SEQ gives the peptide. Each tool
+    proposes the correct peptide for the fraction `RIGHT`, and otherwise one of equal mass with a swap, an isobaric
+    block or a permutation, more often near the N-terminus, so that only the spectrum distinguishes them. 70 % are for
+    training; with three or more runs no split is empty. The same `seed` gives the same bytes.
 
     Raises:
-        BadInput: more tools are asked for than there are.
+        BadInput: `config.tools` exceeds the number of tools.
     """
     config = config or PhantomConfig()
     if not 0 <= config.tools <= len(TOOLS):
@@ -50,28 +50,28 @@ def _write_run(folder: Path, name: str, rng: np.random.Generator, config: Phanto
         round(peptide.mz(charge) * (1 + rng.normal(0, 3e-6)), 5)
         for peptide, charge in zip(peptides, charges, strict=True)
     ]
-    blocks = [_block(*one, rng) for one in zip(peptides, map(int, scans), charges, measured, strict=True)]
+    blocks = [_block(*spectrum, rng) for spectrum in zip(peptides, map(int, scans), charges, measured, strict=True)]
     (folder / f"{name}.mgf").write_text("".join(blocks), encoding="utf-8")
-    mistaken = [[_mutated(peptide, rng) for _ in range(2)] for peptide in peptides]
+    wrong = [[_mutated(peptide, rng) for _ in range(2)] for peptide in peptides]
     for tool, share in zip(TOOLS[: config.tools], RIGHT, strict=False):
         right = rng.permutation(config.spectra) < round(share * config.spectra)
         proposals = []
         for index, peptide in enumerate(peptides):
             score = rng.beta(8, 2) if right[index] else rng.beta(5, 3)
-            proposed = peptide if right[index] else mistaken[index][rng.integers(2)]
+            proposed = peptide if right[index] else wrong[index][rng.integers(2)]
             proposals.append(Proposal(index, int(scans[index]), charges[index], measured[index], proposed, score))
         text = tool.text(name, proposals)
         (folder / f"{name}.{tool.name}").write_text(text, encoding="utf-8")
 
 
 def _peptide(rng: np.random.Generator) -> Peptide:
-    """A tryptic peptide of 7 to 14 residues, now and then modified."""
+    """A tryptic peptide of 7 to 14 residues, sometimes modified."""
     residues = [*rng.choice(_INNER, rng.integers(6, 14)), str(rng.choice(["K", "R"]))]
-    for at, letter in enumerate(residues):
+    for index, letter in enumerate(residues):
         if letter == "C":
-            residues[at] = "C[Carbamidomethyl]"
+            residues[index] = "C[Carbamidomethyl]"
         elif letter == "M" and rng.random() < 0.3:
-            residues[at] = "M[Oxidation]"
+            residues[index] = "M[Oxidation]"
     if rng.random() < 0.03:
         residues.insert(0, "[Acetyl]-")
     return _of([str(residue) for residue in residues])
@@ -82,7 +82,7 @@ def _of(residues: list[str]) -> Peptide:
 
 
 def _mutated(peptide: Peptide, rng: np.random.Generator) -> Peptide:
-    """Another peptide of the same mass, as tools mistake it: half of the errors begin at the first two residues."""
+    """A wrong peptide of the same mass; half of the errors start at the first two residues."""
     front = 1 if peptide.residues[0].startswith("[") else 0
     while True:
         residues = list(peptide.residues)
@@ -94,8 +94,8 @@ def _mutated(peptide: Peptide, rng: np.random.Generator) -> Peptide:
         else:
             size = int(rng.integers(3, 6))
         block = residues[start : start + size]
-        if kind < 0.6 and (alike := _isobaric(block)):
-            block = alike
+        if kind < 0.6 and (isobaric := _isobaric(block)):
+            block = isobaric
         else:
             block = [str(residue) for residue in rng.permutation(block)]
         mutant = _of([*residues[:start], *block, *residues[start + size :]])
@@ -104,12 +104,12 @@ def _mutated(peptide: Peptide, rng: np.random.Generator) -> Peptide:
 
 
 def _isobaric(block: list[str]) -> list[str]:
-    """The block with its first part that has an isobaric one exchanged for that, or nothing."""
-    for at in range(len(block)):
+    """The block with its first replaceable part replaced by an isobaric one; empty if there is none."""
+    for start in range(len(block)):
         for size in (1, 2):
-            other = ISOBARIC.get(tuple(block[at : at + size]))
+            other = ISOBARIC.get(tuple(block[start : start + size]))
             if other:
-                return [*block[:at], *other, *block[at + size :]]
+                return [*block[:start], *other, *block[start + size :]]
     return []
 
 
@@ -117,7 +117,7 @@ def _block(peptide: Peptide, scan: int, charge: int, precursor_mz: float, rng: n
     """The spectrum as a block of MGF."""
     mz, intensity = _peaks(peptide, charge, rng)
     order = np.argsort(mz)
-    peaks = "".join(f"{mz[at]:.4f} {intensity[at]:.1f}\n" for at in order)
+    peaks = "".join(f"{mz[peak]:.4f} {intensity[peak]:.1f}\n" for peak in order)
     return (
         f"BEGIN IONS\nTITLE=controllerType=0 controllerNumber=1 scan={scan}\nPEPMASS={precursor_mz:.5f}\n"
         f"CHARGE={charge}+\nSCANS={scan}\nRTINSECONDS={scan * 0.5:.2f}\nSEQ={peptide.proforma}\n{peaks}END IONS\n\n"

@@ -11,9 +11,9 @@ from functools import lru_cache
 from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, MODIFICATIONS, REFERENCE_MASS, Peptide
 
 TOLERANCE = 0.02
-"""How far a written mass may be from that of a known modification to be it, Da; tools write 0.98 and 57.02."""
+"""Maximum deviation of a written mass from that of a known modification, Da; tools write 0.98 and 57.02."""
 LONGEST = 2000
-"""Characters that a peptide may have."""
+"""Maximum number of characters of a peptide."""
 
 _NUMBER = r"[+-](?:[0-9]+\.?[0-9]*|\.[0-9]+)"
 _PART = rf"\+?\[[^\[\]]*\]|\([^()]*\)|{_NUMBER}"
@@ -56,25 +56,25 @@ _PAIR = _KNOWN["+25.980265"]  # carbamyl and ammonia loss, the only two that sha
 
 
 class UnknownResidue(ValueError):
-    """A residue or a modification whose mass nobody told."""
+    """A residue or a modification of unknown mass."""
 
 
 def parse_peptide(text: str, *, fixed_cysteine: bool = False, lower_case: bool = False) -> Peptide:
-    """The peptide that `text` spells.
+    """Parse a peptide.
 
-    Read are mass shifts (`+42.011AC+57.021`), parentheses (`(+42.01)AC(+57.02)M(Oxidation)`), brackets with names,
-    Unimod accessions, formulas or masses (`[Acetyl]-AC[UNIMOD:4]M[+15.995]`), DeepNovo's `Cmod`, tokens apart by commas
-    or spaces, neighbours as in `K.PEPTIDE.R` and a charge as in `PEPTIDE/2`. A mass within `TOLERANCE` of a known
-    modification at a residue that has it becomes that modification; any other is kept as a mass. J is L.
+    Supported are mass shifts (`+42.011AC+57.021`), parentheses (`(+42.01)AC(+57.02)M(Oxidation)`), brackets with names,
+    Unimod accessions, formulas or masses (`[Acetyl]-AC[UNIMOD:4]M[+15.995]`), DeepNovo's `Cmod`, tokens separated by
+    commas or spaces, flanking residues as in `K.PEPTIDE.R` and a charge as in `PEPTIDE/2`. A mass within `TOLERANCE` of
+    a known modification of that residue becomes that modification; others are kept as masses. J is read as L.
 
     Args:
-        text: The spelling.
-        fixed_cysteine: An unmodified C stands for carbamidomethyl cysteine, as PepNet, SMSNet and NovoB write it.
+        text: The peptide in any of these notations.
+        fixed_cysteine: An unmodified C means carbamidomethyl cysteine, as in PepNet, SMSNet and NovoB.
         lower_case: Lower case m is oxidised, n and q are deamidated, s, t and y phosphorylated.
 
     Raises:
         UnknownResidue: a residue or a modification has no known mass.
-        ValueError: `text` is no peptide, with the reason.
+        ValueError: `text` is not a peptide; the message gives the reason.
     """
     if len(text) > LONGEST:
         raise ValueError(f"longer than {LONGEST} characters")
@@ -88,7 +88,7 @@ def parse_peptide(text: str, *, fixed_cysteine: bool = False, lower_case: bool =
     tokens = _TOKEN.findall(text)
     if not tokens:
         raise ValueError("an empty prediction")
-    elements = [_terminus(tokens.pop(0))] if tokens[0][0] in "[(+-" else _lifted_terminus(tokens)
+    elements = [_terminus(tokens.pop(0))] if tokens[0][0] in "[(+-" else _misplaced_terminus(tokens)
     elements += [_residue(token, fixed_cysteine, lower_case) for token in tokens]
     residues, masses = zip(*elements, strict=True)
     if not tokens or sum(masses) <= 0:
@@ -96,14 +96,14 @@ def parse_peptide(text: str, *, fixed_cysteine: bool = False, lower_case: bool =
     return Peptide(residues, masses)
 
 
-def _lifted_terminus(tokens: list[str]) -> list[tuple[str, float]]:
-    """The N-terminal modification that is written behind the first residue, as PEAKS does; taken out of `tokens`."""
+def _misplaced_terminus(tokens: list[str]) -> list[tuple[str, float]]:
+    """The N-terminal modification written after the first residue, as in PEAKS; it is removed from `tokens`."""
     letter, suffix = tokens[0][0], tokens[0][1:]
     if not suffix or letter not in AMINO_ACID_MASS:
         return []
     delta = sum(_deltas(suffix, letter))
-    behind = suffix[0] == "(" or abs(delta - _LOSS) <= TOLERANCE
-    if not behind or _name(delta, letter) or not _name(delta, "n"):
+    misplaced = suffix[0] == "(" or abs(delta - _LOSS) <= TOLERANCE
+    if not misplaced or _name(delta, letter) or not _name(delta, "n"):
         return []
     tokens[0] = letter
     return [_terminus(suffix)]
@@ -149,14 +149,14 @@ def _terminus(token: str) -> tuple[str, float]:
 
 
 def _name(delta: float, site: str) -> str:
-    """The modification of that mass that is known at a residue, or the N-terminus "n"; empty where there is none."""
+    """The known modification of a residue, or of the N-terminus "n", with that mass; empty if there is none."""
     near = [(abs(delta - m.delta), m.name) for m in MODIFICATIONS if site in m.sites]
     distance, name = min(near, default=(TOLERANCE + 1, ""))
     return name if distance <= TOLERANCE else ""
 
 
 def _deltas(suffix: str, letter: str) -> list[float]:
-    """The masses of the modifications written behind residue `letter`, Da."""
+    """The masses of the modifications written after residue `letter`, Da."""
     deltas = []
     for part in _PARTS.findall(suffix):
         content = part.removeprefix("+").strip("[]()") if part[-1] in "])" else part

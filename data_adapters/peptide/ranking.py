@@ -1,4 +1,4 @@
-"""What a reranker says of the spectra of a run."""
+"""The output of a reranker for the spectra of a run."""
 
 import math
 from collections.abc import Iterator
@@ -14,9 +14,13 @@ from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Run
 class RankedCandidate:
     """A candidate with its scores.
 
-    `score` in (0, 1], higher is better; `deviation` the predicted peptide mass deviation from the true peptide, Da;
-    `residue_scores` float32, one for each element of the peptide, in (0, 1], higher is better; `mass_error_ppm` of the
-    measured precursor against the candidate, to the nearest isotope allowed; `fits` whether that is within tolerance.
+    Args:
+        candidate: The candidate.
+        score: In (0, 1], higher is better.
+        deviation: Predicted peptide mass deviation from the true peptide, Da.
+        residue_scores: float32 `(elements,)`, one for each element of the peptide, in (0, 1], higher is better.
+        mass_error_ppm: Measured minus theoretical precursor mass, for the nearest allowed isotope.
+        fits: Whether the mass error is within tolerance.
     """
 
     candidate: Candidate
@@ -29,9 +33,9 @@ class RankedCandidate:
 
 @dataclass(frozen=True)
 class RankedSpectrum:
-    """The candidates of a spectrum, best first; none where it has none or cannot be used.
+    """The candidates of a spectrum, best first; empty if it has none or is unusable.
 
-    `probability` is the calibrated probability that the winner is right, NaN where the model was not calibrated.
+    `probability` is the calibrated probability that the top-ranked candidate is correct, NaN without calibration.
     """
 
     candidate_set: CandidateSet
@@ -40,16 +44,21 @@ class RankedSpectrum:
 
     @property
     def margin(self) -> float:
-        """Score of the winner above that of the runner-up; NaN where there is none."""
+        """Score difference of the first and the second candidate; NaN for fewer than two."""
         return self.ranking[0].score - self.ranking[1].score if len(self.ranking) > 1 else math.nan
 
 
 @dataclass
 class Ranking:
-    """The answers of a run, computed while `blocks`, its ranked spectra in order, is drained.
+    """The ranked spectra of a run, computed lazily.
 
-    `top` is how many candidates of each spectrum are written, `fdr` the false discovery rate at which the winners are
-    accepted, and `tolerance_ppm` that of the precursor. `progress` is the finished share, as far as it is known.
+    Args:
+        run: The run.
+        blocks: The ranked spectra in order; a stream that can be consumed once.
+        top: Number of candidates to write for each spectrum.
+        fdr: False discovery rate at which top-ranked candidates are accepted.
+        tolerance_ppm: Tolerance of the precursor mass.
+        progress: Completed fraction, as far as it is known.
     """
 
     run: Run

@@ -1,4 +1,4 @@
-"""A case opened: its spectra with their candidates, one after the other."""
+"""Open a run: stream its spectra with their candidates."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,11 +15,11 @@ from transect.data_adapters.peptide.spectrum import CandidateSet, Run, RunCase, 
 
 
 def open_run(case: RunCase, config: ReadConfig) -> Run:
-    """The run of a case, of which nothing but the beginning of each file has been read.
+    """Open the run of a case; only the beginning of each file is read.
 
     Raises:
-        BadInput: a file cannot be read or is of no known kind. Draining `candidate_sets` raises it where a file is
-            damaged, or candidates do not belong to the spectra that they name.
+        BadInput: a file cannot be read or has an unknown format. Iterating `candidate_sets` raises it if a file is
+            damaged, or candidates do not match the spectra that they refer to.
     """
     reference = "index" if format_of(case.spectra) == "mgf" else "scan"
     if next(read_spectra(case.spectra), None) is None:
@@ -34,12 +34,12 @@ def _candidate_sets(
     run: Run, case: RunCase, files: Sequence[CandidateFile], config: ReadConfig
 ) -> Iterator[CandidateSet]:
     if case.part is not None:
-        found = _parts(case.spectra, case.candidates, config, _stamps(case)).get(case.part, [])
-        run.length = run.counts["spectra"] = len(found)
-        yield from found
+        candidate_sets = _parts(case.spectra, case.candidates, config, _stamps(case)).get(case.part, [])
+        run.length = run.counts["spectra"] = len(candidate_sets)
+        yield from candidate_sets
         return
-    for kept in (run.omissions, run.counts, run.joined):
-        kept.clear()
+    for record in (run.omissions, run.counts, run.joined):
+        record.clear()
     run.length = sum(1 for _ in read_labels(case.spectra))
     with CandidateStore(run, files, config) as store:
         if files:
@@ -53,7 +53,7 @@ def _candidate_sets(
 def _parts(
     spectra: str, candidates: tuple[str, ...], config: ReadConfig, stamps: tuple[tuple[int, int], ...]
 ) -> dict[int, list[CandidateSet]]:
-    """The labelled spectra of a run by part: they are asked for one part after the other, and joined once for all."""
+    """The labelled spectra of a run by part, cached because the parts of a run are requested one after the other."""
     whole = RunCase("", "", (spectra, *candidates), spectra=spectra, candidates=candidates)
     parts: dict[int, list[CandidateSet]] = {}
     for candidate_set in open_run(whole, config).candidate_sets():
@@ -63,6 +63,6 @@ def _parts(
 
 
 def _stamps(case: RunCase) -> tuple[tuple[int, int], ...]:
-    """Size and time of change of each file, by which another file under the same name is told."""
+    """Size and modification time of each file, to detect that a file was replaced."""
     states = [os.stat(file) for file in (case.spectra, *case.candidates)]
     return tuple((state.st_size, state.st_mtime_ns) for state in states)

@@ -1,4 +1,4 @@
-"""A tandem mass spectrum, the candidates proposed for it, and a file of both."""
+"""Data structures: tandem mass spectra, their candidates, omitted inputs, and runs."""
 
 import hashlib
 import math
@@ -17,13 +17,19 @@ NO_PEAKS: NDArray[Any] = np.empty(0)
 
 @dataclass(frozen=True)
 class Spectrum:
-    """One spectrum of fragments.
+    """A fragment (MS2) spectrum.
 
-    `index` counts the spectra of its file from 0, whatever they are and whether or not they can be used; `scan` is its
-    scan number or "" and `title` its title or "". `precursor_mz` is in Th, `charge` above 0, `retention_time` in
-    seconds or NaN. `mz` (float64, Th, ascending) and `intensity` (float32, any unit) are its peaks. `label` is the
-    peptide that an annotated file gives. `problem` says why the spectrum cannot be used, or is ""; such a spectrum may
-    have charge 0, a precursor of NaN and no peaks.
+    Args:
+        index: Index among all spectra of the file, of any MS level and usable or not, from 0.
+        scan: Scan number, or "".
+        title: Title, or "".
+        precursor_mz: Precursor m/z, Th.
+        charge: Precursor charge, positive.
+        retention_time: Seconds, or NaN.
+        mz: float64 `(peaks,)`, Th, ascending.
+        intensity: float32 `(peaks,)`, arbitrary unit.
+        label: Peptide from an annotated file.
+        problem: Why the spectrum is unusable, or ""; an unusable one may have charge 0, precursor NaN and no peaks.
     """
 
     index: int
@@ -39,13 +45,15 @@ class Spectrum:
 
     @property
     def precursor_mass(self) -> float:
-        """Mass of the neutral precursor, water included, Da."""
+        """Neutral mass of the precursor, Da."""
         return (self.precursor_mz - PROTON) * self.charge
 
     def mass_error_ppm(self, peptide: Peptide, isotopes: int = 0) -> float:
-        """Measured minus theoretical precursor mass, ppm of the latter, for the nearest of isotopes 0 to `isotopes`.
+        """Relative precursor mass error, (measured - theoretical) / theoretical in ppm, for the nearest isotope.
 
-        Isotope n says that the instrument picked the peak with n atoms of carbon 13.
+        Args:
+            peptide: Gives the theoretical mass.
+            isotopes: Maximum isotope offset: isotope n means that the isolated peak has n atoms of carbon 13.
         """
         errors = [self.precursor_mass - n * CARBON_13 - peptide.mass for n in range(isotopes + 1)]
         return min(errors, key=abs) / peptide.mass * 1e6
@@ -64,10 +72,19 @@ def checked_spectrum(
     label: Peptide | None = None,
     problem: str = "",
 ) -> Spectrum:
-    """The spectrum that a file tells of, its peaks in order of m/z, with the first reason why it cannot be used.
+    """Build a spectrum from values of a file: sort its peaks by m/z and set `problem` if it is unusable.
 
-    `charges` are those that the file finds possible. `mz` and `intensity` are real numbers of any kind, one of each
-    for a peak. `problem` is a reason that the reader found itself.
+    Args:
+        index: Index in the file.
+        scan: Scan number, or "".
+        title: Title, or "".
+        precursor_mz: Precursor m/z, Th.
+        charges: Possible precursor charges; the spectrum is usable if there is exactly one.
+        retention_time: Seconds, or NaN.
+        mz: `(peaks,)` of any real type.
+        intensity: `(peaks,)` of any real type.
+        label: Peptide from an annotated file.
+        problem: A problem that the reader detected, or "".
     """
     with np.errstate(over="ignore"):
         mz, intensity = np.array(mz, np.float64), np.array(intensity, np.float32)
@@ -106,9 +123,13 @@ def _peaks_problem(mz: NDArray[np.float64], intensity: NDArray[np.float32]) -> s
 
 @dataclass(frozen=True)
 class Candidate:
-    """A peptide proposed for a spectrum, with the tools that proposed it and each one's own score (NaN for none).
+    """A peptide proposed for a spectrum.
 
-    `ranks` are its places in the lists of those tools, from 1.
+    Args:
+        peptide: The peptide.
+        tools: The tools that proposed it.
+        scores: The score of each tool, NaN for none.
+        ranks: Its rank in each tool's list, from 1.
     """
 
     peptide: Peptide
@@ -119,7 +140,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class CandidateSet:
-    """A spectrum and its distinct candidates, in the order of the files that propose them."""
+    """A spectrum and its distinct candidates, in the order of the candidate files."""
 
     spectrum: Spectrum
     candidates: tuple[Candidate, ...]
@@ -127,10 +148,14 @@ class CandidateSet:
 
 @dataclass(frozen=True)
 class Omission:
-    """Something in the inputs that was not used: a row of `omitted.csv`.
+    """An input that was not used: a row of `omitted.csv`.
 
-    `file` and `line` (from 1, 0 where lines have no meaning) say where it stands, `spectrum` which spectrum it is about
-    ("index=7", or ""), `what` is one of the keys of `OMISSIONS`, and `detail` the rest of the story.
+    Args:
+        file: Path of the file.
+        line: Line number from 1, or 0 for files without lines.
+        spectrum: Reference of the spectrum ("index=7"), or "".
+        what: A key of `OMISSIONS`.
+        detail: Further explanation.
     """
 
     file: str
@@ -141,28 +166,35 @@ class Omission:
 
 
 OMISSIONS = {
-    "spectrum skipped": "a spectrum that cannot be used: no charge, no peaks, not MS2, malformed",
+    "spectrum skipped": "an unusable spectrum: no charge, no peaks, not MS2, malformed",
     "no such spectrum": "a candidate whose spectrum is not in the file",
-    "precursor disagrees": "a candidate whose row tells another precursor than its spectrum has",
+    "precursor disagrees": "a candidate whose row has another precursor than its spectrum",
     "unknown residue": "a candidate with a residue or modification of unknown mass",
-    "not a peptide": "a candidate that cannot be read, or an empty prediction",
-    "mass disagrees": "a candidate, used all the same, whose mass does not fit the precursor",
-    "too long": "a candidate of more residues than the model takes",
-    "unusual residue": "a candidate, used all the same, with a modification that models know by its mass alone",
+    "not a peptide": "a candidate that cannot be parsed, or an empty prediction",
+    "mass disagrees": "a candidate whose mass does not fit the precursor; it is used",
+    "too long": "a candidate with more residues than the model supports",
+    "unusual residue": "a candidate with a modification that models represent only by its mass; it is used",
 }
-"""What an `Omission` may be."""
+"""Kinds of omissions, with their meaning."""
 LISTED = 100_000
-"""Omissions of a run that are listed; their counts go on."""
+"""Maximum number of omissions of a run that are listed; all are counted."""
 
 
 @dataclass
 class Run:
-    """The spectra of one file with their candidates, read anew by each call of `candidate_sets`.
+    """The spectra of one file with their candidates.
 
-    `tools` are the names of the candidate files' tools, in order. `reference` is how results refer to a spectrum of
-    this file: "index" in MGF, "scan" in mzML and mzXML. `omissions` is filled while `candidate_sets` is drained, as is
-    `counts`, the number of rows, spectra and omissions of each kind; `joined` says how each tool's rows were matched.
-    `length` is the number of spectra once the first is drained, 0 in mzML and mzXML, where only reading all tells.
+    `length`, `omissions`, `counts` and `joined` are filled while `candidate_sets` is iterated.
+
+    Args:
+        source: Path of the spectra file.
+        reference: How results refer to a spectrum: "index" for MGF, "scan" for mzML and mzXML.
+        tools: Names of the candidate files' tools, in order.
+        candidate_sets: Returns an iterator over the spectra with their candidates; each call reads the files again.
+        length: Number of spectra, known from the first one on; 0 for mzML and mzXML, where it is known only at the end.
+        omissions: Inputs that were not used.
+        counts: Number of rows, spectra and omissions of each kind.
+        joined: How the rows of each tool were matched to spectra.
     """
 
     source: str
@@ -175,29 +207,29 @@ class Run:
     joined: dict[str, str] = field(default_factory=dict)
 
     def named(self, spectrum: Spectrum) -> str:
-        """How results refer to a spectrum: "scan=17", or "index=7" where it has no scan number."""
+        """The reference of a spectrum in results: "scan=17", or "index=7" if it has no scan number."""
         reference = self.reference if spectrum.scan else "index"
         return f"{reference}={getattr(spectrum, reference)}"
 
     @property
     def lists(self) -> bool:
-        """Whether another omission would be listed."""
+        """Whether further omissions are listed, not only counted."""
         return len(self.omissions) < LISTED
 
     def omit(self, what: str, omission: Omission | None) -> None:
-        """Count something of kind `what` that is not used, and list it as long as there is room."""
+        """Count an omission of kind `what`, and list it if the limit is not reached."""
         self.counts[what] = self.counts.get(what, 0) + 1
         if omission and self.lists:
             self.omissions.append(omission)
 
 
 PARTS = 40
-"""Into how many parts, by peptide, labelled spectra are divided for training and evaluation."""
+"""Number of parts, by peptide, that labelled runs are divided into for training and evaluation."""
 
 
 @dataclass(frozen=True)
 class RunCase(Case):
-    """The spectra of file `spectra`, of a divided case only those labelled in `part`, with its `candidates` files."""
+    """The case of a run: files of spectra and candidates, restricted to the labels in `part` if it is given."""
 
     spectra: str = ""
     candidates: tuple[str, ...] = ()
@@ -205,6 +237,6 @@ class RunCase(Case):
 
 
 def part_of(peptide: Peptide) -> int:
-    """The part that every spectrum of this peptide belongs to, whatever its modifications, in every file."""
+    """The part of a peptide, which depends only on its unmodified sequence (with I = L)."""
     letters = peptide.sequence.replace("I", "L")
     return int.from_bytes(hashlib.sha256(letters.encode()).digest()[:4]) % PARTS

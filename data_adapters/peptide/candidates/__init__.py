@@ -1,1 +1,1 @@
-"""Candidate peptides, read from the files of every de novo tool."""
+"""Readers of peptide candidates from the output files of de novo sequencing tools."""

@@ -18,7 +18,7 @@ from transect.data_adapters.peptide.candidates.row import (
 from transect.data_adapters.peptide.candidates.text import numbered_lines
 
 SAMPLE = 50
-"""Lines that tell the dialect; most of them must be of it, since any may be damaged."""
+"""Lines used to detect the dialect; a majority must match, since any may be malformed."""
 
 _SPELLED = re.compile(r"[A-Z0-9+\-.()\[\]:a-z,> ]+")
 _TOKENS = re.compile(r"\s*(?:[A-Za-z]|</?s>|<unk>)(?:\s+(?:[A-Za-z]|</?s>|<unk>))*\s*")
@@ -26,22 +26,22 @@ _LIST = re.compile(r"\[['\"]([^'\"]*)['\"]\]")
 _BYTES = re.compile(r"b(['\"])(.*)\1")
 
 
-def plain_file(path: str, text: str) -> CandidateFile | None:
-    """The candidate file `path`, which begins with `text`; None where its lines are of no known tool."""
+def headerless_file(path: str, text: str) -> CandidateFile | None:
+    """The candidate file `path`, which begins with `text`; None if most lines match no known tool."""
     lines = [line for line in text.split("\n")[:SAMPLE] if line.strip()]
-    if _most(lines, _is_helixnovo):
+    if _majority(lines, _is_helixnovo):
         return CandidateFile(path, (Tool("helixnovo"),), partial(_helixnovo_rows, path))
-    if _most(lines, _is_novob):
+    if _majority(lines, _is_novob):
         tool = Tool("novob", fixed_cysteine=True, lower_case=True)
         return CandidateFile(path, (tool,), partial(_novob_rows, path))
-    if _most(lines, _TOKENS.fullmatch):
+    if _majority(lines, _TOKENS.fullmatch):
         tool = Tool("smsnet", fixed_cysteine=True, lower_case=True)
         return CandidateFile(path, (tool,), partial(_smsnet_rows, path))
     return None
 
 
-def _most(lines: list[str], is_one: Callable[[str], object]) -> bool:
-    return 2 * sum(bool(is_one(line)) for line in lines) > len(lines)
+def _majority(lines: list[str], matches: Callable[[str], object]) -> bool:
+    return 2 * sum(bool(matches(line)) for line in lines) > len(lines)
 
 
 def _is_helixnovo(line: str) -> bool:
@@ -55,7 +55,7 @@ def _is_novob(line: str) -> bool:
 
 
 def _helixnovo_rows(path: str) -> Iterator[CandidateRow | Damaged]:
-    """Title, peptide, score."""
+    """Parse the columns title, peptide, score."""
     for number, line in numbered_lines(path):
         cells = line.split("\t")
         if len(cells) == 3:
@@ -65,7 +65,7 @@ def _helixnovo_rows(path: str) -> Iterator[CandidateRow | Damaged]:
 
 
 def _novob_rows(path: str) -> Iterator[CandidateRow | Damaged]:
-    """Its count, charge, peptide mass, then peptide, mass error and probability from either end, and the scan."""
+    """Parse the columns: count, charge, mass; peptide, mass error, probability for each decoding direction; scan."""
     for number, line in numbered_lines(path):
         cells = line.split("\t")
         if len(cells) != 10:
@@ -81,7 +81,7 @@ def _novob_rows(path: str) -> Iterator[CandidateRow | Damaged]:
 
 
 def _smsnet_rows(path: str) -> Iterator[CandidateRow | Damaged]:
-    """Tokens; the only key of a spectrum is the number of the line."""
+    """Parse space-separated tokens; a spectrum is identified only by the line number."""
     for number, line in numbered_lines(path):
         tokens = [token for token in line.split() if token not in ("<s>", "</s>")]
         yield CandidateRow(0, number, Keys(index=number - 1), "".join(tokens))

@@ -26,7 +26,7 @@ from transect.data_adapters.peptide.candidates.row import (
 from transect.data_adapters.peptide.candidates.text import LONGEST_LINE, numbered_lines, pieces
 
 SAMPLE = 100
-"""Objects, from the first on, that tell the tools."""
+"""Objects at the beginning that are used to find the tools."""
 MOST_TOOLS = 64
 
 _NO_TOOLS = {"index", "scan", "title", "truth", "label", "target", "precursor_mz", "charge", "candidates"}
@@ -36,57 +36,57 @@ _CHUNK = 1 << 16
 
 
 def json_file(path: str, text: str) -> CandidateFile | None:
-    """The candidate file `path`, which begins with `text`; None where it is no JSON, or its objects name no tools.
+    """The candidate file `path`, which begins with `text`; None if it is not JSON, or its objects have no tools.
 
-    Each object has an `index`, a `scan` or a `title`. Its candidates are a list, one of each tool, or a text or null
-    for each tool under its name, the score under `<tool>_score`; it may tell `precursor_mz` and `charge`.
+    Each object has an `index`, a `scan` or a `title`. Its candidates are a list with one of each tool, or a string or
+    null for each tool under its name with the score under `<tool>_score`. `precursor_mz` and `charge` are optional.
 
     Raises:
-        BadInput: it is JSON that cannot be read.
+        BadInput: the JSON cannot be parsed.
     """
     start = text.lstrip()[:1]
     if start not in ("{", "["):
         return None
     objects = partial(_lines if start == "{" else _array, path)
-    sample = [found for _, found in islice(objects(), SAMPLE) if isinstance(found, dict)]
-    names = list(dict.fromkeys(name for found in sample for name in _tool_names(found)))[:MOST_TOOLS]
+    sample = [record for _, record in islice(objects(), SAMPLE) if isinstance(record, dict)]
+    names = list(dict.fromkeys(name for record in sample for name in _tool_names(record)))[:MOST_TOOLS]
     if not names:
         return None
     return CandidateFile(path, tuple(map(Tool, names)), partial(_rows, objects, names))
 
 
-def _tool_names(found: dict[str, Any]) -> list[str]:
-    if isinstance(listed := found.get("candidates"), list):
-        return [f"candidate_{place}" for place in range(1, min(len(listed), MOST_TOOLS) + 1)]
-    names = [name for name in found if name not in _NO_TOOLS and _NAME.fullmatch(name)]
-    return [name for name in names if f"{name}_score" in found or isinstance(found[name], str)]
+def _tool_names(record: dict[str, Any]) -> list[str]:
+    if isinstance(listed := record.get("candidates"), list):
+        return [f"candidate_{number}" for number in range(1, min(len(listed), MOST_TOOLS) + 1)]
+    names = [name for name in record if name not in _NO_TOOLS and _NAME.fullmatch(name)]
+    return [name for name in names if f"{name}_score" in record or isinstance(record[name], str)]
 
 
 def _rows(objects: Callable[[], Iterator[tuple[int, Any]]], names: list[str]) -> Iterator[CandidateRow | Damaged]:
-    for line, found in objects():
-        if not isinstance(found, dict):
-            yield Damaged(line, str(found))
+    for line, record in objects():
+        if not isinstance(record, dict):
+            yield Damaged(line, str(record))
             continue
-        keys = _keys(found)
-        mz, charge = finite(_text(found, "precursor_mz")), whole(_text(found, "charge"))
-        listed = found.get("candidates")
-        proposed = dict(zip(_tool_names(found), listed, strict=False)) if isinstance(listed, list) else found
+        keys = _keys(record)
+        mz, charge = finite(_text(record, "precursor_mz")), whole(_text(record, "charge"))
+        listed = record.get("candidates")
+        proposed = dict(zip(_tool_names(record), listed, strict=False)) if isinstance(listed, list) else record
         for tool, name in enumerate(names):
             if isinstance(proposed.get(name), str):
                 sequence = _text(proposed, name)
-                score = finite(_text(found, f"{name}_score"))
+                score = finite(_text(record, f"{name}_score"))
                 yield CandidateRow(tool, line, keys, sequence, score, precursor_mz=mz, charge=charge)
 
 
-def _text(found: dict[str, Any], name: str) -> str:
-    """A text or number of an object as text, halves of characters replaced, which nothing could store."""
-    value = found.get(name)
+def _text(record: dict[str, Any], name: str) -> str:
+    """A string or number of an object as text, with lone surrogates replaced, which cannot be encoded."""
+    value = record.get(name)
     return str(value).encode("utf-8", "replace").decode() if isinstance(value, int | float | str) else ""
 
 
-def _keys(found: dict[str, Any]) -> Keys:
-    titled = keys_in(_text(found, "title"))
-    index, scan = (keys_in(_text(found, name), name) for name in ("index", "scan"))
+def _keys(record: dict[str, Any]) -> Keys:
+    titled = keys_in(_text(record, "title"))
+    index, scan = (keys_in(_text(record, name), name) for name in ("index", "scan"))
     return replace(
         titled,
         index=titled.index if index.index is None else index.index,
@@ -95,7 +95,7 @@ def _keys(found: dict[str, Any]) -> Keys:
 
 
 def _lines(path: str) -> Iterator[tuple[int, Any]]:
-    """The value of each line and its number; the reason where a line cannot be read."""
+    """The line number and value of each line; an error message for a malformed line."""
     for number, line in numbered_lines(path):
         if not line.strip():
             continue
@@ -107,10 +107,10 @@ def _lines(path: str) -> Iterator[tuple[int, Any]]:
 
 
 def _array(path: str) -> Iterator[tuple[int, Any]]:
-    """The values of an array, one at a time; they have no lines.
+    """The values of an array, one at a time, with line number 0.
 
     Raises:
-        BadInput: the array is damaged, cut off, or holds a value larger than any spectrum's candidates.
+        BadInput: the array is malformed, truncated, or has a value that is too large.
     """
     decoder = json.JSONDecoder()
     rest, count, ended = "", 0, False
@@ -130,7 +130,7 @@ def _array(path: str) -> Iterator[tuple[int, Any]]:
                     ) from error
                 break
             if not isinstance(value, dict) and end == len(rest):
-                break  # a number that may go on
+                break  # a number that may continue
             rest, count = rest[end:], count + 1
             yield 0, value if isinstance(value, dict) else str(value)[:200]
     if not ended:

@@ -34,10 +34,12 @@ def is_mztab(text: str) -> bool:
 
 
 def mztab_file(path: str, text: str, named: str) -> CandidateFile:
-    """The candidate file `path`, which begins with `text`; its tool is `named` by the file, or else by its software.
+    """The candidate file `path`, which begins with `text`.
 
-    Raises:
-        BadInput: the file is no mzTab of peptides.
+    Args:
+        path: The file.
+        text: Its beginning.
+        named: The tool by the file name; if empty, the tool is taken from the mzTab's software.
     """
     software = re.search(r"^MTD\tsoftware\[1\]\t\[[^,\]]*,[^,\]]*,([^,\]]*)", text, re.MULTILINE)
     name = named or safe_name(software[1].strip().lower() if software else "mztab")
@@ -48,22 +50,22 @@ def with_modifications(sequence: str, modifications: str) -> str:
     """`sequence` in ProForma with the `modifications` of an mzTab row, such as `0-UNIMOD:1,3-UNIMOD:35`.
 
     Raises:
-        ValueError: a modification cannot be read.
+        ValueError: a modification cannot be parsed.
     """
     letters = [*sequence]
-    front = ""
-    for one in re.split(r",(?![^\[]*\])", modifications):
-        found = _MODIFICATION.match(one.strip())
-        if not found:
-            raise ValueError(f"modification {one!r} has no place and name")
-        place, marked = int(found[1]), f"[{found[2]}]"
-        if place == 0:
-            front += f"{marked}-"
-        elif place <= len(letters):
-            letters[place - 1] += marked
+    terminal = ""
+    for modification in re.split(r",(?![^\[]*\])", modifications):
+        match = _MODIFICATION.match(modification.strip())
+        if not match:
+            raise ValueError(f"modification {modification!r} has no place and name")
+        position, suffix = int(match[1]), f"[{match[2]}]"
+        if position == 0:
+            terminal += f"{suffix}-"
+        elif position <= len(letters):
+            letters[position - 1] += suffix
         else:
-            letters.append(f"-{marked}")
-    return front + "".join(letters)
+            letters.append(f"-{suffix}")
+    return terminal + "".join(letters)
 
 
 def _rows(path: str) -> Iterator[CandidateRow | Damaged]:
@@ -82,7 +84,7 @@ def _rows(path: str) -> Iterator[CandidateRow | Damaged]:
             yield Damaged(number, "a PSM row before the PSH row")
         elif kind == "PSH":
             names = [name.strip().lower() for name in rest.split("\t")]
-            columns, width = {name: place for place, name in enumerate(names)}, len(names)
+            columns, width = {name: column for column, name in enumerate(names)}, len(names)
             if missing := [name for name in ("sequence", "spectra_ref") if name not in columns]:
                 raise BadInput(path, f"line {number}", f"no column {missing[0]}", "a PSM section of mzTab")
         elif kind == "MTD" and "-location" in rest:
@@ -96,7 +98,7 @@ def _rows(path: str) -> Iterator[CandidateRow | Damaged]:
 def _candidates(
     line: int, cells: list[str], columns: dict[str, int], runs: dict[str, str]
 ) -> Iterator[CandidateRow | Damaged]:
-    """The row of each spectrum that a PSM names: one, except where spectra were merged."""
+    """A row for each spectrum of a PSM: one, unless spectra were merged."""
 
     def cell(name: str) -> str:
         text = cells[columns[name]].strip() if name in columns else ""

@@ -1,4 +1,4 @@
-"""What de novo tools write of their proposals, in the dialects of their files."""
+"""Write proposals of simulated de novo tools in the formats of real ones."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from transect.data_adapters.peptide.results.rows import modifications_of
 
 @dataclass(frozen=True)
 class Proposal:
-    """A peptide that a tool proposes for the spectrum of that index, scan, charge and measured precursor."""
+    """A peptide that a tool proposes for a spectrum, which is given by index, scan, charge and measured precursor."""
 
     index: int
     scan: int
@@ -27,20 +27,20 @@ class Proposal:
 
     @property
     def error_ppm(self) -> float:
-        """Measured minus theoretical precursor, ppm."""
+        """Relative precursor m/z error, (measured - theoretical) / theoretical in ppm."""
         return (self.precursor_mz / self.peptide.mz(self.charge) - 1) * 1e6
 
 
 @dataclass(frozen=True)
 class PhantomTool:
-    """A tool by the ending of its files, with what it writes of the proposals for a run of that name."""
+    """A simulated tool: the suffix of its files, and the function of run name and proposals that formats them."""
 
     name: str
     text: Callable[[str, Sequence[Proposal]], str]
 
 
 def _casanovo(run: str, proposals: Sequence[Proposal]) -> str:
-    """Casanovo 5: mzTab by index, with ProForma in a column of its own."""
+    """Casanovo 5: mzTab by index, with a ProForma column."""
     columns = (
         "sequence PSM_ID accession unique database database_version search_engine search_engine_score[1] modifications "
         "retention_time charge exp_mass_to_charge calc_mass_to_charge spectra_ref pre post start end "
@@ -59,19 +59,27 @@ def _casanovo(run: str, proposals: Sequence[Proposal]) -> str:
         f"MTD\tms_run[1]-location\tfile:///data/{run}.mgf",
         "PSH\t" + columns.replace(" ", "\t"),
     ]
-    for number, one in enumerate(proposals, 1):
-        peptide = one.peptide
+    for number, psm in enumerate(proposals, 1):
+        peptide = psm.peptide
         modifications = ",".join(f"{position}-{identifier}" for position, identifier, *_ in modifications_of(peptide))
         cells = (
-            *(peptide.sequence, number, *["null"] * 4, engine, f"{one.score:.6f}", modifications or "null", "null"),
             *(
-                one.charge,
-                one.precursor_mz,
-                f"{peptide.mz(one.charge):.6f}",
-                f"ms_run[1]:index={one.index}",
+                peptide.sequence,
+                number,
+                *["null"] * 4,
+                engine,
+                f"{psm.score:.6f}",
+                modifications or "null",
+                "null",
+            ),
+            *(
+                psm.charge,
+                psm.precursor_mz,
+                f"{peptide.mz(psm.charge):.6f}",
+                f"ms_run[1]:index={psm.index}",
                 *["null"] * 4,
             ),
-            *(_residue_scores(one, ","), peptide.proforma),
+            *(_residue_scores(psm, ","), peptide.proforma),
         )
         lines.append("PSM\t" + "\t".join(map(str, cells)))
     return "\n".join(lines) + "\n"
@@ -79,13 +87,13 @@ def _casanovo(run: str, proposals: Sequence[Proposal]) -> str:
 
 def _primenovo(run: str, proposals: Sequence[Proposal]) -> str:
     """A table by title, with masses in brackets."""
-    rows = [f"{one.title}\t{_shifted(one.peptide, '[{}]')}\t{one.charge}\t{one.score:.6f}" for one in proposals]
+    rows = [f"{psm.title}\t{_shifted(psm.peptide, '[{}]')}\t{psm.charge}\t{psm.score:.6f}" for psm in proposals]
     return "\n".join(["label\tprediction\tcharge\tscore", *rows]) + "\n"
 
 
 def _helixnovo(run: str, proposals: Sequence[Proposal]) -> str:
     """A table by title without a header, with bare masses."""
-    return "".join(f"{one.title}\t{_shifted(one.peptide, '{}')}\t{one.score:.2f}\n" for one in proposals)
+    return "".join(f"{psm.title}\t{_shifted(psm.peptide, '{}')}\t{psm.score:.2f}\n" for psm in proposals)
 
 
 def _instanovo(run: str, proposals: Sequence[Proposal]) -> str:
@@ -94,23 +102,23 @@ def _instanovo(run: str, proposals: Sequence[Proposal]) -> str:
         "scan_number,spectrum_id,precursor_mz,precursor_charge,predictions,predictions_tokenised,log_probs,"
         "token_log_probs,delta_mass_ppm"
     ]
-    for one in proposals:
-        tokens = [_unimod(residue) for residue in one.peptide.residues]
-        log = math.log(one.score)
+    for psm in proposals:
+        tokens = [_unimod(residue) for residue in psm.peptide.residues]
+        log = math.log(psm.score)
         logs = ", ".join([f"{log / len(tokens):.4f}"] * len(tokens))
         lines.append(
-            f'{one.scan},{run}:{one.scan},{one.precursor_mz:.5f},{one.charge},{"".join(tokens)},"{", ".join(tokens)}",'
-            f'{log:.4f},"[{logs}]",{one.error_ppm:.2f}'
+            f'{psm.scan},{run}:{psm.scan},{psm.precursor_mz:.5f},{psm.charge},{"".join(tokens)},"{", ".join(tokens)}",'
+            f'{log:.4f},"[{logs}]",{psm.error_ppm:.2f}'
         )
     return "\n".join(lines) + "\n"
 
 
 def _pepnet(run: str, proposals: Sequence[Proposal]) -> str:
-    """A table by title of plain letters, where every cysteine is carbamidomethylated; others are not proposed."""
-    plain = [one for one in proposals if {name for *_, name, _ in modifications_of(one.peptide)} <= {"Carbamidomethyl"}]
+    """A table by title without modifications; every cysteine is carbamidomethylated, other peptides are left out."""
+    plain = [psm for psm in proposals if {name for *_, name, _ in modifications_of(psm.peptide)} <= {"Carbamidomethyl"}]
     rows = [
-        f"{one.title}\t{one.peptide.sequence}\t{one.score:.4f}\t{one.error_ppm:.4f}\t[{_residue_scores(one, ', ')}]"
-        for one in plain
+        f"{psm.title}\t{psm.peptide.sequence}\t{psm.score:.4f}\t{psm.error_ppm:.4f}\t[{_residue_scores(psm, ', ')}]"
+        for psm in plain
     ]
     return "\n".join(["TITLE\tDENOVO\tScore\tPPM Difference\tPositional Score", *rows]) + "\n"
 
@@ -122,11 +130,11 @@ TOOLS = (
     PhantomTool("instanovo.csv", _instanovo),
     PhantomTool("pepnet.tsv", _pepnet),
 )
-"""Every tool, each of another dialect."""
+"""All simulated tools, each with a different dialect."""
 
 
 def _shifted(peptide: Peptide, spelling: str) -> str:
-    """The peptide with the masses of its modifications, rounded to three digits, spelled as that."""
+    """The peptide with modification masses of three decimals, formatted by `spelling`."""
     written = []
     for residue in peptide.residues:
         letter = "" if residue[0] == "[" else residue[0]
@@ -142,5 +150,5 @@ def _unimod(residue: str) -> str:
     return re.sub(r"\[(\w+)\](-?)", lambda found: f"[UNIMOD:{accessions[found[1]]}]", residue)
 
 
-def _residue_scores(one: Proposal, separator: str) -> str:
-    return separator.join([f"{one.score:.5f}"] * len(one.peptide.residues))
+def _residue_scores(psm: Proposal, separator: str) -> str:
+    return separator.join([f"{psm.score:.5f}"] * len(psm.peptide.residues))

@@ -1,4 +1,4 @@
-"""A row of a candidate file, and what it says about the spectrum that it belongs to."""
+"""Data structures of candidate files: rows, spectrum keys and tools."""
 
 import math
 import re
@@ -19,10 +19,14 @@ _SUFFIX = re.compile(r"\.(?:mgf|mzml|mzxml|raw|d|wiff|mzmlb|ms2|csv|tsv|ipc|parq
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """Which spectrum a row names, in every way that it does.
+    """All references of a row to its spectrum.
 
-    `index` and `scan` are numbers that the row calls so, `number` one that it gives no name, each None where it has
-    none. `title` is the text as a whole, `run` the name of the file of spectra without its suffix.
+    Args:
+        index: Number labelled as index, or None.
+        scan: Number labelled as scan, or None.
+        number: Unlabelled number, or None.
+        title: The complete text.
+        run: Stem of the spectra file.
     """
 
     index: int | None = None
@@ -33,12 +37,17 @@ class Keys:
 
 
 class CandidateRow(NamedTuple):
-    """A peptide that a tool proposes for a spectrum, as it is written.
+    """A peptide that a tool proposes for a spectrum, unparsed.
 
-    `tool` is the place of the tool among those of its file, `line` that of the row (from 1, 0 where lines have no
-    meaning), `rank` its place among the tool's candidates for the spectrum (0 where the file does not say), `score`
-    the tool's own (NaN for none), higher is better. `precursor_mz` (Th) and `charge` are those that the row tells for
-    its spectrum, NaN and 0 for none.
+    Args:
+        tool: Index of the tool in its file.
+        line: Line number from 1, or 0 for files without lines.
+        keys: References to the spectrum.
+        sequence: The peptide in the tool's notation.
+        score: The tool's score, higher is better, NaN for none.
+        rank: Rank among the tool's candidates for the spectrum, 0 if not given.
+        precursor_mz: Precursor m/z in the row, Th, NaN for none.
+        charge: Precursor charge in the row, 0 for none.
     """
 
     tool: int
@@ -52,7 +61,7 @@ class CandidateRow(NamedTuple):
 
 
 class Damaged(NamedTuple):
-    """A row that cannot be read, and why."""
+    """A malformed row, with the reason."""
 
     line: int
     detail: str
@@ -60,7 +69,7 @@ class Damaged(NamedTuple):
 
 @dataclass(frozen=True)
 class Tool:
-    """A tool and how it spells: see `parse_peptide`."""
+    """A tool and its notation; see `parse_peptide`."""
 
     name: str
     fixed_cysteine: bool = False
@@ -69,7 +78,7 @@ class Tool:
 
 @dataclass(frozen=True)
 class CandidateFile:
-    """A candidate file of a known dialect: its tools, and its rows, read anew by each call of `rows`."""
+    """A candidate file of a known dialect; each call of `rows` reads the file again."""
 
     path: str
     tools: tuple[Tool, ...]
@@ -77,7 +86,7 @@ class CandidateFile:
 
 
 def keys_in(text: str, bare: str = "number") -> Keys:
-    """The keys that `text` holds: `index=7`, `scan=7`, `run.7.7.2`, or a last number, which is called `bare`."""
+    """Parse spectrum references: `index=7`, `scan=7`, `run.7.7.2`, or a final number, which is a `bare` key."""
     text = text.strip()
     if text.isdecimal() and len(text) < 16:
         return _bare(int(text), bare, text)
@@ -89,25 +98,25 @@ def keys_in(text: str, bare: str = "number") -> Keys:
 
 
 def _bare(value: int, name: str, title: str) -> Keys:
-    index, scan, number = (value if name == one else None for one in ("index", "scan", "number"))
+    index, scan, number = (value if name == key else None for key in ("index", "scan", "number"))
     return Keys(index, scan, number, title)
 
 
 def scan_number(spectrum: Spectrum) -> int | None:
-    """The scan number of a spectrum, from what it calls so or else from its title."""
+    """The scan number of a spectrum, or else the one in its title."""
     keys = keys_in(spectrum.scan or spectrum.title, "scan")
     return keys.scan
 
 
 @lru_cache(maxsize=1 << 10)
 def run_name(location: str) -> str:
-    """The name of a file of spectra without its folder and suffix, in lower case, from its path or URL."""
+    """The stem of a spectra file in lower case, from its path or URL."""
     name = PurePosixPath(unquote(location.strip()).replace("\\", "/")).name.lower().removesuffix(".gz")
     return _SUFFIX.sub("", name)
 
 
 def finite(text: str) -> float:
-    """The number that `text` is, also with a decimal comma; NaN where it is none or not finite."""
+    """Parse a number, also with a decimal comma; NaN if it is invalid or not finite."""
     if not text:
         return math.nan
     try:
@@ -121,6 +130,6 @@ def finite(text: str) -> float:
 
 
 def whole(text: str) -> int:
-    """The charge that `text` is, 0 where it is none."""
+    """Parse a charge; 0 if it is invalid."""
     value = finite(text.rstrip("+"))
     return int(value) if 0 < value < 1000 else 0

@@ -28,12 +28,22 @@ DELIMITERS = ("\t", ",", ";")
 
 @dataclass(frozen=True)
 class Dialect:
-    """A tool's table, its columns in lower case.
+    """The table of a tool; column names are in lower case.
 
-    `required` are those that tell the dialect. `keys` are the columns that name the spectrum, each with what a bare
-    number in it is: "index", "scan", or "number" where versions differ; `run` is the column with the file of spectra,
-    or the key whose text begins with it, as in `run:7`. `mass` is that of the peptide by itself, which tells whether a
-    plain C stands for a carbamidomethylated one.
+    Args:
+        tool: Name of the tool.
+        required: Columns that identify the dialect.
+        keys: Columns that refer to the spectrum, each with the meaning of a bare number in it: "index", "scan", or
+            "number" if versions differ.
+        sequence: Column of the peptide.
+        score: Column of the score.
+        precursor_mz: Column of the precursor m/z.
+        charge: Column of the precursor charge.
+        run: Column of the spectra file, or a key column whose text begins with it, as in `run:7`.
+        mass: Column of the peptide mass, which shows whether a plain C means carbamidomethyl cysteine.
+        fixed_cysteine: See `parse_peptide`.
+        lower_case: See `parse_peptide`.
+        others: Tools with the same table, recognized by the file name.
     """
 
     tool: str
@@ -129,12 +139,12 @@ _FIXED = next(modification.delta for modification in MODIFICATIONS if modificati
 
 
 def table_file(path: str, text: str, name: str) -> CandidateFile | None:
-    """The candidate file `path` of file name `name`, which begins with `text`; None where no dialect has its header."""
+    """The candidate file `path` named `name`, which begins with `text`; None if its header matches no dialect."""
     start, header = _first_line(text)
     for delimiter in DELIMITERS:
         columns = [cell.strip().lower() for cell in fields(header, delimiter)]
         for dialect in DIALECTS:
-            if set(dialect.required) <= set(columns) and not _mistaken(dialect, columns, delimiter, text, name):
+            if set(dialect.required) <= set(columns) and not _is_proteobench(dialect, columns, delimiter, text, name):
                 named = next((other for other in dialect.others if other in name), dialect.tool)
                 tool = Tool(named, dialect.fixed_cysteine, dialect.lower_case)
                 rows = partial(_rows, path, start, columns, delimiter, dialect)
@@ -146,12 +156,12 @@ def _first_line(text: str) -> tuple[int, str]:
     return next(((number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()), (1, ""))
 
 
-def _mistaken(dialect: Dialect, columns: list[str], delimiter: str, text: str, name: str) -> bool:
-    """Whether a table with NovoB's header is ProteoBench's: it is NovoB's by name, or by its lower case letters."""
+def _is_proteobench(dialect: Dialect, columns: list[str], delimiter: str, text: str, name: str) -> bool:
+    """Whether a table with NovoB's header is ProteoBench's: NovoB is recognized by name or by lower case letters."""
     if dialect.tool != "novob" or "novob" in name:
         return False
-    place = columns.index("sequence")
-    sequences = [cells[place] for line in text.split("\n")[1:] if len(cells := fields(line, delimiter)) > place]
+    column = columns.index("sequence")
+    sequences = [cells[column] for line in text.split("\n")[1:] if len(cells := fields(line, delimiter)) > column]
     return any(set(sequence) & set("[(+") for sequence in sequences) or not any(
         set(sequence) & set("mnqsty") for sequence in sequences
     )
@@ -160,11 +170,11 @@ def _mistaken(dialect: Dialect, columns: list[str], delimiter: str, text: str, n
 def _rows(
     path: str, start: int, columns: list[str], delimiter: str, dialect: Dialect
 ) -> Iterator[CandidateRow | Damaged]:
-    lists = _lists(columns, dialect)
-    places = {name: place for place, name in enumerate(columns)}
+    beams = _beams(columns, dialect)
+    positions = {name: position for position, name in enumerate(columns)}
 
     def cell(name: str) -> str:
-        return cells[places[name]].strip() if name in places else ""
+        return cells[positions[name]].strip() if name in positions else ""
 
     for number, line in numbered_lines(path):
         if number <= start or not line.strip():
@@ -175,40 +185,40 @@ def _rows(
         if len(cells) != len(columns):
             yield Damaged(number, f"{len(cells)} columns instead of {len(columns)}")
             continue
-        keys = _merged([keys_in(cell(column), bare) for column, bare in dialect.keys if column in places])
+        keys = _merged([keys_in(cell(column), bare) for column, bare in dialect.keys if column in positions])
         if dialect.run:
             keys = replace(keys, run=_run(cell(dialect.run), within_key=dialect.run in dict(dialect.keys)))
         mz, charge = finite(cell(dialect.precursor_mz)), whole(cell(dialect.charge))
-        for rank, (sequence, score) in enumerate(lists, 1):
+        for rank, (sequence, score) in enumerate(beams, 1):
             if rank == 1 or cell(sequence):
                 yield CandidateRow(
                     tool=0,
                     line=number,
                     keys=keys,
-                    sequence=_told_cysteine(cell(sequence), finite(cell(dialect.mass))),
+                    sequence=_resolve_cysteine(cell(sequence), finite(cell(dialect.mass))),
                     score=finite(cell(score)),
-                    rank=rank if len(lists) > 1 else 0,
+                    rank=rank if len(beams) > 1 else 0,
                     precursor_mz=mz,
                     charge=charge,
                 )
 
 
-def _lists(columns: list[str], dialect: Dialect) -> list[tuple[str, str]]:
-    """The columns of sequences, best first, each with that of its scores; several where InstaNovo writes its beams."""
-    found = [(dialect.sequence, dialect.score)]
+def _beams(columns: list[str], dialect: Dialect) -> list[tuple[str, str]]:
+    """The columns of sequence and score, best first; several for InstaNovo's beams."""
+    pairs = [(dialect.sequence, dialect.score)]
     if dialect.tool == "instanovo":
         for column in columns:
             beam = _BEAM.fullmatch(column)
             if beam and column != dialect.sequence:
                 tail = f"_beam_{beam[2]}" if beam[2] else ""
                 score = f"{beam[1]}log_probabilities{tail}" if beam[1] else f"predictions_log_probability{tail}"
-                found.append((column, score))
-    return found
+                pairs.append((column, score))
+    return pairs
 
 
-def _merged(found: list[Keys]) -> Keys:
-    """What several columns say of the spectrum, the last that says it."""
-    merged, *others = found
+def _merged(keys: list[Keys]) -> Keys:
+    """Merge the keys of several columns; later ones take precedence."""
+    merged, *others = keys
     for other in others:
         merged = Keys(
             merged.index if other.index is None else other.index,
@@ -221,18 +231,18 @@ def _merged(found: list[Keys]) -> Keys:
 
 def _run(text: str, within_key: bool) -> str:
     if within_key:
-        before = _RUN.match(text)
-        text = before[1] if before else ""
+        prefix = _RUN.match(text)
+        text = prefix[1] if prefix else ""
     return run_name(text) if text else ""
 
 
-def _told_cysteine(sequence: str, mass: float) -> str:
-    """`sequence` with its plain C carbamidomethylated where it has the told peptide mass (Da) so, and only so."""
+def _resolve_cysteine(sequence: str, mass: float) -> str:
+    """`sequence` with plain C read as carbamidomethyl cysteine if only then its mass is `mass` (Da)."""
     if not mass > 0 or not re.search(r"C(?![(\[+])", sequence):
         return sequence
     fixed = re.sub(r"C(?![(\[+])", f"C(+{_FIXED:.2f})", sequence)
     try:
-        misses = [abs(parse_peptide(text).mass - mass) for text in (sequence, fixed)]
+        errors = [abs(parse_peptide(text).mass - mass) for text in (sequence, fixed)]
     except ValueError:
         return sequence
-    return fixed if misses[1] < 0.5 <= misses[0] else sequence
+    return fixed if errors[1] < 0.5 <= errors[0] else sequence

@@ -11,19 +11,19 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.spectra.source import opened
 
 HEAD = 1 << 16
-"""Characters at the beginning of a file that tell its dialect."""
+"""Characters at the beginning of a file that are used to detect its dialect."""
 LONGEST_LINE = 1 << 20
-"""Characters that a line may have."""
+"""Maximum number of characters in a line."""
 MOST_UNPACKED = 200
-"""How many times its size a file may unpack to, above 64 MiB."""
+"""Maximum compression ratio of a file, above 64 MiB."""
 
 
 @contextmanager
 def opened_text(path: str) -> Iterator[TextIO]:
-    """The file's text, decompressed where it is gzip: UTF-8, or UTF-16 with its mark. Wrong bytes become U+FFFD.
+    """Open a text file, decompressing gzip: UTF-8, or UTF-16 with a byte order mark; invalid bytes become U+FFFD.
 
     Raises:
-        BadInput: it cannot be read, or its compressed data is damaged or cut off.
+        BadInput: it cannot be read, or its compressed data is damaged or truncated.
     """
     with opened(path) as file:
         wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
@@ -43,10 +43,10 @@ def head(path: str) -> str:
 
 
 def pieces(path: str, size: int, by_line: bool) -> Iterator[str]:
-    """The text in lines of at most `size` characters, longer ones in parts, or in parts of `size`.
+    """Read the text in pieces of at most `size` characters; if `by_line`, pieces end at line ends.
 
     Raises:
-        BadInput: the file cannot be read, or unpacks to far more than text does.
+        BadInput: the file cannot be read, or is a decompression bomb.
     """
     left = (1 << 26) + MOST_UNPACKED * (os.path.getsize(path) if os.path.exists(path) else 0)
     with opened_text(path) as text:
@@ -58,7 +58,7 @@ def pieces(path: str, size: int, by_line: bool) -> Iterator[str]:
 
 
 def numbered_lines(path: str) -> Iterator[tuple[int, str]]:
-    """The lines from 1 on, without their ends.
+    """The lines without line ends, numbered from 1.
 
     Raises:
         BadInput: the file cannot be read, or a line has more than `LONGEST_LINE` characters.
@@ -70,7 +70,7 @@ def numbered_lines(path: str) -> Iterator[tuple[int, str]]:
 
 
 def fields(line: str, delimiter: str) -> list[str]:
-    """The fields of a line. A quoted one never goes on in the next line, so that damage stays within its row."""
+    """The fields of a line. Quoted fields never span lines, so that a malformed quote affects only its row."""
     if '"' not in line:
         return line.split(delimiter)
     try:

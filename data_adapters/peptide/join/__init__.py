@@ -1,1 +1,1 @@
-"""Candidates joined with the spectra that they belong to."""
+"""Join candidates with their spectra by key."""

@@ -19,7 +19,7 @@ _BATCH = 1000
 
 
 class StoredRow(NamedTuple):
-    """A row as it is stored: `number` counts from 0, `tool` is the place of the tool among those of all files."""
+    """A stored row: `number` is its index from 0, `tool` the index of the tool among those of all files."""
 
     number: int
     tool: int
@@ -32,18 +32,18 @@ class StoredRow(NamedTuple):
 
 
 class RowDatabase:
-    """The rows of all files.
+    """The rows of all candidate files of a run.
 
-    `counts` are those of each tool, `told` the tools whose rows tell precursor m/z, `elsewhere` how many rows belong
-    to other files of spectra and are left out.
+    `counts` is the number of rows of each tool, `with_precursor` the tools whose rows have a precursor m/z, `elsewhere`
+    the number of excluded rows that refer to other spectra files.
 
     Args:
         files: The candidate files.
-        source: The file of spectra.
-        damaged: Called with each row that cannot be read and the path of its file.
+        source: The spectra file.
+        damaged: Called with the file path and each malformed row.
 
     Raises:
-        BadInput: a file is damaged as a whole, or holds rows of several files of spectra but none of `source`.
+        BadInput: a file is damaged, or has rows of several spectra files but none of `source`.
     """
 
     def __init__(self, files: Sequence[CandidateFile], source: str, damaged: Callable[[str, Damaged], None]) -> None:
@@ -64,38 +64,40 @@ class RowDatabase:
                     self._keep_run(tool, file.path, run_name(source))
                 first += len(file.tools)
             self._columns = {key for key in KEYS if self._indexed(key)}
-            self.size = self._one("SELECT COALESCE(MAX(id), -1) + 1 FROM rows")
+            self.size = self._scalar("SELECT COALESCE(MAX(id), -1) + 1 FROM rows")
             self.counts: Counter[int] = Counter()
-            self.told: set[int] = set()
-            for tool, count, told in self._database.execute("SELECT tool, COUNT(*), COUNT(mz) FROM rows GROUP BY tool"):
+            self.with_precursor: set[int] = set()
+            for tool, count, known in self._database.execute(
+                "SELECT tool, COUNT(*), COUNT(mz) FROM rows GROUP BY tool"
+            ):
                 self.counts[tool] = count
-                if 2 * told > count:
-                    self.told.add(tool)
+                if 2 * known > count:
+                    self.with_precursor.add(tool)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """Forget the rows."""
+        """Close the database, which deletes it."""
         self._database.close()
 
     def where(self, key: str, value: int | str | None) -> list[StoredRow]:
-        """The rows with that key, in the order of the files; none for None."""
+        """The rows with that value of `key`, in the order of the files; empty for None."""
         if value is None or key not in self._columns:
             return []
-        found = self._database.execute(
+        rows = self._database.execute(
             f'SELECT id, tool, line, sequence, score, rank, mz, charge FROM rows WHERE "{key}" = ? ORDER BY id',
             (value,),
         )
-        return [_row(one) for one in found]
+        return [_row(values) for values in rows]
 
     def all(self) -> Iterator[tuple[StoredRow, dict[str, int | str | None]]]:
-        """Every row with its keys, in the order of the files."""
+        """All rows with their keys, in the order of the files."""
         columns = ", ".join(f'"{key}"' for key in KEYS)
-        for one in self._database.execute(
+        for values in self._database.execute(
             f"SELECT id, tool, line, sequence, score, rank, mz, charge, {columns} FROM rows ORDER BY id"
         ):
-            yield _row(one[:8]), dict(zip(KEYS, one[8:], strict=True))
+            yield _row(values[:8]), dict(zip(KEYS, values[8:], strict=True))
 
     def _load(self, files: Sequence[CandidateFile], damaged: Callable[[str, Damaged], None]) -> None:
         def values() -> Iterator[tuple[object, ...]]:
@@ -115,7 +117,7 @@ class RowDatabase:
             self._database.execute("COMMIT")
 
     def _keep_run(self, tool: int, path: str, wanted: str) -> None:
-        """Leave out the rows of other files of spectra, where a tool has rows of several."""
+        """Delete the rows of other spectra files, if a tool has rows of several."""
         counts: defaultdict[str, int] = defaultdict(int)
         for run, count in self._database.execute(
             "SELECT run, COUNT(*) FROM rows WHERE tool = ? AND run <> '' GROUP BY run", (tool,)
@@ -130,12 +132,12 @@ class RowDatabase:
         self._database.execute("DELETE FROM rows WHERE tool = ? AND run NOT IN (?, '')", (tool, wanted))
 
     def _indexed(self, key: str) -> bool:
-        if not self._one(f'SELECT EXISTS (SELECT 1 FROM rows WHERE "{key}" IS NOT NULL)'):
+        if not self._scalar(f'SELECT EXISTS (SELECT 1 FROM rows WHERE "{key}" IS NOT NULL)'):
             return False
         self._database.execute(f'CREATE INDEX by_{key} ON rows ("{key}") WHERE "{key}" IS NOT NULL')
         return True
 
-    def _one(self, query: str) -> int:
+    def _scalar(self, query: str) -> int:
         value: int = self._database.execute(query).fetchone()[0]
         return value
 
@@ -159,7 +161,7 @@ def _values(row: CandidateRow, first_tool: int) -> tuple[object, ...]:
 
 
 def _row(values: tuple[int, int, int, str, float | None, int, float | None, int]) -> StoredRow:
-    """SQLite keeps NaN as NULL."""
+    """Convert a result row; SQLite stores NaN as NULL."""
     number, tool, line, sequence, score, rank, mz, charge = values
     score, mz = (math.nan if value is None else value for value in (score, mz))
     return StoredRow(number, tool, line, sequence, score, rank, mz, charge)

@@ -1,7 +1,7 @@
-"""Rows that cease to belong to the spectra they name: a tool that lost a spectrum in the middle of a file.
+"""Detect off-by-n shifts between rows and spectra, caused by a tool that lost or added a spectrum within a file.
 
-Where rows tell no precursor m/z, nothing but the masses of their peptides shows it: they stop to fit the spectra that
-are named, and fit those a few places away.
+For rows without a precursor m/z, only peptide masses reveal it: they no longer fit the referenced spectra, but fit
+those a few positions away.
 """
 
 from collections import deque
@@ -14,17 +14,17 @@ from transect.data_adapters.peptide.peptide import CARBON_13
 from transect.data_adapters.peptide.spectrum import Spectrum
 
 BLOCK = 200
-"""Rows that are judged together."""
+"""Number of rows that are tested together."""
 FARTHEST = 20
-"""Places by which a shift is looked for."""
+"""Maximum shift that is tested."""
 LEAST_ROWS = 50
 
 
-class ShiftWatch:
-    """The masses of a tool's first candidates beside those of the spectra that they name.
+class ShiftDetector:
+    """Compares the masses of a tool's first candidates with the precursor masses of their spectra.
 
     Args:
-        isotopes: Carbon 13 atoms that the isolated precursor may have had.
+        isotopes: Maximum isotope offset of the isolated precursor.
     """
 
     def __init__(self, isotopes: int) -> None:
@@ -35,9 +35,14 @@ class ShiftWatch:
         self._fitting, self._judged = 0, 0
 
     def add(self, spectrum: Spectrum, mass: float | None) -> str:
-        """Note the next spectrum of the file, and the mass of the peptide proposed for it (Da), None for none.
+        """Add the next spectrum of the file.
 
-        Returns what is wrong with the rows up to here, else "".
+        Args:
+            spectrum: The spectrum.
+            mass: Mass of the peptide proposed for it, Da, or None.
+
+        Returns:
+            A description of a shift detected so far, or "".
         """
         self._measured.append(spectrum.precursor_mass)
         self._seen += 1
@@ -47,7 +52,7 @@ class ShiftWatch:
         return self.judge() if len(self._rows) == BLOCK else ""
 
     def judge(self) -> str:
-        """What is wrong with the rows since the last call, else "": they fit spectra at a distance, not their own."""
+        """Test the rows since the last call; returns a description of the shift if they fit shifted spectra, or ""."""
         rows, self._rows = self._rows, []
         if len(rows) < LEAST_ROWS:
             return ""
@@ -66,7 +71,7 @@ class ShiftWatch:
         return ""
 
     def _count(self, measured: NDArray[np.float64], ordinals: NDArray[np.int64], masses: NDArray[np.float64]) -> int:
-        """How many masses are those of the spectra in these places."""
+        """Number of masses that fit the spectra at the given positions."""
         inside = (ordinals >= 0) & (ordinals < len(measured))
         errors = measured[ordinals[inside], None] - masses[inside, None] - np.arange(self._isotopes + 1) * CARBON_13
         return int((np.abs(errors) <= MASS_TOLERANCE * 1e-6 * masses[inside, None]).any(axis=1).sum())

@@ -1,4 +1,4 @@
-"""Spectra joined with the candidates that tools propose for them: by key, never by position."""
+"""Join spectra with the candidates of all tools by key, never by position."""
 
 import math
 from collections import defaultdict
@@ -10,31 +10,31 @@ from transect.data_adapters.peptide.candidates.row import CandidateFile, Damaged
 from transect.data_adapters.peptide.config import ReadConfig
 from transect.data_adapters.peptide.join.database import RowDatabase, StoredRow
 from transect.data_adapters.peptide.join.keys import WAYS, Evidence, Way, mass_agrees, names_of, precursor_agrees
-from transect.data_adapters.peptide.join.shift import ShiftWatch
+from transect.data_adapters.peptide.join.shift import ShiftDetector
 from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS, REFERENCE_MASS, Peptide
 from transect.data_adapters.peptide.proforma import UnknownResidue, parse_peptide
 from transect.data_adapters.peptide.spectrum import LISTED, OMISSIONS, Candidate, CandidateSet, Omission, Run, Spectrum
 
 SAMPLE = 2000
-"""Usable spectra that decide how each tool's rows are joined."""
+"""Number of usable spectra that are sampled to decide how each tool's rows are joined."""
 ENOUGH = 20
-"""Rows of a tool that the sample must hold, if need be by going on."""
+"""Minimum number of rows of each tool in the sample, which is extended if necessary."""
 
 _UNSEEN, _SEEN, _REFUSED = range(3)
 
 
 class CandidateStore:
-    """The rows of candidate files, joined with one spectrum after the other.
+    """Joins the rows of candidate files with a stream of spectra.
 
-    What is left out and how rows are matched goes into `run.omissions`, `run.counts` and `run.joined`.
+    Fills `run.omissions`, `run.counts` and `run.joined`.
 
     Args:
-        run: The run, whose `source` is the file of spectra.
+        run: The run, whose `source` is the spectra file.
         files: The candidate files.
-        config: How to read them.
+        config: How they are read.
 
     Raises:
-        BadInput: a candidate file is damaged as a whole, or holds rows of several files of spectra, none this one.
+        BadInput: a candidate file is damaged, or has rows of several spectra files but none of this one.
     """
 
     def __init__(self, run: Run, files: Sequence[CandidateFile], config: ReadConfig) -> None:
@@ -49,22 +49,24 @@ class CandidateStore:
         self._states = bytearray(self._rows.size)
         self._refused: dict[int, Omission] = {}
         self._ways: list[Way] = []
-        self._watches = [ShiftWatch(max(config.isotopes, 1)) for _ in self._tools]
+        self._shift_detectors = [ShiftDetector(max(config.isotopes, 1)) for _ in self._tools]
 
     def __enter__(self) -> "CandidateStore":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._rows.close()
 
     def resolve(self, spectra: Iterable[Spectrum]) -> None:
-        """Decide how each tool's rows are joined, on the first `spectra` of the file, of which no peaks are wanted.
+        """Decide how each tool's rows are joined, from the first `spectra` of the file; peaks are not used.
 
         Raises:
-            BadInput: a tool's rows name no spectrum of the file, or do not fit the spectra that they name.
+            BadInput: a tool's rows refer to no spectrum of the file, or do not fit the spectra that they refer to.
         """
-        counts = [self._rows.counts[tool] for tool in range(len(self._tools))]
-        evidence = [Evidence(told=tool in self._rows.told) for tool in range(len(self._tools))]
+        counts = [self._rows.counts[index] for index in range(len(self._tools))]
+        evidence = [Evidence(with_precursor=index in self._rows.with_precursor) for index in range(len(self._tools))]
         sampled = 0
         for spectrum in spectra:
             if spectrum.problem:
@@ -73,30 +75,30 @@ class CandidateStore:
             for way in WAYS:
                 # The first row of each tool.
                 rows = {row.tool: row for row in reversed(self._rows.where(way[0], names[way[1]]))}
-                for tool, row in rows.items():
-                    evidence[tool].add(way, self._fits(spectrum, row))
+                for index, row in rows.items():
+                    evidence[index].add(way, self._fits(spectrum, row))
             sampled += 1
-            joined = [max(found.joined.values(), default=0) for found in evidence]
+            joined = [max(statistics.joined.values(), default=0) for statistics in evidence]
             if sampled >= SAMPLE and all(
                 rows >= min(ENOUGH, count) for rows, count in zip(joined, counts, strict=True)
             ):
                 break
-        for one, path, count, found in zip(self._tools, self._paths, counts, evidence, strict=True):
+        for tool, path, count, statistics in zip(self._tools, self._paths, counts, evidence, strict=True):
             way, reason = next(iter(WAYS)), "no key: there is nothing to join"
             if count and sampled:
-                way, reason = found.decide(path, one.name, self._run.source)
+                way, reason = statistics.decide(path, tool.name, self._run.source)
             self._ways.append(way)
-            self._run.joined[one.name] = reason
+            self._run.joined[tool.name] = reason
 
     def candidate_set(self, spectrum: Spectrum) -> CandidateSet:
-        """The spectrum with its distinct candidates; none, and an omission, where it cannot be used.
+        """Join a spectrum with its distinct candidates; if it is unusable, record an omission and return none.
 
         Raises:
-            BadInput: the rows of a tool have ceased to belong to the spectra that they name.
+            BadInput: the rows of a tool are shifted against the spectra.
         """
         self._run.counts["spectra"] += 1
         if spectrum.problem:
-            rows = self._pass_over(spectrum)
+            rows = self._skip_rows(spectrum)
             detail = f"{spectrum.problem}; {rows} candidates not used" if rows else spectrum.problem
             self._record("spectrum skipped", detail, spectrum)
             return CandidateSet(spectrum, ())
@@ -104,21 +106,21 @@ class CandidateStore:
         joined = self._joined(spectrum)
         for tool in range(len(self._tools)):
             proposed = list(self._proposed(spectrum, joined.get(tool, [])))
-            if tool not in self._rows.told:
-                problem = self._watches[tool].add(spectrum, proposed[0][1].mass if proposed else None)
+            if tool not in self._rows.with_precursor:
+                problem = self._shift_detectors[tool].add(spectrum, proposed[0][1].mass if proposed else None)
                 self._refuse_shifted(tool, problem)
             for row, peptide, rank in proposed:
                 proposals[peptide.merged].append((row, peptide, rank))
         return CandidateSet(spectrum, tuple(self._candidate(spectrum, found) for found in proposals.values()))
 
     def finish(self) -> None:
-        """Record the rows that no spectrum took, when all spectra of the file were passed.
+        """Record the rows without a spectrum, after all spectra of the file.
 
         Raises:
-            BadInput: as `candidate_set`, for the last spectra.
+            BadInput: the last rows of a tool are shifted against the spectra.
         """
-        for tool, watch in enumerate(self._watches):
-            self._refuse_shifted(tool, watch.judge())
+        for tool, detector in enumerate(self._shift_detectors):
+            self._refuse_shifted(tool, detector.judge())
         for row, keys in self._rows.all():
             if self._states[row.number] == _REFUSED:
                 self._run.omit("precursor disagrees", self._refused.get(row.number))
@@ -126,27 +128,27 @@ class CandidateStore:
                 key = self._ways[row.tool][0]
                 self._record("no such spectrum", f"{key} {keys[key]}", row=row)
 
-    def _pass_over(self, spectrum: Spectrum) -> int:
-        """Take the rows of a spectrum that cannot be used as seen; returns how many they are."""
+    def _skip_rows(self, spectrum: Spectrum) -> int:
+        """Mark the rows of an unusable spectrum as seen and return their number."""
         rows = [row for found in self._joined(spectrum).values() for row in found]
         for row in rows:
             self._states[row.number] = _SEEN
         return len(rows)
 
     def _joined(self, spectrum: Spectrum) -> dict[int, list[StoredRow]]:
-        """The rows of each tool that name the spectrum, best first."""
-        found: dict[int, list[StoredRow]] = defaultdict(list)
+        """The rows of each tool that refer to the spectrum, best first."""
+        by_tool: dict[int, list[StoredRow]] = defaultdict(list)
         names = names_of(spectrum)
         for way in dict.fromkeys(self._ways):
             for row in self._rows.where(way[0], names[way[1]]):
                 if self._ways[row.tool] == way:
-                    found[row.tool].append(row)
-        for rows in found.values():
+                    by_tool[row.tool].append(row)
+        for rows in by_tool.values():
             rows.sort(key=lambda row: (row.rank, math.inf if math.isnan(row.score) else -row.score))
-        return found
+        return by_tool
 
     def _fits(self, spectrum: Spectrum, row: StoredRow) -> bool | None:
-        """Whether a row fits the spectrum that it would be joined with, None where it cannot tell."""
+        """Whether a row fits the spectrum that it would be joined with; None if it cannot be decided."""
         if not precursor_agrees(spectrum, row.precursor_mz, row.charge):
             return False
         if not math.isnan(row.precursor_mz):
@@ -161,8 +163,8 @@ class CandidateStore:
         return parse_peptide(row.sequence, fixed_cysteine=tool.fixed_cysteine, lower_case=tool.lower_case)
 
     def _proposed(self, spectrum: Spectrum, rows: list[StoredRow]) -> Iterator[tuple[StoredRow, Peptide, int]]:
-        """The distinct peptides among a tool's rows for the spectrum, each with its rank."""
-        met: set[str] = set()
+        """The distinct peptides of a tool's rows for the spectrum, with their ranks."""
+        seen: set[str] = set()
         rank = 0
         for row in rows:
             if not precursor_agrees(spectrum, row.precursor_mz, row.charge):
@@ -178,33 +180,35 @@ class CandidateStore:
                 what = "unknown residue" if isinstance(error, UnknownResidue) else "not a peptide"
                 self._record(what, f"{row.sequence[:100]}: {error}"[:300], spectrum, row)
                 continue
-            if peptide.merged not in met:
-                met.add(peptide.merged)
+            if peptide.merged not in seen:
+                seen.add(peptide.merged)
                 rank += 1
                 yield row, peptide, rank
 
-    def _candidate(self, spectrum: Spectrum, found: list[tuple[StoredRow, Peptide, int]]) -> Candidate:
-        row, peptide, _ = found[0]
+    def _candidate(self, spectrum: Spectrum, proposals: list[tuple[StoredRow, Peptide, int]]) -> Candidate:
+        row, peptide, _ = proposals[0]
         error = spectrum.mass_error_ppm(peptide, self._config.isotopes)
         if abs(error) > self._config.precursor_tolerance_ppm:
             self._record("mass disagrees", f"{peptide.proforma}: {error:+.1f} ppm", spectrum, row)
-        unusual = [one for one in peptide.residues if one not in AMINO_ACID_MASS and one not in REFERENCE_MASS]
+        unusual = [
+            residue for residue in peptide.residues if residue not in AMINO_ACID_MASS and residue not in REFERENCE_MASS
+        ]
         if unusual:
             self._record("unusual residue", f"{peptide.proforma}: {', '.join(unusual)}", spectrum, row)
         return Candidate(
             peptide=peptide,
-            tools=tuple(self._tools[row.tool].name for row, _, _ in found),
-            scores=tuple(row.score for row, _, _ in found),
-            ranks=tuple(rank for _, _, rank in found),
+            tools=tuple(self._tools[row.tool].name for row, _, _ in proposals),
+            scores=tuple(row.score for row, _, _ in proposals),
+            ranks=tuple(rank for _, _, rank in proposals),
         )
 
     def _refuse(self, spectrum: Spectrum, row: StoredRow) -> None:
-        """Note that a row tells another precursor, unless it turns out to belong to a spectrum of the same name."""
+        """Note that a row has another precursor; it may still match a later spectrum with the same key."""
         if self._states[row.number] == _UNSEEN:
             self._states[row.number] = _REFUSED
             if len(self._refused) < LISTED:
-                told = f"m/z {row.precursor_mz:.4f} and charge {row.charge or '?'}"
-                detail = f"{told} instead of {spectrum.precursor_mz:.4f} and {spectrum.charge}"
+                stated = f"m/z {row.precursor_mz:.4f} and charge {row.charge or '?'}"
+                detail = f"{stated} instead of {spectrum.precursor_mz:.4f} and {spectrum.charge}"
                 self._refused[row.number] = self._omission("precursor disagrees", detail, spectrum, row)
 
     def _refuse_shifted(self, tool: int, problem: str) -> None:

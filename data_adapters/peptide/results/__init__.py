@@ -1,1 +1,1 @@
-"""A ranking as mzTab and CSV."""
+"""Writers of rankings as mzTab and CSV."""

@@ -56,16 +56,21 @@ COLUMNS = (
 )
 
 Modifications = Collection[tuple[str, str, str]]
-"""Identifier, name and site of the modifications that occur."""
+"""Identifier, name and site of the modifications in the results."""
 
 
 def mztab_head(ranking: Ranking, source: str, modifications: Modifications, plain_cysteine: bool) -> Iterator[str]:
-    """The lines before the first row.
+    """The metadata section and the header of the PSM section.
 
-    Carbamidomethyl cysteine is a fixed modification where no `plain_cysteine` occurs; all others are variable.
+    Args:
+        ranking: Gives the run and the settings.
+        source: Name and version of the model.
+        modifications: The modifications in the results.
+        plain_cysteine: Whether unmodified cysteine occurs; if not, carbamidomethyl cysteine is a fixed modification.
+            All other modifications are variable.
     """
     run = ranking.run
-    place = Path(run.source).absolute()
+    path = Path(run.source).absolute()
     metadata = [
         ("mzTab-version", "1.0.0"),
         ("mzTab-mode", "Summary"),
@@ -75,11 +80,11 @@ def mztab_head(ranking: Ranking, source: str, modifications: Modifications, plai
             f"Peptides proposed by {', '.join(map(plain, run.tools)) or 'no tool'} and reranked by Transect",
         ),
         ("software[1]", f"[, , {_quoted(source)}, ]"),
-        *((f"psm_search_engine_score[{at}]", score) for at, score in enumerate((*SCORES, Q_VALUE), 1)),
+        *((f"psm_search_engine_score[{number}]", score) for number, score in enumerate((*SCORES, Q_VALUE), 1)),
         *_modification_lines(modifications, plain_cysteine),
-        *((f"software[1]-setting[{at}]", text) for at, text in enumerate(_settings(ranking), 1)),
+        *((f"software[1]-setting[{number}]", text) for number, text in enumerate(_settings(ranking), 1)),
         ("ms_run[1]-format", FORMATS[format_of(run.source)]),
-        ("ms_run[1]-location", place.as_uri()),
+        ("ms_run[1]-location", path.as_uri()),
         ("ms_run[1]-id_format", ID_FORMATS[run.reference]),
     ]
     for key, value in metadata:
@@ -89,7 +94,7 @@ def mztab_head(ranking: Ranking, source: str, modifications: Modifications, plai
 
 
 def mztab_line(row: ResultRow, number: int, reference: str) -> str:
-    """The row as PSM `number`, counted from 1; its spectrum is referred to as `Run.reference` says."""
+    """The row as PSM `number`, counted from 1, with its spectrum reference as in `Run.reference`."""
     by_scan = reference == "scan" and row.scan
     cells = (
         row.sequence,
@@ -127,7 +132,7 @@ def _cell(value: str | int | float | None) -> str:
 
 
 def _quoted(text: str) -> str:
-    """`text` as a parameter's name, in quotes where it holds a comma."""
+    """`text` as the name of a parameter, quoted if it contains a comma."""
     text = plain(text).replace('"', "'").replace("[", "(").replace("]", ")")
     return f'"{text}"' if "," in text else text
 
@@ -136,19 +141,19 @@ def _settings(ranking: Ranking) -> Iterator[str]:
     yield f"candidates written of each spectrum = {ranking.top}"
     yield f"false discovery rate = {ranking.fdr:g}"
     yield f"precursor tolerance = {ranking.tolerance_ppm:g} ppm"
-    for tool, way in ranking.run.joined.items():
-        yield f"candidates of {plain(tool)} joined by {plain(way)}"
+    for tool, reason in ranking.run.joined.items():
+        yield f"candidates of {plain(tool)} joined by {plain(reason)}"
 
 
 def _modification_lines(modifications: Modifications, plain_cysteine: bool) -> Iterator[tuple[str, str]]:
-    fixed = [one for one in modifications if one[0] == "UNIMOD:4" and not plain_cysteine]
+    fixed = [modification for modification in modifications if modification[0] == "UNIMOD:4" and not plain_cysteine]
     variable = sorted(set(modifications) - set(fixed))
-    for kind, found, none in (
+    for kind, present, absent in (
         ("fixed_mod", fixed, "[MS, MS:1002453, No fixed modifications searched, ]"),
         ("variable_mod", variable, "[MS, MS:1002454, No variable modifications searched, ]"),
     ):
-        if not found:
-            yield f"{kind}[1]", none
-        for at, (identifier, name, site) in enumerate(found, 1):
-            yield f"{kind}[{at}]", f"[{identifier.partition(':')[0]}, {identifier}, {name}, ]"
-            yield f"{kind}[{at}]-site", site
+        if not present:
+            yield f"{kind}[1]", absent
+        for number, (identifier, name, site) in enumerate(present, 1):
+            yield f"{kind}[{number}]", f"[{identifier.partition(':')[0]}, {identifier}, {name}, ]"
+            yield f"{kind}[{number}]-site", site

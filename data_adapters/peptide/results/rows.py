@@ -1,4 +1,4 @@
-"""What the result files say of a ranked spectrum, a row for each candidate that is written."""
+"""Result rows of ranked spectra: one for each candidate that is written."""
 
 import math
 from collections.abc import Iterator
@@ -8,15 +8,16 @@ from typing import Any
 from transect.data_adapters.peptide.peptide import MODIFICATIONS, Peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
 
-_ACCESSIONS = {one.name: one.accession for one in MODIFICATIONS}
+_ACCESSIONS = {known.name: known.accession for known in MODIFICATIONS}
 
 
 @dataclass(frozen=True)
 class ResultRow:
-    """One ranked candidate of a spectrum, or with `rank` 0 a spectrum without any.
+    """One ranked candidate of a spectrum, or with `rank` 0 a spectrum without candidates.
 
-    `modifications` are those of `modifications_of`, `residue_scores` one for each element of the peptide, and `problem`
-    says why there is no candidate. `probability`, `q_value` and `margin` are those of the winner, NaN for all others.
+    `modifications` are as returned by `modifications_of`, `residue_scores` one for each element of the peptide, and
+    `problem` the reason for having no candidate. `probability`, `q_value` and `margin` are those of the top-ranked
+    candidate, NaN for all others.
     """
 
     index: int
@@ -43,9 +44,9 @@ class ResultRow:
 
 
 def rows_of(ranked: RankedSpectrum, top: int) -> Iterator[ResultRow]:
-    """The rows of the best `top` candidates, or the one row of a spectrum without any."""
+    """The rows of the best `top` candidates, or the single row of a spectrum without candidates."""
     spectrum = ranked.candidate_set.spectrum
-    seen = (
+    about = (
         spectrum.index,
         plain(spectrum.scan),
         plain(spectrum.title),
@@ -54,41 +55,42 @@ def rows_of(ranked: RankedSpectrum, top: int) -> Iterator[ResultRow]:
         spectrum.retention_time,
     )
     if not ranked.ranking:
-        yield ResultRow(*seen, problem=plain(spectrum.problem) or "no candidate")
-    for rank, one in enumerate(ranked.ranking[:top], 1):
-        winner = rank == 1
+        yield ResultRow(*about, problem=plain(spectrum.problem) or "no candidate")
+    for rank, candidate in enumerate(ranked.ranking[:top], 1):
+        first = rank == 1
         yield ResultRow(
-            *seen,
+            *about,
             rank=rank,
-            **_candidate(one, spectrum.charge),
-            probability=ranked.probability if winner else math.nan,
-            margin=ranked.margin if winner else math.nan,
+            **_candidate(candidate, spectrum.charge),
+            probability=ranked.probability if first else math.nan,
+            margin=ranked.margin if first else math.nan,
         )
 
 
-def _candidate(one: RankedCandidate, charge: int) -> dict[str, Any]:
-    peptide = one.candidate.peptide
+def _candidate(ranked: RankedCandidate, charge: int) -> dict[str, Any]:
+    peptide = ranked.candidate.peptide
     return {
         "sequence": peptide.sequence,
         "proforma": peptide.proforma,
         "modifications": modifications_of(peptide),
         "mz": peptide.mz(charge),
-        "score": one.score,
-        "deviation": one.deviation,
-        "residue_scores": tuple(map(float, one.residue_scores)),
-        "mass_error_ppm": one.mass_error_ppm,
-        "fits": one.fits,
-        "tools": tuple(map(plain, one.candidate.tools)),
+        "score": ranked.score,
+        "deviation": ranked.deviation,
+        "residue_scores": tuple(map(float, ranked.residue_scores)),
+        "mass_error_ppm": ranked.mass_error_ppm,
+        "fits": ranked.fits,
+        "tools": tuple(map(plain, ranked.candidate.tools)),
     }
 
 
 def modifications_of(peptide: Peptide) -> tuple[tuple[int, str, str, str], ...]:
-    """Position, identifier, name and site of each modification, as mzTab wants them.
+    """The modifications of a peptide in the terms of mzTab.
 
-    Position 0 is the N-terminus, 1 the first residue. The identifier is that of Unimod, or the mass as a CHEMMOD, which
-    has no name. The site is a residue's letter or "N-term".
+    Returns:
+        Position (0 for the N-terminus, 1 for the first residue), identifier (Unimod, or the mass as CHEMMOD), name (""
+        for a CHEMMOD) and site (residue letter or "N-term") of each modification.
     """
-    found, position = [], 0
+    modifications, position = [], 0
     for residue in peptide.residues:
         terminal = residue.startswith("[")
         position += not terminal
@@ -96,10 +98,10 @@ def modifications_of(peptide: Peptide) -> tuple[tuple[int, str, str, str], ...]:
         if name:
             accession = _ACCESSIONS.get(name, 0)
             unimod = (f"UNIMOD:{accession}", name)
-            found.append((position, *(unimod if accession else (f"CHEMMOD:{name}", "")), site))
-    return tuple(found)
+            modifications.append((position, *(unimod if accession else (f"CHEMMOD:{name}", "")), site))
+    return tuple(modifications)
 
 
 def plain(text: str) -> str:
-    """`text` in one line, without characters that a table or a terminal would act on."""
+    """`text` in a single line without control characters."""
     return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())

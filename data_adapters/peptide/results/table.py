@@ -32,16 +32,16 @@ COLUMNS = (
 
 
 class ResultTable:
-    """A table of winners, a row for every spectrum; `fdr` is the rate at which they are accepted."""
+    """A CSV of the top-ranked candidates, one row per spectrum; `fdr` is the rate at which they are accepted."""
 
     def __init__(self, file: TextIO, fdr: float) -> None:
         self.writer, self.fdr = csv.writer(file, lineterminator="\n"), fdr
         self.writer.writerow(COLUMNS)
 
     def add(self, row: ResultRow) -> None:
-        """Write the winner of a spectrum, or a spectrum without one.
+        """Write the top-ranked candidate of a spectrum, or a spectrum without candidates.
 
-        `spectrum_id` is `scan=N` where the scan is a number, else `index=N`. What is not known is left empty.
+        `spectrum_id` is `scan=N` if the scan is a number, else `index=N`. Unknown values are empty.
         """
         answered = row.rank > 0
         self.writer.writerow(
@@ -58,11 +58,11 @@ class ResultTable:
                 ",".join(f"{score:.5f}" for score in row.residue_scores),
                 _number(row.probability),
                 _number(row.q_value),
-                "" if math.isnan(row.q_value) else _told(row.q_value <= self.fdr),
+                "" if math.isnan(row.q_value) else _yes_no(row.q_value <= self.fdr),
                 _number(row.deviation),
                 _number(row.margin),
                 _number(row.mass_error_ppm),
-                _told(row.fits) if answered else "",
+                _yes_no(row.fits) if answered else "",
                 harmless(", ".join(row.tools)),
                 harmless(row.problem),
             )
@@ -70,20 +70,20 @@ class ResultTable:
 
 
 def write_omissions(file: TextIO, omissions: Iterable[Omission]) -> None:
-    """Write a row for every omission."""
+    """Write one row for each omission."""
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("file", "line", "spectrum", "what", "detail"))
     writer.writerows(_omission_cells(omissions))
 
 
 def _omission_cells(omissions: Iterable[Omission]) -> Iterator[tuple[object, ...]]:
-    for one in omissions:
-        texts = [harmless(plain(text)) for text in (one.file, one.spectrum, one.what, one.detail)]
-        yield texts[0], one.line or "", *texts[1:]
+    for omission in omissions:
+        texts = [harmless(plain(text)) for text in (omission.file, omission.spectrum, omission.what, omission.detail)]
+        yield texts[0], omission.line or "", *texts[1:]
 
 
 def harmless(text: str) -> str:
-    """`text` so that no spreadsheet takes it for a formula."""
+    """`text`, escaped so that no spreadsheet interprets it as a formula."""
     return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@") else text
 
 
@@ -91,5 +91,5 @@ def _number(value: float) -> str:
     return f"{value:.10g}" if math.isfinite(value) else ""
 
 
-def _told(value: bool) -> str:
+def _yes_no(value: bool) -> str:
     return "yes" if value else "no"

@@ -1,4 +1,4 @@
-"""A ranking as the files that a proteomics lab opens: mzTab, a table of winners, and what was not used."""
+"""Write a ranking as mzTab, a CSV of top-ranked candidates, and a CSV of omitted inputs."""
 
 import json
 from array import array
@@ -20,40 +20,40 @@ from transect.data_adapters.peptide.results.table import ResultTable, write_omis
 def write_ranking(ranking: Ranking, folder: Path, source: str) -> dict[str, float | str]:
     """Write `results.mztab`, `results.csv` and `omitted.csv` into `folder`.
 
-    The mzTab has a row for each of the best candidates of a spectrum, the table one for every spectrum, and the third a
-    row for everything in the inputs that was not used. The spectra are drained once and kept on disk until the
-    q-values, which take all of them, are known; memory holds a number for each. Equal rankings make equal bytes.
+    `results.mztab` has a row for each of the best `ranking.top` candidates of a spectrum, `results.csv` one row per
+    spectrum, and `omitted.csv` one row per input that was not used. Rows are buffered on disk until the q-values, which
+    depend on all spectra, are known; memory holds one number per spectrum. Equal rankings give equal bytes.
 
     Args:
-        ranking: The answers, drained here.
-        folder: An empty one.
-        source: The model and its version in a line.
+        ranking: Its blocks are consumed here, once.
+        folder: An empty folder.
+        source: Name and version of the model in one line.
 
     Returns:
-        `spectra`, `answered`, where the model was calibrated those `accepted` at `fdr`, `tools` and `omissions`.
+        `spectra`, `answered`, with calibration the number `accepted` at `fdr`, `tools` and `omissions`.
 
     Raises:
-        OSError: a file could not be written whole; what is in `folder` then is worth nothing.
+        OSError: a file could not be written completely; discard the contents of `folder`.
     """
-    with TemporaryFile("w+", dir=folder, encoding="utf-8") as kept:
-        found = _drain(ranking, kept)
-        q = q_values(found.probabilities)
+    with TemporaryFile("w+", dir=folder, encoding="utf-8") as buffer:
+        totals = _consume(ranking, buffer)
+        q = q_values(totals.probabilities)
         with (
             open(folder / "results.mztab", "w", encoding="utf-8", newline="\n") as mztab,
             open(folder / "results.csv", "w", encoding="utf-8", newline="") as table,
         ):
-            mztab.writelines(mztab_head(ranking, source, found.modifications, found.plain_cysteine))
+            mztab.writelines(mztab_head(ranking, source, totals.modifications, totals.plain_cysteine))
             results, number = ResultTable(table, ranking.fdr), 0
-            for rows, q_value in zip(_kept(kept), q, strict=True):
-                winner = replace(rows[0], q_value=float(q_value))
-                results.add(winner)
-                for row in [winner, *rows[1:]]:
+            for rows, q_value in zip(_buffered_rows(buffer), q, strict=True):
+                first = replace(rows[0], q_value=float(q_value))
+                results.add(first)
+                for row in [first, *rows[1:]]:
                     if row.rank:
                         number += 1
                         mztab.write(mztab_line(row, number, ranking.run.reference))
     with open(folder / "omitted.csv", "w", encoding="utf-8", newline="") as file:
         write_omissions(file, ranking.run.omissions)
-    facts: dict[str, float | str] = {"spectra": len(q), "answered": found.answered}
+    facts: dict[str, float | str] = {"spectra": len(q), "answered": totals.answered}
     if not np.isnan(q).all():
         facts |= {"accepted": int((q <= ranking.fdr).sum()), "fdr": ranking.fdr}
     facts |= {"tools": ", ".join(ranking.run.tools), "omissions": len(ranking.run.omissions)}
@@ -61,8 +61,8 @@ def write_ranking(ranking: Ranking, folder: Path, source: str) -> dict[str, floa
 
 
 @dataclass
-class _Found:
-    """What only the end of the spectra tells."""
+class _Totals:
+    """Totals over all spectra of a run."""
 
     probabilities: "array[float]" = field(default_factory=lambda: array("d"))
     modifications: set[tuple[str, str, str]] = field(default_factory=set)
@@ -70,42 +70,44 @@ class _Found:
     answered: int = 0
 
 
-def _drain(ranking: Ranking, kept: IO[str]) -> _Found:
-    """Write the rows of each spectrum as a line of JSON to `kept`."""
-    found = _Found()
+def _consume(ranking: Ranking, buffer: IO[str]) -> _Totals:
+    """Consume the ranking and buffer the rows of each spectrum as a line of JSON."""
+    totals = _Totals()
     for ranked in ranking.blocks:
         rows = list(rows_of(ranked, ranking.top))
-        kept.write(json.dumps([vars(row) for row in rows]) + "\n")
-        found.probabilities.append(rows[0].probability)
-        found.answered += rows[0].rank > 0
-        found.modifications.update(one[1:] for row in rows for one in row.modifications)
-        found.plain_cysteine |= any("C" in one.candidate.peptide.residues for one in ranked.ranking[: ranking.top])
-    return found
+        buffer.write(json.dumps([vars(row) for row in rows]) + "\n")
+        totals.probabilities.append(rows[0].probability)
+        totals.answered += rows[0].rank > 0
+        totals.modifications.update(item[1:] for row in rows for item in row.modifications)
+        totals.plain_cysteine |= any("C" in item.candidate.peptide.residues for item in ranked.ranking[: ranking.top])
+    return totals
 
 
 def q_values(probabilities: ArrayLike, weights: ArrayLike | None = None) -> NDArray[np.float64]:
-    """The false discovery rate among all winners that are at least as probable as each, by their probabilities.
+    """q-values from calibrated probabilities, without decoys.
 
-    That is the mean of 1 - p over them, as Winnow estimates it without decoys (InstaDeep 2025); it grows as the
-    probability falls. NaN where the probability is.
+    The q-value is the mean of 1 - p over all PSMs that are at least as probable, as in Winnow (InstaDeep 2025).
 
     Args:
-        probabilities: of the winners, `(winners,)`.
-        weights: of the winners, above 0; equal by default.
+        probabilities: `(psms,)`, probability of each PSM to be correct; may be NaN.
+        weights: `(psms,)`, positive; equal by default.
+
+    Returns:
+        `(psms,)` float64, non-increasing in the probability; NaN for NaN.
     """
     p = np.asarray(probabilities, np.float64)
     known = np.flatnonzero(~np.isnan(p))
     descending = known[np.argsort(-p[known], kind="stable")]
     weight = np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)
     rates = np.cumsum((1 - p[descending]) * weight[descending]) / np.cumsum(weight[descending])
-    # Equal probabilities are accepted together: they have the rate of the last of them.
+    # Equal probabilities are accepted together, so each gets the rate of the last of them.
     last = np.searchsorted(-p[descending], -p[descending], side="right") - 1
     q = np.full(len(p), np.nan)
     q[descending] = rates[last]
     return q
 
 
-def _kept(file: IO[str]) -> Iterator[list[ResultRow]]:
+def _buffered_rows(file: IO[str]) -> Iterator[list[ResultRow]]:
     file.seek(0)
     for line in file:
-        yield [ResultRow(**one) for one in json.loads(line)]
+        yield [ResultRow(**fields) for fields in json.loads(line)]

@@ -1,1 +1,1 @@
-"""Tandem mass spectra, read from MGF, mzML and mzXML."""
+"""Readers of tandem mass spectra in MGF, mzML and mzXML."""

@@ -21,7 +21,7 @@ from transect.data_adapters.peptide.spectrum import Spectrum, checked_spectrum
 
 CHUNK = 1 << 20
 LARGEST = 1 << 24
-"""Bytes that one block, or what stands before the first, may have."""
+"""Maximum bytes of a block, and of the header before the first."""
 
 _BEGIN = re.compile(rb"BEGIN IONS[ \t]*(?=[\r\n])")
 _LABEL = re.compile(rb"[\r\n][ \t]*(?:SEQ|seq)=([^\r\n]*)")
@@ -31,17 +31,17 @@ _SCAN_IN_TITLE = re.compile(r"\bscan=(\d+)|\.(\d+)\.\2\.\d*(?:\s|$)")
 
 
 def mgf_spectra(file: BufferedReader, path: str) -> Iterator[Spectrum]:
-    """Every block of the file as a spectrum, in order.
+    """Read every block of the file as a spectrum, in order.
 
     Raises:
-        BadInput: there is no block, one is larger than any spectrum, or the file ends within one.
+        BadInput: there is no block, a block is too large, or the file ends within one.
     """
-    pieces = _pieces(file, path)
-    before, ended = next(pieces)
+    blocks = _blocks(file, path)
+    before, ended = next(blocks)
     if ended:
         raise BadInput(path, "spectra", "no BEGIN IONS", KNOWN)
     header = _parameters(_lines(before))
-    for index, (block, ended) in enumerate(pieces):
+    for index, (block, ended) in enumerate(blocks):
         spectrum = _spectrum(index, block, header)
         if spectrum is None and ended:
             advice = "fetch or write the file again"
@@ -50,25 +50,25 @@ def mgf_spectra(file: BufferedReader, path: str) -> Iterator[Spectrum]:
 
 
 def mgf_labels(file: BufferedReader, path: str) -> Iterator[Peptide | None]:
-    """The label of each block, as `mgf_spectra` reads it, without reading its peaks."""
-    pieces = _pieces(file, path)
-    next(pieces)
-    return (_label(block) for block, _ in pieces)
+    """The label of each block, as in `mgf_spectra`, without parsing the peaks."""
+    blocks = _blocks(file, path)
+    next(blocks)
+    return (_label(block) for block, _ in blocks)
 
 
-def _pieces(file: BufferedReader, path: str) -> Iterator[tuple[bytes, bool]]:
-    """What stands before the first BEGIN IONS, then what follows each up to the next, and whether the file ends it."""
-    rest, found = file.read1(CHUNK).removeprefix(b"\xef\xbb\xbf"), 0
+def _blocks(file: BufferedReader, path: str) -> Iterator[tuple[bytes, bool]]:
+    """Split the file at BEGIN IONS: the header, then each block, with whether it ends at the end of the file."""
+    rest, count = file.read1(CHUNK).removeprefix(b"\xef\xbb\xbf"), 0
     while True:
         start = 0
         for match in _BEGIN.finditer(rest):
             if rest[max(match.start() - 8, 0) : match.start()].rstrip(b" \t")[-1:] in (b"", b"\n", b"\r"):
                 yield rest[start : match.start()], False
-                start, found = match.end(), found + 1
+                start, count = match.end(), count + 1
         rest = rest[start:]
         if len(rest) > LARGEST:
-            where = f"spectrum {found - 1}" if found else "spectra"
-            raise BadInput(path, where, f"{LARGEST >> 20} MiB without another BEGIN IONS", KNOWN)
+            field = f"spectrum {count - 1}" if count else "spectra"
+            raise BadInput(path, field, f"{LARGEST >> 20} MiB without another BEGIN IONS", KNOWN)
         chunk = file.read1(CHUNK)
         if not chunk:
             yield rest, True
@@ -77,25 +77,25 @@ def _pieces(file: BufferedReader, path: str) -> Iterator[tuple[bytes, bool]]:
 
 
 def _spectrum(index: int, block: bytes, header: dict[str, str]) -> Spectrum | None:
-    """The spectrum of a block, None where the block does not end."""
+    """The spectrum of a block, or None if it has no END IONS."""
     lines = _lines(block)
     if "END IONS" not in lines:
         return None
     lines = lines[: lines.index("END IONS")]
-    said = header | _parameters(lines)
+    params = header | _parameters(lines)
     try:
         mz, intensity = _peaks([line for line in lines if line and "=" not in line and line[0] not in _COMMENTS])
-        precursor, charges = _precursor(said)
+        precursor, charges = _precursor(params)
     except (PyteomicsError, ValueError, IndexError) as error:
         return _malformed(index, " ".join(str(error).split())[:100], block)
-    scan, title = _names(said)
+    scan, title = _names(params)
     return checked_spectrum(
         index,
         scan=scan,
         title=title,
         precursor_mz=precursor,
         charges=charges,
-        retention_time=_seconds(said.get("rtinseconds", "")),
+        retention_time=_seconds(params.get("rtinseconds", "")),
         mz=mz,
         intensity=intensity,
         label=_label(block),
@@ -108,35 +108,37 @@ def _malformed(index: int, reason: str, block: bytes) -> Spectrum:
 
 
 def _parameters(lines: list[str]) -> dict[str, str]:
-    """What the lines KEY=VALUE say, by key in lower case; before the first block it holds for all."""
+    """The KEY=VALUE lines by lower-case key; those of the header apply to all blocks."""
     pairs = [line.split("=", 1) for line in lines if "=" in line and line[0] not in _COMMENTS]
     return {key.lower(): value.strip() for key, value in pairs}
 
 
 def _peaks(lines: list[str]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The first two columns, m/z and intensity; some converters add that of the charges."""
+    """m/z and intensity, the first two columns; some converters add a column of charges."""
     table = np.loadtxt(lines, usecols=(0, 1), ndmin=2, comments=None) if lines else np.empty((0, 2))
     return table[:, 0], table[:, 1]
 
 
-def _precursor(said: dict[str, str]) -> tuple[float, list[int]]:
-    """The precursor's m/z, NaN for none, and its possible charges; that behind PEPMASS comes first."""
-    (mz, _), charge = mgf.MGF.parse_pepmass_charge(said["pepmass"]) if said.get("pepmass") else ((math.nan, None), None)
-    text = charge or said.get("charge", "")
-    return mz, [int(one) for one in mgf.MGF.parse_precursor_charge(text, list_only=True)] if text else []
+def _precursor(params: dict[str, str]) -> tuple[float, list[int]]:
+    """The precursor m/z, NaN for none, and its possible charges; a charge in PEPMASS takes precedence."""
+    (mz, _), charge = (
+        mgf.MGF.parse_pepmass_charge(params["pepmass"]) if params.get("pepmass") else ((math.nan, None), None)
+    )
+    text = charge or params.get("charge", "")
+    return mz, [int(value) for value in mgf.MGF.parse_precursor_charge(text, list_only=True)] if text else []
 
 
 def _seconds(text: str) -> float:
-    """The retention time, the beginning of it where a range is given."""
-    found = _NUMBER.match(text)
-    return float(found[0]) if found else math.nan
+    """The retention time; for a range its beginning."""
+    match = _NUMBER.match(text)
+    return float(match[0]) if match else math.nan
 
 
-def _names(said: dict[str, str]) -> tuple[str, str]:
-    """Scan number and title; where there is no scan, that which converters write into the title."""
-    title = said.get("title", "")
-    found = _SCAN_IN_TITLE.search(title)
-    return said.get("scans") or ((found[1] or found[2]) if found else ""), title
+def _names(params: dict[str, str]) -> tuple[str, str]:
+    """Scan number and title; without SCANS, the scan number that converters write into the title."""
+    title = params.get("title", "")
+    match = _SCAN_IN_TITLE.search(title)
+    return params.get("scans") or ((match[1] or match[2]) if match else ""), title
 
 
 def _lines(content: bytes) -> list[str]:
@@ -144,12 +146,12 @@ def _lines(content: bytes) -> list[str]:
 
 
 def _label(block: bytes) -> Peptide | None:
-    found = _LABEL.search(block)
-    if not found:
+    match = _LABEL.search(block)
+    if not match:
         return None
     from transect.data_adapters.peptide.proforma import parse_peptide
 
     try:
-        return parse_peptide(found[1].decode("utf-8", "replace").strip())
+        return parse_peptide(match[1].decode("utf-8", "replace").strip())
     except ValueError:
         return None

@@ -7,7 +7,15 @@ from io import BufferedReader
 import numpy as np
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.peptide.spectra.xml import Element, Peaks, elements, number, unpacked, usable_peaks, whole
+from transect.data_adapters.peptide.spectra.xml import (
+    Element,
+    Peaks,
+    decoded_array,
+    elements,
+    number,
+    usable_peaks,
+    whole,
+)
 from transect.data_adapters.peptide.spectrum import NO_PEAKS, Spectrum, checked_spectrum
 
 LEVEL, TITLE, START_TIME, MINUTE = "MS:1000511", "MS:1000796", "MS:1000016", "UO:0000031"
@@ -22,16 +30,16 @@ COMPRESSIONS = {
 }
 
 Params = dict[str, list[Element]]
-"""The cvParam elements of an element by accession, those of the groups it refers to included."""
+"""The cvParams of an element by accession, including those of referenced param groups."""
 
 _SCAN = re.compile(r"(?:^|\s)scan(?:Id)?=(\d+)")
 
 
 def mzml_spectra(file: BufferedReader, path: str) -> Iterator[Spectrum]:
-    """The spectra above MS1, in the order of the file; those of all levels count in their index.
+    """Read the spectra above MS1, in the order of the file; `index` counts the spectra of all levels.
 
     Raises:
-        BadInput: the file is cut off, is no XML, or holds no list of spectra.
+        BadInput: the file is truncated, not XML, or has no spectrumList.
     """
     groups: dict[str, Params] = {}
     index, listed = 0, False
@@ -83,7 +91,7 @@ def _params(element: Element, groups: dict[str, Params]) -> Params:
 
 
 def _copied(params: Params) -> Params:
-    """Params that outlive the clearing of their parent."""
+    """A copy of params that remains valid after their parent element is cleared."""
     return {accession: [dict(param.attrib) for param in found] for accession, found in params.items()}
 
 
@@ -92,9 +100,9 @@ def _value(params: Params, accession: str) -> str:
 
 
 def _charges(ion: Params) -> list[int]:
-    """The charge that the instrument determined, else those that it found possible."""
-    told = ion.get(CHARGE) or ion.get(POSSIBLE_CHARGE) or []
-    return [whole(param.get("value")) for param in told]
+    """The determined charge, or else the possible ones."""
+    params = ion.get(CHARGE) or ion.get(POSSIBLE_CHARGE) or []
+    return [whole(param.get("value")) for param in params]
 
 
 def _seconds(element: Element, groups: dict[str, Params]) -> float:
@@ -112,8 +120,8 @@ def _peaks(element: Element, groups: dict[str, Params]) -> Peaks:
         params = _params(array, groups)
         kind = next((kind for kind in arrays if kind in params), None)
         if kind:
-            dtype = next((DTYPES[one] for one in params if one in DTYPES), "<f8")
-            compression = next((COMPRESSIONS[one] for one in params if one in COMPRESSIONS), "none")
+            dtype = next((DTYPES[term] for term in params if term in DTYPES), "<f8")
+            compression = next((COMPRESSIONS[term] for term in params if term in COMPRESSIONS), "none")
             length = whole(array.get("arrayLength"), count)
-            arrays[kind] = unpacked(array.findtext("{*}binary"), dtype, compression, length)
+            arrays[kind] = decoded_array(array.findtext("{*}binary"), dtype, compression, length)
     return arrays[MZ_ARRAY], arrays[INTENSITY_ARRAY]

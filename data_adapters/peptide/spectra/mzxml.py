@@ -11,9 +11,9 @@ from transect.data_adapters.peptide.spectra.xml import (
     Element,
     Peaks,
     Unreadable,
+    decoded_array,
     elements,
     number,
-    unpacked,
     usable_peaks,
     whole,
 )
@@ -23,8 +23,8 @@ _DURATION = re.compile(r"P(?:[\d.]+[YMD])*T(?:([\d.]+)H)?(?:([\d.]+)M)?(?:([\d.]
 
 
 @dataclass
-class _Open:
-    """A scan that has begun."""
+class _OpenScan:
+    """A scan element that has started but not ended."""
 
     element: Element
     index: int
@@ -32,33 +32,33 @@ class _Open:
 
 
 def mzxml_spectra(file: BufferedReader, path: str) -> Iterator[Spectrum]:
-    """The spectra above MS1, in the order in which they begin; those of all levels count in their index.
+    """Read the spectra above MS1, in the order of their start tags; `index` counts the spectra of all levels.
 
     Raises:
-        BadInput: the file is cut off, is no XML, or holds no run.
+        BadInput: the file is truncated, not XML, or has no msRun.
     """
-    within: list[_Open] = []
+    open_scans: list[_OpenScan] = []
     index, runs = 0, 0
     for event, element in elements(file, path, "msRun", "scan", "offset"):
         name = element.tag.rpartition("}")[2]
         runs += name == "msRun"
         if name != "scan":
             continue
-        # What is a scan's own stands before the scans within it.
-        if within and not within[-1].read:
-            within[-1].read = True
-            if spectrum := _spectrum(within[-1]):
+        # A scan's own elements precede its nested scans.
+        if open_scans and not open_scans[-1].read:
+            open_scans[-1].read = True
+            if spectrum := _spectrum(open_scans[-1]):
                 yield spectrum
         if event == "start":
-            within.append(_Open(element, index))
+            open_scans.append(_OpenScan(element, index))
             index += 1
         else:
-            within.pop()
+            open_scans.pop()
     if not runs:
         raise BadInput(path, "spectra", "no msRun", "a run of scans")
 
 
-def _spectrum(scan: _Open) -> Spectrum | None:
+def _spectrum(scan: _OpenScan) -> Spectrum | None:
     element = scan.element
     precursors = element.findall("{*}precursorMz")
     level = whole(element.get("msLevel"), 2 if precursors else 1)
@@ -78,15 +78,15 @@ def _spectrum(scan: _Open) -> Spectrum | None:
 
 
 def _charges(precursor: Element) -> list[int]:
-    told = precursor.get("precursorCharge") or precursor.get("possibleCharges") or ""
-    return [whole(text) for text in told.split(",") if text.strip()]
+    charges = precursor.get("precursorCharge") or precursor.get("possibleCharges") or ""
+    return [whole(text) for text in charges.split(",") if text.strip()]
 
 
 def _seconds(text: str) -> float:
-    found = _DURATION.fullmatch(text)
-    if not found or not any(found.groups()):
+    match = _DURATION.fullmatch(text)
+    if not match or not any(match.groups()):
         return math.nan
-    hours, minutes, seconds = (number(part or "0") for part in found.groups())
+    hours, minutes, seconds = (number(part or "0") for part in match.groups())
     return hours * 3600 + minutes * 60 + seconds
 
 
@@ -99,5 +99,5 @@ def _peaks(element: Element) -> Peaks:
         raise Unreadable(f"peaks of {content} in byte order {packed.get('byteOrder')}")
     dtype = ">f8" if packed.get("precision") == "64" else ">f4"
     count = whole(element.get("peaksCount"))
-    pairs = unpacked(packed.text, dtype, packed.get("compressionType") or "none", 2 * count)
+    pairs = decoded_array(packed.text, dtype, packed.get("compressionType") or "none", 2 * count)
     return pairs[::2], pairs[1::2]

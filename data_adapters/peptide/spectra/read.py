@@ -1,4 +1,4 @@
-"""Files of spectra, read one spectrum at a time."""
+"""Read spectra files of any supported format, one spectrum at a time."""
 
 from collections.abc import Callable, Iterator
 from io import BufferedReader
@@ -10,23 +10,22 @@ from transect.data_adapters.peptide.spectrum import Spectrum
 
 
 def read_spectra(path: str) -> Iterator[Spectrum]:
-    """The spectra of an MGF, mzML or mzXML file in its order, those of MS1 left out.
+    """Read the spectra of an MGF, mzML or mzXML file in order, without MS1.
 
-    The format is told from the content; gzip is undone. All spectra count in `Spectrum.index`, MS1 ones too. A
-    spectrum that cannot be used is yielded with its `problem`; an SEQ that cannot be read is no problem, and no label.
+    The format is detected from the content; gzip is decompressed. `Spectrum.index` counts all spectra, including MS1.
+    An unusable spectrum is yielded with its `problem`; an SEQ that cannot be parsed only means no label.
 
     Raises:
-        BadInput: the file cannot be read or is of no known format; later, when all spectra before were yielded, that
-            it is damaged or cut off.
+        BadInput: the file cannot be read or has an unknown format; while iterating, that it is damaged or truncated.
     """
     return _read(path, _reader(format_of(path)))
 
 
 def read_labels(path: str) -> Iterator[Peptide | None]:
-    """The labels that `read_spectra` gives the spectra of `path`, without reading any peaks.
+    """The labels of the spectra, as from `read_spectra`, without reading peaks.
 
     Raises:
-        BadInput: as `read_spectra`, save what is wrong within a spectrum.
+        BadInput: as in `read_spectra`, except for errors within a spectrum.
     """
     if format_of(path) != "mgf":
         return

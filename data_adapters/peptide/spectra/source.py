@@ -10,23 +10,23 @@ from typing import cast
 from transect.data_adapters.base import BadInput, reason
 
 HEAD = 1 << 14
-"""Bytes at the beginning of a file that tell its format."""
+"""Bytes at the beginning of a file that are used to detect its format."""
 
 LONGEST = 1 << 26
-"""Bytes between the ends of two spectra of an XML file, beyond which it is taken for an attack on memory."""
+"""Maximum bytes between the ends of two spectra of an XML file, a limit on the parser's memory."""
 
 KNOWN = "MGF, mzML or mzXML, also compressed by gzip"
 
 ROOTS = {b"<mzML": "mzml", b"<indexedmzML": "mzml", b"<mzXML": "mzxml", b"<msRun": "mzxml"}
-"""How the first element of each XML format begins."""
+"""Beginning of the root element of each XML format."""
 
 
 class Bounded:
-    """A binary file for a parser that keeps what it reads: it ends in `BadInput` where no spectrum ends for too long.
+    """A binary file that raises `BadInput` after `LONGEST` bytes without `renew`, to bound a parser's memory.
 
     Args:
         file: The file to read.
-        path: Its name, for the message.
+        path: Its path, for the message.
     """
 
     def __init__(self, file: BufferedReader, path: str) -> None:
@@ -41,23 +41,23 @@ class Bounded:
         return content
 
     def renew(self) -> None:
-        """Tell that a spectrum has ended."""
+        """Reset the limit at the end of a spectrum."""
         self.left = LONGEST
 
 
 @contextmanager
 def opened(path: str) -> Iterator[BufferedReader]:
-    """The file's bytes, decompressed where it is gzip, whatever its name.
+    """Open a file as bytes, decompressing gzip by content, not by name.
 
     Raises:
-        BadInput: it cannot be read, or, while it is read, its compressed data is damaged or cut off.
+        BadInput: it cannot be read, or, while reading, its compressed data is damaged or truncated.
     """
     try:
         with open(path, "rb") as file:
             compressed = file.read(2) == b"\x1f\x8b"
             file.seek(0)
             with gzip.open(file) if compressed else nullcontext(file) as content:
-                yield cast(BufferedReader, content)  # GzipFile has all that it has
+                yield cast(BufferedReader, content)  # GzipFile has the same methods
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise BadInput(path, "gzip", str(error).lower(), "a whole file", "fetch or write it again") from error
     except OSError as error:
@@ -65,10 +65,10 @@ def opened(path: str) -> Iterator[BufferedReader]:
 
 
 def format_of(path: str) -> str:
-    """The format of a file of spectra, "mgf", "mzml" or "mzxml", told from its content.
+    """Detect the format of a spectra file from its content: "mgf", "mzml" or "mzxml".
 
     Raises:
-        BadInput: it cannot be read, is empty, or is XML of another kind.
+        BadInput: it cannot be read, is empty, or is XML of another format.
     """
     with opened(path) as file:
         head = file.read1(HEAD)

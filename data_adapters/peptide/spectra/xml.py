@@ -21,24 +21,24 @@ from transect.data_adapters.peptide.spectra.source import KNOWN, Bounded
 from transect.data_adapters.peptide.spectrum import NO_PEAKS
 
 MOST_PEAKS = 1 << 21
-"""Peaks of a spectrum that are unpacked."""
+"""Maximum number of peaks of a spectrum."""
 
 Element = Any
 Peaks = tuple[NDArray[Any], NDArray[Any]]
 
 
 class Unreadable(ValueError):
-    """Why a spectrum cannot be read though its file can."""
+    """A spectrum cannot be decoded, although its file can be read."""
 
 
 def elements(file: BufferedReader, path: str, *names: str) -> Iterator[tuple[str, Element]]:
-    """The elements of these names as ("start", element) and ("end", element), each cleared after its end.
+    """Stream the elements of the given names as ("start", element) and ("end", element), cleared after their end.
 
     Raises:
-        BadInput: the file is cut off or no XML, declares entities, or goes on for too long without such an element.
+        BadInput: the file is truncated or not XML, has a document type, or has too many bytes without such an element.
     """
     bounded = Bounded(file, path)
-    found = etree.iterparse(
+    events = etree.iterparse(
         bounded,
         events=("start", "end"),
         tag=[f"{{*}}{name}" for name in names],
@@ -49,12 +49,12 @@ def elements(file: BufferedReader, path: str, *names: str) -> Iterator[tuple[str
         remove_comments=True,
         remove_pis=True,
     )
-    trusted = False
+    checked = False
     try:
-        for event, element in found:
-            if not trusted and element.getroottree().docinfo.doctype:
+        for event, element in events:
+            if not checked and element.getroottree().docinfo.doctype:
                 raise BadInput(path, "XML", "a document type", "none", f"expected is {KNOWN}")
-            trusted = True
+            checked = True
             yield event, element
             if event == "end":
                 element.clear()
@@ -64,15 +64,21 @@ def elements(file: BufferedReader, path: str, *names: str) -> Iterator[tuple[str
     except etree.XMLSyntaxError as error:
         advice = "fetch or write the file again"
         raise BadInput(path, "XML", " ".join(str(error).split())[:200], "a whole document", advice) from error
-    # The checksum of a compressed file stands at its end, behind what was asked for.
+    # Read to the end, where gzip verifies its checksum.
     while file.read(1 << 16):
         pass
 
 
 def usable_peaks(level: int, precursors: int, read: Callable[[], Peaks]) -> tuple[NDArray[Any], NDArray[Any], str]:
-    """m/z and intensity of a spectrum of this MS level, and why it cannot be used, or "".
+    """Decode the peaks of a spectrum if it is usable.
 
-    `read` unpacks them; it is called for MS2 spectra of at most one precursor alone.
+    Args:
+        level: MS level.
+        precursors: Number of precursors.
+        read: Decodes the peaks; only called for MS2 spectra with at most one precursor.
+
+    Returns:
+        m/z, intensity, and the reason why the spectrum is unusable, or "".
     """
     if level > 2 or precursors > 1:
         return NO_PEAKS, NO_PEAKS, f"MS{level} spectrum" if level > 2 else f"{precursors} precursors"
@@ -82,11 +88,17 @@ def usable_peaks(level: int, precursors: int, read: Callable[[], Peaks]) -> tupl
         return NO_PEAKS, NO_PEAKS, str(error)
 
 
-def unpacked(text: str | None, dtype: DTypeLike, compression: str, count: int) -> NDArray[Any]:
-    """The `count` numbers that `text` holds in base64, `compression` being "none" or "zlib".
+def decoded_array(text: str | None, dtype: DTypeLike, compression: str, count: int) -> NDArray[Any]:
+    """Decode a base64 array of `count` numbers, decompressing no more bytes than they take.
+
+    Args:
+        text: The base64 text.
+        dtype: Type of the numbers.
+        compression: "none" or "zlib"; others are not supported.
+        count: Number of numbers.
 
     Raises:
-        Unreadable: it holds others, or too many.
+        Unreadable: the text is damaged, has another number of numbers, or uses another compression.
     """
     size = count * np.dtype(dtype).itemsize
     if not 0 <= count <= MOST_PEAKS:
@@ -105,7 +117,7 @@ def unpacked(text: str | None, dtype: DTypeLike, compression: str, count: int) -
 
 
 def number(text: str | None) -> float:
-    """The number that `text` is, NaN where it is none."""
+    """Parse a number; NaN if it is invalid."""
     try:
         return float(text or "nan")
     except ValueError:
@@ -113,6 +125,6 @@ def number(text: str | None) -> float:
 
 
 def whole(text: str | None, otherwise: int = 0) -> int:
-    """The whole number that `text` is, else `otherwise`."""
+    """Parse an integer; `otherwise` if it is invalid."""
     value = number(text)
     return int(value) if math.isfinite(value) else otherwise

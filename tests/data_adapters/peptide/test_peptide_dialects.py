@@ -1,4 +1,4 @@
-"""Candidate files of every tool are told by their content and read row by row, and damage stays within its row."""
+"""Candidate files of every tool are detected by content and read row by row; a malformed line affects only its row."""
 
 import gzip
 import json
@@ -70,7 +70,7 @@ def read(path):
 
 
 def shown(path):
-    """The tool, keys, peptide in ProForma or what it is instead, score, m/z and charge of each row."""
+    """Tool, keys, peptide in ProForma or the error, score, m/z and charge of each row."""
     file, rows = read(path)
     found = []
     for row in rows:
@@ -180,9 +180,9 @@ def test_one_file_holds_the_candidates_of_several_tools_and_never_the_truth(shar
     assert len(rows) == 4 * 9000 + 7444 + 7810
     path = shared_file("data/peptide/casanovo/cands_real128.json")
     opened, rows = read(path)
-    told = json.loads(path.read_text())
+    objects = json.loads(path.read_text())
     assert [tool.name for tool in opened.tools] == [f"candidate_{place}" for place in range(1, 7)]
-    assert [row.sequence for row in rows] == [text for one in told for text in one["candidates"]]
+    assert [row.sequence for row in rows] == [text for one in objects for text in one["candidates"]]
 
 
 def test_peaks_tells_by_the_mass_whether_a_plain_cysteine_is_modified(tmp_path):

@@ -1,4 +1,4 @@
-"""Candidates reach the spectrum that they belong to, whatever the keys, or the run is refused."""
+"""Candidates are joined with their spectrum for every kind of key, or the run is refused."""
 
 import math
 import random
@@ -24,13 +24,13 @@ from transect.data_adapters.peptide.spectrum import Run, RunCase, Spectrum, part
 
 
 def peptides(count, seed=0):
-    """Distinct random peptides, so that none has the mass of another."""
+    """Random peptides of distinct masses."""
     draw = random.Random(seed)
     return ["".join(draw.choices("GASPVTLNDQKEMHFRYW", k=draw.randint(8, 20))) + "K" for _ in range(count)]
 
 
 def write_mgf(path, sequences, *, title="spectrum {0}", scan=None, broken=(), labelled=False):
-    """Spectra whose precursors are the peptides; those in `broken` have no peaks."""
+    """Write spectra with the peptides as precursors; those in `broken` have no peaks."""
     with path.open("w") as file:
         for index, sequence in enumerate(sequences):
             file.write(f"BEGIN IONS\nTITLE={title.format(index)}\nPEPMASS={parse_peptide(sequence).mz(2):.5f}\n")
@@ -47,8 +47,8 @@ def mztab(rows, locations=("run.mgf",)):
     return text + "".join(f"PSM\t{s}\t{score}\t2\t{mz}\t{reference}\n" for reference, s, score, mz in rows)
 
 
-def told(rows):
-    """An mzTab that tells the m/z of (index, sequence, score)."""
+def with_mz(rows):
+    """An mzTab with the precursor m/z of (index, sequence, score)."""
     return mztab((f"ms_run[1]:index={i}", s, score, parse_peptide(s).mz(2)) for i, s, score in rows)
 
 
@@ -67,7 +67,7 @@ def drained(run):
 def test_a_spectrum_without_peaks_in_the_middle_moves_nothing(tmp_path):
     names = peptides(60)
     write_mgf(tmp_path / "run.mgf", names, scan=lambda index: 100 + 3 * index, broken={30})
-    (tmp_path / "a.mztab").write_text(told((i, s, 0.5) for i, s in enumerate(names) if i not in (20, 30)))
+    (tmp_path / "a.mztab").write_text(with_mz((i, s, 0.5) for i, s in enumerate(names) if i not in (20, 30)))
     (tmp_path / "b.tsv").write_text(
         "TITLE\tDENOVO\tScore\n" + "".join(f"spectrum {i}\t{s}\t0.5\n" for i, s in enumerate(names) if i != 20)
     )
@@ -104,7 +104,7 @@ def test_a_shifted_file_is_refused_with_the_evidence(tmp_path, dialect):
     write_mgf(tmp_path / "run.mgf", names)
     shifted = list(enumerate(names[1:]))
     if dialect == "mzTab":
-        (tmp_path / "a").write_text(told((i, s, 0.5) for i, s in shifted))
+        (tmp_path / "a").write_text(with_mz((i, s, 0.5) for i, s in shifted))
         expected = "rows that fit: 0 of 79 by index, .*expected rows with the precursor of"
     elif dialect == "table":
         (tmp_path / "a").write_text("TITLE\tDENOVO\tScore\n" + "".join(f"spectrum {i}\t{s}\t1\n" for i, s in shifted))
@@ -147,7 +147,7 @@ def test_rows_that_tell_another_precursor_are_left_out_and_listed(tmp_path):
     write_mgf(tmp_path / "run.mgf", names)
     proposed = [(i, names[i] if i != 7 else names[8], 0.5) for i in range(50)]
     (tmp_path / "a.mztab").write_text(
-        told(proposed) + told([(0, names[0], 0.5)]).splitlines()[-1].replace("\t2\t", "\t3\t")
+        with_mz(proposed) + with_mz([(0, names[0], 0.5)]).splitlines()[-1].replace("\t2\t", "\t3\t")
     )
     run = opened(tmp_path / "run.mgf", tmp_path / "a.mztab")
     found = drained(run)
@@ -163,7 +163,9 @@ def test_rows_that_tell_another_precursor_are_left_out_and_listed(tmp_path):
 def test_candidates_that_no_spectrum_tells_apart_are_one(tmp_path):
     write_mgf(tmp_path / "run.mgf", ["PEPTIDEK"])
     (tmp_path / "a.mztab").write_text(
-        told([(0, "DITPEPEK", 0.3), (0, "PEPTIDEK", 0.9), (0, "PEPTLDEK", 0.8), (0, "PEPTXDEK".replace("X", "J"), 0.1)])
+        with_mz(
+            [(0, "DITPEPEK", 0.3), (0, "PEPTIDEK", 0.9), (0, "PEPTLDEK", 0.8), (0, "PEPTXDEK".replace("X", "J"), 0.1)]
+        )
     )
     (tmp_path / "b.tsv").write_text("TITLE\tDENOVO\tScore\nspectrum 0\tPEPTLDEK\t\n")
     run = opened(tmp_path / "run.mgf", tmp_path / "a.mztab", tmp_path / "b.tsv")
@@ -234,7 +236,7 @@ def test_rows_of_other_files_of_spectra_stay_out(tmp_path):
     shutil.copy(tmp_path / "second.mgf", tmp_path / "third.mgf")
     with pytest.raises(BadInput, match="files of spectra: found first, second, expected third"):
         drained(opened(tmp_path / "third.mgf", tmp_path / "a.mztab"))
-    (tmp_path / "b.mztab").write_text(told((i, s, 0.5) for i, s in enumerate(names[20:])))
+    (tmp_path / "b.mztab").write_text(with_mz((i, s, 0.5) for i, s in enumerate(names[20:])))
     assert drained(opened(tmp_path / "third.mgf", tmp_path / "b.mztab")) == [[name] for name in names[20:]]
 
 
@@ -258,7 +260,7 @@ def test_titles_that_all_spectra_share_name_none(tmp_path):
 def test_a_part_of_a_run_holds_its_peptides_and_no_false_alarm(tmp_path):
     names = peptides(60)
     write_mgf(tmp_path / "run.mgf", names, labelled=True)
-    (tmp_path / "a.mztab").write_text(told((i, s, 0.5) for i, s in enumerate(names)))
+    (tmp_path / "a.mztab").write_text(with_mz((i, s, 0.5) for i, s in enumerate(names)))
     parts = [part_of(parse_peptide(name)) for name in names]
     for part in (*sorted(set(parts))[:4], next(one for one in range(40) if one not in parts)):
         run = opened(tmp_path / "run.mgf", tmp_path / "a.mztab", part=part)
@@ -274,7 +276,7 @@ def test_a_part_of_a_run_holds_its_peptides_and_no_false_alarm(tmp_path):
 @pytest.mark.parametrize("missing", ["run.mgf", "a.mztab"])
 def test_a_missing_or_wrong_file_is_named_when_the_run_is_opened(tmp_path, missing):
     write_mgf(tmp_path / "run.mgf", ["PEPTIDEK"])
-    (tmp_path / "a.mztab").write_text(told([(0, "PEPTIDEK", 1)]))
+    (tmp_path / "a.mztab").write_text(with_mz([(0, "PEPTIDEK", 1)]))
     (tmp_path / missing).write_text("nothing of the kind\n")
     with pytest.raises(BadInput, match=missing):
         opened(tmp_path / "run.mgf", tmp_path / "a.mztab")
@@ -312,7 +314,7 @@ def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):
 
     def peak(count):
         path = tmp_path / "a.mztab"
-        path.write_text(told((i, names[i % 50], 0.5) for i in range(count)))
+        path.write_text(with_mz((i, names[i % 50], 0.5) for i in range(count)))
         run = Run("run.mgf", "index", ("mztab",), lambda: iter(()))
         tracemalloc.start()
         with CandidateStore(run, [open_candidates(str(path))], ReadConfig()) as store:
@@ -325,4 +327,4 @@ def test_memory_does_not_grow_with_the_run(tmp_path, monkeypatch):
         return used
 
     peak(100)
-    assert peak(4000) - peak(1000) < 150_000  # 50 bytes a row, mostly buffers that are not full at first
+    assert peak(4000) - peak(1000) < 150_000  # 50 bytes per row, mostly buffers that fill up

@@ -1,4 +1,4 @@
-"""Six real tools reach the spectra that they belong to, as those who compared them counted."""
+"""The rows of six real tools join as many spectra as the published comparison of the tools counts."""
 
 import gzip
 import itertools
@@ -25,7 +25,7 @@ def opened(spectra, *candidates):
 
 @pytest.fixture(scope="module")
 def benchmark(fixtures, tmp_path_factory):
-    """The six real tools on the 9000 spectra that Casanovo tells the precursors of, and what is asked of them."""
+    """The six real tools on the 9000 spectra whose precursors are known from Casanovo, with the expected counts."""
     folder = fixtures / "peptide/proteobench_denovo"
     paths = [folder / f"denovo_benchmark_test.{name}.gz" for name in REAL]
     spectra = tmp_path_factory.mktemp("benchmark") / "denovo_benchmark_test.mgf"

@@ -1,4 +1,4 @@
-"""Runs of folders, tables and files: which candidates belong to which spectra, and what they are called."""
+"""Runs of folders, tables and files: assignment of candidates to spectra, and identifiers."""
 
 import gzip
 from collections.abc import Callable
@@ -23,7 +23,7 @@ PRIMENOVO = "label\tprediction\tcharge\tscore\nscan=1\tPEPTIDE\t2\t0.9\n"
 
 @pytest.fixture
 def place(tmp_path: Path) -> Callable[..., Path]:
-    """Write files at places below a folder, each as its ending asks."""
+    """Write files below a folder, each with content by its suffix."""
 
     def placed(*places: str, text: str = "") -> Path:
         for one in places:
@@ -195,7 +195,7 @@ def test_wrong_tables_are_refused_as_a_whole(tmp_path: Path, text, match):
         find_runs(str(table))
 
 
-# Files one by one
+# Individual files
 
 
 def test_files_of_one_run_come_in_any_order_and_with_any_name(place):
@@ -229,7 +229,7 @@ def test_files_of_several_runs_are_told_by_their_names_and_locations(place):
     }
     place("c.tsv")
     with pytest.raises(
-        BadInput, match=r"c\.tsv: spectra: found none of 2 files.*run1\.casanovo\.mztab beside run1\.mgf"
+        BadInput, match=r"c\.tsv: spectra: found none of 2 files.*run1\.casanovo\.mztab next to run1\.mgf"
     ):
         find_runs(*(str(root / name) for name in ("a.mgf", "b.mgf", "c.tsv")))
 

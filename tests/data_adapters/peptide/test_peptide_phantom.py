@@ -1,4 +1,4 @@
-"""The phantom: what it promises of spectra, of tools and of the splits, and that every dialect in it is read."""
+"""The phantom: properties of its spectra, tools and splits, and reading of all its dialects."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def test_every_tool_is_read_and_all_its_rows_are_joined(runs):
             tool for candidate_set in candidate_sets for one in candidate_set.candidates for tool in one.tools
         )
         assert {per_tool[tool] for tool in run.tools if tool != "pepnet"} == {CONFIG.spectra}
-        assert CONFIG.spectra / 2 < per_tool["pepnet"] < CONFIG.spectra  # it proposes no modifications
+        assert CONFIG.spectra / 2 < per_tool["pepnet"] < CONFIG.spectra  # this tool proposes no modifications
         assert sum(per_tool.values()) == run.counts["rows"]
 
 
@@ -106,7 +106,7 @@ def test_mistakes_begin_near_the_n_terminus_half_of_the_time(runs):
 
 
 def test_only_the_spectrum_tells_the_right_peptide(runs):
-    """Fragments find the right one nearly always, the vote of the tools does not, and neither the precursor."""
+    """Fragment matching finds the correct peptide nearly always; a vote of the tools or the precursor mass does not."""
     found = Counter()
     total = 0
     for _, candidate_sets in runs:

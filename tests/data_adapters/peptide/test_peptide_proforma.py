@@ -1,4 +1,4 @@
-"""Peptides are read from every tool's spelling, with the reference's masses, or refused with the reason."""
+"""Peptides are parsed from every tool's notation with the reference's masses, or rejected with the reason."""
 
 import csv
 import gzip
@@ -157,8 +157,8 @@ def test_every_peptide_of_six_tools_reads_back(shared_file):
 def test_masses_are_those_of_the_reference_implementation(fixtures):
     with (fixtures / "peptide/pmd_rmd.tsv").open() as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
-    told = [(row[side], float(row[f"mass_{side}"])) for row in rows for side in ("query", "target")]
-    told = [(text, mass) for text, mass in told if mass == mass]
-    assert len(told) == 62
-    for text, mass in told:
+    peptides = [(row[side], float(row[f"mass_{side}"])) for row in rows for side in ("query", "target")]
+    peptides = [(text, mass) for text, mass in peptides if mass == mass]
+    assert len(peptides) == 62
+    for text, mass in peptides:
         assert parse_peptide(text).mass == pytest.approx(mass, abs=2e-6), text

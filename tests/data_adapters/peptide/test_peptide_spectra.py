@@ -1,4 +1,4 @@
-"""Spectra out of MGF, mzML and mzXML: real files, damage in every place, and what no file may do."""
+"""Spectra of MGF, mzML and mzXML: real files, damaged files, and resource limits."""
 
 import base64
 import gzip
@@ -44,7 +44,7 @@ def one(text: str, write: Callable[..., str]) -> Spectrum:
 
 
 def until_bad(path: str) -> tuple[list[Spectrum], str]:
-    """What is read before the file turns out to be bad, and the message."""
+    """The spectra that are read before the error, and the message."""
     found: list[Spectrum] = []
     with pytest.raises(BadInput) as raised:
         found.extend(read_spectra(path))
@@ -52,7 +52,7 @@ def until_bad(path: str) -> tuple[list[Spectrum], str]:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process ever held, that of C libraries included."""
+    """Peak memory of this process, including C libraries."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
@@ -532,7 +532,7 @@ def test_xml_without_spectra_is_told(write, text):
     assert until_bad(write(text))[0] == []
 
 
-# Any byte may be wrong
+# Random byte flips
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Rankings written as mzTab and CSV: by the specification's rules, read back by others, harmless to spreadsheets."""
+"""Rankings as mzTab and CSV: conformance to the specification, reading by other libraries, safety in spreadsheets."""
 
 import csv
 import math
@@ -46,7 +46,7 @@ MANDATORY = [
     "start",
     "end",
 ]
-"""Columns of a PSM section, mzTab 1.0 table 5; as many scores as the metadata define."""
+"""Columns of a PSM section, mzTab 1.0 table 5, with the number of scores in the metadata."""
 
 
 def spectrum(index: int, title: str = "", scan: str = "", problem: str = "", time: float = 60.5) -> Spectrum:
@@ -340,7 +340,7 @@ def test_harmless_text_is_what_it_was_but_for_an_apostrophe(text):
     assert made.lstrip()[:1] not in ("=", "+", "-", "@")
 
 
-# q-values and all together
+# q-values and complete rankings
 
 
 def test_q_values_by_hand():

@@ -61,7 +61,7 @@ def main(name: str = "unet", side_length: str = "2048") -> int:
     side = int(side_length)
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    model_name: ModelName = next(known for known in get_args(ModelName) if known == name)
+    model_name: ModelName = next(choice for choice in get_args(ModelName) if choice == name)
     config = replace(Config(), model=ModelConfig(name=model_name), tile=TILE, overlap=OVERLAP, threshold=1.0)
     app = ChangeDetection(config)
     module = build(config.model).to(memory_format=torch.channels_last).eval()

@@ -33,9 +33,9 @@ def changed_share(model: model_folder.Model, before: str, after: str) -> float:
     prediction = model.app.predict(model.module, model.app.adapter.read(case))
     changed = valid = 0
     for _, levels, _ in prediction.blocks:
-        known = levels != NODATA
-        changed += int((known & (levels >= prediction.threshold_level)).sum())
-        valid += int(known.sum())
+        data = levels != NODATA
+        changed += int((data & (levels >= prediction.threshold_level)).sum())
+        valid += int(data.sum())
     return changed / valid
 
 

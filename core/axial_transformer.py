@@ -48,9 +48,9 @@ class AxialTransformer(nn.Module):
         h = inner(shift_right(e) + shift_down(u) + p)  masked attention in rows
         logits = W LN(h)
 
-    `u` of row i knows all rows up to i; shifted down it is the *upper context* of row i + 1. The inner decoder adds
-    the elements to the left in the row. An image is thus a sequence of rows that are sequences of elements, and more
-    axes nest in the same way: with `c_0 = p`, for each axis a but the last ::
+    `u` of row i depends on all rows up to i; shifted down it is the *upper context* of row i + 1. The inner decoder
+    adds the elements to the left in the row. An image is thus a sequence of rows that are sequences of elements, and
+    further axes nest in the same way: with `c_0 = p`, for each axis a but the last ::
 
         u_a = outer_a(e + c_{a-1})          unmasked attention along the axes after a, masked attention along a
         c_a = c_{a-1} + shift_a(u_a)        context from the earlier slices of axis a
@@ -127,7 +127,7 @@ class AxialTransformer(nn.Module):
         earlier = torch.zeros_like(embedded[0])
         logits = []
         for channel, own in enumerate(embedded):
-            logits.append(self._decode(own, self._known(earlier, channel)))
+            logits.append(self._decode(own, self._context(earlier, channel)))
             earlier = earlier + own
         return torch.stack(logits, -2) if self.channels is not None else logits[0]
 
@@ -148,43 +148,43 @@ class AxialTransformer(nn.Module):
         log_likelihood = positions.new_zeros(count)
         earlier = positions.new_zeros(count, *positions.shape)
         for channel, (own, embed) in enumerate(zip(values, self.embed, strict=True)):
-            known = self._known(earlier, channel).expand_as(earlier)
-            log_likelihood += self._draw(own, embed, known, 0, generator)
+            context = self._context(earlier, channel).expand_as(earlier)
+            log_likelihood += self._draw(own, embed, context, 0, generator)
             earlier = earlier + embed(own)
         return (values[0] if self.channels is None else values.movedim(0, -1)), log_likelihood
 
-    def _known(self, earlier: Tensor, channel: int) -> Tensor:
+    def _context(self, earlier: Tensor, channel: int) -> Tensor:
         """Initial context `c_0` of a channel: positions, and the encoding of the earlier channels."""
-        known = self.positions.table(self.grid)
+        context = self.positions.table(self.grid)
         if self.channels is not None:
-            known = known + self.encoder(earlier + self.due.weight[channel] + known)
-        return known
+            context = context + self.encoder(earlier + self.due.weight[channel] + context)
+        return context
 
-    def _decode(self, embedded: Tensor, known: Tensor) -> Tensor:
+    def _decode(self, embedded: Tensor, context: Tensor) -> Tensor:
         """All logits of a channel at once, from its embedded values `(batch, *grid, dim)`."""
         for axis, outer in enumerate(self.outer):
-            known = known + shift(outer(embedded + known), axis)
-        logits: Tensor = self.head(self.inner(shift(embedded, len(self.outer)) + known))
+            context = context + shift(outer(embedded + context), axis)
+        logits: Tensor = self.head(self.inner(shift(embedded, len(self.outer)) + context))
         return logits
 
     def _draw(
-        self, values: Tensor, embed: nn.Module, known: Tensor, axis: int, generator: torch.Generator | None
+        self, values: Tensor, embed: nn.Module, context: Tensor, axis: int, generator: torch.Generator | None
     ) -> Tensor:
         """Sample into `values` `(batch, *grid)`, of length 1 along axes before `axis`; return the log-likelihood."""
-        total = known.new_zeros(len(values))
+        total = context.new_zeros(len(values))
         dim = axis + 1
         for place in range(values.shape[dim]):
             here = values.narrow(dim, place, 1)
             if axis < len(self.outer):
-                known_here = known.narrow(dim, place, 1)
+                context_here = context.narrow(dim, place, 1)
                 if place > 0:
-                    u = self.outer[axis](embed(values.narrow(dim, 0, place)) + known.narrow(dim, 0, place))
-                    known_here = known_here + u.narrow(dim, place - 1, 1)
-                total += self._draw(here, embed, known_here, axis + 1, generator)
+                    u = self.outer[axis](embed(values.narrow(dim, 0, place)) + context.narrow(dim, 0, place))
+                    context_here = context_here + u.narrow(dim, place - 1, 1)
+                total += self._draw(here, embed, context_here, axis + 1, generator)
             else:
                 # The value at `place` has not been drawn yet; the shift discards it.
                 embedded = embed(values.narrow(dim, 0, place + 1))
-                h = self.inner(shift(embedded, axis) + known.narrow(dim, 0, place + 1))
+                h = self.inner(shift(embedded, axis) + context.narrow(dim, 0, place + 1))
                 logits = self.head(h.narrow(dim, place, 1)).flatten(1)
                 level = torch.multinomial(logits.softmax(-1), 1, generator=generator)
                 here.copy_(level.view_as(here))

@@ -37,7 +37,7 @@ def selective_recurrence(
 
     The grid is split into blocks along the outermost of `axes`; the steps, decays and states of a block are discarded
     after use, and only its last state is passed to the next block. The backward pass recomputes them. So besides inputs
-    and output, memory holds one block: neither `T E N` states nor `T E` steps for T tokens are stored.
+    and output, memory is that of one block: neither `T E N` states nor `T E` steps for T tokens are stored.
 
     Cost `11 T E N` floating-point operations, three times that with the gradient. Computed in float32
     (float64 for float64 inputs), also for 16-bit inputs.
@@ -217,8 +217,8 @@ def _dtype(u: Tensor) -> torch.dtype:
 def _starts(u: Tensor, rates: Tensor, axes: Sequence[int]) -> Tensor:
     """Empty buffer for a state `(batch, 1, ..., states, channels)` per block."""
     length, elements = u.shape[axes[0] + 1], u.numel() * rates.shape[0]
-    wanted = -(-elements // (BLOCK_ELEMENTS * (1 if u.device.type == "cpu" else ACCELERATOR_BLOCKS)))
-    blocks = torch.sym_max(1, torch.sym_min(wanted, length))
+    count = -(-elements // (BLOCK_ELEMENTS * (1 if u.device.type == "cpu" else ACCELERATOR_BLOCKS)))
+    blocks = torch.sym_max(1, torch.sym_min(count, length))
     shape = (blocks, u.shape[0], *[1] * (u.ndim - 2), *rates.shape)
     return torch.empty(shape, dtype=_dtype(u), device=u.device)
 

@@ -47,7 +47,7 @@ def attend(
         causal: a query attends to the keys up to its own position; needs one attended axis of equal lengths.
         scale: of the logits, by default `dim ** -0.5`; with tied axes `(dim * product of their lengths) ** -0.5`.
         dropout: probability of zeroing an attention weight, the others are scaled by `1 / (1 - dropout)`; pass it in
-            training only. On a CPU it holds the whole map in memory.
+            training only. On a CPU it needs memory for the whole map.
 
     Returns:
         `(batch, *query_grid, heads, value_dim)`.
@@ -134,19 +134,19 @@ class Layout:
 
     def visible(self, key: Tensor, mask: Tensor | None, pair_mask: Tensor | None, tied: list[int]) -> Tensor | None:
         """Combine both masks, broadcastable to `(batch before, after heads, queries, keys)`; None if there are none."""
-        seen = None
+        visible = None
         if mask is not None:
-            shown = mask.expand(key.shape[0], *key.shape[1:-2])[..., None, None]
+            tokens = mask.expand(key.shape[0], *key.shape[1:-2])[..., None, None]
             for axis in tied:
-                shown = shown.any(axis + 1, keepdim=True)
-            seen = self.fold(shown)[..., 0][:, :, None]
+                tokens = tokens.any(axis + 1, keepdim=True)
+            visible = self.fold(tokens)[..., 0][:, :, None]
             if self.after:
-                seen = seen.repeat_interleave(key.shape[-2], 1)
+                visible = visible.repeat_interleave(key.shape[-2], 1)
         if pair_mask is not None:
             lines = _size([key.shape[axis] for axis in self.order[1 : 1 + self.before]])
             pairs = pair_mask if pair_mask.shape[0] == 1 else pair_mask.repeat_interleave(lines, 0)
-            seen = pairs[:, None] if seen is None else pairs[:, None] & seen
-        return seen
+            visible = pairs[:, None] if visible is None else pairs[:, None] & visible
+        return visible
 
 
 def _checked(

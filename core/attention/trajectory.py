@@ -43,8 +43,8 @@ class TrajectoryAttention(nn.Module):
         query = self.trajectory_query(own).unflatten(-1, (self.heads, -1))[:, None]
         key, value = self.trajectory_key_value(points).unflatten(-1, (self.heads, 2, -1)).unbind(-2)
         # A frame without a visible token on the line contributes no trajectory point.
-        seen = None if mask is None else mask.any(-1)[:, :, None, None].expand(-1, -1, frames, length)
-        out: Tensor = self.out(attend(query, key, value, (0,), mask=seen)[:, 0].flatten(-2))
+        visible = None if mask is None else mask.any(-1)[:, :, None, None].expand(-1, -1, frames, length)
+        out: Tensor = self.out(attend(query, key, value, (0,), mask=visible)[:, 0].flatten(-2))
         return out
 
 
@@ -104,7 +104,7 @@ class AxialTrajectoryAttention(nn.Module):
             others = [other + 2 for other in range(self.ndim) if other != axis]
             order = [0, *others, 1, axis + 2]
             lines = x.permute(*order, -1)
-            seen = None if mask is None else mask.permute(order).flatten(0, -3)
-            mixed = attention(lines.flatten(0, -4), seen).reshape(lines.shape)
+            visible = None if mask is None else mask.permute(order).flatten(0, -3)
+            mixed = attention(lines.flatten(0, -4), visible).reshape(lines.shape)
             x = mixed.permute(*(order.index(dim) for dim in range(len(order))), -1)
         return x

@@ -69,7 +69,7 @@ class WindowAttention(nn.Module):
         if relative_bias:
             lengths = [length for length in window if length is not None]
             if len(lengths) < len(window):
-                raise ValueError(f"window: found {tuple(window)}, expected lengths alone, as the relative bias has")
+                raise ValueError(f"window: found {tuple(window)}, expected a length for each axis with relative_bias")
             self.relative_bias = RelativeBias(lengths, heads)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

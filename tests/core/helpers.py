@@ -1,4 +1,4 @@
-"""What tests of the attention mechanisms share."""
+"""Helpers shared by the tests of the attention mechanisms."""
 
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ Module = TypeVar("Module", bound=nn.Module)
 
 
 def randomised(module: Module, std: float = 0.5) -> Module:
-    """The module in float64 for inference, with no parameter or statistic at a value that hides a mistake."""
+    """The module in float64 and eval mode, with parameters and statistics at non-trivial values."""
     torch.manual_seed(1)
     for parameter in module.parameters():
         nn.init.normal_(parameter, std=std)

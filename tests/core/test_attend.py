@@ -1,4 +1,4 @@
-"""The primitive against full attention under the mask of its axes, in float64."""
+"""The primitive against full attention with the equivalent mask, in float64."""
 
 import itertools
 
@@ -34,7 +34,7 @@ def places(grid: tuple[int, ...]) -> Tensor:
 
 
 def dense(query, key, value, axes, *, bias=None, mask=None, causal=False, scale=DIM**-0.5) -> Tensor:
-    """Every query against every key of the whole grid; those on another line are hidden."""
+    """Full attention over the whole grid; keys on other lines are masked."""
     query_places, key_places = places(query.shape[1:-2]), places(key.shape[1:-2])
     others = [axis for axis in range(query.ndim - 3) if axis not in axes]
     visible = (query_places[:, None, others] == key_places[None, :, others]).all(-1)
@@ -108,7 +108,7 @@ TIED_CASES = [*TIED, ((2, 3, 2, 2), (1, 2), (3,)), ((2, 3, 4), (2,), (0,))]
 
 
 def tied_loop(query, key, value, axes, tied, *, bias=None, mask=None, scale=None) -> Tensor:
-    """One map for each line of the other axes, summed over the tied ones place by place."""
+    """One map per line of the other axes, with logits summed over the tied positions in a loop."""
     grid = query.shape[1:-2]
     out = torch.zeros(*query.shape[:-1], value.shape[-1], dtype=query.dtype)
     alike = 1

@@ -1,4 +1,4 @@
-"""Axial attention in all its forms against multi-head attention of each line, and against its peers."""
+"""All variants of axial attention against multi-head attention per line, and against other packages."""
 
 import itertools
 
@@ -24,7 +24,7 @@ def build(grid: tuple[int, ...], **options) -> AxialAttention:
 def line_attention(
     line: Tensor, qkv: nn.Linear, heads: range, every: int, visible=None, causal=False, added=None
 ) -> Tensor:
-    """Heads side by side of one line `(length, dim)`, written from the definition."""
+    """Concatenated heads of one line `(length, dim)`, from the definition."""
     width = qkv.in_features // every
     rows = qkv.weight.view(every, 3, width, -1)
     bias = torch.zeros(every, 3, width).double() if qkv.bias is None else qkv.bias.view(every, 3, width)

@@ -1,4 +1,4 @@
-"""The autoregressive model: nothing leaks, nothing is unseen, and two ways to sample are one distribution."""
+"""The autoregressive model: causality, full context, and equality of both samplers."""
 
 import itertools
 import math
@@ -25,14 +25,14 @@ DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "axial_transformer.md"
 
 
 def model_of(grid: tuple[int, ...], channels: int | None, **options: int) -> AxialTransformer:
-    """A small model in float64 whose parameters are all random, so that none hides a mistake."""
+    """A small model in float64 with all parameters random."""
     torch.manual_seed(0)
     sizes = {"dim": 8, "heads": 2, "outer_layers": 1, "inner_layers": 1, **options}
     model = AxialTransformer(LEVELS, grid, channels=channels, **sizes)
     for parameter in model.parameters():
         nn.init.normal_(parameter, std=0.5)
     for bias in (model.head[0].bias, model.head[1].bias):
-        nn.init.normal_(bias, std=0.1)  # more would make all samples alike
+        nn.init.normal_(bias, std=0.1)  # a larger bias would make all samples equal
     return model.double().eval()
 
 
@@ -42,13 +42,13 @@ def data_of(grid: tuple[int, ...], channels: int | None, count: int = 2) -> Tens
 
 
 def in_order(grid: tuple[int, ...], channels: int | None) -> list[tuple[int, ...]]:
-    """The places of a sample in the order of generation: channel by channel, each in raster order."""
+    """The positions of a sample in the order of generation: channel by channel, each in raster order."""
     places = list(itertools.product(*map(range, grid)))
     return places if channels is None else [(*place, channel) for channel in range(channels) for place in places]
 
 
 def sample_naively(model: AxialTransformer, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """The whole forward pass for every element."""
+    """Sample with a full forward pass per element."""
     x = torch.zeros_like(data_of(model.grid, model.channels, count))
     log_likelihood = torch.zeros(count, dtype=torch.float64)
     for place in in_order(model.grid, model.channels):
@@ -86,7 +86,7 @@ def test_logits_depend_on_all_earlier_elements_and_on_nothing_else(grid, channel
 
 @pytest.mark.parametrize(("grid", "channels"), SHAPES)
 def test_probabilities_of_all_tensors_sum_to_one(grid, channels):
-    """Over every tensor of a grid so small that all can be listed."""
+    """Sum over all tensors of a grid small enough to enumerate them."""
     grid = tuple(min(length, 2) for length in grid)[-3:]
     channels = channels if len(grid) < 3 else None
     model = model_of(grid, channels)
@@ -110,7 +110,7 @@ def test_shift_moves_slices_one_place_on(axis):
 
 
 def test_an_image_model_is_its_two_equations():
-    """Written out for an image, shifts as padding and blocks as their formula."""
+    """The equations for an image, with shifts as padding and blocks as formulas."""
     model, x = model_of((3, 4), None, outer_layers=2, inner_layers=2), data_of((3, 4), None)
 
     def norm(layer: nn.LayerNorm, h: Tensor) -> Tensor:
@@ -181,7 +181,7 @@ def test_outer_decoders_run_once_a_slice_and_the_inner_one_once_an_element():
     for name, part in zip(runs, (*model.outer, model.inner), strict=True):
         part.register_forward_hook(lambda *_, name=name: runs.update({name: runs[name] + 1}))
     model.sample(1)
-    # A first slice has nothing above it, so there is nothing to run.
+    # The first slice has no context above it, so no outer decoder runs.
     assert runs == {"slices": 3 - 1, "rows": 3 * (2 - 1), "elements": 3 * 2 * 4}
 
 
@@ -208,7 +208,7 @@ def test_gradients_are_those_of_the_likelihood():
 
 
 def test_learns_a_pattern_that_moves_through_a_cube():
-    """Slice t is slice t - 1 rolled by one: after the first slice all is known, which no element alone shows."""
+    """Slice t is slice t - 1 rolled by one: the first slice determines the rest, though the marginals are uniform."""
     generator = torch.Generator().manual_seed(0)
     first = torch.randint(LEVELS, (256, 4, 4), generator=generator)
     x = torch.stack([first.roll(step, -1) for step in range(4)], 1)

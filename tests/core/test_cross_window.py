@@ -1,4 +1,4 @@
-"""Cross-attention of paired windows against full attention under the mask of the pairs, and against CoBEVT."""
+"""Cross-attention of paired windows against full attention with the equivalent mask, and against CoBEVT."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from transect.core.attention.cross_window import CrossWindowAttention
 from transect.core.attention.window import WindowAttention
 
 DIM, HEADS = 6, 2
-# Grid, window, context grid, context window: equal and different sizes and ranks, whole windows and odd ones, views.
+# Grid, window, context grid, context window: equal and different sizes and ranks, whole and partial windows, views.
 CASES = [
     ((6,), (3,), (8,), (4,)),
     ((4, 6), (2, 3), (2, 8), (1, 4)),
@@ -33,7 +33,7 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def windows_of(grid: tuple[int, ...], window: tuple, partition: str) -> list[tuple[int, ...]]:
-    """The window of each cell along the axes that are cut."""
+    """The window index of each cell along the partitioned axes."""
     cells = itertools.product(*map(range, grid))
     places = []
     for cell in cells:
@@ -201,7 +201,7 @@ def test_equals_the_cross_attention_of_cobevt(shared_file):
     case = torch.load(shared_file("parity/bev/fax_modules_nuscenes.pt"), weights_only=True)["CrossWinAttention"]
     windows = {"window": (None, 4, 5), "context_window": (None, 3, 6)}
     module = FusedCrossAttention(case["state_dict"], case["cfg"]["heads"], **windows)
-    # (batch, views, X, Y, p, p, dim) there: windows are cut already.
+    # (batch, views, X, Y, p, p, dim) in the reference: already partitioned.
     query, key, value = (case[name].transpose(3, 4).flatten(4, 5).flatten(2, 3) for name in "qkv")
     out, skipped, single = (case[name].transpose(2, 3).flatten(3, 4).flatten(1, 2) for name in RESULTS)
     skip = case["skip"].transpose(2, 3).flatten(3, 4).flatten(1, 2)
@@ -258,7 +258,7 @@ def test_equals_the_cross_view_block_of_cobevt(shared_file, embedded):
     if embedded:
         query = unit(linear(case["grid0"][:2].permute(1, 2, 0), "bev_embed") - centre) + query
 
-    # The reference lets its padding be attended: here that is the caller's affair.
+    # The reference attends to its padding; here the caller pads the context to reproduce it.
     window, context_window = config["q_win_size"][0], config["feat_win_size"][0]
     down, right = (-size % length for size, length in zip((height, width), context_window, strict=True))
     assert down + right > 0
@@ -275,7 +275,7 @@ def test_equals_the_cross_view_block_of_cobevt(shared_file, embedded):
     torch.testing.assert_close(found, case["out"], rtol=0, atol=1e-5)
 
 
-# ---------------------------------------------------------------- refusals
+# ---------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What every mechanism must withstand, whatever it computes: the catalogue, and one test for each property."""
+"""Common tests of all mechanisms: the catalogue, and one test per property."""
 
 import copy
 import inspect
@@ -32,7 +32,7 @@ from transect.core.attention.relative_bias import ContinuousRelativeBias
 
 PYRAMID = [(3, 5), (2, 2)]
 Make = Callable[[], nn.Module]
-#: How each is built, and the shapes of its inputs. Grids are odd and no axis is as long as another.
+#: Constructor and input shapes of each mechanism. Grids are odd and all axes have different lengths.
 CATALOGUE: dict[str, tuple[Make, list[tuple[int, ...]]]] = {
     "axial 1-D": (lambda: AxialAttention(4, 2, ndim=1), [(2, 5, 4)]),
     "axial 2-D": (lambda: AxialAttention(4, 2), [(2, 3, 5, 4)]),
@@ -69,7 +69,7 @@ CATALOGUE: dict[str, tuple[Make, list[tuple[int, ...]]]] = {
     "deformable": (lambda: Pyramid(), [(2, 6, 8), (2, 6, 2, 2), (2, 19, 8)]),
 }
 NAMES = list(CATALOGUE)
-#: Graphs of open sizes take long to make: one of each way of folding a grid, with another set of sizes to run on.
+#: Tracing with dynamic sizes is slow: one mechanism per way of folding a grid, with a second set of sizes to run on.
 RESIZED: dict[str, list[tuple[int, ...]]] = {
     "axial 3-D": [(3, 5, 4, 3, 4)],
     "axial, causal": [(3, 7, 6, 4)],
@@ -80,7 +80,7 @@ RESIZED: dict[str, list[tuple[int, ...]]] = {
     "folded cross": [(3, 5, 7, 4), (3, 9, 4)],
     "selective scan 2-D": [(3, 5, 9, 4)],
 }
-#: Inductor takes seconds for each: ranks 3 to 6, attended axes that are and are not adjacent, a cross-attention.
+#: Inductor takes seconds each: ranks 3 to 6, adjacent and non-adjacent attended axes, a cross-attention.
 BY_INDUCTOR = [
     "axial 1-D",
     "axial 2-D",
@@ -94,7 +94,7 @@ BY_INDUCTOR = [
 
 
 class Relative(nn.Module):
-    """Axial attention that knows the offsets along its axes, of which one is periodic."""
+    """Axial attention with a relative bias along its axes, one of them periodic."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class Relative(nn.Module):
 
 
 class Pyramid(nn.Module):
-    """Deformable attention of tensors alone."""
+    """Deformable attention with tensor arguments only."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ class Pyramid(nn.Module):
 
 
 def case(name: str, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """A mechanism whose parameters leave nothing at a value that hides a mistake, and inputs for it."""
+    """A mechanism with parameters at non-trivial values, and inputs for it."""
     make, shapes = CATALOGUE[name]
     module = randomised(make())
     inputs = [torch.randn(shape, dtype=dtype) for shape in shapes]
@@ -204,7 +204,7 @@ def test_autocast_to_bf16_stays_near(name):
         expected = module(*inputs)
         with torch.autocast("cpu", torch.bfloat16):
             found = module(*inputs).float()
-    # A few roundings of 2^-9 each, on the way through projections, attention and projections again.
+    # A few rounding errors of 2^-9 each, through projections, attention and output projections.
     assert (found - expected).square().mean().sqrt() / expected.square().mean().sqrt() < 0.03
 
 
@@ -240,7 +240,7 @@ def test_one_graph_serves_other_sizes(name):
 def test_one_export_serves_other_sizes(name):
     module, inputs = case(name)
     others = [torch.randn(shape, dtype=torch.float64) for shape in RESIZED[name]]
-    # All but the channels are left open.
+    # All sizes but the channels are dynamic.
     sizes = [{axis: torch.export.Dim.AUTO for axis in range(tensor.ndim - 1)} for tensor in inputs]
     exported = torch.export.export(module, inputs, dynamic_shapes=tuple(sizes)).module()
     close(exported(*others), module(*others))
@@ -256,7 +256,7 @@ def test_compiles_to_the_same_result(name):
 
 @pytest.mark.parametrize("name", ["axial 3-D", "block window"])
 def test_compiles_to_the_same_gradients(name):
-    # In float32: Inductor of torch 2.8 takes the gradient of float64 attention for float32.
+    # In float32: the Inductor of torch 2.8 treats the gradient of float64 attention as float32.
     module, inputs = case(name, torch.float32)
     leaves = [tensor.requires_grad_() for tensor in (*inputs, *module.parameters())]
     torch._dynamo.reset()

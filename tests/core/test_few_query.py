@@ -1,4 +1,4 @@
-"""Few-query attention: a query that the batch shares, and tokens that stand alone."""
+"""Few-query attention with a query shared by the batch, and with single tokens."""
 
 import pytest
 import torch
@@ -65,5 +65,5 @@ def test_a_shared_query_never_projects_keys():
 
     with Spy():
         module(query, key, key)
-    # The query, the scores of three heads, the values, the output: no second map of the tokens to their width.
+    # Query, scores of three heads, values, output: no second full-width projection of the tokens.
     assert shapes.count((3, 12)) == 1

@@ -1,4 +1,4 @@
-"""Folded cross-attention is multi-head attention on the repeated context, without repeating it."""
+"""Folded cross-attention equals multi-head attention on the repeated context."""
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ def folded(dim: int = 8, heads: int = 2, **options) -> FoldedCrossAttention:
 
 
 def from_multi_head(peer: nn.MultiheadAttention) -> FoldedCrossAttention:
-    """The same weights, laid out (heads, 2, head_dim) for k and v."""
+    """The same weights, arranged as (heads, 2, head_dim) for k and v."""
     module = FoldedCrossAttention(peer.embed_dim, peer.num_heads, qkv_bias=True).to(peer.in_proj_weight.dtype).eval()
     for name in ("weight", "bias"):
         query, key, value = getattr(peer, f"in_proj_{name}").detach().chunk(3)
@@ -119,7 +119,7 @@ def test_one_learned_query_over_fields_equals_the_reference(fixtures, fields):
     peer = nn.MultiheadAttention(32, 8, batch_first=True)
     peer.load_state_dict({name.removeprefix("attn."): tensor for name, tensor in state.items()})
     torch.testing.assert_close(from_multi_head(peer)(query, tokens)[:, 0], case["output"], rtol=0, atol=1e-6)
-    few = FewQueryAttention(32, 8)  # the cheaper arrangement for so few queries
+    few = FewQueryAttention(32, 8)  # the faster algorithm for few queries
     few.load_state_dict(peer.state_dict())
     torch.testing.assert_close(few(query, tokens, tokens)[:, 0], case["output"], rtol=0, atol=1e-6)
 

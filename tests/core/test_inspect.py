@@ -1,4 +1,4 @@
-"""What inspection reports against naive loops and against the models themselves, and that it changes nothing."""
+"""Inspection against naive loops and the models themselves, and that it leaves results unchanged."""
 
 import importlib
 import itertools
@@ -71,7 +71,7 @@ def recorded(query: Tensor, key: Tensor, axes: tuple[int, ...], **options: objec
 
 @torch.no_grad()
 def naive_rows(tokens: Tensor, qkv: nn.Linear, heads: int, allowed: Tensor, bias: Tensor | None = None) -> Tensor:
-    """`(heads, length, length)` of tokens `(length, dim)`, one product of a query and a key at a time."""
+    """`(heads, length, length)` of tokens `(length, dim)`, one query-key product at a time."""
     length, dim = tokens.shape
     size = dim // heads
     rows = qkv.weight.view(heads, 3, size, dim)
@@ -114,7 +114,7 @@ def test_axial_maps_equal_a_naive_softmax(grid, kind):
         close(found, expected)
         sums = found.sum(-1)
         close(sums, (sums > 0.5).double())
-        # The mask hides the first sample's whole last axis at the place 0: lines along other axes see nothing there.
+        # The mask hides index 0 of the last axis in the first sample: lines along other axes have no visible key there.
         assert (sums > 0.5).all() if kind != "masked" else (sums == 0).any() or axis == len(grid) - 1
 
 
@@ -133,7 +133,7 @@ def test_window_maps_equal_a_naive_softmax_inside_each_window():
                 tokens[i], real[i] = x[0, top * 2 + row, left * 3 + column], True
         expected = naive_rows(tokens, module.qkv, 2, real.expand(6, 6), bias)
         close(found.weights()[0, top, left], expected)
-        # In the plain list of tokens distance means nothing; on the window it is Euclidean.
+        # Distances in the flattened list are meaningless; on the window they are Euclidean.
         apart = torch.tensor([[math.dist(a, b) for b in places((2, 3))] for a in places((2, 3))], dtype=torch.float64)
         close(found.distance()[0, top, left].flatten(0, 1), (expected * apart).sum(-1).T)
     on_grid = from_windows(maps[0].entropy(), (2, 3), (3, 5))
@@ -246,7 +246,7 @@ def test_numbers_and_gradients_are_the_same_bit_for_bit(training, size):
 
     before = numbers()
     with record(model) as maps:
-        assert hooks(model.layer) == 0  # one would take it off the path that is fused for inference
+        assert hooks(model.layer) == 0  # a hook would disable the fused inference path
         during = numbers()
         entropies = [one.entropy() for one in maps]
     assert len(maps) == 6
@@ -268,7 +268,7 @@ def test_nothing_stays_behind_an_exception():
     with record(model) as maps:
         with pytest.raises(ArithmeticError):
             model(x)
-        AxialAttention(8, 2)(x)  # nobody's: the model is not running any more
+        AxialAttention(8, 2)(x)  # not recorded: the model is not running any more
         model.fails = False
         model(x)
     assert [one.name for one in maps] == ["axial", "axial", "axial", "axial", "window"]
@@ -337,7 +337,7 @@ def test_distance_equals_a_naive_sum_in_units_of_the_spacing(axes, stretch):
     for place in places(grid):
         read, expected = one.at(place), torch.zeros(2).double()
         for at in places(key_grid):
-            # Centres of cells on an extent that both grids cover.
+            # Cell centres on the common extent of both grids.
             steps = [(place[a] + 0.5) - (at[a] + 0.5) * grid[a] / key_grid[a] for a in axes]
             expected += read[(0, slice(None), *at)] * math.hypot(*(s * u for s, u in zip(steps, unit, strict=True)))
         close(found[(0, *place)], expected)
@@ -429,7 +429,7 @@ MECHANISMS = {
 
 
 def value_of_head(module: nn.Module, name: str, head: int, heads: int, factor: float) -> None:
-    """Scale the part of a projection's weight that reads one head: the same as scaling the head."""
+    """Scale the columns of a projection's weight for one head, which equals scaling the head."""
     weight = module.get_submodule(name).weight if "encode" not in name else module.get_submodule(name).conv.weight
     size = weight.shape[1] // heads
     with torch.no_grad():
@@ -557,7 +557,7 @@ def test_heat_map_shows_each_cell_at_its_place_and_frames_the_mark():
         block = plain[row * 8 : row * 8 + 8, column * 8 : column * 8 + 8].flatten(0, 1)
         assert torch.equal(block, colours(values)[row, column].expand(64, 3))
     marked = heat_map(values, mark=(1, 1), cell=8)
-    assert torch.equal(marked[8:, 8:16], plain[8:, 8:16])  # the frame hides nothing of its cell
+    assert torch.equal(marked[8:, 8:16], plain[8:, 8:16])  # the frame does not cover its cell
     frame = marked[10, 7].tolist()
     assert frame[0] > 200 > frame[1]
     assert marked[10, 16].tolist() == marked[7, 10].tolist() == frame
@@ -571,7 +571,7 @@ def test_heat_map_over_an_image_leaves_the_image_grey_where_nothing_is_read():
     low = found[6, 6].int()
     assert (found[6, 1].int() < low).all()  # black against a lighter grey
     assert low.max() - low.min() < 30
-    assert found[1, 6, 0] - found[1, 6, 2] > 60  # yellow where all is read
+    assert found[1, 6, 0] - found[1, 6, 2] > 60  # yellow at full weight
 
 
 def test_panels_and_matrix_lay_out_what_they_are_given():

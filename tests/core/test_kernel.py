@@ -1,4 +1,4 @@
-"""Every path of the kernel against one formula in float64, which path is taken, and what the compiler does to it."""
+"""Every path of the kernel against one formula in float64, path selection, and compilation."""
 
 import itertools
 
@@ -31,7 +31,7 @@ def formula(query, key, value, bias, visible, causal, scale) -> Tensor:
 
 
 class Calls(TorchFunctionMode):
-    """The ranks of the tensors that the fused kernel was given."""
+    """The ranks of the tensors passed to the fused kernel."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -137,7 +137,7 @@ def test_large_logits_do_not_overflow():
 @pytest.mark.parametrize(("batch", "heads"), [(11, 2), (2, 11), (7, 7)])
 @pytest.mark.parametrize("options", ["plain", "causal", "bias", "shared bias", "mask"])
 def test_parts_of_a_long_batch_or_of_many_heads_are_the_whole(monkeypatch, batch, heads, options):
-    """What a GPU is given when the folded axes are longer than a CUDA grid."""
+    """Chunking on a GPU when the folded axes exceed the limit of a CUDA grid."""
     monkeypatch.setattr(kernel, "CUDA_GRID_LIMIT", 4)
     torch.manual_seed(0)
     query, key, value = (torch.randn(batch, heads, 5, DIM, dtype=torch.float64) for _ in range(3))
@@ -149,7 +149,7 @@ def test_parts_of_a_long_batch_or_of_many_heads_are_the_whole(monkeypatch, batch
 
 
 def permuted(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """Attention along the first axis of a two-dimensional grid as one would write it without folding."""
+    """Attention along the first axis of a two-dimensional grid without folding."""
     query, key, value = (tensor.transpose(1, -2) for tensor in (query, key, value))
     return F.scaled_dot_product_attention(query, key, value).transpose(1, -2)
 
@@ -172,7 +172,7 @@ def test_five_axes_are_what_the_compiler_gets_wrong():
     query, key, value = (torch.randn(2, 4, 4, 4, 8) for _ in range(3))
     expected = permuted(query, key, value)
     assert (torch.compile(permuted)(query, key, value) - expected).abs().max() > 0.1
-    # The same attention by the primitive: the middle axes are batch, the last but one plays the heads.
+    # The same attention by the primitive: the middle axes are batch, the last but one acts as heads.
     fold = lambda q, k, v: attend(q, k, v, (0,))  # noqa: E731
     found = torch.compile(fold)(query, key, value)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)

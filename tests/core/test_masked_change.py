@@ -1,4 +1,4 @@
-"""The mechanisms of mask-based change detection against their equations, written out naively in float64."""
+"""The mechanisms of mask-based change detection against naive implementations of their equations in float64."""
 
 import math
 

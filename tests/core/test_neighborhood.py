@@ -1,4 +1,4 @@
-"""Neighbourhood attention against full attention under its mask, written cell by cell in float64."""
+"""Neighborhood attention against full attention with its mask, built cell by cell in float64."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ from tests.core.helpers import randomised
 from transect.core.attention.neighborhood import BLOCK, NeighborhoodAttention
 
 DIM, HEADS = 4, 2
-# Grid, kernel, dilation. The first of each rank are within one block, the others cross several, whole or not.
+# Grid, kernel, dilation. The first of each rank fit in one block, the others span several, whole or partial.
 CASES = [
     ((7,), (3,), 1),
     ((9,), (4,), 2),
@@ -36,14 +36,14 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def reads(i: int, size: int, kernel: int, dilation: int) -> list[int]:
-    """The cells that cell i of one axis reads, by the definition."""
+    """The cells that cell i of one axis attends to, by definition."""
     line = list(range(i % dilation, size, dilation))
     start = min(max(line.index(i) - kernel // 2, 0), len(line) - kernel)
     return line[start : start + kernel]
 
 
 def near(module: NeighborhoodAttention, grid: tuple[int, ...]) -> Tensor:
-    """Which cell reads which, `(cells, cells)`."""
+    """Which cell attends to which, `(cells, cells)`."""
     seen = torch.ones(1, 1, dtype=torch.bool)
     for size, kernel, dilation in zip(grid, module.kernel, module.dilation, strict=True):
         axis = torch.zeros(size, size, dtype=torch.bool)
@@ -85,7 +85,7 @@ def test_mask_of_each_sample_hides_its_own_keys(grid, kernel, dilation):
 
 @pytest.mark.parametrize(("rank", "axis"), [(rank, axis) for rank in BLOCK for axis in range(rank)])
 def test_the_cases_reach_over_blocks(rank, axis):
-    """A sweep over every size around the block: what lies within one block hides what happens between two."""
+    """All sizes around the block length, since single blocks do not test the transition between two."""
     block = BLOCK[rank][axis]
     for size, kernel in itertools.product(sorted({max(block - 1, 3), block + 1, 2 * block, 2 * block + 1}), (1, 2, 3)):
         grid, kernels = [4] * rank, [2] * rank

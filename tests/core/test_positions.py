@@ -1,4 +1,4 @@
-"""Axial positions against the sum of table rows, place by place."""
+"""Axial positions against the sum of table rows at each position."""
 
 import itertools
 

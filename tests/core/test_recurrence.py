@@ -1,4 +1,4 @@
-"""The linear recurrence against a loop over the places, one after another."""
+"""The linear recurrence against a sequential loop over the positions."""
 
 import itertools
 
@@ -23,7 +23,7 @@ CASES = [
 
 
 def places(grid: tuple[int, ...], axes: tuple[int, ...], reverse: bool) -> list[dict[int, int]]:
-    """The places in the order of the scan."""
+    """The positions in scan order."""
     order = [dict(zip(axes, index, strict=True)) for index in itertools.product(*(range(grid[a]) for a in axes))]
     return order[::-1] if reverse else order
 

@@ -1,4 +1,4 @@
-"""The relative bias against its definition, read cell by cell, and against other libraries' tables."""
+"""The relative bias against its definition, cell by cell, and against other libraries' tables."""
 
 import itertools
 import math
@@ -12,7 +12,7 @@ WINDOWS = [(5,), (3, 4), (2, 3, 2), (2, 1, 3, 2)]
 
 
 def numbered(window: tuple[int, ...], heads: int = 2) -> RelativeBias:
-    """A table whose every entry differs."""
+    """A table with distinct entries."""
     module = RelativeBias(window, heads).double()
     torch.nn.init.normal_(module.table)
     return module

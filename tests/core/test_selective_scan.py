@@ -1,4 +1,4 @@
-"""The selective scan against its equation, place by place in float64, and against the reference implementation."""
+"""The selective scan against its equation, position by position in float64, and against the reference."""
 
 import itertools
 
@@ -28,7 +28,7 @@ NAMES = {
 
 
 def places(grid: tuple[int, ...], order: tuple[int, ...] | list[int], reverse: bool) -> list[tuple[int, ...]]:
-    """The places of the grid in the order of the scan."""
+    """The grid positions in scan order."""
     found = []
     for index in itertools.product(*(range(grid[axis]) for axis in order)):
         found.append(tuple(index[list(order).index(axis)] for axis in range(len(grid))))
@@ -36,7 +36,7 @@ def places(grid: tuple[int, ...], order: tuple[int, ...] | list[int], reverse: b
 
 
 def recurrence_loop(u, delta, bias, rates, write, read, order, reverse) -> Tensor:
-    """Each sample and place in turn."""
+    """Loop over samples and positions."""
     y = torch.zeros_like(u)
     for sample in range(len(u)):
         state = torch.zeros_like(rates)
@@ -149,7 +149,7 @@ def test_small_steps_keep_their_digits():
     u, delta = torch.ones(1, 3, 6), torch.tensor([-7.0, -10, -15, -20, -40, -80]).expand(1, 3, 6).clone()
     tensors = (u, delta, torch.zeros(6), -torch.ones(1, 6), torch.ones(1, 3, 1), torch.ones(1, 3, 1))
     expected = recurrence_loop(*(tensor.double() for tensor in tensors), (0,), False)
-    expected[..., 4:] = delta[..., 4:].double().exp() * torch.arange(1.0, 4)[:, None]  # below what log1p(exp) resolves
+    expected[..., 4:] = delta[..., 4:].double().exp() * torch.arange(1.0, 4)[:, None]  # too small for log1p(exp)
     torch.testing.assert_close(selective_recurrence(*tensors, (0,)).double(), expected, rtol=3e-6, atol=0)
 
 
@@ -230,7 +230,7 @@ def test_start_has_the_published_steps_and_rates():
     step = F.softplus(module.dt_proj_bias)
     assert step.min() > 0.99e-3
     assert step.max() < 1.01e-1
-    assert ((step < 1e-2).float().mean() - 0.5).abs() < 0.15  # even in the logarithm
+    assert ((step < 1e-2).float().mean() - 0.5).abs() < 0.15  # log-uniform
     torch.testing.assert_close(module.A_log.exp(), torch.arange(1.0, 5).expand(4, 64, 4))
     assert (module.D == 1).all()
     assert module.dt_proj_weight.shape == (4, 64, 2)  # rank: dim / 16

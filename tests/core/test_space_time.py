@@ -1,4 +1,4 @@
-"""Space-time axial attention: its equation, its short axes, and the numbers of the published model."""
+"""Space-time axial attention: its equation, axes of length one, and outputs of the published model."""
 
 import copy
 import math
@@ -17,13 +17,13 @@ def space_time(dim: int = 4, heads: int = 2) -> SpaceTimeAxialAttention:
 
 
 def projections(module: SpaceTimeAxialAttention, axis: int) -> tuple[nn.Linear, nn.Linear]:
-    """q, k and v packed, and the output, of an axis counted from time."""
+    """The packed q, k, v projection and the output projection of an axis, counted from time."""
     part, index = (module.time, 0) if axis == 0 else (module.space, axis - 1)
     return part.qkv[index], part.out[index]
 
 
 def naive_axis(module: SpaceTimeAxialAttention, x: Tensor, axis: int, heads: int = 2) -> Tensor:
-    """Multi-head attention of every line along one axis, in turn."""
+    """Multi-head attention of every line along one axis, in a loop."""
     qkv, out = projections(module, axis)
     lines = x.movedim(axis + 1, -2)
     size = x.shape[-1] // heads
@@ -139,7 +139,7 @@ def test_refuses_what_does_not_fit():
         space_time()(torch.randn(2, 3, 3, 3, 4).double())
 
 
-# ---------------------------------------------------------------- numbers of the reference
+# ---------------------------------------------------------------- outputs of the reference
 
 
 def from_reference(state: dict[str, Tensor], heads: int) -> SpaceTimeAxialAttention:

@@ -1,4 +1,4 @@
-"""Tied attention of aligned lists: its equation, its independence of padding, and the layer it was published in."""
+"""Tied attention: its equation, independence of padding, and the layer it was published in."""
 
 import itertools
 import math
@@ -20,7 +20,7 @@ def tied(dim: int = 6, heads: int = 2, **options) -> TiedAttention:
 
 
 def ragged() -> Tensor:
-    """Lists of 3 rows by 5 columns, of 4 by 3 with a hole, and of none, in a batch of 4 by 5."""
+    """Alignments of 3 rows by 5 columns, of 4 by 3 with a gap, and an empty one, in a batch of 4 by 5."""
     mask = torch.zeros(3, 4, 5, dtype=torch.bool)
     mask[0, :3] = True
     mask[1, :, :3] = True
@@ -29,7 +29,7 @@ def ragged() -> Tensor:
 
 
 def naive(module: TiedAttention, x: Tensor, mask: Tensor, scale: float | None = None) -> Tensor:
-    """`(batch, rows, columns, dim)`, one product of a query and a key at a time."""
+    """`(batch, rows, columns, dim)`, one query-key product at a time."""
     batch, rows, columns, dim = x.shape
     size = dim // module.heads
     bias = 0 if module.qkv.bias is None else module.qkv.bias
@@ -79,7 +79,7 @@ def test_the_scale_of_the_padded_batch_is_to_be_had():
     x, mask = torch.randn(3, 4, 5, 6).double(), ragged()
     padded = module(x, mask, scale=(3 * 4) ** -0.5)
     close(padded, naive(module, x, mask, (3 * 4) ** -0.5))
-    close(padded[1], module(x, mask)[1])  # a list of all four rows
+    close(padded[1], module(x, mask)[1])  # an alignment with all four rows
     assert not torch.allclose(padded[0], module(x, mask)[0])
 
 
@@ -126,7 +126,7 @@ def test_a_list_without_a_token_gives_zeros(columns):
 @pytest.mark.parametrize(
     ("axes", "shared", "order"),
     [
-        # (batch, *grid) brought to lists: the axes left over join the batch, then the rows, then the columns.
+        # (batch, *grid) to alignments: other axes join the batch, then rows, then columns.
         ((1,), (0,), (0, 3, 1, 2)),
         ((2,), (0,), (0, 2, 1, 3)),
         ((0,), (-1,), (0, 2, 3, 1)),
@@ -180,7 +180,7 @@ def test_refuses_what_does_not_fit():
         TiedAttention(6, 2, axes=(1,), tied=(1,))
 
 
-# ---------------------------------------------------------------- numbers of the reference
+# ---------------------------------------------------------------- outputs of the reference
 
 
 @pytest.fixture(scope="module")
@@ -220,7 +220,7 @@ def test_row_attention_equals_the_reference(block):
     x, there = block["x"].permute(2, 0, 1, 3), ~block["pad"]
     near(module(x), block["row"]["out_nomask"])
     near(module(x, there, scale=(8 * 6) ** -0.5), block["row"]["out"], there)
-    whole = there.any(2).all(1)  # by itself the scale differs for a list that has fewer rows than the batch
+    whole = there.any(2).all(1)  # by default the scale differs for an alignment with fewer rows than the batch
     assert whole.tolist() == [True, False, True]
     near(module(x, there)[whole], block["row"]["out"][:, :, whole], there[whole])
 

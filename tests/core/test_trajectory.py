@@ -1,4 +1,4 @@
-"""Axial-trajectory attention against its two softmaxes written out, and what it may and may not see."""
+"""Axial-trajectory attention against its two softmaxes in loops, and its receptive field."""
 
 import itertools
 import math
@@ -122,7 +122,7 @@ def test_hidden_frames_and_places_are_absent_ones(bias):
     found = module(x, mask)
     close(found[:1, :2], module(x[:1, :2]))
     close(found[1:, :, :2, :3], module(x[1:, :, :2, :3]))
-    close(module(x, mask[1:]), torch.cat([module(x[:1], mask[1:]), found[1:]]))  # one mask serves the batch
+    close(module(x, mask[1:]), torch.cat([module(x[:1], mask[1:]), found[1:]]))  # one mask for the whole batch
 
 
 def test_a_clip_without_a_visible_token_gives_zeros_and_finite_gradients():

@@ -1,4 +1,4 @@
-"""Window attention against full attention under the mask of its windows, and against timm and CoBEVT."""
+"""Window attention against full attention with the equivalent mask, and against timm and CoBEVT."""
 
 import itertools
 import math
@@ -14,7 +14,7 @@ from transect.core.attention.grid import fit, from_windows, merge, split, to_win
 from transect.core.attention.window import WindowAttention
 
 DIM, HEADS = 6, 2
-# Grid, window: whole numbers of windows first, then odd sizes, then windows longer than the grid.
+# Grid, window: whole windows first, then partial ones, then windows longer than the grid.
 CASES = [
     ((6,), (3,)),
     ((4, 6), (2, 3)),
@@ -34,7 +34,7 @@ def close(found: Tensor, expected: Tensor) -> None:
 
 
 def window_of(cell: tuple[int, ...], grid: tuple[int, ...], window: tuple, partition: str) -> tuple[int, ...]:
-    """Which window a cell lies in: the quotient by its length, or the rest by the number of windows."""
+    """The window of a cell: index // length for blocks, index % number of windows for grids."""
     lengths = [size if length is None else min(length, size) for length, size in zip(window, grid, strict=True)]
     if partition == "block":
         return tuple(place // length for place, length in zip(cell, lengths, strict=True))
@@ -43,14 +43,14 @@ def window_of(cell: tuple[int, ...], grid: tuple[int, ...], window: tuple, parti
 
 
 def dense(module: WindowAttention, x: Tensor, mask: Tensor | None = None) -> Tensor:
-    """Every cell against every cell of the whole grid; those of another window are hidden."""
+    """Full attention over the whole grid; cells of other windows are masked."""
     grid, heads = x.shape[1:-1], module.heads
     cells = list(itertools.product(*map(range, grid)))
     windows = [window_of(cell, grid, module.window, module.partition) for cell in cells]
     same = torch.tensor([[one == other for other in windows] for one in windows])
     bias = torch.zeros(heads, len(cells), len(cells), dtype=torch.float64)
     if module.relative_bias is not None:
-        # The place within the window, counted along each axis.
+        # The position within the window along each axis.
         places = []
         for cell in cells:
             if module.partition == "block":
@@ -272,7 +272,7 @@ def test_equals_a_whole_maxvit_block_of_timm():
 
 def load_timm(module: WindowAttention, peer: nn.Module) -> None:
     weight, bias = peer.qkv.weight.data, peer.qkv.bias.data
-    if not peer.head_first:  # (3, heads, head_dim) there
+    if not peer.head_first:  # (3, heads, head_dim) in the reference
         weight, bias = (
             tensor.unflatten(0, (3, module.heads, -1)).transpose(0, 1).flatten(0, 2) for tensor in (weight, bias)
         )
@@ -315,7 +315,7 @@ def test_equals_the_plane_attention_of_cobevt(fixtures, shared_file, name):
 def test_equals_the_agent_attention_of_cobevt(fixtures):
     case = torch.load(fixtures / "bev/fax_modules_opv2v.pt", weights_only=True)["Attention3D"]
     module = cobevt(case["state_dict"], (3, 4, 4))
-    # (batch, agents, X, Y, p, p, dim) and (batch, X, Y, p, p, 1, agents) there: windows are cut already.
+    # (batch, agents, X, Y, p, p, dim) and (batch, X, Y, p, p, 1, agents) in the reference: already partitioned.
     x = case["x"].permute(0, 1, 2, 4, 3, 5, 6).reshape(2, 3, 8, 12, 32)
     mask = case["mask"][..., 0, :].permute(0, 5, 1, 3, 2, 4).reshape(2, 3, 8, 12) > 0
     for visible, name in ((None, "out"), (mask, "out_masked")):
@@ -340,7 +340,7 @@ def test_equals_the_fusion_block_of_cobevt(fixtures):
     torch.testing.assert_close(x.permute(0, 1, 4, 2, 3), case["out"], rtol=0, atol=1e-5)
 
 
-# ---------------------------------------------------------------- refusals
+# ---------------------------------------------------------------- errors
 
 
 @pytest.mark.parametrize(

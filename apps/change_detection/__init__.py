@@ -1,1 +1,1 @@
-"""Change between two images of one place: CDMaskFormer and siamese U-Nets on georeferenced pairs."""
+"""Change detection between two georeferenced images: CDMaskFormer and siamese U-Nets."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, Strip
 
-STEPS = 64  # of a tile's score in one level of the map: finer than the map shows, and sums stay below 2**31
+STEPS = 64  # per level of the map: finer than its resolution, while integer sums stay below 2**31
 
 ScoreTiles = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """(n, bands, height, width) before and after, (n, height, width) valid -> (n, height, width) scores in [0, 1]."""

@@ -16,7 +16,7 @@ from transect.apps.parity import Comparison, ModuleT, Runner, compared, filled, 
 from transect.core.attention import MultiScaleDeformableAttention, SceneAxialCrossAttention, SqueezeAxialAttention
 
 # Tolerances relative to the largest magnitude of a quantity. In fp32 the whole model differs by about 3e-6 of it from
-# float64, and the reference by up to 1e-5, depending on its number of threads; stretching to 0..1 magnifies both.
+# float64, and the reference by up to 1e-5, depending on its number of threads; min-max normalization magnifies both.
 PART, MODEL, SCORE = 1e-5, 5e-5, 1e-4
 
 

@@ -16,7 +16,7 @@ from transect.data_adapters.base import BadInput
 __all__ = ["config_from_reference", "from_reference", "load_reference", "published_names"]
 
 MODEL = "CDMaskFormer"
-STAGES = 5  # of the published backbone; the last one and its classifier are never read
+STAGES = 5  # of the published backbone; the last one and its classifier are not used
 ANCHOR = "backbone.smb1.stem_block.0.c.weight"  # its prefix is the prefix of all names
 PIXEL, PREDICTOR = "decoderhead.sem_seg_head.pixel_decoder.", "decoderhead.sem_seg_head.predictor."
 

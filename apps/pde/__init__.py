@@ -1,1 +1,1 @@
-"""How a simulation goes on: MORPH and axial operators for PDEs on grids and meshes."""
+"""Forecasting of PDE simulations on grids and meshes: MORPH and axial operators."""

@@ -20,7 +20,7 @@ from transect.data_adapters.peptide.results.write import q_values
 LEAST_SCORE = 1e-9
 BINS = 10
 FEATURES = 4
-"""How many `features` there are."""
+"""Number of `features`."""
 
 
 def features(ranked: RankedSpectrum) -> tuple[float, ...]:

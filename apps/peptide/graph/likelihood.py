@@ -170,7 +170,7 @@ def claim(matched: NDArray[np.int64], peaks: int, level: NDArray[np.int64], leve
             if peak < 0:
                 levels[i, ion] = 0
             elif taken[peak]:
-                # A b ion without a peak of its own counts as absent; the minor ions are not scored.
+                # A b ion without a peak of its own counts as absent; a minor ion is not scored.
                 levels[i, ion] = 0 if ion < MINOR else -1
             else:
                 levels[i, ion] = level[peak]

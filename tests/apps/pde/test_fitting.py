@@ -18,7 +18,7 @@ def test_scales_are_those_of_the_values_and_of_their_changes(simulation, cases):
     generator = np.random.default_rng(0)
     values = generator.normal(size=(4, 2, 3, 50)) * np.array([1, 3, 0.01])[:, None] + np.array([1e4, -2, 5])[:, None]
     values[0, 0, 1, :10] = np.nan
-    found = fit(
+    actual = fit(
         cases(4),
         lambda case: simulation(values[int(case.member)], [PRESSURE, VELOCITY]),
         Config(),
@@ -27,10 +27,10 @@ def test_scales_are_those_of_the_values_and_of_their_changes(simulation, cases):
     variance, change = np.nanvar(values, (0, 1, 3)), np.nanvar(np.diff(values, axis=1), (0, 1, 3))
     # The two components of the velocity share one deviation.
     std, change_std = (np.sqrt([one[0], one[1:].mean(), one[1:].mean()]) for one in (variance, change))
-    np.testing.assert_allclose([scale.mean for scale in found.scales], mean, rtol=1e-5)
-    np.testing.assert_allclose([scale.std for scale in found.scales], std, rtol=1e-3)
-    np.testing.assert_allclose(found.changes, change_std / std, rtol=1e-3)
-    assert (found.fields, found.axes, found.time_step, found.time_units) == ((PRESSURE, VELOCITY), ("x",), 1.0, "s")
+    np.testing.assert_allclose([scale.mean for scale in actual.scales], mean, rtol=1e-5)
+    np.testing.assert_allclose([scale.std for scale in actual.scales], std, rtol=1e-3)
+    np.testing.assert_allclose(actual.changes, change_std / std, rtol=1e-3)
+    assert (actual.fields, actual.axes, actual.time_step, actual.time_units) == ((PRESSURE, VELOCITY), ("x",), 1.0, "s")
 
 
 def test_a_large_mean_takes_nothing_from_a_small_deviation():
@@ -46,8 +46,8 @@ def test_a_large_mean_takes_nothing_from_a_small_deviation():
 
 
 def test_what_does_not_vary_has_a_deviation_of_one(simulation, cases):
-    found = fit(cases(2), lambda case: simulation(np.full((3, 1, 8), 0.1)), Config())
-    assert [scale.std for scale in found.scales] == [1.0]
+    actual = fit(cases(2), lambda case: simulation(np.full((3, 1, 8), 0.1)), Config())
+    assert [scale.std for scale in actual.scales] == [1.0]
 
 
 def test_parameters_and_constants_are_scaled(simulation, cases):
@@ -59,9 +59,9 @@ def test_parameters_and_constants_are_scaled(simulation, cases):
         }
         return simulation(np.random.default_rng(0).normal(size=(3, 1, 8)), **more)
 
-    found = fit(cases(3), read, Config(parameters=("Nu",), constants=True))
-    assert found.constant_names == ("depth",)
-    (nu,), (depth,) = found.parameter_scales, found.constant_scales
+    actual = fit(cases(3), read, Config(parameters=("Nu",), constants=True))
+    assert actual.constant_names == ("depth",)
+    (nu,), (depth,) = actual.parameter_scales, actual.constant_scales
     assert (nu.mean, nu.std) == pytest.approx((1, np.sqrt(2 / 3)))
     assert (depth.mean, depth.std) == pytest.approx((12, np.sqrt(8 / 3)))
     assert fit(cases(3), read, Config()).constant_names == ()

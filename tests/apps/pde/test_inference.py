@@ -113,16 +113,16 @@ def test_blocks_are_the_frames_however_they_are_cut(simulation, monkeypatch):
 
 def test_pictures_are_made_as_they_are_asked_for(simulation):
     sample = simulation(np.random.default_rng(0).normal(size=(4, 1, 8)))
-    found = {}
+    actual = {}
     for pictures in ("moving", "still", "none"):
         made = app(pictures=pictures)
         rollout = made.predict(Scaling(0.9), sample)
         preview = previewed(made, rollout, sample, labels=True)
         made.metric.contribution(rollout, sample)
-        found[pictures] = preview.pictures() if preview else {}
-    assert {name for name, picture in found["moving"].items() if picture.ndim == 4} == {"film"}
-    assert found["still"].keys() == found["moving"].keys() - {"film"}
-    assert found["none"] == {}
+        actual[pictures] = preview.pictures() if preview else {}
+    assert {name for name, picture in actual["moving"].items() if picture.ndim == 4} == {"film"}
+    assert actual["still"].keys() == actual["moving"].keys() - {"film"}
+    assert actual["none"] == {}
 
 
 def test_a_simulation_without_a_truth_cannot_be_scored(simulation):

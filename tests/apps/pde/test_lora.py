@@ -116,12 +116,12 @@ def test_an_update_of_fused_projections_is_that_of_each():
     weight = torch.randn(heads * 3 * size, columns).double()
     update = LowRank(weight, rank, heads=heads, parts=3)
     nn.init.normal_(update.B)
-    found = update(weight)
+    actual = update(weight)
     for part in range(3):
         for head in range(heads):
             rows = slice((head * 3 + part) * size, (head * 3 + part + 1) * size)
             expected = weight[rows] + 2 * update.B[head, part] @ update.A[part]
-            torch.testing.assert_close(found[rows], expected)
+            torch.testing.assert_close(actual[rows], expected)
 
 
 def test_merged_is_unmerged():

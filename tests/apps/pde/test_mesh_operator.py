@@ -26,16 +26,16 @@ def sample(points: int = 40, dim: int = 2, batch: int = 2, times: int = 1) -> tu
     return torch.randn(batch, times, 2, points), torch.rand(batch, points, dim, dtype=torch.float64)
 
 
-def close(found: Tensor, expected: Tensor, tolerance: float = 2e-6) -> None:
-    torch.testing.assert_close(found, expected, rtol=0, atol=tolerance)
+def close(actual: Tensor, expected: Tensor, tolerance: float = 2e-6) -> None:
+    torch.testing.assert_close(actual, expected, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3])
 def test_the_order_of_the_points_changes_nothing(dim):
     model, (states, points) = operator(dim), sample(dim=dim)
     order = torch.randperm(40)
-    found = model(states[..., order], Conditions(points=points[:, order]))
-    close(found, model(states, Conditions(points=points))[..., order])
+    actual = model(states[..., order], Conditions(points=points[:, order]))
+    close(actual, model(states, Conditions(points=points))[..., order])
 
 
 def test_moving_and_scaling_a_mesh_changes_nothing():
@@ -128,8 +128,8 @@ def test_what_goes_to_the_grid_comes_back_where_it_was(dim):
     torch.nn.init.zeros_(model.local[2].weight)
     torch.nn.init.zeros_(model.local[2].bias)
     model.latent.forward = lambda states, conditions: states[:, -1]
-    found = model(states, Conditions(points=points, constants=torch.rand(1, 1, 400)))
-    error = found / config.kernels - last
+    actual = model(states, Conditions(points=points, constants=torch.rand(1, 1, 400)))
+    error = actual / config.kernels - last
     assert (error.std(-1) < 0.15 * last.std(-1)).all()
 
 
@@ -157,11 +157,11 @@ def test_neighbours_are_the_nearest_of_either_side():
     distance = torch.cdist(places, nodes)
     near = distance <= distance.topk(3, 0, largest=False).values[-1]
     near |= distance <= distance.topk(3, 1, largest=False).values[:, -1:]
-    for found, expected in ((edges.to_nodes, near), (edges.to_points, near.T)):
+    for actual, expected in ((edges.to_nodes, near), (edges.to_points, near.T)):
         matrix = torch.zeros_like(expected)
-        matrix[found.index[0], found.index[1]] = True
+        matrix[actual.index[0], actual.index[1]] = True
         assert torch.equal(matrix, expected)
-        assert found.size == expected.shape
+        assert actual.size == expected.shape
     between = torch.cdist(places, places).fill_diagonal_(torch.inf)
     chosen = torch.zeros_like(between, dtype=torch.bool)
     chosen[edges.between_points.index[0], edges.between_points.index[1]] = True

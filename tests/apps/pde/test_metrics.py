@@ -252,8 +252,8 @@ def test_blocks_of_any_size_give_the_same_measures(shape: tuple[int, ...], monke
         blocks = joined([frame_measures(prediction[part], truth[part], last, axes_of(*shape)) for part in parts])
         assert blocks.keys() == whole.keys()
         for name, values in whole.items():
-            found, expected = np.array(blocks[name], float), np.array(values, float)
-            np.testing.assert_allclose(found, expected, rtol=1e-12, atol=1e-15)
+            actual, expected = np.array(blocks[name], float), np.array(values, float)
+            np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-15)
 
 
 def test_measures_are_arrays_without_infinite_numbers() -> None:
@@ -305,7 +305,7 @@ def test_drift_is_what_the_rollout_gained_of_the_sum() -> None:
 def test_correlation_is_pearsons_and_none_of_a_truth_without_pattern() -> None:
     prediction, truth, last = fields(2, 2, 24)
     truth[1, 0], prediction[1, 1] = 3.7, -0.3
-    found = frame_measures(prediction, truth, last, axes_of(24))["correlation"]
+    actual = frame_measures(prediction, truth, last, axes_of(24))["correlation"]
     for c in range(2):
-        assert found[0][c] == pytest.approx(np.corrcoef(prediction[0, c], truth[0, c])[0, 1], rel=1e-6)
-    np.testing.assert_array_equal(found[1], [np.nan, 0])
+        assert actual[0][c] == pytest.approx(np.corrcoef(prediction[0, c], truth[0, c])[0, 1], rel=1e-6)
+    np.testing.assert_array_equal(actual[1], [np.nan, 0])

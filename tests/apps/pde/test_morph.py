@@ -126,8 +126,8 @@ def naive(model: Morph, x: Tensor) -> Tensor:
 def test_equals_its_equation_cell_by_cell(shape):
     model = morph()
     x = torch.randn(shape)
-    found = model.double()(x[:1].double())[0]
-    torch.testing.assert_close(found, naive(model, x[0]), rtol=1e-9, atol=1e-9)
+    actual = model.double()(x[:1].double())[0]
+    torch.testing.assert_close(actual, naive(model, x[0]), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -223,8 +223,8 @@ def test_shifts_along_periodic_axes_by_whole_patches_commute(axis):
     model = morph(replace(TINY, positions="relative", padding="boundary", filters=16)).double()
     x = torch.randn(2, 2, 2, 1, 1, 8, 12).double()
     round_about = Conditions(boundary=(OPEN, PERIODIC, PERIODIC))
-    found = model(x.roll(4, axis), round_about)
-    torch.testing.assert_close(found, model(x, round_about).roll(4, axis - 1), rtol=1e-9, atol=1e-9)
+    actual = model(x.roll(4, axis), round_about)
+    torch.testing.assert_close(actual, model(x, round_about).roll(4, axis - 1), rtol=1e-9, atol=1e-9)
     ended = Conditions(boundary=(OPEN, WALL, WALL))
     assert (model(x.roll(4, axis), ended) - model(x, ended).roll(4, axis - 1)).abs().max() > 1e-3
 
@@ -294,8 +294,8 @@ def test_channels_are_packed_and_repeats_averaged():
     states = torch.randn(2, 3, 3, 4, 6)  # a scalar and a vector
     fields = torch.stack([states[:, :, [0, 0]], states[:, :, [1, 2]]], 2)[:, :, :, :, None]
     out = model(fields)[:, :, :, 0]
-    found = wrapped(states, Conditions(boundary=(OPEN, OPEN), components=(1, 2)))
-    torch.testing.assert_close(found, torch.cat([out[:, 0].mean(1, keepdim=True), out[:, 1]], 1))
+    actual = wrapped(states, Conditions(boundary=(OPEN, OPEN), components=(1, 2)))
+    torch.testing.assert_close(actual, torch.cat([out[:, 0].mean(1, keepdim=True), out[:, 1]], 1))
     alone = wrapped(states, Conditions(boundary=(OPEN, OPEN)))
     torch.testing.assert_close(alone, model(states[:, :, :, None, None])[:, :, 0, 0])
 
@@ -305,11 +305,11 @@ def test_grids_of_any_lengths(shape):
     model = UniformFields(morph(replace(TINY, patch=8)))
     states = torch.randn(2, 1, 2, *shape)
     boundary = (PERIODIC, WALL, OPEN)[: len(shape)]
-    found = model(states, Conditions(boundary=boundary))
-    assert found.shape == (2, 2, *shape)
+    actual = model(states, Conditions(boundary=boundary))
+    assert actual.shape == (2, 2, *shape)
     widths = [(0, -length % 8 if length > 1 else 0) for length in shape]
     whole = model(pad(states, widths, boundary), Conditions(boundary=boundary))
-    assert torch.equal(found, whole[(..., *(slice(length) for length in shape))])
+    assert torch.equal(actual, whole[(..., *(slice(length) for length in shape))])
 
 
 def test_masks_and_constants_are_lifted_with_the_states():
@@ -317,9 +317,9 @@ def test_masks_and_constants_are_lifted_with_the_states():
     model = morph(config)
     torch.nn.init.normal_(model.embedding.convolution.extra)
     states, valid, constant = torch.randn(2, 1, 2, 6, 4), torch.rand(2, 6, 4) < 0.5, torch.randn(2, 1, 6, 4)
-    found = UniformFields(model)(states, Conditions((OPEN, OPEN), valid=valid, constants=constant))
+    actual = UniformFields(model)(states, Conditions((OPEN, OPEN), valid=valid, constants=constant))
     lifted = Conditions((OPEN,) * 3, valid=valid[:, None], constants=constant[:, :, None])
-    torch.testing.assert_close(found, model(states[:, :, :, None, None], lifted)[:, :, 0, 0])
+    torch.testing.assert_close(actual, model(states[:, :, :, None, None], lifted)[:, :, 0, 0])
 
 
 def test_refuses_channels_that_are_not_the_fields():
@@ -348,6 +348,6 @@ def test_padding_continues_each_edge_by_its_condition():
 
 def test_padding_of_several_axes_equals_that_of_torch():
     x = torch.randn(1, 2, 5, 4)
-    found = pad(x, [(1, 2), (2, 1)], [WALL, WALL])
-    assert torch.equal(found, F.pad(x, (2, 1, 1, 2), mode="reflect"))
+    actual = pad(x, [(1, 2), (2, 1)], [WALL, WALL])
+    assert torch.equal(actual, F.pad(x, (2, 1, 1, 2), mode="reflect"))
     assert torch.equal(pad(x, [(0, 0), (1, 1)], [OPEN, PERIODIC]), F.pad(x, (1, 1, 0, 0), mode="circular"))

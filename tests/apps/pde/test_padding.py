@@ -17,15 +17,15 @@ def padded(x: np.ndarray, axis: int, before: int, after: int, mode: str) -> np.n
 @pytest.mark.parametrize("length", [1, 2, 5])
 def test_goes_on_by_each_condition_also_further_than_the_axis_is_long(boundary, length):
     x = np.random.default_rng(0).standard_normal((2, length))
-    found = pad(torch.from_numpy(x), [(3, 7)], [(boundary, boundary)])
-    assert np.array_equal(found, padded(x, 1, 3, 7, MODES[boundary]))
+    actual = pad(torch.from_numpy(x), [(3, 7)], [(boundary, boundary)])
+    assert np.array_equal(actual, padded(x, 1, 3, 7, MODES[boundary]))
 
 
 def test_each_end_of_each_axis_has_its_own_condition_and_width():
     x = np.random.default_rng(0).standard_normal((2, 4, 5, 3))
-    found = pad(torch.from_numpy(x), [(2, 1), (0, 3), (0, 0)], [("wall", "open"), ("open", "wall"), ("open", "open")])
+    actual = pad(torch.from_numpy(x), [(2, 1), (0, 3), (0, 0)], [("wall", "open"), ("open", "wall"), ("open", "open")])
     expected = padded(padded(x, 1, 2, 0, "reflect"), 1, 0, 1, "edge")
-    assert np.array_equal(found, padded(expected, 2, 0, 3, "reflect"))
+    assert np.array_equal(actual, padded(expected, 2, 0, 3, "reflect"))
 
 
 def test_gradients_return_to_the_cells_that_were_repeated():

@@ -104,11 +104,11 @@ def test_unrolling_feeds_the_model_with_its_own_predictions():
     windows = [(states[:, 0], states[:, 1]), (states[:, 1], own[0]), (own[0], own[1])]
     for (asked, _), expected in zip(model.asked, windows, strict=True):
         torch.testing.assert_close(asked, torch.stack(expected, 1))
-    errors = [((found - states[:, 2 + step]) / 0.5).square().mean() for step, found in enumerate(own)]
+    errors = [((actual - states[:, 2 + step]) / 0.5).square().mean() for step, actual in enumerate(own)]
     torch.testing.assert_close(loss, torch.stack(errors).mean())
     loss.backward()
     # d/da of ((s_1 + 0.5 k a - s_{1+k}) / 0.5)^2 through every step k.
-    slope = [2 * k * ((found - states[:, 1 + k]) / 0.5).mean() for k, found in enumerate(own, start=1)]
+    slope = [2 * k * ((actual - states[:, 1 + k]) / 0.5).mean() for k, actual in enumerate(own, start=1)]
     torch.testing.assert_close(model.answer.grad, torch.stack(slope).mean())
 
 
@@ -136,10 +136,10 @@ def test_conditions_are_what_the_batch_says_scaled():
         "boundary": torch.tensor([[[2, 2], [0, 1]]] * 2),
     }
     state = State(parameter_scales=(Scale(2, 0.5), Scale(5, 1)), constant_scales=(Scale(0, 4),))
-    found = conditions_of(batch_of(states) | more, state)
-    assert found.boundary == (("periodic", "periodic"), ("wall", "open"))
-    assert found.components == (2, 1)
-    assert found.valid is None
-    assert found.parameters.tolist() == [[-2, 0], [2, 0]]
-    assert torch.equal(found.constants, torch.full((2, 1, 4, 6), 0.25))
+    actual = conditions_of(batch_of(states) | more, state)
+    assert actual.boundary == (("periodic", "periodic"), ("wall", "open"))
+    assert actual.components == (2, 1)
+    assert actual.valid is None
+    assert actual.parameters.tolist() == [[-2, 0], [2, 0]]
+    assert torch.equal(actual.constants, torch.full((2, 1, 4, 6), 0.25))
     assert math.isfinite(step_loss(Recorder(), batch_of(torch.zeros(1, 2, 1, 4)), Config(), State()).item())

@@ -64,12 +64,12 @@ def test_there_and_back_is_the_same_model(lora):
         torch.nn.init.normal_(parameter)
     state = to_reference(model.state_dict(), heads=2)
     assert sum(tensor.numel() for tensor in state.values()) == sum(p.numel() for p in model.parameters())
-    found = from_reference(state, heads=2, fusion_heads=4)
+    actual = from_reference(state, heads=2, fusion_heads=4)
     assert lora_from_reference(state) == lora
-    assert found.state_dict().keys() == model.state_dict().keys()
-    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in found.state_dict().items())
-    assert not found.training
-    assert all(parameter.requires_grad for parameter in found.parameters())
+    assert actual.state_dict().keys() == model.state_dict().keys()
+    assert all(torch.equal(tensor, model.state_dict()[name]) for name, tensor in actual.state_dict().items())
+    assert not actual.training
+    assert all(parameter.requires_grad for parameter in actual.parameters())
 
 
 @pytest.mark.parametrize("states", ["small", "adapted"])
@@ -86,9 +86,9 @@ def test_files_are_read_as_training_saves_them(states, request, tmp_path):
     torch.save(saved, tmp_path / "a.pth")
     save_file(state, tmp_path / "a.safetensors")
     for file in ("a.pth", "a.safetensors"):
-        found = from_reference(load_reference(tmp_path / file), **SMALL, source=file).state_dict()
-        assert found.keys() == expected.keys()
-        assert all(torch.equal(found[name], expected[name]) for name in expected)
+        actual = from_reference(load_reference(tmp_path / file), **SMALL, source=file).state_dict()
+        assert actual.keys() == expected.keys()
+        assert all(torch.equal(actual[name], expected[name]) for name in expected)
 
 
 def test_model_does_not_share_memory_with_the_checkpoint(small):

@@ -68,8 +68,8 @@ def test_matched_ions_by_hand() -> None:
     """b1 P, b2 PE, y1 K, y2 EK of PEK."""
     b, y = np.cumsum([P, E]) + PROTON, np.cumsum([K, E]) + WATER + PROTON
     spectrum = candidate_set(mz=(b[0], 120.0, y[0] * (1 + 15e-6), b[1] * (1 - 25e-6), y[1])).spectrum
-    found, nearest = matched_fragments(spectrum, parse_peptide("PEK"))
-    np.testing.assert_array_equal(found, [[[True, False], [True, True]]])  # b2 is 25 ppm away; y2 comes before y1
+    actual, nearest = matched_fragments(spectrum, parse_peptide("PEK"))
+    np.testing.assert_array_equal(actual, [[[True, False], [True, True]]])  # b2 is 25 ppm away; y2 comes before y1
     np.testing.assert_array_equal(nearest, [[[0, 3], [4, 2]]])
     assert explained(spectrum, parse_peptide("PEK")) == pytest.approx(3 / 5)
 
@@ -77,22 +77,22 @@ def test_matched_ions_by_hand() -> None:
 def test_fragments_of_two_charges_count_from_three_charges_of_the_precursor_on() -> None:
     twice = ((P + E) / 2 + PROTON,)
     for charge, seen in ((2, 0), (3, 1)):
-        found, _ = matched_fragments(candidate_set(mz=twice, charge=charge).spectrum, parse_peptide("PEK"))
-        assert found.sum() == seen
-        assert len(found) == max(charge - 1, 1)
+        actual, _ = matched_fragments(candidate_set(mz=twice, charge=charge).spectrum, parse_peptide("PEK"))
+        assert actual.sum() == seen
+        assert len(actual) == max(charge - 1, 1)
 
 
 def test_a_modified_terminus_is_part_of_the_first_residue() -> None:
     mz = (42.010565 + P + PROTON,)
-    found, _ = matched_fragments(candidate_set(mz=mz).spectrum, parse_peptide("[Acetyl]-PEK"))
-    np.testing.assert_array_equal(found[0], [[True, False], [False, False]])
+    actual, _ = matched_fragments(candidate_set(mz=mz).spectrum, parse_peptide("[Acetyl]-PEK"))
+    np.testing.assert_array_equal(actual[0], [[True, False], [False, False]])
 
 
 @pytest.mark.parametrize("mz", [(), (50.0,), (5000.0,)])
 def test_spectra_without_a_fragment(mz: tuple[float, ...]) -> None:
-    found, nearest = matched_fragments(candidate_set(mz=mz).spectrum, parse_peptide("PEK"))
-    assert found.shape == nearest.shape == (1, 2, 2)
-    assert not found.any()
+    actual, nearest = matched_fragments(candidate_set(mz=mz).spectrum, parse_peptide("PEK"))
+    assert actual.shape == nearest.shape == (1, 2, 2)
+    assert not actual.any()
     assert explained(candidate_set(mz=mz).spectrum, parse_peptide("PEK")) == 0
 
 

@@ -61,21 +61,21 @@ def test_probability_by_hand() -> None:
 
 
 def test_a_calibration_finds_the_odds_that_data_was_drawn_with() -> None:
-    found = fit(*drawn(20000, FITTED))
+    actual = fit(*drawn(20000, FITTED))
     for name in ("bias", "log_score", "margin", "agreement", "fits"):
-        assert getattr(found, name) == pytest.approx(getattr(FITTED, name), abs=0.15), name
+        assert getattr(actual, name) == pytest.approx(getattr(FITTED, name), abs=0.15), name
     rows, right = drawn(20000, FITTED, seed=1)
-    assert expected_calibration_error([probability(found, row) for row in rows], right) < 0.015
+    assert expected_calibration_error([probability(actual, row) for row in rows], right) < 0.015
 
 
 def test_no_feature_speaks_against_a_winner() -> None:
     rows, right = drawn(2000, Calibration(bias=-1.0, log_score=2.0, margin=3.0, agreement=-2.0, fits=1.0))
-    found = fit(rows, right)
-    assert found.agreement == 0
-    assert min(found.log_score, found.margin, found.fits) > 0
+    actual = fit(rows, right)
+    assert actual.agreement == 0
+    assert min(actual.log_score, actual.margin, actual.fits) > 0
     without = fit([[row[0], row[1], 0.0, row[3]] for row in rows], right)
-    assert found.bias == pytest.approx(without.bias, abs=1e-3)
-    assert found.margin == pytest.approx(without.margin, abs=1e-3)
+    assert actual.bias == pytest.approx(without.bias, abs=1e-3)
+    assert actual.margin == pytest.approx(without.margin, abs=1e-3)
     worse = fit([[-value for value in row] for row in drawn(2000, FITTED)[0]], drawn(2000, FITTED)[1])
     share = np.mean(drawn(2000, FITTED)[1])
     assert worse == Calibration(bias=pytest.approx(math.log(share / (1 - share))))
@@ -122,8 +122,8 @@ def test_realised_says_what_share_of_the_accepted_was_wrong() -> None:
 
 def test_the_stated_rate_is_the_realised_one_where_probabilities_are_true() -> None:
     rows, right = drawn(20000, Calibration(bias=2.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0), seed=2)
-    found = fit(*drawn(20000, Calibration(bias=2.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0), seed=3))
-    p = [probability(found, row) for row in rows]
+    actual = fit(*drawn(20000, Calibration(bias=2.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0), seed=3))
+    p = [probability(actual, row) for row in rows]
     for fdr in (0.01, 0.05, 0.1):
         accepted, wrong = realised(p, right, fdr)
         assert accepted > 1000
@@ -132,9 +132,9 @@ def test_the_stated_rate_is_the_realised_one_where_probabilities_are_true() -> N
 
 def test_reliability_by_hand() -> None:
     p, right = [0.05, 0.15, 0.11, 0.95, 1.0, math.nan], [False, True, False, True, True, True]
-    found = reliability(p, right)
-    assert [one.count for one in found] == [1, 2, 2]
-    assert [one.right for one in found] == [0, 0.5, 1]
-    assert [one.probability for one in found] == pytest.approx([0.05, 0.13, 0.975])
+    actual = reliability(p, right)
+    assert [one.count for one in actual] == [1, 2, 2]
+    assert [one.right for one in actual] == [0, 0.5, 1]
+    assert [one.probability for one in actual] == pytest.approx([0.05, 0.13, 0.975])
     assert expected_calibration_error(p, right) == pytest.approx((0.05 + 2 * 0.37 + 2 * 0.025) / 5)
     assert math.isnan(expected_calibration_error([math.nan], [True]))

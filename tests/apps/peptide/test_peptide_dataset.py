@@ -30,11 +30,11 @@ def examples(folder, config: Config = CONFIG, parts: bool = False):
 
 
 def test_targets_are_the_distances_from_the_label(folder):
-    found = examples(folder)
-    assert len(found) == 16
+    actual = examples(folder)
+    assert len(actual) == 16
     wrong = 0
-    for index, candidate_set in enumerate(found.candidate_sets):
-        one, label = found[index], candidate_set.spectrum.label
+    for index, candidate_set in enumerate(actual.candidate_sets):
+        one, label = actual[index], candidate_set.spectrum.label
         for row, candidate in enumerate(candidate_set.candidates):
             masses = candidate.peptide.masses
             expected = peptide_mass_deviation(masses, label.masses)

@@ -126,8 +126,8 @@ def test_works_where_no_folder_can_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "home").touch()
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("NUMBA", "XDG"))}
     script = "from copied import distances as d; print(d.__file__, d.peptide_mass_deviation([57.0], [57.0, 71.0]))"
-    found = subprocess.run(
+    actual = subprocess.run(
         [sys.executable, "-c", script], cwd=tmp_path, env=environment | {"HOME": str(tmp_path / "home")},
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert found.stdout.split() == [str(package / "distances.py"), "1.0"]
+    assert actual.stdout.split() == [str(package / "distances.py"), "1.0"]

@@ -42,8 +42,8 @@ def test_an_ion_is_told_on_both_sides_of_its_cleavage(text, first):
     peptide = parse_peptide(text)
     b, y = fragment_mz(residue_masses(peptide))
     one = spectrum({b[1]: 25.0, y[2]: 100.0}, peptide.mz(2))
-    found = shown(one, text)
-    before, after = found[:, : SIDE - 1], found[:, SIDE : 2 * SIDE - 1]
+    actual = shown(one, text)
+    before, after = actual[:, : SIDE - 1], actual[:, SIDE : 2 * SIDE - 1]
     row = 1 + first  # of the first residue
     assert after[row + 1, 0] == pytest.approx(0.5)  # b_2, behind the second residue: root of a quarter
     assert before[row + 2, 0] == pytest.approx(0.5)
@@ -68,16 +68,16 @@ def test_whole_candidates():
 def test_fragments_of_two_charges_belong_to_precursors_of_three(charge, there):
     peptide = parse_peptide("GASPK")
     b, _ = fragment_mz(residue_masses(peptide), 2)
-    found = shown(spectrum({b[2]: 1.0, 900.0: 1.0}, peptide.mz(charge), charge), "GASPK")
-    assert (found[3, SIDE + 2] == 1) == there
+    actual = shown(spectrum({b[2]: 1.0, 900.0: 1.0}, peptide.mz(charge), charge), "GASPK")
+    assert (actual[3, SIDE + 2] == 1) == there
 
 
 @pytest.mark.parametrize("off", [15e-6, 25e-6])
 def test_tolerance_is_relative(off):
     peptide = parse_peptide("GASPK")
     b, _ = fragment_mz(residue_masses(peptide))
-    found = shown(spectrum({b[2] * (1 + off): 1.0}, peptide.mz(2)), "GASPK")
-    assert found[3, SIDE] == (off < 20e-6)
+    actual = shown(spectrum({b[2] * (1 + off): 1.0}, peptide.mz(2)), "GASPK")
+    assert actual[3, SIDE] == (off < 20e-6)
 
 
 def test_the_unit_of_intensity_and_no_peaks_at_all():
@@ -86,9 +86,9 @@ def test_the_unit_of_intensity_and_no_peaks_at_all():
     one, loud = ({b[1]: k, y[1]: 3 * k} for k in (1.0, 1e6))
     mz = peptide.mz(2)
     np.testing.assert_allclose(shown(spectrum(one, mz), "GASPK"), shown(spectrum(loud, mz), "GASPK"), rtol=1e-6)
-    found = shown(spectrum({}, mz), "GASPK")
-    assert found.shape == (6, CHANNELS)
-    assert not found[1:].any()
+    actual = shown(spectrum({}, mz), "GASPK")
+    assert actual.shape == (6, CHANNELS)
+    assert not actual[1:].any()
 
 
 def test_likelihoods_are_those_of_the_graph_and_beside_the_best_of_the_list():
@@ -99,16 +99,16 @@ def test_likelihoods_are_those_of_the_graph_and_beside_the_best_of_the_list():
     right, wrong = parse_peptide("GASPVTLK"), parse_peptide("GASVPTLK")
     b, y = fragment_mz(residue_masses(right))
     one = spectrum(dict.fromkeys([*b[1:], *y], 50.0) | {444.4: 100.0}, right.mz(2))
-    found = evidence(one, [wrong, right], 20.0, 1, 20.0)
+    actual = evidence(one, [wrong, right], 20.0, 1, 20.0)
     row = np.array([codes_of(right)])
     expected = peptide_scores(row, right.mass, strongest_peaks(one, 20.0), 20.0, 20.0, tables(2))[0]
-    assert found[1, 0, -2] == pytest.approx(expected / 10, rel=1e-5)
-    assert found[1, 0, -1] == 0
-    assert found[0, 0, -1] == pytest.approx(found[0, 0, -2] - found[1, 0, -2])
-    assert found[0, 0, -1] < -0.1
+    assert actual[1, 0, -2] == pytest.approx(expected / 10, rel=1e-5)
+    assert actual[1, 0, -1] == 0
+    assert actual[0, 0, -1] == pytest.approx(actual[0, 0, -2] - actual[1, 0, -2])
+    assert actual[0, 0, -1] < -0.1
     behind = 2 * SIDE - 1
-    assert found[1, 4, behind] == found[1, 5, SIDE - 1] > 0  # GASP|VTLK is seen
-    assert found[0, 4, behind] < 0  # GASV|PTLK is not
+    assert actual[1, 4, behind] == actual[1, 5, SIDE - 1] > 0  # GASP|VTLK is seen
+    assert actual[0, 4, behind] < 0  # GASV|PTLK is not
 
 
 def test_peaks_as_the_reference_processes_them(fixtures, shared_file):
@@ -134,15 +134,15 @@ def test_peaks_as_the_reference_processes_them(fixtures, shared_file):
         )
         recorded = fixture["spectra"][index]
         recorded = recorded[recorded.sum(1) != 0].numpy()
-        found = model_peaks(one, config)
-        assert found.shape == recorded.shape
-        np.testing.assert_allclose(found, recorded, rtol=0, atol=1e-6)
+        actual = model_peaks(one, config)
+        assert actual.shape == recorded.shape
+        np.testing.assert_allclose(actual, recorded, rtol=0, atol=1e-6)
 
 
 def test_only_the_most_intense_peaks_are_read_and_never_the_precursor():
     one = spectrum({20.0: 9.0, 200.0: 1.0, 300.0: 4.0, 400.5: 50.0, 500.0: 16.0}, 400.0, 2)
-    found = model_peaks(one, PeaksConfig(count=2))
-    assert found[:, 0].tolist() == [300.0, 500.0]
-    assert found[:, 1] == pytest.approx(np.array([2, 4]) / 20**0.5)
+    actual = model_peaks(one, PeaksConfig(count=2))
+    assert actual[:, 0].tolist() == [300.0, 500.0]
+    assert actual[:, 1] == pytest.approx(np.array([2, 4]) / 20**0.5)
     assert model_peaks(spectrum({400.5: 1.0}, 400.0, 2), PeaksConfig()).tolist() == [[0, 1]]
     assert model_peaks(spectrum({}, 400.0, 2), PeaksConfig()).tolist() == [[0, 1]]

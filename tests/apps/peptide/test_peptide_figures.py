@@ -95,10 +95,10 @@ def test_peaks_have_the_colour_of_the_ion_that_each_candidate_sees_in_them(mz, w
     one = ranked("SAMPK", "ASMPK")
     made = seen("SAMPK", "ASMPK")
     for upper, expected in ((True, winner), (False, runner_up)):
-        found = {colour: count(at(made, mz, one, upper), colour) for colour in (B_COLOUR, Y_COLOUR, PEAK_COLOUR)}
-        assert max(found, key=lambda colour: found[colour]) == expected
-        assert found[expected] > 60
-        assert all(found[colour] == 0 for colour in (B_COLOUR, Y_COLOUR) if colour != expected)
+        actual = {colour: count(at(made, mz, one, upper), colour) for colour in (B_COLOUR, Y_COLOUR, PEAK_COLOUR)}
+        assert max(actual, key=lambda colour: actual[colour]) == expected
+        assert actual[expected] > 60
+        assert all(actual[colour] == 0 for colour in (B_COLOUR, Y_COLOUR) if colour != expected)
 
 
 def test_the_tolerance_decides_what_matches() -> None:

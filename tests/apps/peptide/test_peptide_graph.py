@@ -54,9 +54,9 @@ def fragments(true: Peptide, charge: int = 2, isotope: int = 0) -> Spectrum:
 @pytest.fixture(scope="module")
 def real(shared_file) -> list[Spectrum]:
     path = shared_file("data/peptide/casanovo/sample_preprocessed_spectra.mgf")
-    found = list(read_spectra(str(path)))
-    assert len(found) == 128
-    return found
+    actual = list(read_spectra(str(path)))
+    assert len(actual) == 128
+    return actual
 
 
 @pytest.fixture(scope="module")
@@ -74,31 +74,34 @@ def test_complete_fragments_are_sequenced_exactly(parts):
 def test_precursor_picked_one_carbon_13_too_heavy(parts):
     true = peptide(parts)
     assert propose(fragments(true, isotope=1))[0][0] == true
-    assert true not in [found for found, _ in propose(fragments(true, isotope=1), isotopes=0)]
+    assert true not in [actual for actual, _ in propose(fragments(true, isotope=1), isotopes=0)]
 
 
 def test_fragments_of_two_charges_of_a_heavier_precursor():
     true = peptide("LSDGVAVLK")
     b, y = fragment_mz(residue_masses(true), charge=2)
-    found = propose(spectrum(np.sort(np.concatenate([b, y])), np.ones(2 * len(b)), true.mz(3), 3))
-    assert found[0][0] == true
+    actual = propose(spectrum(np.sort(np.concatenate([b, y])), np.ones(2 * len(b)), true.mz(3), 3))
+    assert actual[0][0] == true
 
 
 def test_a_quarter_of_real_spectra_at_least(real, real_proposals):
     first = [
-        bool(found) and found[0][0].merged == one.label.merged for one, found in zip(real, real_proposals, strict=True)
+        bool(actual) and actual[0][0].merged == one.label.merged
+        for one, actual in zip(real, real_proposals, strict=True)
     ]
-    among = [one.label.merged in [p.merged for p, _ in found] for one, found in zip(real, real_proposals, strict=True)]
+    among = [
+        one.label.merged in [p.merged for p, _ in actual] for one, actual in zip(real, real_proposals, strict=True)
+    ]
     assert np.mean(first) >= 0.25
     assert np.mean(among) >= 0.40
 
 
 def test_proposals_fit_are_distinct_and_best_first(real, real_proposals):
     assert sum(map(len, real_proposals)) > 1000
-    for one, found in zip(real, real_proposals, strict=True):
-        assert all(abs(one.mass_error_ppm(candidate, 1)) <= 20.0 for candidate, _ in found)
-        assert len({candidate.proforma for candidate, _ in found}) == len(found) <= 10
-        scores = [score for _, score in found]
+    for one, actual in zip(real, real_proposals, strict=True):
+        assert all(abs(one.mass_error_ppm(candidate, 1)) <= 20.0 for candidate, _ in actual)
+        assert len({candidate.proforma for candidate, _ in actual}) == len(actual) <= 10
+        scores = [score for _, score in actual]
         assert scores == sorted(scores, reverse=True)
 
 
@@ -110,16 +113,16 @@ def test_tight_precursor_tolerance_is_kept(real):
 
 def test_order_and_unit_of_peaks_do_not_matter(real, real_proposals):
     rng = np.random.default_rng(0)
-    for one, found in zip(real[:20], real_proposals[:20], strict=True):
+    for one, actual in zip(real[:20], real_proposals[:20], strict=True):
         order = rng.permutation(len(one.mz))
         shuffled = spectrum(one.mz[order], one.intensity[order] * np.float32(4096), one.precursor_mz, one.charge)
         rooted = spectrum(one.mz, np.sqrt(one.intensity.astype(float)), one.precursor_mz, one.charge)
-        assert propose(shuffled) == found
-        assert [candidate for candidate, _ in propose(rooted)] == [candidate for candidate, _ in found]
+        assert propose(shuffled) == actual
+        assert [candidate for candidate, _ in propose(rooted)] == [candidate for candidate, _ in actual]
 
 
 def test_fewer_are_the_first_of_more(real, real_proposals):
-    assert all(propose(one, count=3) == found[:3] for one, found in zip(real[:20], real_proposals[:20], strict=True))
+    assert all(propose(one, count=3) == actual[:3] for one, actual in zip(real[:20], real_proposals[:20], strict=True))
     assert propose(real[0], count=0) == []
 
 
@@ -143,9 +146,9 @@ def test_best_paths_of_a_graph_drawn_by_hand():
     gain = [-1.0, -2.0, -4.0, -5.0, -1.0, -3.0, -3.5, -0.5]
     graph = hand_made(codes, ends, gain, [0.0, -1.0, 5.0, 0.0])
     rows, scores = best_paths(graph, 9)
-    found = ["".join(RESIDUES[code] for code in row if code >= 0) for row in rows]
+    actual = ["".join(RESIDUES[code] for code in row if code >= 0) for row in rows]
     # GAS goes by node 1 and 2 for 1.5, past node 1 for 0.5, past node 2 for -5: once, for its best.
-    assert found == ["QS", "GAS", "AGS", "GSA"]
+    assert actual == ["QS", "GAS", "AGS", "GSA"]
     np.testing.assert_allclose(scores, [2.5, 1.5, -0.5, -5.5])
     assert len(best_paths(graph, 2)[1]) == 2
 
@@ -210,10 +213,10 @@ def test_graph_for_geometric(real):
 
 
 def test_peak_of_two_ions_counts_once():
-    found = np.full((2, 9), -1)
-    found[0, 0], found[1, 1], found[1, 4], found[0, 1] = 0, 0, 0, 1
-    levels = np.empty_like(found)
-    claim(found, 2, np.array([5, 3]), levels)
+    actual = np.full((2, 9), -1)
+    actual[0, 0], actual[1, 1], actual[1, 4], actual[0, 1] = 0, 0, 0, 1
+    levels = np.empty_like(actual)
+    claim(actual, 2, np.array([5, 3]), levels)
     assert (levels[1, 1], levels[0, 0], levels[1, 4], levels[0, 1]) == (5, 0, -1, 3)
 
 
@@ -299,9 +302,9 @@ def test_counting_finds_what_spectra_were_made_of():
     for parts in PEPTIDES[:6]:
         for _ in range(20):
             counts.add(fragments(peptide(parts)), codes_of(peptide(parts)))
-    found = counts.tables()
+    actual = counts.tables()
     expected = (100 + FEW) / (120 + FEW * len(ELEMENTS))
-    assert np.exp(found["last"])[RESIDUES.index("K")] == pytest.approx(expected, abs=1e-3)
+    assert np.exp(actual["last"])[RESIDUES.index("K")] == pytest.approx(expected, abs=1e-3)
     # Each cleavage has both ions, save the few that lie on a peak counted for another.
-    assert np.array(found["b"])[1:4, 0].max() < np.log(0.1)
-    assert np.array(found["y"])[1:4, 0].max() < np.log(0.1)
+    assert np.array(actual["b"])[1:4, 0].max() < np.log(0.1)
+    assert np.array(actual["y"])[1:4, 0].max() < np.log(0.1)

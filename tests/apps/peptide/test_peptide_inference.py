@@ -54,9 +54,9 @@ def test_spectra_come_in_their_order_with_the_answers_they_have_alone(model):
     candidate_sets = [
         candidate_set(i, *peptides(i)) if i % 7 else candidate_set(i, problem="no peaks") for i in range(60)
     ]
-    found = list(rank(model, run_of(candidate_sets), CONFIG, Calibration()))
-    assert [one.candidate_set.spectrum.index for one in found] == list(range(60))
-    for one, asked in zip(found, candidate_sets, strict=True):
+    actual = list(rank(model, run_of(candidate_sets), CONFIG, Calibration()))
+    assert [one.candidate_set.spectrum.index for one in actual] == list(range(60))
+    for one, asked in zip(actual, candidate_sets, strict=True):
         (alone,) = rank(model, run_of([asked]), CONFIG, Calibration())
         assert [c.candidate for c in one.ranking] == [c.candidate for c in alone.ranking]
         assert sorted(c.candidate.peptide.proforma for c in one.ranking) == sorted(
@@ -89,9 +89,9 @@ def test_equals_stay_in_the_order_of_the_files():
         torch.nn.init.zeros_(parameter)
     config = replace(CONFIG, model=replace(CONFIG.model, evidence=False, peaks="none"))
     asked = candidate_set(1, "PEPTIDEK", "EPPTIDEK", "AAAAAK")
-    (found,) = rank(equal, run_of([asked]), config, Calibration())
-    assert len({one.score for one in found.ranking}) == 1
-    assert [one.candidate for one in found.ranking] == list(asked.candidates)
+    (actual,) = rank(equal, run_of([asked]), config, Calibration())
+    assert len({one.score for one in actual.ranking}) == 1
+    assert [one.candidate for one in actual.ranking] == list(asked.candidates)
 
 
 def test_candidates_too_long_for_the_model_are_told_of(model):
@@ -113,8 +113,8 @@ def test_the_precursor_is_compared_with_the_nearest_isotope_allowed(model):
     heavier = replace(asked.spectrum, precursor_mz=asked.spectrum.precursor_mz + 1.00335 / 2)
     config = replace(CONFIG, read=replace(CONFIG.read, isotopes=0))
     for settings, fitting in ((CONFIG, {"PEPTIDEK", "PEPTLDEK"}), (config, set())):
-        (found,) = rank(model, run_of([replace(asked, spectrum=heavier)]), settings, Calibration())
-        assert {one.candidate.peptide.proforma for one in found.ranking if one.fits} == fitting
+        (actual,) = rank(model, run_of([replace(asked, spectrum=heavier)]), settings, Calibration())
+        assert {one.candidate.peptide.proforma for one in actual.ranking if one.fits} == fitting
 
 
 def test_a_model_that_is_blind_sees_nothing_of_the_peaks():

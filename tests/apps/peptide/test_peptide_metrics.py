@@ -31,8 +31,8 @@ FDR = 0.05
 
 
 def matches(predicted: str, label: str, *rule) -> str:
-    found = residue_matches(parse_peptide(predicted), parse_peptide(label), *rule)
-    return "".join(str(int(bit)) for bit in found)
+    actual = residue_matches(parse_peptide(predicted), parse_peptide(label), *rule)
+    return "".join(str(int(bit)) for bit in actual)
 
 
 def ranked(
@@ -100,23 +100,23 @@ def test_pairs_from_both_ends_do_not_count_twice() -> None:
 
 
 def test_precision_is_of_the_predicted_and_recall_of_the_true_amino_acids() -> None:
-    found = summary_of([measured(ranked("PEPTIDEK", ("PEPTIDE", "a", 1.0)))], FDR)
-    assert found["amino_acid_precision"] == 1.0
-    assert found["amino_acid_recall"] == 0.875
-    assert found["peptide_recall"] == 0.0
+    actual = summary_of([measured(ranked("PEPTIDEK", ("PEPTIDE", "a", 1.0)))], FDR)
+    assert actual["amino_acid_precision"] == 1.0
+    assert actual["amino_acid_recall"] == 0.875
+    assert actual["peptide_recall"] == 0.0
 
 
 def test_missing_predictions_count_in_recall_alone() -> None:
     right, none = ranked("PEPTIDEK", ("PEPTIDEK", "a", 1.0)), ranked("ELVISK")
-    found = summary_of([measured(right, none)], FDR)
-    assert found["peptide_recall"] == found["coverage"] == 0.5
-    assert found["peptide_precision"] == found["amino_acid_precision"] == 1.0
-    assert found["amino_acid_recall"] == pytest.approx(8 / 14)
-    assert found["precision_coverage_auc"] == 0.5
+    actual = summary_of([measured(right, none)], FDR)
+    assert actual["peptide_recall"] == actual["coverage"] == 0.5
+    assert actual["peptide_precision"] == actual["amino_acid_precision"] == 1.0
+    assert actual["amino_acid_recall"] == pytest.approx(8 / 14)
+    assert actual["precision_coverage_auc"] == 0.5
 
 
 def test_spelling_tells_what_masses_do_not() -> None:
-    found = summary_of(
+    actual = summary_of(
         [
             measured(
                 ranked("PEPTIDEK", ("PEPTLDEK", "a", 1.0)),
@@ -127,11 +127,11 @@ def test_spelling_tells_what_masses_do_not() -> None:
         ],
         FDR,
     )
-    assert found["peptide_recall"] == 1.0
-    assert found["peptide_recall_strict"] == 0.75
-    assert found["peptide_recall_merged"] == 0.5
-    assert found["peptide_recall_exact"] == 0.25
-    assert found["peptide_recall_modified"] == 1.0
+    assert actual["peptide_recall"] == 1.0
+    assert actual["peptide_recall_strict"] == 0.75
+    assert actual["peptide_recall_merged"] == 0.5
+    assert actual["peptide_recall_exact"] == 0.25
+    assert actual["peptide_recall_modified"] == 1.0
 
 
 def test_labels_with_carbamidomethyl_alone_are_not_modified() -> None:
@@ -162,38 +162,40 @@ def test_area_by_hand() -> None:
         ranked("PEPTIDEK", (text, "a", 1.0), scores=(score,))
         for text, score in zip(texts, (0.9, 0.5, 0.5, 0.1), strict=True)
     ]
-    found = summary_of([measured(*spectra, ranked("ELVISK"))], FDR)["precision_coverage_auc"]
-    assert found == pytest.approx(0.2 + 0.4 * 5 / 6 + 0.2 * 7 / 12)
+    actual = summary_of([measured(*spectra, ranked("ELVISK"))], FDR)["precision_coverage_auc"]
+    assert actual == pytest.approx(0.2 + 0.4 * 5 / 6 + 0.2 * 7 / 12)
 
 
 def test_choices_stand_beside_the_reranker_with_their_names_in_front() -> None:
     one = ranked("PEPTIDEK", ("GGGG", "Tool A", 0.3), ("PEPTIDEK", "tool_b", 0.7), order=(1, 0), scores=(0.9, 0.1))
     two = ranked("ELVISK", ("ELVISK", "Tool A", 0.8))
-    found = summary_of([measured(one, two, tools=("Tool A", "tool_b"))], FDR)
-    assert found["peptide_recall"] == found["oracle_peptide_recall"] == 1.0
-    assert found["tool-a_peptide_recall"] == found["tool-b_peptide_recall"] == found["best-tool_peptide_recall"] == 0.5
-    assert found["tool-b_amino_acid_precision"] == 1.0
-    assert found["tool-a_amino_acid_precision"] == pytest.approx(6 / 10)
+    actual = summary_of([measured(one, two, tools=("Tool A", "tool_b"))], FDR)
+    assert actual["peptide_recall"] == actual["oracle_peptide_recall"] == 1.0
+    assert (
+        actual["tool-a_peptide_recall"] == actual["tool-b_peptide_recall"] == actual["best-tool_peptide_recall"] == 0.5
+    )
+    assert actual["tool-b_amino_acid_precision"] == 1.0
+    assert actual["tool-a_amino_acid_precision"] == pytest.approx(6 / 10)
     # Tool A is right where its own score is higher, tool_b has nothing for the second spectrum.
-    assert found["tool-a_precision_coverage_auc"] == pytest.approx(0.5 * 1 + 0.5 * 0.75)
-    assert found["tool-b_precision_coverage_auc"] == 0.5
-    assert "vote_precision_coverage_auc" not in found
+    assert actual["tool-a_precision_coverage_auc"] == pytest.approx(0.5 * 1 + 0.5 * 0.75)
+    assert actual["tool-b_precision_coverage_auc"] == 0.5
+    assert "vote_precision_coverage_auc" not in actual
 
 
 def test_a_tool_is_scored_over_the_cases_that_it_was_run_on() -> None:
     with_b = measured(ranked("PEPTIDEK", ("PEPTIDEK", "b", 1.0)), tools=("b",))
     without = measured(ranked("PEPTIDEK", ("GGGG", "a", 1.0)), tools=("a",))
-    found = summary_of([with_b, without], FDR)
-    assert found["b_peptide_recall"] == 1.0
-    assert found["a_peptide_recall"] == 0.0
-    assert found["peptide_recall"] == found["vote_peptide_recall"] == 0.5
+    actual = summary_of([with_b, without], FDR)
+    assert actual["b_peptide_recall"] == 1.0
+    assert actual["a_peptide_recall"] == 0.0
+    assert actual["peptide_recall"] == actual["vote_peptide_recall"] == 0.5
 
 
 def test_cases_are_pooled_by_spectrum() -> None:
     right, wrong = ranked("PEPTIDEK", ("PEPTIDEK", "a", 1.0)), ranked("PEPTIDEK", ("GGGG", "a", 1.0))
     apart = [measured(right, wrong, wrong), measured(right)]
-    found, expected = summary_of(apart, FDR), summary_of([measured(right, wrong, wrong, right)], FDR)
-    assert {name: value for name, value in found.items() if not math.isnan(value)} == {
+    actual, expected = summary_of(apart, FDR), summary_of([measured(right, wrong, wrong, right)], FDR)
+    assert {name: value for name, value in actual.items() if not math.isnan(value)} == {
         name: value for name, value in expected.items() if not math.isnan(value)
     }
 
@@ -221,10 +223,10 @@ def test_probabilities_come_from_the_calibration_and_accept_at_its_rate() -> Non
     assert calibration.is_fitted
     known = calibrated(plain, calibration)
     assert math.isnan(known[0]["probability"][-1])
-    found = summary_of(known, FDR)
-    assert found["accepted_share"] == pytest.approx(4 / 9)
-    assert found["accepted_wrong_share"] == 0.0
-    assert found["calibration_error"] < 0.1
+    actual = summary_of(known, FDR)
+    assert actual["accepted_share"] == pytest.approx(4 / 9)
+    assert actual["accepted_wrong_share"] == 0.0
+    assert actual["calibration_error"] < 0.1
     assert np.isnan(calibrated(known, Calibration())[0]["probability"]).all()
 
 

@@ -55,10 +55,11 @@ def model(config: Config) -> Reranker:
 def scores(made: Reranker, candidate_sets: list[CandidateSet], config: Config) -> list[Deviations]:
     """Each candidate_set's own part of what the model says of a batch of them."""
     with torch.no_grad():
-        found = made(**batch_of(candidate_sets, config))
+        actual = made(**batch_of(candidate_sets, config))
     own = [(len(q.candidates), 1 + max(len(c.peptide.residues) for c in q.candidates)) for q in candidate_sets]
     return [
-        Deviations(found.peptide[i, :rows], found.residue[i, :rows, :columns]) for i, (rows, columns) in enumerate(own)
+        Deviations(actual.peptide[i, :rows], actual.residue[i, :rows, :columns])
+        for i, (rows, columns) in enumerate(own)
     ]
 
 
@@ -69,12 +70,12 @@ def close(a: torch.Tensor, b: torch.Tensor) -> None:
 def test_scores_do_not_depend_on_the_rest_of_the_batch():
     made = model(CONFIG)
     together = scores(made, LISTS, CONFIG)
-    for one, found in zip(LISTS, together, strict=True):
+    for one, actual in zip(LISTS, together, strict=True):
         alone = scores(made, [one], CONFIG)[0]
-        close(found.peptide, alone.peptide)
+        close(actual.peptide, alone.peptide)
         columns = [len(c.peptide.residues) for c in one.candidates]
         for row, length in enumerate(columns):
-            close(found.residue[row, 1 : 1 + length], alone.residue[row, 1 : 1 + length])
+            close(actual.residue[row, 1 : 1 + length], alone.residue[row, 1 : 1 + length])
 
 
 def test_scaled_as_the_reference_does_they_depend_on_the_depth_of_the_batch():
@@ -117,9 +118,9 @@ def test_the_blind_control_sees_no_peak():
     made = model(replace(CONFIG, model=replace(CONFIG.model, peaks="none")))
     batch = batch_of(LISTS, CONFIG)
     with torch.no_grad():
-        found = made(**batch)
+        actual = made(**batch)
         other = made(**batch | {"peaks": torch.rand_like(batch["peaks"]), "evidence": batch["evidence"] * 0 + 5})
-    assert torch.equal(found.peptide, other.peptide)
+    assert torch.equal(actual.peptide, other.peptide)
 
 
 def test_an_untrained_model_ranks_by_likelihood_ratios():
@@ -144,8 +145,8 @@ def test_evidence_of_residues_changes_nothing_at_first_and_has_a_gradient():
 
 def test_every_weight_has_a_gradient():
     made = model(CONFIG)
-    found = made(**batch_of(LISTS, CONFIG))
-    (found.peptide.square().sum() + found.residue.square().sum()).backward()
+    actual = made(**batch_of(LISTS, CONFIG))
+    (actual.peptide.square().sum() + actual.residue.square().sum()).backward()
     assert [name for name, p in made.named_parameters() if p.grad is None or not p.grad.abs().sum()] == []
 
 
@@ -173,7 +174,7 @@ def test_trimming_takes_off_padding_alone():
 def test_the_loss_is_its_equation():
     config = replace(CONFIG.loss, peptide=0.5, residue=0.25, listwise=2.0, temperature=0.5)
     tokens = torch.tensor([[[START, 5, PAD], [START, 5, 6]], [[START, 7, 8], [PAD, PAD, PAD]]])
-    found = Deviations(
+    actual = Deviations(
         torch.tensor([[0.0, 2.0], [1.0, 9.0]]), torch.tensor([[[7.0, 1, 7], [7, 3, 0]], [[7, 0, 0], [7, 7, 7]]])
     )
     batch = {
@@ -185,6 +186,6 @@ def test_the_loss_is_its_equation():
     residue = (0.5 + 2.5 + 0 + 0 + 0.125) / 5
     target = torch.tensor([0.0, -2.0]).softmax(0)
     listwise = -(target * torch.tensor([0.0, -4.0]).log_softmax(0)).sum() / 2
-    assert ranking_loss(found, batch, config).item() == pytest.approx(
+    assert ranking_loss(actual, batch, config).item() == pytest.approx(
         0.5 * huber + 0.25 * residue + 2 * float(listwise), abs=1e-6
     )

@@ -100,5 +100,11 @@ class Adapter(Protocol[CaseT, Sample, Prediction]):
         ...
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
-        """Write `count` small synthetic cases with known ground truth under `root`, in the layout users download."""
+        """Write small synthetic cases with known ground truth, in the layout users download.
+
+        Args:
+            root: Folder to write to.
+            count: Number of cases.
+            seed: The same seed gives the same cases.
+        """
         ...

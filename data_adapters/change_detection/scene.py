@@ -68,6 +68,14 @@ class Scene:
     ) -> Self:
         """Open the raster, or single-band files, of each date and compute their common grid; reads no pixels.
 
+        Args:
+            before: One raster of the first date, or several single-band files.
+            after: The same for the second date.
+            config: Settings of raster reading.
+            label: Path of the label raster, or empty.
+            dates: ISO 8601 or None.
+            coding: Meaning of the label's values.
+
         Raises:
             BadInput: a raster cannot be used, one is not georeferenced, or they do not overlap.
         """

@@ -69,6 +69,12 @@ def spatial_dimensions(
 
     Dimensions of length one count only if they have a boundary condition.
 
+    Args:
+        source: The file, for messages.
+        dataset: The opened file.
+        names: Variables that may be fields.
+        other: Dimensions to exclude: time and ensemble.
+
     Raises:
         BadInput: there are none, or more than three.
     """

@@ -103,7 +103,7 @@ def check_stored(values: h5py.Dataset) -> h5py.Dataset:
     declared, stored = _bytes(values.shape, values.dtype), values.id.get_storage_size()
     if stored > Path(source).stat().st_size or declared > MOST_COMPRESSED * stored:
         found = f"{declared:,} bytes declared, {stored:,} stored in a file of {Path(source).stat().st_size:,}"
-        raise BadInput(source, values.name, found, "as many values as are declared", "write the file anew")
+        raise BadInput(source, values.name, found, "as many values as are declared", "write the file again")
     if values.chunks and _bytes(values.chunks, values.dtype) > READ_LIMIT:
         raise BadInput(source, values.name, f"chunks of shape {values.chunks}", f"at most {READ_LIMIT:,} bytes each")
     return values

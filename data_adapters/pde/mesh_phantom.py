@@ -67,9 +67,17 @@ def random_coefficients(rng: np.random.Generator) -> NDArray[np.float64]:
 def exact_states(
     coefficients: NDArray[np.float64], points: NDArray[np.float64], times: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    r"""The solution `(times, points)` at `points` `(points, 2)`.
+    """The exact solution.
 
     `u(x, y, t) = sum_mn a_mn cos(pi m x) cos(pi n y) exp(-DIFFUSIVITY pi^2 (m^2 + n^2) t)`.
+
+    Args:
+        coefficients: `(WAVES, WAVES)`, the amplitudes `a_mn`.
+        points: `(points, 2)`, coordinates x, y.
+        times: `(times,)`.
+
+    Returns:
+        float64 `(times, points)`.
     """
     waves = np.arange(WAVES)
     rates = DIFFUSIVITY * np.pi**2 * (waves[:, None] ** 2 + waves**2)

@@ -41,8 +41,7 @@ BOUNDARIES: tuple[tuple[str, Boundary], ...] = (
 )
 """Boundary conditions by patterns in the file name; they are not in the files, but in the generators.
 
-2-D diffusion-reaction has no-flux and the incompressible flow no-slip walls. The radial dam break extrapolates at its
-ends: they are open, as are unknown ones.
+2-D diffusion-reaction has no-flux and the incompressible flow no-slip walls; all others are open.
 """
 
 CHANNELS = (("diff-react|(^|_)dr(_|$)", ("activator", "inhibitor")), ("rdb|swe", ("height",)))
@@ -265,11 +264,8 @@ def _fields(channels: Sequence[str], config: ReadConfig) -> list[Field]:
     velocity = [name for along in VELOCITIES for name in along if name in channels]
     vectors = config.vectors or ({"velocity": velocity} if len(velocity) > 1 else {})
     owners = {part: (name, parts) for name, parts in vectors.items() if set(parts) <= set(channels) for part in parts}
-    fields = {
-        name: Field(name, tuple(parts))
-        for name, parts in (owners.get(channel, (channel, [channel])) for channel in channels)
-    }
-    return list(fields.values())
+    fields = dict(owners.get(channel, (channel, [channel])) for channel in channels)
+    return [Field(name, tuple(parts)) for name, parts in fields.items()]
 
 
 def _constants(name: str, values: NDArray[np.float32], last: bool) -> dict[str, NDArray[np.float32]]:

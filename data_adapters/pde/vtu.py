@@ -149,7 +149,7 @@ class VtuFile:
         except (KeyError, ValueError, OverflowError, EOFError, zlib.error, lzma.LZMAError, binascii.Error) as error:
             found = f"{type(error).__name__}: {error}"
             expected = f"{count} times 1 to 9 numbers, as VTK writes them with zlib, LZMA or unpacked"
-            raise BadInput(self.path, array.get("Name", "Points"), found, expected, "write the file anew") from error
+            raise BadInput(self.path, array.get("Name", "Points"), found, expected, "write the file again") from error
 
     def _decoded(self, array: ElementTree.Element, count: int) -> NDArray:
         dtype, header = TYPES[array.get("type", "")], TYPES[self._root.get("header_type", "UInt32")]
@@ -203,7 +203,7 @@ def parse_xml(content: bytes, path: Path) -> ElementTree.Element:
 
 
 class _NoDocumentType(ElementTree.TreeBuilder):
-    """Rejects a document type before its entities are expanded."""
+    """Rejects a document type before any of its entities is declared."""
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> None:
         raise ValueError("a document type")

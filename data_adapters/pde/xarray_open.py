@@ -63,10 +63,17 @@ def reading(path: Path, field: str) -> Iterator[None]:
 
 
 def check_size(path: Path, variable: xr.Variable, name: str, count: int, limit: int = hdf5.READ_LIMIT) -> None:
-    """Check that one read of `count` values, and each chunk of the variable, has at most `limit` bytes.
+    """Check that one read, and each chunk of a variable, does not exceed a size limit.
+
+    Args:
+        path: The file, for messages.
+        variable: The variable.
+        name: Its name, for messages.
+        count: Number of values in one read.
+        limit: Maximum size in bytes.
 
     Raises:
-        BadInput: it has more.
+        BadInput: it does.
     """
     chunk = variable.encoding.get("chunks") or variable.encoding.get("chunksizes") or ()
     size = max(count, math.prod(chunk)) * variable.dtype.itemsize

@@ -64,7 +64,8 @@ class Evidence:
         judged: Of these, rows whose fit can be decided.
         fitting: Of these, rows that fit their spectrum.
         with_precursor: Whether rows have a precursor m/z, so that few rows suffice. Otherwise peptide masses decide,
-            which are correct for a fraction of the rows that varies by tool, and match at random in some per cent.
+            which are correct for a fraction of the rows that varies by tool, and match by coincidence in one of some
+            hundred rows.
     """
 
     joined: Counter[Way] = field(default_factory=Counter)
@@ -80,6 +81,11 @@ class Evidence:
 
     def decide(self, path: str, tool: str, source: str) -> tuple[Way, str]:
         """Choose the interpretation with most fitting rows.
+
+        Args:
+            path: The candidate file, for messages.
+            tool: The tool, for messages.
+            source: The spectra file, for messages.
 
         Returns:
             The interpretation, and a description of the evidence.

@@ -66,7 +66,7 @@ class ShiftDetector:
                 shifted = self._count(measured, ordinals + shift, masses)
                 if shifted >= 0.5 * expected:
                     span = f"{rows[0][1]} to {rows[-1][1]}"
-                    return f"{fitting} of {len(rows)} rows fit spectra {span}, {shifted} fit those {shift:+d} places on"
+                    return f"{fitting} of {len(rows)} rows fit spectra {span}, {shifted} fit with a shift of {shift:+d}"
         self._fitting, self._judged = self._fitting + fitting, self._judged + len(rows)
         return ""
 

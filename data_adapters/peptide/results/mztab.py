@@ -94,7 +94,13 @@ def mztab_head(ranking: Ranking, source: str, modifications: Modifications, plai
 
 
 def mztab_line(row: ResultRow, number: int, reference: str) -> str:
-    """The row as PSM `number`, counted from 1, with its spectrum reference as in `Run.reference`."""
+    """Format a row of the PSM section.
+
+    Args:
+        row: The row.
+        number: PSM_ID, counted from 1.
+        reference: "index" or "scan", as `Run.reference`.
+    """
     by_scan = reference == "scan" and row.scan
     cells = (
         row.sequence,

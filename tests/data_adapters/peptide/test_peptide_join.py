@@ -126,7 +126,7 @@ def test_a_shift_that_begins_in_the_middle_is_refused(tmp_path, shift, begin):
     lines = [f"spectrum {i}\t{s}\t1\n" for i, s in enumerate(proposed) if i % 7]
     (tmp_path / "a.tsv").write_text("TITLE\tDENOVO\tScore\n" + "".join(lines))
     run = opened(tmp_path / "run.mgf", tmp_path / "a.tsv")
-    with pytest.raises(BadInput, match=re.escape(f"fit those {shift:+d} places on")):
+    with pytest.raises(BadInput, match=re.escape(f"fit with a shift of {shift:+d}")):
         drained(run)
 
 

@@ -1,4 +1,4 @@
-"""The command line `transect`: the only code that reads arguments. Heavy libraries load after they are understood."""
+"""The command line `transect`. Arguments are parsed here alone, before any heavy library is imported."""
 
 import argparse
 import re
@@ -18,7 +18,15 @@ DONE, FAILED, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command and exit: 0 done, 1 some inputs or the run failed, 2 wrong usage, 130 or 143 a signal."""
+    """Run one command and exit with its status.
+
+    Args:
+        argv: arguments after the name of the program; by default those of the process.
+
+    Raises:
+        SystemExit: always, with 0 on success, 1 if the run or some of its cases failed, 2 on wrong usage, 130 after
+            SIGINT and 143 after SIGTERM.
+    """
     arguments, overrides = _parse(sys.argv[1:] if argv is None else argv)
     terminated = False
 
@@ -37,19 +45,19 @@ def main(argv: Sequence[str] | None = None) -> None:
             set_up_logging()
         status = arguments.run(arguments, overrides)
     except UsageError as error:
-        _complain(error, USAGE)
+        _exit_with_error(error, USAGE)
     except (BadInput, OSError) as error:
-        _complain(error, FAILED)
+        _exit_with_error(error, FAILED)
     except KeyboardInterrupt:
-        _complain("interrupted", INTERRUPTED)
+        _exit_with_error("interrupted", INTERRUPTED)
     finally:
         if terminated:
-            # A library may have lost the exit in a callback, or put an error or an exit of its own in its place.
+            # A library may have swallowed the SystemExit, or replaced it with another exception or status.
             sys.exit(TERMINATED)
     sys.exit(status)
 
 
-def _complain(error: object, status: int) -> None:
+def _exit_with_error(error: object, status: int) -> None:
     print(f"transect: {error}", file=sys.stderr)
     sys.exit(status)
 
@@ -65,95 +73,94 @@ def _parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="transect",
-        description="Train, track, register and batch-infer, in the file formats of each field.",
-        epilog="Set MLFLOW_TRACKING_URI to keep runs elsewhere than in mlflow.db in the working folder.",
+        description="Train, track, register and apply models on the file formats of each domain.",
+        epilog="Runs are stored in mlflow.db in the working folder, or where MLFLOW_TRACKING_URI points.",
         allow_abbrev=False,
     )
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     apps: dict[str, Any] = {"choices": app_names(), "metavar": "APP", "help": f"one of: {', '.join(app_names())}"}
     model: dict[str, Any] = {"metavar": "MODEL", "help": "a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"}
 
     def verb(name: str, run: Callable[..., int], text: str, settings: str = "") -> argparse.ArgumentParser:
-        added = verbs.add_parser(
+        sub = verbs.add_parser(
             name, help=text, description=f"{text[0].upper()}{text[1:]}.", epilog=settings, allow_abbrev=False
         )
-        added.set_defaults(run=run, **({"overrides": True} if settings else {}))
-        return added
+        sub.set_defaults(run=run, **({"overrides": True} if settings else {}))
+        return sub
 
-    def device(added: argparse.ArgumentParser) -> None:
+    def device(sub: argparse.ArgumentParser) -> None:
         text = "auto (the default: a CUDA device if there is one), cpu, cuda, cuda:1 or mps"
-        added.add_argument("--device", type=_device, default="auto", help=text)
+        sub.add_argument("--device", type=_device, default="auto", help=text)
 
     overriding = "Any other --KEY VALUE overrides a setting of the model's config.yaml, such as --threshold 0.6."
 
-    verb("list", _list, "the apps, the attention mechanisms, and the versions of what they run on")
+    verb("list", _list, "list the apps, the attention mechanisms and the versions of the main libraries")
 
-    added = verb(
+    sub = verb(
         "phantom",
         _phantom,
-        "write a small demo data set in the app's own layout",
-        "Any other --KEY VALUE overrides a setting of the app; "
-        "`transect train APP --print-config` shows them all with their meaning.",
+        "write a small synthetic data set in the app's file layout",
+        "Any other --KEY VALUE overrides a setting of the app; `transect train APP --print-config` lists them all.",
     )
-    added.add_argument("app", **apps)
-    added.add_argument("--out", type=Path, required=True, metavar="DIR")
-    added.add_argument("--count", type=int, default=20, help="number of cases (default 20)")
-    added.add_argument("--seed", type=int, default=0, help="seed of everything random (default 0)")
+    sub.add_argument("app", **apps)
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sub.add_argument("--count", type=int, default=20, help="number of cases (default 20)")
+    sub.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
 
-    added = verb(
+    sub = verb(
         "train",
         _train,
         "train a model on your own data, tracked in MLflow",
         "Settings come from --config and from --KEY VALUE, such as --train.epochs 20 or --model.name unet; "
-        "`transect train APP --print-config` shows them all with their meaning.",
+        "`transect train APP --print-config` lists them all with their descriptions.",
     )
-    added.add_argument("app", **apps)
-    added.add_argument("--data", nargs="+", metavar="DATA", help="the data set: a folder, table or files the app reads")
-    added.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML")
-    added.add_argument("--from", dest="start", metavar="MODEL", help="start from a model's weights and settings")
-    added.add_argument("--resume", metavar="RUN_ID", help="go on with an interrupted run, with the settings it had")
-    added.add_argument("--print-config", action="store_true", help="show the effective settings and stop")
-    device(added)
+    sub.add_argument("app", **apps)
+    sub.add_argument("--data", nargs="+", metavar="DATA", help="the data set: a folder, table or files of the app")
+    sub.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML")
+    sub.add_argument("--from", dest="start", metavar="MODEL", help="start from the weights and settings of a model")
+    sub.add_argument("--resume", metavar="RUN_ID", help="continue an interrupted run with its settings")
+    sub.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
+    device(sub)
 
-    added = verb("evaluate", _evaluate, "score a model on labelled data, with intervals and a report", overriding)
-    added.add_argument("model", **model)
-    added.add_argument("--data", required=True, nargs="+", metavar="DATA", help="as train takes it")
-    added.add_argument("--split", default="test", help="which split of the data set (default test)")
-    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for metrics, tables and report")
-    added.add_argument("--workers", type=int, default=1, help="processes (default 1)")
-    added.add_argument("--overwrite", action="store_true", help="replace another model's results in --out")
-    device(added)
+    sub = verb("evaluate", _evaluate, "evaluate a model on labelled data, with intervals and a report", overriding)
+    sub.add_argument("model", **model)
+    sub.add_argument("--data", required=True, nargs="+", metavar="DATA", help="the data set, as for train")
+    sub.add_argument("--split", default="test", help="split of the data set (default test)")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="metrics, tables and report")
+    sub.add_argument("--workers", type=int, default=1, help="number of processes (default 1)")
+    sub.add_argument("--overwrite", action="store_true", help="replace another model's results in --out")
+    device(sub)
 
-    added = verb("register", _register, "give a model a name and an alias in the registry")
-    added.add_argument("source", metavar="RUN", help="a run's id, runs:/RUN_ID/model, or a model folder")
-    added.add_argument("--name", required=True)
-    added.add_argument("--alias", default="champion", help="alias that moves to this version (default champion)")
+    sub = verb("register", _register, "register a model under a name and an alias")
+    sub.add_argument("source", metavar="RUN", help="a run's id, runs:/RUN_ID/model, or a model folder")
+    sub.add_argument("--name", required=True)
+    sub.add_argument("--alias", default="champion", help="alias of the new version (default champion)")
 
-    added = verb("predict", _predict, "predict new cases; a second run does what is missing", overriding)
-    added.add_argument("model", **model)
-    added.add_argument("inputs", nargs="+", metavar="INPUT", help="a folder, a table, or the files of one case")
-    added.add_argument("--out", type=Path, required=True, metavar="DIR", help="gets one folder a case")
-    added.add_argument("--workers", type=int, default=1, help="processes (default 1)")
-    added.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="every N-th case from the I-th on")
-    added.add_argument("--overwrite", action="store_true", help="do finished cases again")
-    device(added)
+    sub = verb("predict", _predict, "predict new cases; a repeated run predicts only the missing ones", overriding)
+    sub.add_argument("model", **model)
+    sub.add_argument("inputs", nargs="+", metavar="INPUT", help="a folder, a table, or the files of one case")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="results, one folder per case")
+    sub.add_argument("--workers", type=int, default=1, help="number of processes (default 1)")
+    sub.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="only every N-th case, from the I-th")
+    sub.add_argument("--overwrite", action="store_true", help="predict finished cases again")
+    device(sub)
 
-    added = verb("import-weights", _import_weights, "make a model folder of a published checkpoint")
-    added.add_argument("app", **apps)
-    added.add_argument("--from", dest="file", type=Path, required=True, metavar="FILE")
-    added.add_argument("--out", type=Path, required=True, metavar="DIR")
+    sub = verb("import-weights", _import_weights, "convert a published checkpoint into a model folder")
+    sub.add_argument("app", **apps)
+    sub.add_argument("--from", dest="file", type=Path, required=True, metavar="FILE", help="the published checkpoint")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new model folder")
 
-    added = verb("serve", _serve, "answer requests for predictions on the loopback address")
-    added.add_argument("model", **model)
-    added.add_argument("--port", type=int, default=5001)
-    added.add_argument("--root", action="append", default=[], help="folder that requests may name (default: this one)")
-    device(added)
+    sub = verb("serve", _serve, "serve predictions over HTTP on the loopback address")
+    sub.add_argument("model", **model)
+    sub.add_argument("--port", type=int, default=5001)
+    sub.add_argument("--root", action="append", default=[], help="a folder that requests may access (default: .)")
+    device(sub)
 
-    added = verb("ui", _ui, "show MLflow's pages on the loopback address")
-    added.add_argument("--port", type=int, default=5000)
+    sub = verb("ui", _ui, "run the MLflow UI on the loopback address")
+    sub.add_argument("--port", type=int, default=5000)
 
-    added = verb("report", _report, "write the page of a prediction or evaluation run again")
-    added.add_argument("folder", type=Path, metavar="DIR")
+    sub = verb("report", _report, "rebuild the report of a prediction or an evaluation")
+    sub.add_argument("folder", type=Path, metavar="DIR")
     return parser
 
 
@@ -216,7 +223,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _start(arguments: argparse.Namespace) -> tuple[Path | None, dict[str, Any]]:
-    """The folder of the model that training starts from, and its settings."""
+    """The model folder that `--from` names and its settings; None and {} without it."""
     from transect.pipelines import model_folder
 
     if not arguments.start:
@@ -250,7 +257,7 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
             if summary[other] == summary[other]
         )
         print(f"{name:22} {summary[name]:.4f}  [{low:.4f}, {high:.4f}]{others}")
-    return _tell(outcomes, arguments.out)
+    return _print_outcomes(outcomes, arguments.out)
 
 
 def _register(arguments: argparse.Namespace, overrides: list[str]) -> int:
@@ -273,10 +280,10 @@ def _predict(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.overwrite,
         arguments.device,
     )
-    return _tell(outcomes, arguments.out)
+    return _print_outcomes(outcomes, arguments.out)
 
 
-def _tell(outcomes: Sequence["Outcome"], out: Path) -> int:
+def _print_outcomes(outcomes: Sequence["Outcome"], out: Path) -> int:
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     print(f"{len(outcomes) - len(failed)} done, {len(failed)} failed\nreport {out / 'report.html'}")
     return FAILED if failed else DONE

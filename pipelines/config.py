@@ -1,4 +1,4 @@
-"""Configurations: an app's dataclass and the training's, from YAML files and dotted overrides."""
+"""Load the settings of an app and of training from YAML files and dotted overrides."""
 
 import difflib
 import math
@@ -16,20 +16,20 @@ from transect.pipelines.find import ROOT, config_class, state_class
 
 @dataclass
 class TrainConfig:
-    """How a model is trained.
+    """Settings of training.
 
     Args:
         epochs: Passes over the training cases.
         batch_size: Examples per step.
-        learning_rate: Peak learning rate of AdamW; an app may scale it for parts of its model.
-        weight_decay: Weight decay of AdamW; biases and normalisation get none.
-        decay_power: The learning rate falls as (1 - epoch / epochs) to this power.
-        gradient_clip: Largest norm of the gradient; 0 switches clipping off.
-        patience: Epochs without a better score on validation after which training stops.
-        precision: Number format of training; "auto" takes bf16 where the hardware computes in it.
-        seed: Seed of the initial weights, the order of examples and their augmentation.
-        workers: Processes that load examples.
-        validation_share: Share of the training groups held out when the data set names no validation split.
+        learning_rate: Peak learning rate of AdamW; an app may scale it per parameter group.
+        weight_decay: Weight decay of AdamW; not applied to biases and normalization layers.
+        decay_power: Exponent of the polynomial decay of the learning rate, (1 - epoch / epochs) ** decay_power.
+        gradient_clip: Maximum norm of the gradient; 0 disables clipping.
+        patience: Epochs without improvement on the validation split after which training stops.
+        precision: Number format of training; "auto" is bf16 where the hardware supports it.
+        seed: Random seed of the initial weights, the order of examples and augmentation.
+        workers: Number of data loading processes.
+        validation_share: Fraction of the training groups held out if the data set has no validation split.
     """
 
     epochs: int = 50
@@ -52,7 +52,7 @@ class TrainConfig:
             raise ValueError(f"train.learning_rate: found {self.learning_rate}, expected a finite number above 0")
         for name in ("weight_decay", "decay_power", "gradient_clip"):
             if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"train.{name}: found {getattr(self, name)}, expected a finite number from 0 on")
+                raise ValueError(f"train.{name}: found {getattr(self, name)}, expected a finite number of at least 0")
         if not 0 < self.validation_share < 1:
             raise ValueError(f"train.validation_share: found {self.validation_share}, expected between 0 and 1")
 
@@ -68,7 +68,16 @@ def _parser(app: str, train: bool) -> Any:
 
 
 def load(app: str, file: Path | None, overrides: Sequence[str], base: dict[str, Any] | None = None) -> Any:
-    """The configuration of `app`: its defaults, then `base`, then the YAML `file`, then dotted `overrides`.
+    """Load the settings of an app. Later layers override earlier ones: defaults, `base`, `file`, `overrides`.
+
+    Args:
+        app: name of the app.
+        file: settings as YAML.
+        overrides: arguments of the command line, such as `--model.name unet`.
+        base: settings of a model to start from.
+
+    Returns:
+        The app's `Config`.
 
     Raises:
         UsageError: a key or a value is wrong; the message names the field, the value and what is allowed.
@@ -80,12 +89,19 @@ def load(app: str, file: Path | None, overrides: Sequence[str], base: dict[str, 
 def load_training(
     app: str, file: Path | None, overrides: Sequence[str], base: dict[str, Any] | None = None
 ) -> tuple[Any, TrainConfig, str]:
-    """The configurations of `app` and of its training, and both as commented YAML.
+    """Load the settings of an app and of its training, with the defaults of the app's `config.yaml`.
 
-    They are the defaults in the app's own `config.yaml`, then `base`, then the YAML `file`, then dotted `overrides`.
+    Args:
+        app: as for `load`.
+        file: as for `load`.
+        overrides: as for `load`.
+        base: as for `load`.
+
+    Returns:
+        The app's `Config`, the settings of training, and both as commented YAML.
 
     Raises:
-        UsageError: as `load`.
+        UsageError: as for `load`.
     """
     layers = [read_yaml(ROOT / app / "config.yaml"), base or {}, read_yaml(file) if file else {}]
     config, text = _load(app, layers, overrides, train=True)
@@ -105,11 +121,11 @@ def _load(app: str, layers: list[dict[str, Any]], overrides: Sequence[str], trai
         _refuse_unknown([word[2:].partition("=")[0] for word in overrides if word.startswith("--")], values)
         values = parser.parse_args(list(overrides), namespace=values)
         text = parser.dump(values, yaml_comments=True, skip_none=False)
-        made = parser.instantiate_classes(values).as_dict()
-        training = made.pop("train", None)
-        config = config_class(app)(**made)
+        arguments = parser.instantiate_classes(values).as_dict()
+        training = arguments.pop("train", None)
+        config = config_class(app)(**arguments)
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(_plain(str(error))) from error
+        raise UsageError(_simplify(str(error))) from error
     return ((config, training) if train else config), text
 
 
@@ -122,7 +138,7 @@ def _refuse_unknown(keys: Sequence[str], values: Any) -> None:
 
 
 def _refuse_misfits(layer: dict[str, Any], values: Any, prefix: str = "") -> None:
-    """Refuse what jsonargparse lets pass: nothing in place of a value, and a value in place of a section."""
+    """Refuse what jsonargparse accepts: null where a value is required, and a value in place of a section."""
     from jsonargparse import Namespace
 
     for key, value in layer.items():
@@ -135,7 +151,7 @@ def _refuse_misfits(layer: dict[str, Any], values: Any, prefix: str = "") -> Non
             raise UsageError(f"{prefix}{key}: found nothing, expected a value such as {default}")
 
 
-_SECTION = "expected settings below it"
+_SECTION = "expected nested settings"
 
 
 def _prefixes(key: str) -> list[str]:
@@ -151,8 +167,8 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
     ]
 
 
-def _plain(message: str) -> str:
-    """Jsonargparse's complaint about a value, in the house's words."""
+def _simplify(message: str) -> str:
+    """An error message of jsonargparse in the form `FIELD: found X, expected Y`."""
     message = " ".join(message.split())
     if section := re.match(r"""Parser key "(?P<key>[^"]+)": Unable to load config '(?P<value>.*?)' -""", message):
         return f"{section['key']}: found {section['value']}, {_SECTION}"
@@ -162,18 +178,18 @@ def _plain(message: str) -> str:
         r"Subtypes: \[(?P<type>.+?), <class 'NoneType'>\] .*Given value: (?P<value>.+)",
         message,
     )
-    found = typed or optional
-    if found is None:
+    match = typed or optional
+    if match is None:
         return message
-    expected = re.sub(r"<class '(\w+)'>", r"\1", found["type"]).replace("typing.Literal", "one of ")
-    return f"{found['key']}: found {found['value']}, expected {expected}{' or null' if optional else ''}"
+    expected = re.sub(r"<class '(\w+)'>", r"\1", match["type"]).replace("typing.Literal", "one of ")
+    return f"{match['key']}: found {match['value']}, expected {expected}{' or null' if optional else ''}"
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """The settings in a YAML file, which cannot run code.
+    """Read settings from a YAML file with the safe loader, which runs no code.
 
     Raises:
-        UsageError: it cannot be read, is no YAML, or holds something other than settings.
+        UsageError: the file cannot be read, is not valid YAML, or is not a mapping.
     """
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
@@ -185,15 +201,15 @@ def read_yaml(file: Path) -> dict[str, Any]:
 
 
 def to_yaml(app: str, config: Any) -> str:
-    """A model's `config.yaml`: its app and settings."""
+    """The text of a model's `config.yaml`: the name of its app and its settings."""
     return yaml.safe_dump({"app": app, **asdict(config)}, sort_keys=False)
 
 
 def load_state(app: str, values: dict[str, Any]) -> Any:
-    """The state of `app` from plain values, as `asdict` and JSON have them.
+    """Build the state of an app from plain values, as `asdict` or JSON give them.
 
     Raises:
-        UsageError: they are not a state of this app.
+        UsageError: a key or a value is not one of this app's state.
     """
     from jsonargparse import ArgumentError, ArgumentParser
 
@@ -203,4 +219,4 @@ def load_state(app: str, values: dict[str, Any]) -> Any:
         parsed = parser.parse_object(values, cfg_base=parser.parse_object(asdict(state_class(app)())))
         return state_class(app)(**parser.instantiate_classes(parsed).as_dict())
     except (ArgumentError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(_plain(str(error))) from error
+        raise UsageError(_simplify(str(error))) from error

@@ -1,4 +1,4 @@
-"""What a person at a terminal, or later in a log, sees of long work. Results go to stdout, all of this to stderr."""
+"""Logging and progress of long operations, on stderr; results go to stdout."""
 
 import logging
 import sys
@@ -12,13 +12,13 @@ from rich.progress import Progress as Bar
 
 log = logging.getLogger("transect")
 
-LOG_INTERVAL = 10.0  # seconds between progress lines where there is no terminal
+LOG_INTERVAL = 10.0  # seconds between progress lines without a terminal
 
 _stderr = Console(stderr=True)
 
 
 def set_up_logging() -> None:
-    """Send the log to stderr: with colours on a terminal, else as plain lines with their time."""
+    """Log to stderr: in colour on a terminal, otherwise as plain lines with the time."""
     handler: logging.Handler
     if _stderr.is_terminal:
         handler = RichHandler(console=_stderr, show_path=False, show_level=False, log_time_format="%H:%M:%S")
@@ -30,9 +30,13 @@ def set_up_logging() -> None:
 
 
 class Progress:
-    """A count of finished units, with rate and time left: a bar on a terminal, a line now and then in a log.
+    """Progress of a task with rate and remaining time: a bar on a terminal, otherwise periodic log lines.
 
-    A unit that takes long may tell how far it is: `watch` takes something whose `progress` is the finished share.
+    Args:
+        task: label of the task.
+        total: number of units.
+        unit: name of the units, in the plural.
+        done: units that an earlier run finished; they do not count in the rate.
     """
 
     def __init__(self, task: str, total: int, unit: str, done: int = 0) -> None:
@@ -55,16 +59,16 @@ class Progress:
         threading.Thread(target=self._keep_showing, daemon=True).start()
 
     def watch(self, unit: object) -> None:
-        """Show how far `unit`, the one under way, has come by its `progress` between 0 and 1, if it has one."""
+        """Include the current unit's attribute `progress`, its finished fraction, where it has one."""
         self.watched = unit
 
     def advance(self, note: str = "") -> None:
-        """Count one more unit as finished."""
+        """Count one more unit as finished; `note` is shown after the remaining time."""
         self.watched = None
         self.done, self.note = self.done + 1, note
 
     def close(self) -> None:
-        """Take the bar away."""
+        """Stop reporting and remove the bar."""
         self.closed.set()
         if self.bar is not None:
             self.bar.stop()

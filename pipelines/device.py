@@ -1,4 +1,4 @@
-"""The device that a model computes on, as `--device` names it."""
+"""Select the device of `--device`."""
 
 import torch
 
@@ -6,10 +6,13 @@ from transect.pipelines.errors import UsageError
 
 
 def choose(name: str) -> torch.device:
-    """The device called `name`; "auto" is the first CUDA device where there is one, else the CPU.
+    """Select a device by name.
+
+    Args:
+        name: "cpu", "cuda", "cuda:1", "mps", or "auto" for the first CUDA device if there is one and else the CPU.
 
     Raises:
-        UsageError: this machine has no such device.
+        UsageError: the device is not available; the message lists those that are.
     """
     available = ["cpu", *(["mps"] if torch.backends.mps.is_available() else [])]
     gpus = [f"cuda:{index}" for index in range(torch.cuda.device_count())]

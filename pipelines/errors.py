@@ -1,4 +1,4 @@
-"""Errors that end a command or fail a case, and the one line that users see of them."""
+"""Errors that end a command or fail a case, and their one-line messages."""
 
 import logging
 import traceback
@@ -9,11 +9,11 @@ log = logging.getLogger("transect")
 
 
 class UsageError(ValueError):
-    """The command cannot be carried out as it was given; the message says what is allowed."""
+    """Wrong arguments or settings; the message states what is allowed."""
 
 
 def one_line(error: Exception) -> str:
-    """The message of a failed case, for a row of a table; the traceback of an unexpected error goes to the log."""
+    """The message of a failed case on one line; the traceback of an unexpected error is logged."""
     if not isinstance(error, BadInput | OSError):
         log.error("%s", traceback.format_exc())
     kind = "" if isinstance(error, BadInput) else f"{type(error).__name__}: "
@@ -21,9 +21,9 @@ def one_line(error: Exception) -> str:
 
 
 def raise_signal(error: BaseException) -> None:
-    """Raise the KeyboardInterrupt or SystemExit that a library replaced by an error of its own during clean-up."""
-    hidden = error.__context__
-    while hidden is not None:
-        if isinstance(hidden, KeyboardInterrupt | SystemExit):
-            raise hidden
-        hidden = hidden.__context__
+    """Raise the KeyboardInterrupt or SystemExit that an exception in a library's clean-up code masked, if any."""
+    context = error.__context__
+    while context is not None:
+        if isinstance(context, KeyboardInterrupt | SystemExit):
+            raise context
+        context = context.__context__

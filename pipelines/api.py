@@ -14,31 +14,37 @@ from transect.pipelines.predict_case import write_case
 from transect.pipelines.results import Outcome
 
 Settings = Mapping[str, object]
-"""Settings by their dotted names, such as `{"read.nodata": 0}`; `--print-config` shows them all."""
+"""Settings by dotted name, such as `{"read.nodata": 0}`; `--print-config` lists them all."""
 
 
 class Reader:
     """Reads the cases of a domain.
 
     Args:
-        name: of the app.
-        settings: that differ from the app's defaults.
+        name: name of the app.
+        settings: settings that differ from the app's defaults.
     """
 
     def __init__(self, name: str, settings: Settings) -> None:
-        self.app = app_class(name)(config.load(name, None, _words(settings)))
+        self.app = app_class(name)(config.load(name, None, _arguments(settings)))
 
     def cases(self, *inputs: str | Path) -> Sequence[Case]:
-        """The cases in a folder, a table or the files of one case.
+        """Find the cases in a folder, a table or the files of one case.
 
         Raises:
-            BadInput: there are none.
+            BadInput: no case is found.
         """
         cases: Sequence[Case] = self.app.adapter.cases(*map(str, inputs))
         return cases
 
     def read(self, *files: str | Path) -> Any:
-        """The sample of one case, which may read lazily.
+        """Read one case.
+
+        Args:
+            files: the files of the case.
+
+        Returns:
+            The sample, which may load its data lazily.
 
         Raises:
             BadInput: the case cannot be read.
@@ -52,15 +58,18 @@ class Model:
 
     Args:
         name: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`.
-        settings: that differ from the model's.
-        device: as `--device` names it.
+        settings: settings that differ from the model's.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
     """
 
     def __init__(self, name: str, settings: Settings, device: str) -> None:
-        self.model = model_folder.load(name, _words(settings), device)
+        self.model = model_folder.load(name, _arguments(settings), device)
 
     def predict(self, *inputs: str | Path) -> "Result":
-        """One case, opened; it is computed when it is saved.
+        """Open one case for prediction; it is computed when the result is saved.
+
+        Args:
+            inputs: the files of one case, or a folder or table that holds one.
 
         Raises:
             BadInput: the case cannot be read.
@@ -71,14 +80,23 @@ class Model:
     def predict_batch(
         self, inputs: str | Path | Sequence[str | Path], out: str | Path, workers: int = 1, overwrite: bool = False
     ) -> list[Outcome]:
-        """Predict all cases in `inputs` into `out`, as `transect predict` does; returns one outcome a case.
+        """Predict all cases, as `transect predict` does.
+
+        Args:
+            inputs: a folder, a table, or the files of one case.
+            out: folder for the results, one subfolder per case.
+            workers: number of processes.
+            overwrite: predict finished cases again.
+
+        Returns:
+            One outcome per case.
 
         Raises:
-            BadInput: there is no case.
-            UsageError: `out` holds another model's results and `overwrite` is not set.
+            BadInput: no case is found.
+            UsageError: `out` holds results of another model and `overwrite` is not set.
         """
-        names = [inputs] if isinstance(inputs, str | Path) else inputs
-        return predict_cases(self.model, [str(name) for name in names], Path(out), workers, overwrite=overwrite)
+        paths = [inputs] if isinstance(inputs, str | Path) else inputs
+        return predict_cases(self.model, [str(path) for path in paths], Path(out), workers, overwrite=overwrite)
 
 
 class Result:
@@ -94,10 +112,17 @@ class Result:
         self.sample = model.app.adapter.read(case)
 
     def save(self, folder: str | Path) -> Path:
-        """Write the prediction in the formats of its domain, with pictures and a record; returns the folder.
+        """Compute the prediction and write it in the file formats of its domain, with pictures and `done.json`.
+
+        Args:
+            folder: a new or empty folder, or that of an earlier result, which is replaced.
+
+        Returns:
+            The folder.
 
         Raises:
-            UsageError: the folder holds something else than an earlier result.
+            BadInput: the case cannot be read.
+            UsageError: the folder holds other files than an earlier result.
         """
         folder = Path(folder)
         if folder.exists() and not (folder / "done.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
@@ -112,6 +137,6 @@ def _only(cases: Sequence[Case], inputs: Sequence[object]) -> Case:
     return cases[0]
 
 
-def _words(settings: Settings) -> list[str]:
-    """Settings as the words of a command line."""
+def _arguments(settings: Settings) -> list[str]:
+    """Settings as command line arguments."""
     return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()]

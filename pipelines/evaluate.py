@@ -1,4 +1,4 @@
-"""Score a model on labelled cases: one summary over the split, a table of cases, and intervals."""
+"""Evaluate a model on labelled cases: metrics of a split with bootstrap intervals, and a table of cases."""
 
 import logging
 import math
@@ -40,13 +40,26 @@ def evaluate(
     workers: int = 1,
     device: str = "auto",
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
-    """Predict and score the cases of `split`; returns the summary, 95 % intervals and one outcome a case.
+    """Predict the cases of a split and compare them with their labels.
 
     Writes `metrics.json`, `cases.csv`, `manifest.csv` and `report.html` to `out`, charts of the whole split, and
     pictures of the first cases.
 
+    Args:
+        model_name: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`.
+        data: the data set, as the app's adapter takes it.
+        split: name of the split; all cases are taken if the data set names no splits.
+        out: folder for the results.
+        overrides: settings that differ from the model's, as command line arguments.
+        overwrite: replace results of another model in `out`.
+        workers: number of processes.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        The metrics, their 95 % intervals, and one outcome per case.
+
     Raises:
-        UsageError: there is no such model or split, or `out` holds another run's results.
+        UsageError: the model, the device or the split does not exist, or `out` holds results of another run.
         BadInput: the data set holds no case.
     """
     model = model_folder.load(model_name, overrides, device)
@@ -57,11 +70,12 @@ def evaluate(
     scored = dict(_scored(model, cases, out, workers))
     outcomes = [scored[case.id][0] for case in cases]
     done = [case for case in cases if scored[case.id][1] is not None]
-    contributions = [found for case in cases if (found := scored[case.id][1]) is not None]
+    contributions = [contribution for case in cases if (contribution := scored[case.id][1]) is not None]
     summary = app.metric.summary(contributions)
     intervals = bootstrap(app.metric, [case.group for case in done], contributions)
     table = [
-        {"case": case.id, **_finite(app.metric.summary([one]))} for case, one in zip(done, contributions, strict=True)
+        {"case": case.id, **_finite(app.metric.summary([contribution]))}
+        for case, contribution in zip(done, contributions, strict=True)
     ]
     write_table(out / "cases.csv", ["case", *summary], table)
     write_manifest(out / "manifest.csv", outcomes)
@@ -82,31 +96,34 @@ def evaluate(
 def bootstrap(
     metric: Metric[Any, Any], groups: Sequence[str], contributions: Sequence[Contribution], seed: int = 0
 ) -> dict[str, tuple[float, float]]:
-    """95 % percentile intervals of every metric over RESAMPLES draws of groups with replacement.
+    """95 % percentile intervals of every metric by a cluster bootstrap with RESAMPLES resamples.
 
-    Groups and not cases are drawn: tiles of one scene are not independent of each other. A draw weighs each case by
-    how often its group was drawn. Empty with fewer than two groups. Source: Efron and Tibshirani, "An Introduction to
-    the Bootstrap", chapter 13.
+    Groups are resampled with replacement, not cases, since cases of one group, such as tiles of one scene, are
+    dependent. Each case is weighted by the number of times its group was drawn. Source: Efron and Tibshirani, "An
+    Introduction to the Bootstrap", chapter 13.
 
     Args:
-        metric: the metrics.
+        metric: the metrics of the app.
         groups: the group of each case.
         contributions: the contribution of each case.
-        seed: of the draws.
+        seed: random seed.
+
+    Returns:
+        The lower and upper bound of each metric; empty with fewer than two groups.
     """
-    places = {name: place for place, name in enumerate(dict.fromkeys(groups))}
-    if len(places) < 2:
+    indices = {name: index for index, name in enumerate(dict.fromkeys(groups))}
+    if len(indices) < 2:
         return {}
-    group = np.array([places[name] for name in groups])
+    group = np.array([indices[name] for name in groups])
     rng = np.random.default_rng(seed)
-    draws = []
+    summaries = []
     for _ in range(RESAMPLES):
-        drawn = np.bincount(rng.integers(len(places), size=len(places)), minlength=len(places))
-        draws.append(metric.summary(contributions, drawn[group].astype(np.float64)))
+        counts = np.bincount(rng.integers(len(indices), size=len(indices)), minlength=len(indices))
+        summaries.append(metric.summary(contributions, counts[group].astype(np.float64)))
     intervals = {}
-    for name in dict.fromkeys(name for draw in draws for name in draw):
-        # A metric that only some cases have, such as a tool's, is not in every draw.
-        values = [draw[name] for draw in draws if math.isfinite(draw.get(name, math.nan))]
+    for name in dict.fromkeys(name for summary in summaries for name in summary):
+        # A metric that only some cases have, such as that of one tool, is missing from some resamples.
+        values = [summary[name] for summary in summaries if math.isfinite(summary.get(name, math.nan))]
         if values:
             low, high = np.percentile(values, (2.5, 97.5))
             intervals[name] = (float(low), float(high))
@@ -118,7 +135,7 @@ def _of_split(cases: Sequence[Case], split: str, data: str) -> list[Case]:
     chosen = [case for case in cases if case.split == split] if named else list(cases)
     if not chosen:
         raise UsageError(
-            f"{data}: split: found {', '.join(named)}, expected {split!r} among them; choose one by --split"
+            f"{data}: split: found {', '.join(named)}, expected {split!r} among them; choose one with --split"
         )
     return chosen
 
@@ -126,14 +143,14 @@ def _of_split(cases: Sequence[Case], split: str, data: str) -> list[Case]:
 def _scored(
     model: Model, cases: Sequence[Case], out: Path, workers: int
 ) -> Iterator[tuple[str, tuple[Outcome, Contribution | None]]]:
-    """Each case's id with its outcome and, where it is done, its contribution."""
+    """The id of each case with its outcome and, where it succeeded, its contribution to the metrics."""
     work = partial(_score, out=out, pictured=frozenset(case.id for case in cases[:PICTURED_CASES]))
     progress = Progress("evaluating", len(cases), "cases")
     done: Iterable[tuple[Case, tuple[Outcome, Contribution | None] | None]]
     done = in_processes(work, cases, model, workers) if workers > 1 else ((case, work(model, case)) for case in cases)
     try:
-        for case, found in done:
-            outcome, contribution = found or (Outcome(case.id, "failed", 0.0, DIED), None)
+        for case, result in done:
+            outcome, contribution = result or (Outcome(case.id, "failed", 0.0, DIED), None)
             if outcome.status == "failed":
                 log.error("failed: %s: %s", case.id, outcome.message)
             progress.advance(case.id)

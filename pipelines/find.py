@@ -1,4 +1,4 @@
-"""The apps, found by their folders: adding one means adding a folder, and nothing else."""
+"""Discover apps by their folders, so that a new app needs no registration."""
 
 import ast
 import importlib
@@ -14,7 +14,7 @@ ATTENTION = Path(core.__file__).parent / "attention"
 
 
 def app_names() -> list[str]:
-    """Names of all apps, sorted; imports none of them."""
+    """The sorted names of all apps, without importing them."""
     return sorted(path.parent.name for path in ROOT.glob("*/app.py"))
 
 
@@ -24,47 +24,52 @@ def app_summary(name: str) -> str:
 
 
 def mechanisms() -> dict[str, str]:
-    """The mechanisms that `core/attention` exports, each with what its file says of itself; imports none of them."""
-    found = {}
+    """The mechanisms in `core/attention` with the first line of their docstrings, read without importing them."""
+    summaries = {}
     for node in ast.parse((ATTENTION / "__init__.py").read_text()).body:
         if isinstance(node, ast.ImportFrom) and node.module:
             file = ATTENTION / f"{node.module.rpartition('.')[2]}.py"
             summary = (ast.get_docstring(ast.parse(file.read_text())) or "").partition("\n")[0]
-            found.update({alias.name: summary for alias in node.names if alias.name[0].isupper()})
-    return found
+            summaries.update({alias.name: summary for alias in node.names if alias.name[0].isupper()})
+    return summaries
 
 
 def config_class(name: str) -> type:
-    """The configuration of an app, a dataclass; imports no torch."""
+    """The dataclass of an app's settings; imports no torch."""
     config: type = _module(name, "config").Config
     return config
 
 
 def state_class(name: str) -> type:
-    """What training an app learns from data, a frozen dataclass; imports no torch."""
+    """The frozen dataclass of what training an app learns from data; imports no torch."""
     state: type = _module(name, "config").State
     return state
 
 
 def split_state(name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    """Move what training found out of `settings` of a model made before there was `state.json`; returns it."""
+    """Remove learned values from the `settings` of a model saved before `state.json` existed; returns them."""
     split = getattr(_module(name, "config"), "split_state", None)
     return split(settings) if split else {}
 
 
 def app_class(name: str) -> type[Any]:
-    """The one `App` that an app's `app` module defines."""
+    """The subclass of `App` that the module `app` of an app defines.
+
+    Raises:
+        UsageError: there is no app of this name.
+        TypeError: the module does not define exactly one subclass.
+    """
     from transect.apps.base import App
 
     module = _module(name, "app")
-    found = [
+    classes = [
         value
         for value in vars(module).values()
         if isinstance(value, type) and issubclass(value, App) and value.__module__ == module.__name__
     ]
-    if len(found) != 1:
-        raise TypeError(f"apps/{name}/app.py: found {len(found)} subclasses of App, expected one")
-    return found[0]
+    if len(classes) != 1:
+        raise TypeError(f"apps/{name}/app.py: found {len(classes)} subclasses of App, expected one")
+    return classes[0]
 
 
 def _module(name: str, part: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""A model as a folder: `config.yaml`, `state.json`, `model.safetensors` and `card.md`.
+"""Read and write model folders: `config.yaml`, `state.json`, `model.safetensors` and `card.md`.
 
 `config.yaml` holds what a person chose and `state.json` what training learned from data. Folders of earlier versions
 have no `state.json`: their `config.yaml` holds both, and `split_state` of the app's `config.py` separates them.
@@ -32,12 +32,12 @@ class Model:
     """A model that is ready to predict.
 
     Args:
-        name: as the user gave it.
-        folder: its model folder.
-        sha256: hash of the folder's files.
-        app: with the settings of the folder and `overrides`.
-        module: in evaluation mode, on its device.
-        overrides: settings that differ from the folder's, as `--KEY VALUE` words.
+        name: the model as the user named it.
+        folder: the model folder.
+        sha256: hash of the files in the folder.
+        app: the app with the state of the folder, and with its settings and `overrides`.
+        module: the network in evaluation mode, on its device.
+        overrides: settings that differ from the folder's, as command line arguments.
     """
 
     name: str
@@ -49,22 +49,30 @@ class Model:
 
     @property
     def device(self) -> "torch.device":
-        """The device that the module computes on."""
+        """The device of the parameters."""
         return next(self.module.parameters()).device
 
     @property
     def source(self) -> str:
-        """What results say of their origin: the program with its version, the app, and the hash of the model."""
+        """Provenance for the results: the version of Transect, the app, and the hash of the model."""
         return f"Transect {version('transect')}, {self.app_name}, model SHA-256 {self.sha256}"
 
     @property
     def app_name(self) -> str:
-        """The name of the app, which is that of its folder."""
+        """The name of the app's folder."""
         return type(self.app).__module__.split(".")[2]
 
 
 def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module", card: str) -> None:
-    """Write a model folder in one step; `card` is Markdown."""
+    """Write a model folder atomically.
+
+    Args:
+        folder: the model folder; an earlier one is replaced.
+        app_name: name of the app.
+        app: the app, whose settings and state are saved.
+        module: the network, whose tensors are saved.
+        card: model card in Markdown.
+    """
     from safetensors.torch import save_file
 
     with whole_folder(folder) as partial:
@@ -81,16 +89,21 @@ def app_of(folder: Path) -> str:
 
 
 def load(name: str, overrides: Sequence[str] = (), device: str = "auto") -> Model:
-    """The model called `name`, in evaluation mode on `device`; `overrides` change its settings.
+    """Load a model for prediction.
+
+    Args:
+        name: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`.
+        overrides: settings that differ from the model's, as command line arguments.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
     Raises:
-        UsageError: there is no such model or device, the model's folder is incomplete, or an override is wrong.
+        UsageError: the model or the device does not exist, the folder is incomplete, or an override is wrong.
     """
     import torch
 
     from transect.pipelines.device import choose
 
-    on = choose(device)
+    target = choose(device)
     folder = find(name)
     app = app_for(folder, overrides)
     with torch.device("meta"):
@@ -99,12 +112,12 @@ def load(name: str, overrides: Sequence[str] = (), device: str = "auto") -> Mode
         module.load_state_dict(weights(folder), strict=True, assign=True)
     except RuntimeError as error:
         raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
-    module = channels_last(module).to(on)
+    module = channels_last(module).to(target)
     return Model(name, folder, sha256(folder), app, module.eval(), tuple(overrides))
 
 
 def channels_last(module: "nn.Module") -> "nn.Module":
-    """The module with its two-dimensional convolutions in the layout that is fastest, on CPUs and GPUs alike."""
+    """Convert 2-D convolutions in place to the channels-last layout, the faster one on CPUs and GPUs."""
     import torch
 
     for part in module.modules():
@@ -114,10 +127,10 @@ def channels_last(module: "nn.Module") -> "nn.Module":
 
 
 def weights(folder: Path) -> "Mapping[str, Tensor]":
-    """The tensors of a model folder.
+    """The tensors of a model folder by name.
 
     Raises:
-        UsageError: they cannot be read.
+        UsageError: `model.safetensors` cannot be read.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -138,10 +151,10 @@ def app_for(folder: Path, overrides: Sequence[str] = ()) -> "App[Any, Any]":
 
 
 def _state_of(folder: Path, app_name: str, settings: dict[str, Any]) -> Any:
-    """The state in a model folder; of one of an earlier version, it is taken out of `settings`.
+    """The state in a model folder; without `state.json`, the learned values are removed from `settings`.
 
     Raises:
-        UsageError: it cannot be read, or a later version wrote it.
+        UsageError: `state.json` cannot be read, or was written by a later version.
     """
     file = folder / "state.json"
     if not file.is_file():
@@ -160,10 +173,13 @@ def _state_of(folder: Path, app_name: str, settings: dict[str, Any]) -> Any:
 
 
 def find(name: str) -> Path:
-    """The model folder behind a path, `models:/NAME@ALIAS`, `models:/NAME/VERSION`, `runs:/RUN/model` or a run's id.
+    """The folder of a model, downloaded from the tracking store where necessary.
+
+    Args:
+        name: a model folder, `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `runs:/RUN_ID/model`.
 
     Raises:
-        UsageError: there is none.
+        UsageError: the model does not exist.
     """
     if name.startswith(("models:/", "runs:/")):
         from transect.pipelines.store import download
@@ -176,17 +192,17 @@ def find(name: str) -> Path:
     missing = [file for file in FILES[:2] if not (folder / file).is_file()]
     if missing:
         raise UsageError(
-            f"model {name}: {' and '.join(missing)} not found there; "
+            f"model {name}: found no {' and no '.join(missing)}, "
             "expected a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"
         )
     return folder
 
 
 def settings_of(folder: Path) -> dict[str, Any]:
-    """What the `config.yaml` of a model folder says: the name of its app under "app", and the app's settings.
+    """The content of a model folder's `config.yaml`: the app's settings, and the name of the app under "app".
 
     Raises:
-        UsageError: it cannot be read, or names no app.
+        UsageError: the file cannot be read or names no app.
     """
     content = configs.read_yaml(folder / "config.yaml")
     if not isinstance(content.get("app"), str):
@@ -195,31 +211,36 @@ def settings_of(folder: Path) -> dict[str, Any]:
 
 
 def import_weights(app_name: str, file: Path, out: Path) -> None:
-    """Write the model folder `out` from a checkpoint that was published for this app's model.
+    """Convert a published checkpoint of an app's model into a model folder.
+
+    Args:
+        app_name: name of the app.
+        file: the checkpoint.
+        out: the model folder to write.
 
     Raises:
-        BadInput: the file cannot be read without running its code, or its tensors are not the model's.
+        BadInput: the file cannot be read without running code in it, or its tensors do not fit the model.
     """
     app, module = app_class(app_name).from_published(file)
     card = f"""# {app_name}
 
 {app_summary(app_name)}
 
-Imported from `{file.name}` (SHA-256 `{sha256(file)}`). Its licence, training data and scores are those of whoever
-published it: read them there before use.
+Imported from `{file.name}` (SHA-256 `{sha256(file)}`). See the publisher for its licence, training data and
+scores before use.
 """
     save(out, app_name, app, module, card)
 
 
 def training_card(app_name: str, run_id: str, epoch: int, validation: "Mapping[str, float]") -> str:
-    """The card of a trained model: where it comes from and its scores on the validation split."""
+    """The card of a trained model: its run and its scores on the validation split."""
     rows = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in validation.items())
     return f"""# {app_name}
 
 {app_summary(app_name)}
 
-Trained in run `{run_id}`; weights of epoch {epoch + 1}, chosen on the validation split together with whatever
-`state.json` says was calibrated there. The scores below selected the model and flatter it: quote a test split's.
+Trained in run `{run_id}`; weights of epoch {epoch + 1}. The epoch and the calibrated values in `state.json` were chosen
+on the validation split, so the scores below are optimistic: report those of a test split.
 
 | on validation | |
 |---|---|
@@ -230,7 +251,7 @@ Trained in run `{run_id}`; weights of epoch {epoch + 1}, chosen on the validatio
 
 
 def code_sha256() -> str:
-    """The hash of the Python files of the package `transect`, to detect that a model runs with other code."""
+    """The SHA-256 of the Python files of the package, to detect that a model runs with other code than its own."""
     import hashlib
 
     digest = hashlib.sha256()
@@ -241,4 +262,4 @@ def code_sha256() -> str:
 
 
 PACKAGE = Path(transect.__file__).parent
-"""The folder of the package, which a registered model carries along."""
+"""The folder of the package, which is stored with a registered model."""

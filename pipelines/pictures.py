@@ -1,4 +1,4 @@
-"""Pictures of predictions: collected while blocks are drained, and written as PNG, animated PNG or GIF."""
+"""Pictures of predictions, collected from the stream of blocks and written as PNG, animated PNG or GIF."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,11 +11,11 @@ from transect.apps.base import App, Picture, Preview
 from transect.data_adapters.files import safe_name
 
 FRAME_MS = 100
-"""How long a moving picture shows each of its frames."""
+"""Duration of each frame of an animation, in milliseconds."""
 
 
 def previewed(app: App[Any, Any], prediction: Any, sample: Any, labels: bool) -> Preview | None:
-    """The preview of a prediction, which from now on is given each block that the writer or the metric drains."""
+    """The app's preview of a prediction, connected to receive each block that the writer or the metric consumes."""
     preview = app.preview(prediction, sample, labels)
     blocks = getattr(prediction, "blocks", None)
     if preview is not None and blocks is not None:
@@ -30,22 +30,30 @@ def _tee(blocks: Iterator[Any], preview: Preview) -> Iterator[Any]:
 
 
 def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> list[str]:
-    """Write pictures as PNG files named after them, moving ones as animated PNG; returns the names in their order."""
+    """Write pictures as PNG files, animations as animated PNG.
+
+    Args:
+        pictures: pictures by name.
+        folder: folder for the files; created if there are pictures.
+
+    Returns:
+        The names of the files without their suffix, in the order of `pictures`.
+    """
     if pictures:
         folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
-        # Level 1: the best compression would take longer than the rest of a small case.
+        # Level 1: higher compression would take longer than predicting a small case.
         _save(picture, folder / f"{safe_name(name)}.png", compress_level=1)
     return [safe_name(name) for name in pictures]
 
 
 def save_gif(picture: Picture, file: Path) -> None:
-    """Write a moving picture as a GIF that repeats, which browsers and MLflow's pages show alike."""
+    """Write an animation as a looping GIF, which both browsers and the MLflow UI display."""
     _save(picture, file, loop=0)
 
 
 def side_by_side(pictures: Mapping[str, Picture]) -> Picture:
-    """Still pictures of one height as one, with a white gap of 8 pixels between them."""
+    """Join still pictures of equal height horizontally, separated by 8 white pixels."""
     gap = np.full((len(next(iter(pictures.values()))), 8, 3), 255, np.uint8)
     row = [part for picture in pictures.values() for part in (picture, gap)][:-1]
     return np.concatenate(row, axis=1)

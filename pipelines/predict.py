@@ -1,4 +1,4 @@
-"""Batch inference: every case becomes a whole folder or a failed row, and a second run does what is missing."""
+"""Batch inference: each case is either written completely or reported as failed, and runs can be repeated."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ from transect.pipelines.workers import DIED, in_processes
 
 log = logging.getLogger("transect")
 
-MANIFEST_INTERVAL = 5.0  # seconds; what is done stands in the cases' own folders, so a kill loses nothing
+MANIFEST_INTERVAL = 5.0  # seconds; finished cases have their own record, so a killed run loses nothing
 
 
 def predict(
@@ -30,11 +30,24 @@ def predict(
     overwrite: bool = False,
     device: str = "auto",
 ) -> list[Outcome]:
-    """Load a model and `predict_cases` with it.
+    """Load a model and predict cases with it.
+
+    Args:
+        model_name: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`.
+        inputs: as for `predict_cases`.
+        out: as for `predict_cases`.
+        overrides: settings that differ from the model's, as command line arguments.
+        workers: as for `predict_cases`.
+        shard: as for `predict_cases`.
+        overwrite: as for `predict_cases`.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        One outcome per case.
 
     Raises:
-        UsageError: the model or the device does not exist, or as `predict_cases`.
-        BadInput: as `predict_cases`.
+        UsageError: the model or the device does not exist, or as for `predict_cases`.
+        BadInput: as for `predict_cases`.
     """
     return predict_cases(model_folder.load(model_name, overrides, device), inputs, out, workers, shard, overwrite)
 
@@ -47,18 +60,29 @@ def predict_cases(
     shard: tuple[int, int] = (1, 1),
     overwrite: bool = False,
 ) -> list[Outcome]:
-    """Predict every case in `inputs` into its own folder under `out`; returns one outcome a case.
+    """Predict each case into its own folder below `out`.
 
-    Finished cases are left alone while their inputs stay the same; failed and missing ones are done. `shard` (i, n)
-    takes every n-th case from the i-th on, so that n machines share a list without communication. `workers` processes
-    share the cases of this one; a worker that dies fails its case alone.
+    Finished cases whose inputs have not changed are skipped; failed and missing ones are predicted. If a worker process
+    dies, only the case it was working on fails.
+
+    Args:
+        model: the model.
+        inputs: a folder, a table, or the files of one case.
+        out: folder for the results.
+        workers: number of processes that share the cases of this shard.
+        shard: (i, n) selects every n-th case from the i-th, so that n machines can share a list of cases without
+            communicating.
+        overwrite: predict finished cases again, and replace results of another model.
+
+    Returns:
+        One outcome per case of this shard.
 
     Raises:
-        UsageError: `out` holds another model's results and `overwrite` is not set.
+        UsageError: `out` holds results of another model and `overwrite` is not set.
         BadInput: the inputs hold no case.
     """
     cases = list(model.app.adapter.cases(*inputs))[shard[0] - 1 :: shard[1]]
-    if overwrite:  # Before the claim: if this is killed in between, nothing of the old run passes for the new one's.
+    if overwrite:  # Before `claim`, so that a kill in between leaves no old result that looks like a new one.
         for done in out.glob("*/done.json"):
             done.unlink()
     claim(out, model, "predict", overwrite)
@@ -66,7 +90,7 @@ def predict_cases(
     outcomes = {case.id: outcome for case in cases if (outcome := finished(out, case)) is not None}
     missing = [case for case in cases if case.id not in outcomes]
     if outcomes:
-        log.info("%d of %d cases are done already", len(outcomes), len(cases))
+        log.info("%d of %d cases are already done", len(outcomes), len(cases))
     manifest = out / ("manifest.csv" if shard[1] == 1 else f"manifest-{shard[0]}-of-{shard[1]}.csv")
     written = time.monotonic()
     progress = Progress("predicting", len(missing), "cases")

@@ -1,4 +1,4 @@
-"""Predict one case, from its files to its folder: written, pictured and recorded, or failed with one line."""
+"""Predict one case from its input files and write its folder: results, pictures and a record."""
 
 import time
 from collections.abc import Callable
@@ -16,9 +16,16 @@ from transect.pipelines.views.page import save_views
 def predict_case(
     model: Model, case: Case, out: Path, watch: Callable[[object], None] = lambda prediction: None
 ) -> Outcome:
-    """Predict one case into `out / case.id`, whole or not at all; any error becomes a failed outcome.
+    """Predict one case into `out / case.id` atomically.
 
-    `watch` is given the prediction before it is computed, to show its progress.
+    Args:
+        model: the model.
+        case: the case.
+        out: folder of all results.
+        watch: receives the prediction before it is computed, to show its progress.
+
+    Returns:
+        The outcome; any error makes it a failed one.
     """
     clock = time.monotonic()
     try:
@@ -32,7 +39,13 @@ def predict_case(
 def write_case(
     model: Model, case: Case, folder: Path, watch: Callable[[object], None] = lambda prediction: None
 ) -> None:
-    """Predict one case into `folder`, whole or not at all, with its pictures and a record of both in `done.json`.
+    """Predict one case into a folder atomically: results, pictures, and a record of both in `done.json`.
+
+    Args:
+        model: the model.
+        case: the case.
+        folder: folder of the case; an earlier one is replaced.
+        watch: receives the prediction before it is computed, to show its progress.
 
     Raises:
         BadInput: the case cannot be read.

@@ -86,7 +86,7 @@ def test_arguments_that_make_no_command_exit_with_2(command, words):
         (["train", "change_detection", "--tile", "100"], "tile: found 100, expected a multiple of 32"),
         (["train", "change_detection", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["train", "change_detection", "--print-config", "--model.nam", "unet"], "model.nam: found no such setting"),
-        (["evaluate", "nowhere", "--data", "pairs", "--out", "scores"], "model nowhere: config.yaml and model.safe"),
+        (["evaluate", "nowhere", "--data", "pairs", "--out", "scores"], "model nowhere: found no config.yaml and no model.safe"),
     ],
 )
 def test_wrong_use_is_one_line_and_exits_with_2(command, pairs, words, said):

@@ -312,5 +312,5 @@ def test_a_server_answers_and_stays_within_its_folders(light, pairs, tmp_path):
 def test_a_model_folder_that_lacks_a_file_says_which(untrained, tmp_path):
     shutil.copytree(untrained, tmp_path / "model")
     (tmp_path / "model" / "model.safetensors").unlink()
-    with pytest.raises(UsageError, match=r"model\.safetensors not found there; expected a model folder"):
+    with pytest.raises(UsageError, match=r"found no model\.safetensors, expected a model folder"):
         model_folder.load(str(tmp_path / "model"))

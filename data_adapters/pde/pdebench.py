@@ -41,7 +41,7 @@ BOUNDARIES: tuple[tuple[str, Boundary], ...] = (
 )
 """Boundary conditions by patterns in the file name; they are not in the files, but in the generators.
 
-2-D diffusion-reaction has no-flux and the incompressible flow no-slip walls; all others are open.
+Walls are no-flux in 2-D diffusion-reaction and no-slip in incompressible flow; the radial dam break extrapolates: open.
 """
 
 CHANNELS = (("diff-react|(^|_)dr(_|$)", ("activator", "inhibitor")), ("rdb|swe", ("height",)))

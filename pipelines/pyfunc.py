@@ -1,6 +1,6 @@
-"""The MLflow model: rows of file paths in, where each row's results were written out.
+"""The MLflow model: takes a table of file paths and returns a table of result folders.
 
-MLflow runs this file when a registered model is loaded, with the packages that were logged beside it.
+MLflow runs this file when it loads a registered model, with the code that was logged with it.
 """
 
 import os
@@ -23,31 +23,36 @@ _SERVER_MARK = "__pyfunc_model_path__"  # MLflow's scoring server sets it
 
 
 class CaseModel(PythonModel):
-    """Predicts cases that are named by their files.
+    """Predicts cases that are given by the paths of their files.
 
-    Input: a table with one text column per file of a case, in the adapter's words (for change detection `before` and
-    `after`). A relative path that does not exist is looked for beside the model, where its example lies. Parameter
-    `out`: the folder that gets one folder of results a row. Output: a table with `case`, `status`, `folder` and
-    `message`. A row that fails is reported in its own `message`.
+    Input: a table with one text column per file of a case, named by the adapter's `columns` (for change detection
+    `before` and `after`). A relative path that does not exist is resolved against the example of the model. Parameter
+    `out`: folder for the results, one subfolder per row. Output: a table with `case`, `status`, `folder` and `message`;
+    a row that fails has the error in `message`.
 
-    A server reads and writes below the folders in TRANSECT_ROOTS (separated like PATH), by default its working
-    folder, and nowhere else.
+    A server only accesses files below the folders in TRANSECT_ROOTS (separated like PATH), by default its working
+    folder.
     """
 
     def load_context(self, context: Any) -> None:
-        """Load the weights from safetensors; warn when other code than the model's own is in use."""
+        """Load the model folder; warn if this process runs other code than the model was registered with."""
         self.example = Path(context.artifacts["example"])
         self.model = model_folder.load(context.artifacts["model"], device=os.environ.get(DEVICE, "auto"))
         expected = (self.example / "code.sha256").read_text(encoding="utf-8")
         if model_folder.code_sha256() != expected:
             warnings.warn(
                 "this process had already imported other code than the model was registered with; "
-                "load one model a process, outside a checkout, to run the model's own",
+                "load one model per process, outside a checkout, to run the model's own code",
                 stacklevel=2,
             )
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
-        """Predict every row; see the class."""
+        """Predict every row of a table; see the class.
+
+        Raises:
+            ValueError: a column is missing.
+            BadInput: a server may not write to `out`.
+        """
         out = Path((params or {}).get("out", "predictions"))
         columns = self.model.app.adapter.columns
         missing = [column for column in columns if column not in model_input]
@@ -59,8 +64,8 @@ class CaseModel(PythonModel):
 
     def _predict_row(self, files: list[str], out: Path) -> tuple[str, str, str, str]:
         try:
-            found = [self._found(file) for file in files]
-            (case,) = self.model.app.adapter.cases(*found)
+            paths = [self._resolve(file) for file in files]
+            (case,) = self.model.app.adapter.cases(*paths)
             outcome = self._predict_case(case, out)
         except Exception as error:
             outcome = Outcome(" ".join(files), "failed", 0.0, one_line(error))
@@ -72,19 +77,19 @@ class CaseModel(PythonModel):
             _confine(Path(file), self.example)
         return predict_case(self.model, case, out)
 
-    def _found(self, file: str) -> str:
-        beside = (self.example / file).resolve()
-        packed = beside.exists() and beside.is_relative_to(self.example.resolve())
-        return str(beside) if packed and not Path(file).exists() else file
+    def _resolve(self, file: str) -> str:
+        packaged = (self.example / file).resolve()
+        exists = packaged.exists() and packaged.is_relative_to(self.example.resolve())
+        return str(packaged) if exists and not Path(file).exists() else file
 
 
-def _confine(path: Path, *also: Path) -> None:
-    """Refuse a path that a server must not touch."""
+def _confine(path: Path, *allowed: Path) -> None:
+    """Refuse a path outside the folders that a server may access, which are TRANSECT_ROOTS and `allowed`."""
     if _SERVER_MARK not in os.environ and ROOTS not in os.environ:
         return
-    roots = [*map(Path, os.environ.get(ROOTS, os.getcwd()).split(os.pathsep)), *also]
+    roots = [*map(Path, os.environ.get(ROOTS, os.getcwd()).split(os.pathsep)), *allowed]
     if not any(path.resolve().is_relative_to(root.resolve()) for root in roots):
-        raise BadInput(path, "path", "a place outside the served folders", "a file below one of them", f"set {ROOTS}")
+        raise BadInput(path, "path", "a path outside the served folders", "a file below one of them", f"set {ROOTS}")
 
 
 mlflow.models.set_model(CaseModel())

@@ -1,4 +1,4 @@
-"""Make an MLflow model of a model folder, with everything it needs to run elsewhere."""
+"""Package a model folder as an MLflow model, with its code, an example and pinned requirements."""
 
 import shutil
 import tempfile
@@ -20,13 +20,13 @@ from transect.pipelines.model_folder import PACKAGE, app_of, code_sha256
 
 
 def log_model(folder: Path) -> str:
-    """Log a model folder to the active run as an MLflow model; returns its address."""
+    """Log a model folder to the active run as an MLflow model; returns its URI."""
     with _content(folder) as content:
         return str(mlflow.pyfunc.log_model(name="model", **content).model_uri)
 
 
 def save_model(folder: Path, path: Path) -> None:
-    """Write a model folder as an MLflow model to `path`."""
+    """Save a model folder as an MLflow model in the folder `path`."""
     with _content(folder) as content:
         mlflow.pyfunc.save_model(path, **content)
 
@@ -40,7 +40,7 @@ def _content(folder: Path) -> Iterator[dict[str, Any]]:
         example = Path(scratch, "example")
         row = _write_example(app, Path(scratch, "phantom"), example)
         (example / "code.sha256").write_text(code_sha256(), encoding="utf-8")
-        # MLflow predicts the example once to check it, and the results must not land where the user works.
+        # MLflow validates the example by predicting it, which writes into the current folder.
         with chdir(scratch):
             yield {
                 "python_model": str(Path(__file__).with_name("pyfunc.py")),
@@ -62,7 +62,7 @@ def _signature(app: App[Any, Any]) -> ModelSignature:
 
 
 def _write_example(app: App[Any, Any], scratch: Path, example: Path) -> pd.DataFrame:
-    """Copy the files of one phantom case to `example`, named by their columns; returns them as a row of input."""
+    """Copy the files of one synthetic case to `example`, named by column; returns the row of input."""
     example.mkdir()
     app.adapter.phantom(scratch, 3, 0)
     case = app.adapter.cases(str(scratch))[0]
@@ -74,7 +74,7 @@ def _write_example(app: App[Any, Any], scratch: Path, example: Path) -> pd.DataF
 
 
 def pinned_requirements(app_name: str) -> list[str]:
-    """What the installed transect needs for an app, at the versions that are installed, without build tags."""
-    needed = [Requirement(text) for text in requires("transect") or []]
-    names = {item.name for item in needed if item.marker is None or item.marker.evaluate({"extra": app_name})}
+    """The requirements of transect for an app, pinned to the installed versions without local version labels."""
+    requirements = [Requirement(text) for text in requires("transect") or []]
+    names = {item.name for item in requirements if item.marker is None or item.marker.evaluate({"extra": app_name})}
     return [f"{name}=={version(name).partition('+')[0]}" for name in sorted(names - {"transect"})]

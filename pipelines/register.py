@@ -1,4 +1,4 @@
-"""Give a trained or imported model a name in the registry."""
+"""Register a trained or imported model in the MLflow registry."""
 
 import re
 from pathlib import Path
@@ -14,16 +14,24 @@ from transect.pipelines.store import use_experiment, use_store
 
 
 def register(source: str, name: str, alias: str) -> str:
-    """Register the model of a run (its id or `runs:/ID/model`) or a model folder; returns its `models:/` address.
+    """Register a new version of a model, described by its model card.
 
-    The model card becomes the version's description; `alias` moves to the new version.
+    Args:
+        source: the id of a run, `runs:/RUN_ID/model`, or a model folder.
+        name: name of the registered model.
+        alias: alias of the new version; an earlier version loses it.
+
+    Returns:
+        The URI `models:/NAME@ALIAS`.
 
     Raises:
-        UsageError: there is no such run or model, or MLflow refuses the name or the alias.
+        UsageError: the run or the model does not exist, or MLflow refuses the name or the alias.
     """
     if not re.fullmatch(r"[\w-]+", alias) or re.fullmatch(r"v\d+|latest", alias, re.IGNORECASE):
-        # MLflow refuses these too, but only after it has made the version.
-        raise UsageError(f"alias: found {alias!r}, expected letters, digits, _ or -, and neither latest nor as v1")
+        # MLflow refuses these as well, but only after creating the version.
+        raise UsageError(
+            f"alias: found {alias!r}, expected letters, digits, _ or -, and neither latest nor a version as v1"
+        )
     use_store()
     uri = f"runs:/{source}/model" if re.fullmatch("[0-9a-f]{32}", source) else source
     folder = model_folder.find(uri)

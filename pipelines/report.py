@@ -1,4 +1,4 @@
-"""A static page for a run of predictions or an evaluation: pictures to compare, facts, metrics and links to files."""
+"""Static HTML report of a prediction or an evaluation: pictures, facts, metrics and links to files."""
 
 import csv
 import json
@@ -20,25 +20,24 @@ TEMPLATE = Path(__file__).with_name("report.html.j2")
 UNKNOWN = "\N{EN DASH}"
 
 OPEN_CASES = 20
-"""Cases whose pictures are shown at once; the others unfold when they are asked for."""
+"""Number of cases that are expanded initially; the others are collapsed."""
 
 UNITS = {
     "percent": "%", "m": "m", "km": "km", "mm": "mm", "m2": "m²", "km2": "km²", "mm2": "mm²", "m3": "m³", "mm3": "mm³",
     "ml": "ml", "ms": "ms", "s": "s", "seconds": "s", "days": "d", "deg": "°", "hz": "Hz", "da": "Da", "ppm": "ppm",
 }  # fmt: skip
-"""The last part of a name, where it is a unit, and how the unit is written."""
-
+"""Units by the suffix of the names that carry them."""
 
 ACRONYMS = {
     "iou": "IoU", "apebench": "APEBench", "pdebench": "PDEBench", "morph": "MORPH", "nrmse": "nRMSE", "vrmse": "VRMSE",
     "crmse": "cRMSE", "brmse": "bRMSE", "frmse": "fRMSE", "auc": "AUC",
 }  # fmt: skip
-"""How words are written that are no words."""
+"""Spelling of acronyms in labels."""
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A picture; `href` is relative to the page, `width` and `height` are in pixels."""
+    """A picture; `href` is relative to the report, `width` and `height` are in pixels."""
 
     name: str
     href: str
@@ -48,7 +47,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class CaseView:
-    """What the page says about a case that was done."""
+    """A finished case on the report: values and units of its facts, and links to its files and pictures."""
 
     id: str
     seconds: float
@@ -60,7 +59,7 @@ class CaseView:
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric of the evaluation; `low` and `high` bound its 95 % interval, `baselines` are others' values by name."""
+    """A metric; `low` and `high` bound its 95 % interval, `baselines` are pairs of name and value."""
 
     name: str
     value: float
@@ -70,20 +69,26 @@ class Metric:
 
     @property
     def is_share(self) -> bool:
-        """Whether the metric can be drawn on a scale from 0 to 1."""
+        """Whether the value and its interval lie in [0, 1], to be drawn on that scale."""
         return all(0 <= bound <= 1 for bound in (self.value, self.low, self.high) if bound is not None)
 
     def text(self, value: float) -> str:
-        """The value or one of its bounds; a share has three decimals, so that columns align."""
+        """Format the value or one of its bounds; a share has three decimals, so that columns align."""
         return f"{value:.3f}" if self.is_share else number(value, self.name)
 
 
 def write_report(folder: Path) -> Path:
-    """Write `folder / "report.html"` from what a prediction or an evaluation left in `folder`; returns its path.
+    """Write `report.html` from the results of a prediction or an evaluation.
 
-    Read are `run.json`, `manifest*.csv` (one a shard), each case's `done.json` and `preview/NAME.png`, and for an
-    evaluation `metrics.json`, `cases.csv` and `charts/NAME.png`. Whatever of this is missing or damaged is left out, so
-    that a run that was stopped can be looked at. The page needs no network and holds no absolute path.
+    Reads `run.json`, `manifest*.csv` (one per shard), `done.json` and `preview/NAME.png` of each case, and for an
+    evaluation `metrics.json`, `cases.csv` and `charts/NAME.png`. Missing or damaged files are skipped, so that an
+    interrupted run has a report as well. The report needs no network and contains no absolute paths.
+
+    Args:
+        folder: folder of the results.
+
+    Returns:
+        The path of the report.
     """
     manifest = [row for path in sorted(folder.glob("manifest*.csv")) for row in _rows(path)]
     done = [row for row in manifest if row.get("status") == "done"]
@@ -113,22 +118,23 @@ def write_report(folder: Path) -> Path:
 
 
 def with_baselines(names: Iterable[str]) -> dict[str, dict[str, str]]:
-    """The names of metrics, each with those of its baselines, such as {f1: {persistence: persistence_f1}}.
+    """Group the names of metrics: each with those of its baselines, such as {f1: {persistence: persistence_f1}}.
 
-    A metric called after another with a word in front is that word's value of it.
+    A name that consists of a prefix, `_` and another metric's name is the value of that metric for the baseline
+    `prefix`.
     """
     known = list(names)
-    found: dict[str, dict[str, str]] = {name: {} for name in known}
+    grouped: dict[str, dict[str, str]] = {name: {} for name in known}
     for name in known:
-        baseline, _, measured = name.partition("_")
-        if measured in found:
-            found[measured][baseline] = name
-    baselines = {name for others in found.values() for name in others.values()}
-    return {name: others for name, others in found.items() if name not in baselines}
+        baseline, _, metric = name.partition("_")
+        if metric in grouped:
+            grouped[metric][baseline] = name
+    baselines = {name for others in grouped.values() for name in others.values()}
+    return {name: others for name, others in grouped.items() if name not in baselines}
 
 
 def label(name: str) -> str:
-    """A name of the results for people: without its unit, acronyms as they are written."""
+    """Format a name of a result as a label: spaces instead of `_`, acronyms spelled correctly, no unit."""
     words = name.split("_")
     if len(words) > 1 and words[-1] in UNITS:
         words.pop()
@@ -139,7 +145,7 @@ def label(name: str) -> str:
 
 
 def number(value: object, name: str = "") -> str:
-    """A value for people: four digits, or all of a whole number, in groups of three, and the unit in its name."""
+    """Format a value: four significant digits, all of an integer, in groups of three, with the unit of its name."""
     unit = UNITS.get(name.rsplit("_", 1)[-1], "") if "_" in name else ""
     try:
         figure = float(value)  # type: ignore[arg-type]
@@ -157,7 +163,7 @@ def number(value: object, name: str = "") -> str:
 
 
 def duration(seconds: object) -> str:
-    """Seconds as the two largest units that matter."""
+    """Format seconds in the two largest units."""
     try:
         total = float(seconds)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -170,7 +176,7 @@ def duration(seconds: object) -> str:
 
 
 def _case(folder: Path, case: str) -> CaseView | None:
-    """The case's own folder under `folder`; None where there is nothing to show."""
+    """The case in the folder of its id; None if it has no readable `done.json`."""
     done = _json(folder / case / "done.json") if _is_part(case) else {}
     if not done:
         return None
@@ -193,19 +199,19 @@ def _case(folder: Path, case: str) -> CaseView | None:
 
 
 def _pictures(folder: Path, place: tuple[str, ...], names: Sequence[str]) -> list[Layer]:
-    """The pictures of these names that lie in a folder `place` below the run's."""
+    """The pictures of these names in the subfolder with the path parts `place`."""
     sizes = {name: _png_size(folder.joinpath(*place, f"{name}.png")) for name in names if _is_part(name)}
     return [Layer(name, _href(*place, f"{name}.png"), *size) for name, size in sizes.items() if size]
 
 
 def _metrics(metrics: Mapping[str, Any]) -> list[Metric]:
     intervals, summary = metrics.get("intervals") or {}, metrics.get("summary") or {}
-    made = []
+    shown = []
     for name, others in with_baselines(summary).items():
         low, high = intervals.get(name, (None, None))
         baselines = tuple((baseline, float(summary[other])) for baseline, other in others.items())
-        made.append(Metric(name, float(summary[name]), low, high, baselines))
-    return made
+        shown.append(Metric(name, float(summary[name]), low, high, baselines))
+    return shown
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -216,7 +222,7 @@ def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings that a run used; where none was given, what training learned."""
+    """The settings of a run; those that are null show the value that training learned."""
     settings, state = _flat(run.get("settings") or {}), _flat(run.get("state") or {})
     return settings | {
         name: f"{state[name]} (learned)" for name, value in settings.items() if value is None and name in state
@@ -224,7 +230,7 @@ def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is_part(name: str) -> bool:
-    """Whether `name` is one part of a path, so that nothing outside the run's folder is linked or read."""
+    """Whether `name` is a single path component, so that nothing outside the folder is read or linked."""
     return bool(name) and name not in (".", "..") and not any(letter in name for letter in "/\\\0")
 
 

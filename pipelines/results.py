@@ -1,4 +1,4 @@
-"""The format of a results folder: `run.json`, `manifest.csv` and one folder a case with `done.json` in it."""
+"""The layout of a results folder: `run.json`, `manifest.csv`, and per case a folder with `done.json`."""
 
 import csv
 import io
@@ -16,7 +16,7 @@ from transect.pipelines.model_folder import Model
 
 @dataclass(frozen=True)
 class Outcome:
-    """A row of the manifest: `status` is "done" or "failed", `message` says why it failed."""
+    """A row of the manifest: `status` is "done" or "failed", `message` is the error of a failed case."""
 
     case: str
     status: str
@@ -24,11 +24,18 @@ class Outcome:
     message: str = ""
 
 
-def claim(out: Path, model: Model, kind: str, overwrite: bool, **about: object) -> None:
-    """Make `out` the folder of this model's results of this kind; `about` is added to its `run.json`.
+def claim(out: Path, model: Model, kind: str, overwrite: bool, **details: object) -> None:
+    """Reserve a folder for the results of one model by writing `run.json`, or check that it is reserved for it.
+
+    Args:
+        out: the folder; created if necessary.
+        model: the model.
+        kind: "predict" or "evaluate".
+        overwrite: replace the `run.json` of another model.
+        details: further content of `run.json`.
 
     Raises:
-        UsageError: it holds results of another model or of other settings, or cannot be written.
+        UsageError: the folder holds results of another model, other settings or another kind, or is not writable.
     """
     identity = {
         "kind": kind,
@@ -42,9 +49,11 @@ def claim(out: Path, model: Model, kind: str, overwrite: bool, **about: object) 
     try:
         out.mkdir(parents=True, exist_ok=True)
         if record.is_file() and not overwrite:
-            found = json.loads(record.read_text(encoding="utf-8"))
+            existing = json.loads(record.read_text(encoding="utf-8"))
             differing = [
-                key for key in ("kind", "model_sha256", "settings") if _text(found.get(key)) != _text(identity[key])
+                key
+                for key in ("kind", "model_sha256", "settings")
+                if _canonical(existing.get(key)) != _canonical(identity[key])
             ]
             if differing:
                 raise UsageError(
@@ -52,18 +61,18 @@ def claim(out: Path, model: Model, kind: str, overwrite: bool, **about: object) 
                     "or results of this model; choose another --out or add --overwrite"
                 )
             return
-        write_json(record, {**identity, **about})
+        write_json(record, {**identity, **details})
     except OSError as error:
-        raise UsageError(f"{out}: {error.strerror or error}; choose an --out that can be written") from error
+        raise UsageError(f"{out}: {error.strerror or error}; choose a writable --out") from error
 
 
-def _text(value: object) -> str:
+def _canonical(value: object) -> str:
     """Canonical JSON, in which tuples equal lists and NaN equals NaN."""
     return json.dumps(value, sort_keys=True)
 
 
 def finished(out: Path, case: Case) -> Outcome | None:
-    """The outcome of an earlier run, if it is done and its inputs have not changed since."""
+    """The outcome of a case that an earlier run finished and whose inputs have not changed since; else None."""
     try:
         done = json.loads((out / case.id / "done.json").read_text(encoding="utf-8"))
         if done["inputs"] != stamps(case):
@@ -74,9 +83,9 @@ def finished(out: Path, case: Case) -> Outcome | None:
 
 
 def stamps(case: Case) -> dict[str, dict[str, int]]:
-    """Size and modification time of each input file: detects a replaced file at no cost for large scenes.
+    """Size and modification time of each input, which detect a replaced file without reading it.
 
-    For a folder, such as a Zarr store: the size of all its files and the last modification.
+    For a folder, such as a Zarr store: the total size of its files and the latest modification.
     """
     return {file: stamp for file in case.files if (stamp := _stamp(Path(file)))}
 
@@ -93,12 +102,12 @@ def _stamp(path: Path) -> dict[str, int]:
 
 
 def write_manifest(path: Path, outcomes: Iterable[Outcome]) -> None:
-    """Write one row a case, in one step."""
+    """Write the manifest atomically, one row per case."""
     write_table(path, ["case", "status", "seconds", "message"], [asdict(outcome) for outcome in outcomes])
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:
-    """Write a CSV table in one step."""
+    """Write a CSV table atomically."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()

@@ -1,4 +1,4 @@
-"""MLflow's own server and pages, started the way Transect keeps its store."""
+"""Start MLflow's model server and user interface on the tracking store of Transect."""
 
 import os
 import signal
@@ -14,10 +14,19 @@ from transect.pipelines.store import use_store
 
 
 def serve(model: str, port: int, roots: list[str], device: str = "auto") -> int:
-    """Serve `model` on the loopback address, confined to the folders `roots`; returns the server's exit status.
+    """Serve a model on the loopback address until the server ends.
+
+    Args:
+        model: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`.
+        port: TCP port.
+        roots: folders that requests may access; by default the working folder.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        The exit status of the server.
 
     Raises:
-        UsageError: there is no such model or device.
+        UsageError: the model or the device does not exist.
     """
     choose(device)
     use_store()
@@ -29,23 +38,23 @@ def serve(model: str, port: int, roots: list[str], device: str = "auto") -> int:
 
             save_model(model_folder.find(model), Path(scratch, "model"))
             model = str(Path(scratch, "model"))
-        where = ["--host", "127.0.0.1", "--port", str(port)]
-        return _mlflow("models", "serve", "--model-uri", model, "--env-manager", "local", *where, env=environment)
+        address = ["--host", "127.0.0.1", "--port", str(port)]
+        return _mlflow("models", "serve", "--model-uri", model, "--env-manager", "local", *address, env=environment)
 
 
 def ui(port: int) -> int:
-    """Show the tracking store's pages on the loopback address; returns the server's exit status."""
+    """Run the MLflow UI of the tracking store on the loopback address; returns the exit status of the server."""
     store = use_store()
-    # MLflow's jobs serve its GenAI pages alone and start eight more processes.
+    # Job execution is only for MLflow's GenAI pages, and starts eight more processes.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     return _mlflow("ui", "--backend-store-uri", store, "--host", "127.0.0.1", "--port", str(port), env=environment)
 
 
 def _mlflow(*arguments: str, env: dict[str, str]) -> int:
-    """Run MLflow's command; it starts programs by name and as processes of their own, which end with this one."""
-    beside = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
+    """Run an MLflow command with this environment's programs on the PATH, and end all its processes with it."""
+    search_path = os.pathsep.join([str(Path(sys.executable).parent), env.get("PATH", os.defpath)])
     command = [sys.executable, "-m", "mlflow", *arguments]
-    server = subprocess.Popen(command, env={**env, "PATH": beside}, start_new_session=True)
+    server = subprocess.Popen(command, env={**env, "PATH": search_path}, start_new_session=True)
     try:
         return server.wait()
     finally:

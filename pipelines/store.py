@@ -1,4 +1,4 @@
-"""The MLflow tracking store: where it is, its experiments, runs and artifacts."""
+"""Access to the MLflow tracking store: its address, experiments, runs and artifacts."""
 
 import logging
 import os
@@ -21,7 +21,7 @@ DEFAULT_STORE = _SQLITE + "mlflow.db"
 
 
 def use_store() -> str:
-    """Point MLflow at MLFLOW_TRACKING_URI, else at `mlflow.db` in the working folder; returns the address."""
+    """Use the store at MLFLOW_TRACKING_URI, by default `mlflow.db` in the working folder; returns its URI."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_STORE
     if uri.startswith(_SQLITE):
         uri = _SQLITE + os.path.abspath(uri.removeprefix(_SQLITE))
@@ -31,11 +31,11 @@ def use_store() -> str:
 
 
 def use_experiment(name: str) -> str:
-    """The id of experiment `name`; a new one is for custom models, with artifacts in the folder of a local store."""
+    """The id of an experiment, which is created if necessary; a local store keeps artifacts in `mlartifacts`."""
     store = use_store()
-    found = MlflowClient().get_experiment_by_name(name)
-    if found is not None:
-        return str(found.experiment_id)
+    experiment = MlflowClient().get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
     local = store.startswith(_SQLITE)
     folder = Path(store.removeprefix(_SQLITE)).parent / "mlartifacts" / name
     return MlflowClient().create_experiment(
@@ -46,10 +46,10 @@ def use_experiment(name: str) -> str:
 
 
 def get_run(run_id: str) -> Run:
-    """The run with this id.
+    """Get a run by its id.
 
     Raises:
-        UsageError: there is none in the store.
+        UsageError: the run is not in the store.
     """
     use_store()
     try:
@@ -59,10 +59,13 @@ def get_run(run_id: str) -> Run:
 
 
 def download(uri: str) -> Path:
-    """A local folder with the artifacts of `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `runs:/RUN/PATH`.
+    """Download artifacts to a local folder.
+
+    Args:
+        uri: `models:/NAME@ALIAS`, `models:/NAME/VERSION` or `runs:/RUN_ID/PATH`.
 
     Raises:
-        UsageError: the store knows no such model.
+        UsageError: the model is not in the store.
     """
     use_store()
     try:

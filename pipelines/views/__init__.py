@@ -1,1 +1,1 @@
-"""Interactive pictures, each drawn into a page of its own that opens from disk and needs no network."""
+"""Interactive pictures, each a self-contained HTML page that opens from disk without a network."""

@@ -1,4 +1,4 @@
-"""Draw the views of a case as pages below its folder; script, style and data are inside each page."""
+"""Write the views of a case as self-contained HTML pages with inline script, style and data."""
 
 import base64
 import io
@@ -13,16 +13,19 @@ from transect.apps.base import View
 from transect.pipelines.pictures import FRAME_MS
 
 LARGEST_PAGE = 20_000_000
-"""Bytes of data in a page; what is larger is reduced until it fits."""
+"""Maximum bytes of data in a page; larger data are reduced until they fit."""
 
 
 def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str, str]]:
-    """Write a page for each view to `folder / "views"`; returns kind, name of the page and legend of each.
+    """Write one page per view to the subfolder `views`.
 
     Args:
-        views: Their files lie below `folder`.
-        folder: Of the case.
-        title: Of the pages.
+        views: the views; their files are below `folder`.
+        folder: folder of the case.
+        title: title of the pages.
+
+    Returns:
+        Per view its kind, the name of its page, and its legend.
     """
     pages = []
     for number, view in enumerate(views, start=1):
@@ -37,7 +40,7 @@ def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str
 
 
 def _film(files: Sequence[Path]) -> dict[str, Any]:
-    """The frames of one animated picture as data addresses, as many at equal distances as fit into a page."""
+    """The frames of an animated picture as data URLs; every n-th frame if all of them exceed LARGEST_PAGE."""
     with Image.open(files[0]) as picture:
         frames = [_webp(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)]
         size = picture.size

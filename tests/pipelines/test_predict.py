@@ -332,7 +332,7 @@ def test_a_folder_that_cannot_be_written_is_one_line_and_exits_with_2(untrained,
     (tmp_path / "file").write_text("")
     status, out, err = command("predict", untrained, pairs, "--out", tmp_path / "file" / "out")
     assert (status, out) == (2, "")
-    assert err.splitlines() == [f"transect: {tmp_path}/file/out: Not a directory; choose an --out that can be written"]
+    assert err.splitlines() == [f"transect: {tmp_path}/file/out: Not a directory; choose a writable --out"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write everywhere")

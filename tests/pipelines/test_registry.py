@@ -292,7 +292,7 @@ def test_a_server_answers_and_stays_within_its_folders(light, pairs, tmp_path):
         assert Path(done["folder"]).is_relative_to(roots[1])
         for row in refused:
             assert row["status"] == "failed", row
-            assert "a place outside the served folders" in row["message"]
+            assert "a path outside the served folders" in row["message"]
         with pytest.raises(urllib.error.HTTPError):
             ask(port, [inside], tmp_path / "elsewhere")
         assert not (tmp_path / "elsewhere").exists()

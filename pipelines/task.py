@@ -1,4 +1,4 @@
-"""An app's model, loss and validation as Lightning sees them."""
+"""The LightningModule that trains and validates an app's model."""
 
 import logging
 import math
@@ -23,13 +23,21 @@ from transect.pipelines.track import Tracker
 log = logging.getLogger("transect")
 
 PICTURED_CASES = 4
-SHOWN_SCORES = 6  # on the console; MLflow has them all
+SHOWN_METRICS = 6  # on the console; MLflow gets all
 MONITOR = "goal"
-"""Name of the monitored metric in checkpoints, whatever the app calls it."""
+"""Name of the monitored metric in checkpoints, the same for every app."""
 
 
 class Task(lightning.LightningModule):
-    """An app's model, loss and validation as Lightning sees them."""
+    """Trains an app's model with its loss, and validates with the prediction and metrics of `evaluate`.
+
+    Args:
+        app: the app.
+        model: the network to train.
+        settings: settings of training.
+        validation: the cases of the validation split.
+        tracker: where metrics and pictures are written.
+    """
 
     def __init__(
         self,
@@ -48,7 +56,7 @@ class Task(lightning.LightningModule):
         self.pending: list[tuple[str, float, int]] = []
 
     def configure_optimizers(self) -> Any:
-        """AdamW whose learning rate falls to zero over the epochs as a power."""
+        """AdamW with polynomial decay of the learning rate to zero, per epoch."""
         groups = []
         for group in self.app.parameter_groups(self.model):
             group = dict(group)
@@ -62,7 +70,7 @@ class Task(lightning.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_train_epoch_start(self) -> None:
-        """Write the finished epoch's metrics, now that its checkpoint is safe, and draw this epoch's own chance."""
+        """Write the previous epoch's metrics, whose checkpoint is now saved, and seed the generator for this epoch."""
         self._flush()
         torch.manual_seed(self.settings.seed * 100_003 + self.current_epoch + 1)
 
@@ -78,9 +86,9 @@ class Task(lightning.LightningModule):
         return loss
 
     def validation_step(self, index: int, batch_index: int) -> None:
-        """Predict and score one whole case; the first few are pictured, ever more rarely.
+        """Predict and score one whole case; pictures of the first cases are logged in selected epochs.
 
-        The number format of prediction is the app's own, as in an evaluation, and not that of training.
+        Autocast of training is disabled: the app chooses the precision of prediction, as in an evaluation.
         """
         with torch.autocast(self.device.type, enabled=False):
             self._validate(index)
@@ -90,25 +98,25 @@ class Task(lightning.LightningModule):
         sample = self.app.adapter.read(case)
         prediction = self.app.predict(self.model, sample)
         preview = None
-        if index < PICTURED_CASES and self._is_pictured:
+        if index < PICTURED_CASES and self._logs_pictures:
             preview = previewed(self.app, prediction, sample, labels=True)
         self.contributions.append(self.app.metric.contribution(prediction, sample))
         if preview is not None:
             self.tracker.pictures(f"validation/{case.id}", preview.pictures(), self.current_epoch)
 
     @property
-    def _is_pictured(self) -> bool:
-        """Whether this is epoch 1, 2, 4, 8, ... or the last: pictures may take longer than a short epoch."""
+    def _logs_pictures(self) -> bool:
+        """Whether this is epoch 1, 2, 4, 8, ... or the last, since pictures may take longer than a short epoch."""
         epoch = self.current_epoch + 1
         return epoch & (epoch - 1) == 0 or epoch == self.settings.epochs
 
     def on_validation_epoch_end(self) -> None:
-        """Calibrate the app on the validation split and score it: this number picks the checkpoint."""
+        """Calibrate the app on the validation split and compute the metrics, one of which selects the checkpoint."""
         state = self.app.metric.calibrate(self.contributions)
         if state is not None:
             self.app = type(self.app)(self.app.config, state)
         self.summary = self.app.metric.summary(self.contributions)
-        if self._is_pictured:
+        if self._logs_pictures:
             for name, chart in self.app.charts(self.contributions).items():
                 self.tracker.pictures(f"validation/{name}", {name: chart}, self.current_epoch)
         self.contributions = []
@@ -117,7 +125,7 @@ class Task(lightning.LightningModule):
         self.log(MONITOR, -math.inf if math.isnan(monitored) else monitored)
 
     def on_train_epoch_end(self) -> None:
-        """Gather the epoch's metrics; they are written once the checkpoint is."""
+        """Collect the epoch's metrics, which are written after its checkpoint."""
         losses = torch.stack(self.losses).tolist()
         self.losses = []
         first = self.global_step - len(losses)
@@ -125,23 +133,23 @@ class Task(lightning.LightningModule):
         self.pending += [(f"val/{name}", value, self.current_epoch) for name, value in self.summary.items()]
         rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         mean = sum(losses) / len(losses)
-        first_scores = list(self.summary.items())[:SHOWN_SCORES]
-        scores = ", ".join(f"{name} {value:.3f}" for name, value in first_scores)
-        log.info("epoch %d of %d: loss %.4f, %s", self.current_epoch + 1, self.settings.epochs, mean, scores)
+        first_metrics = list(self.summary.items())[:SHOWN_METRICS]
+        metrics = ", ".join(f"{name} {value:.3f}" for name, value in first_metrics)
+        log.info("epoch %d of %d: loss %.4f, %s", self.current_epoch + 1, self.settings.epochs, mean, metrics)
         self.pending += [
             ("train/epoch_loss", mean, self.current_epoch),
             ("train/learning_rate", rate, self.current_epoch),
         ]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep beside the weights what a model folder and a resumed run need."""
+        """Add to the checkpoint what a model folder and a resumed run need."""
         checkpoint["app_config"] = asdict(self.app.config)
         checkpoint["app_state"] = asdict(self.app.state)
         checkpoint["validation"] = dict(self.summary)
         checkpoint["pending"] = [list(point) for point in self.pending]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the metrics that a killed process may not have written."""
+        """Restore the metrics that an interrupted process may not have written."""
         self.pending = [tuple(point) for point in checkpoint["pending"]]
 
     def on_fit_end(self) -> None:
@@ -154,7 +162,7 @@ class Task(lightning.LightningModule):
 
 
 class ConsoleProgress(Callback):
-    """Steps as a bar with rate and time left."""
+    """Reports training steps on the console."""
 
     def __init__(self, epochs: int, steps: int) -> None:
         self.epochs, self.steps = epochs, steps

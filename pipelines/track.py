@@ -1,4 +1,4 @@
-"""What a training run writes to MLflow: settings, data set, metrics and pictures."""
+"""Log training runs to MLflow: settings, data set, metrics and pictures."""
 
 import hashlib
 import os
@@ -28,7 +28,11 @@ from transect.pipelines.store import get_run, use_experiment
 
 
 class Tracker:
-    """What one training run writes to MLflow; a resumed run goes on in the same place and writes no point twice.
+    """Writes one training run to MLflow; when a run is resumed, points that it already has are not written again.
+
+    Args:
+        app: name of the app, also that of the experiment.
+        resume: id of the run to resume; None starts a new one.
 
     Raises:
         UsageError: the run to resume does not exist or belongs to another app.
@@ -50,47 +54,58 @@ class Tracker:
         return max(metric.step for metric in self.client.get_metric_history(self.run_id, name))
 
     def describe(self, config: Any, state: Any, training: Any, cases: Sequence[Case], data: str) -> None:
-        """Write every setting, what was fitted, and the data set: where it is, its splits and its fingerprint."""
+        """Write the settings, the fitted state, and the data set with its path, splits and fingerprint.
+
+        Args:
+            config: settings of the app.
+            state: state of the app.
+            training: settings of training.
+            cases: the cases with their splits.
+            data: path of the data set.
+        """
         mlflow.log_params(_flat({**asdict(config), "state": asdict(state), "train": asdict(training)}))
         splits = {split: sum(case.split == split for case in cases) for split in sorted({c.split for c in cases})}
         source = resolve_dataset_source(str(Path(data).absolute()))
         dataset = MetaDataset(source, name=Path(data).name, digest=fingerprint(cases)[:36])  # type: ignore[abstract]
         mlflow.log_input(dataset, context="training")
         mlflow.log_params({f"data.{split or 'all'}_cases": count for split, count in splits.items()})
-        mlflow.set_tag("mlflow.note.content", f"`{self._app()}` trained on `{data}`: {_listed(splits)} cases.")
+        mlflow.set_tag("mlflow.note.content", f"`{self._app()}` trained on `{data}`: {_join_counts(splits)} cases.")
 
     def _app(self) -> str:
         return str(self.client.get_run(self.run_id).data.tags["transect.app"])
 
     def metrics(self, points: Iterable[tuple[str, float, int]]) -> None:
-        """Write (name, value, step) points; those that an earlier, killed process wrote are left as they are."""
+        """Write points (name, value, step), without those that an interrupted process wrote before."""
         now = int(time.time() * 1000)
         new = [Metric(name, value, now, step) for name, value, step in points if step > self._done_steps.get(name, -1)]
         for start in range(0, len(new), 1000):
             self.client.log_batch(self.run_id, metrics=new[start : start + 1000])
 
     def pictures(self, name: str, pictures: Mapping[str, Picture], step: int) -> None:
-        """Write still pictures of one size side by side, as one image with a step, and the moving ones as GIF files."""
-        for part, moving in ((part, picture) for part, picture in pictures.items() if picture.ndim == 4):
+        """Write still pictures of equal height side by side as one image of a step, and animations as GIF files."""
+        for part, animation in ((part, picture) for part, picture in pictures.items() if picture.ndim == 4):
             with tempfile.TemporaryDirectory() as scratch:
                 file = Path(scratch, f"{part}_{step:04d}.gif")
-                save_gif(moving, file)
+                save_gif(animation, file)
                 self.client.log_artifact(self.run_id, str(file), f"animations/{name}")
         still = {part: picture for part, picture in pictures.items() if picture.ndim == 3}
         self.client.log_image(self.run_id, side_by_side(still), key=name, step=step, synchronous=True)
 
     def finish(self, status: str) -> None:
-        """Close the run as FINISHED, FAILED or KILLED."""
+        """End the run with the status FINISHED, FAILED or KILLED."""
         mlflow.end_run(status)
 
 
 def log_pictures(run_id: str, pictures: Mapping[str, Any]) -> None:
-    """Write pictures to a run as artifacts, each at its path in it, such as `attention_pictures` makes.
+    """Write pictures to a run as artifacts.
 
-    They are uint8 `(height, width, 3)`, arrays or tensors on the CPU.
+    Args:
+        run_id: id of the run.
+        pictures: uint8 `(height, width, 3)`, arrays or tensors on the CPU, by their artifact path, such as
+            `attention_pictures` returns.
 
     Raises:
-        UsageError: there is no such run.
+        UsageError: the run does not exist.
     """
     get_run(run_id)
     for path, picture in pictures.items():
@@ -98,7 +113,7 @@ def log_pictures(run_id: str, pictures: Mapping[str, Any]) -> None:
 
 
 def fingerprint(cases: Sequence[Case]) -> str:
-    """A hash of what the cases are made of: their ids, and each file's name, size, first and last 64 KiB."""
+    """A hash of the ids and splits of the cases and of each file's name, size, first and last 64 KiB."""
     digest = hashlib.sha256()
     for case in cases:
         digest.update(f"{case.id}\0{case.split}\n".encode())
@@ -128,7 +143,7 @@ def _process_tags(app: str) -> dict[str, str]:
 
 
 def _process_name(pid: int) -> str:
-    """A process's id with its start, since ids are used again."""
+    """The id and start time of a process, since ids are reused; empty if there is none."""
     try:
         return f"{pid}@{psutil.Process(pid).create_time():.0f}"
     except psutil.NoSuchProcess:
@@ -136,7 +151,7 @@ def _process_name(pid: int) -> str:
 
 
 def _close_stale_runs(client: MlflowClient, experiment: str) -> None:
-    """Mark as KILLED the runs of this machine that stayed RUNNING because their process was killed."""
+    """Set runs of this machine to KILLED that are RUNNING although their process has ended."""
     for run in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
         tags = run.data.tags
         process = tags.get("transect.process", "")
@@ -148,10 +163,10 @@ def _close_stale_runs(client: MlflowClient, experiment: str) -> None:
 def _git_state() -> str:
     command = ["git", "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
+        result = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, timeout=10)
     except OSError:
         return ""
-    return found.stdout.strip()
+    return result.stdout.strip()
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
@@ -162,5 +177,5 @@ def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, str]:
     return flat
 
 
-def _listed(counts: dict[str, int]) -> str:
+def _join_counts(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name or 'unsplit'}" for name, count in counts.items())

@@ -1,4 +1,4 @@
-"""Train an app's model with Lightning, tracked in MLflow, to the same result whether or not it was interrupted."""
+"""Train an app's model with Lightning, tracked in MLflow; a resumed run gives the result of an uninterrupted one."""
 
 import logging
 import math
@@ -45,25 +45,34 @@ def train(
     start: Path | None = None,
     device: str = "auto",
 ) -> tuple[str, Path]:
-    """Train on the cases in `data` and log the model of the best epoch; returns the run's id and the model folder.
+    """Train a model and log that of the best epoch.
 
-    The first weights are those of the model folder `start`, or random ones.
+    The checkpoint and the calibrated values, such as a threshold, are selected on the validation split.
 
-    The checkpoint and whatever the app calibrates, such as a threshold, are chosen on the validation split.
+    Args:
+        app_name: name of the app.
+        data: the data set, as the app's adapter takes it.
+        config: settings of the app.
+        settings: settings of training.
+        start: model folder with the initial weights; None initializes them randomly.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        The id of the run and the model folder.
 
     Raises:
-        UsageError: the data set has no case to train or to validate on, the weights of `start` do not fit, or there is
-            no such device.
-        KeyboardInterrupt, SystemExit: a signal ended the training; the run can be resumed.
+        UsageError: the data set has no training or no validation case, the weights in `start` do not fit, or the
+            device does not exist.
+        KeyboardInterrupt, SystemExit: a signal ended training; the run can be resumed.
     """
-    on = choose(device)
+    target = choose(device)
     with _tracked(app_name, None) as tracker:
         folder = Path("checkpoints", tracker.run_id).absolute()
         folder.mkdir(parents=True)
-        made = app_class(app_name)
-        app = made(config, model_folder.app_for(start).state if start else state_class(app_name)())
+        new_app = app_class(app_name)
+        app = new_app(config, model_folder.app_for(start).state if start else state_class(app_name)())
         cases = _cases(app, data, settings)
-        app = made(config, app.fit([case for case in cases if case.split == "train"]))
+        app = new_app(config, app.fit([case for case in cases if case.split == "train"]))
         content = {
             "data": list(data),
             "start": str(start.absolute()) if start else "",
@@ -71,36 +80,46 @@ def train(
             "state": asdict(app.state),
             "train": asdict(settings),
         }
-        # As JSON, a subset of YAML, to write tuples as lists.
+        # JSON is a subset of YAML and writes tuples as lists.
         write_json(folder / "training.yaml", content)
         tracker.describe(app.config, app.state, settings, cases, " ".join(data))
-        return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start, on)
+        return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start, target)
 
 
 def resume(app_name: str, run_id: str, device: str = "auto") -> tuple[str, Path]:
-    """Go on with an interrupted run from its last finished epoch, with the settings it had.
+    """Continue an interrupted run from its last finished epoch, with its own settings.
 
-    It ends as if it had not been interrupted: weights, order of examples and augmentation are the same.
+    The result equals that of an uninterrupted run: weights, order of examples and augmentation are the same.
+
+    Args:
+        app_name: name of the app.
+        run_id: id of the run.
+        device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+
+    Returns:
+        The id of the run and the model folder.
 
     Raises:
-        UsageError: the run is unknown or its checkpoints are not in the working folder.
+        UsageError: the run or the device does not exist, or the checkpoints are not in the working folder.
     """
-    on = choose(device)
+    target = choose(device)
     get_run(run_id)
     folder = Path("checkpoints", run_id).absolute()
     if not (folder / "training.yaml").is_file():
-        raise UsageError(f"run {run_id}: found no {folder / 'training.yaml'}; resume in the folder it was started in")
+        raise UsageError(
+            f"run {run_id}: found no {folder / 'training.yaml'}; resume in the folder where the run was started"
+        )
     content = yaml.safe_load((folder / "training.yaml").read_text(encoding="utf-8"))
     settings = TrainConfig(**content["train"])
     app = _restored(app_name, content["app"], content.get("state"))
-    data = content["data"] if isinstance(content["data"], list) else [content["data"]]  # older runs have one
-    start = Path(content["start"]) if content.get("start") else None  # older runs do not tell
+    data = content["data"] if isinstance(content["data"], list) else [content["data"]]  # older runs have a string
+    start = Path(content["start"]) if content.get("start") else None  # older runs lack it
     with _tracked(app_name, run_id) as tracker:
-        return run_id, _train(app_name, app, settings, _cases(app, data, settings), tracker, folder, start, on)
+        return run_id, _train(app_name, app, settings, _cases(app, data, settings), tracker, folder, start, target)
 
 
 def _restored(app_name: str, settings: dict[str, Any], state: dict[str, Any] | None) -> App[Any, Any]:
-    """An app from plain values; runs of earlier versions keep their state among the settings."""
+    """An app from plain values; in runs of earlier versions `settings` contain the state."""
     values = split_state(app_name, settings) if state is None else state
     app: App[Any, Any] = app_class(app_name)(
         configs.load(app_name, None, [], base=settings), configs.load_state(app_name, values)
@@ -121,7 +140,7 @@ def _tracked(app_name: str, run_id: str | None) -> Iterator[Tracker]:
         status = "FINISHED"
     except (KeyboardInterrupt, SystemExit):
         status = "KILLED"
-        log.warning("interrupted; go on with: transect train %s --resume %s", app_name, tracker.run_id)
+        log.warning("interrupted; continue with: transect train %s --resume %s", app_name, tracker.run_id)
         raise
     finally:
         tracker.finish(status)
@@ -132,7 +151,7 @@ def _cases(app: App[Any, Any], data: Sequence[str], settings: TrainConfig) -> li
     counts = {split: sum(case.split == split for case in cases) for split in ("train", "val")}
     if not all(counts.values()):
         found = f"{counts['train']} training and {counts['val']} validation cases"
-        raise UsageError(f"{' '.join(data)}: found {found}, needs both")
+        raise UsageError(f"{' '.join(data)}: found {found}, expected at least one of each")
     return cases
 
 
@@ -148,13 +167,13 @@ def _train(
 ) -> Path:
     torch.manual_seed(settings.seed)
     dataset = app.dataset([case for case in cases if case.split == "train"])
-    task = Task(app, _first_model(app, start), settings, [case for case in cases if case.split == "val"], tracker)
+    task = Task(app, _initial_model(app, start), settings, [case for case in cases if case.split == "val"], tracker)
     loader = DataLoader(
         dataset,
         batch_sampler=app.batch_sampler(dataset, settings.batch_size, settings.seed),
         num_workers=settings.workers,
         persistent_workers=settings.workers > 0,
-        # Its own, so that starting an iterator draws nothing from the generator of the augmentation.
+        # A separate generator, so that creating an iterator does not advance that of the augmentation.
         generator=torch.Generator().manual_seed(settings.seed),
     )
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(device))
@@ -203,7 +222,7 @@ def _train(
     return model
 
 
-def _first_model(app: App[Any, Any], start: Path | None) -> nn.Module:
+def _initial_model(app: App[Any, Any], start: Path | None) -> nn.Module:
     if start is None:
         return app.model()
     try:
@@ -213,7 +232,7 @@ def _first_model(app: App[Any, Any], start: Path | None) -> nn.Module:
 
 
 def show_attention(app: App[Any, Any], model: nn.Module, cases: Sequence[Case], run_id: str) -> None:
-    """Log pictures of what the model attends to in the first example of the cases, where it attends at all."""
+    """Log pictures of the attention maps for the first example of the cases; none if the model has no attention."""
     batch = next(iter(DataLoader(app.dataset(cases), 1)))
     with torch.no_grad(), record(model.eval()) as maps:
         app.loss(model, batch)
@@ -224,7 +243,9 @@ def _save_best(app_name: str, app: App[Any, Any], task: Task, folder: Path, trac
     best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
     app = _restored(app_name, best["app_config"], best.get("app_state"))
     if not math.isfinite(best["validation"][app.metric.monitor]):
-        log.warning("%s was never finite on validation: the weights are those of the first epoch", app.metric.monitor)
+        log.warning(
+            "%s was never finite on the validation split: the weights are those of the first epoch", app.metric.monitor
+        )
     task.load_state_dict(best["state_dict"])
     task.model.to(memory_format=torch.contiguous_format)
     card = model_folder.training_card(app_name, tracker.run_id, best["epoch"], best["validation"])

@@ -1,4 +1,4 @@
-"""Share cases among worker processes, and lose none when a process dies."""
+"""Distribute cases over worker processes, with an outcome for every case even if a process dies."""
 
 import multiprocessing
 import os
@@ -13,7 +13,7 @@ from transect.pipelines.model_folder import Model
 
 Result = TypeVar("Result")
 Work = Callable[[Model, Case], Result]
-"""What is done with each case; a function that can be pickled, and so can its result."""
+"""The function that is applied to each case; it and its result can be pickled."""
 
 DIED = "the worker process died, perhaps out of memory"
 
@@ -21,18 +21,27 @@ DIED = "the worker process died, perhaps out of memory"
 def in_processes(
     work: Work[Result], cases: Sequence[Case], model: Model, workers: int
 ) -> Iterator[tuple[Case, Result | None]]:
-    """Each case with the result of `work` on it, in the order in which they finish; None if its process died.
+    """Apply a function to each case in worker processes, which load the model and share the cores equally.
 
-    The workers are processes that load the model anew and share the cores equally. When one dies, the cases that were
-    under way are tried again one by one, so that only the one that kills its process again gets no result.
+    When a process dies, the cases in progress are retried one by one, so that only a case whose process dies again has
+    no result.
+
+    Args:
+        work: the function.
+        cases: the cases.
+        model: the model, loaded from its folder in each worker.
+        workers: number of processes.
+
+    Yields:
+        Each case with its result, in the order of completion; the result is None if its process died.
     """
     waiting: list[Case] = list(cases)
     suspects: list[Case] = []
     while waiting or suspects:
-        batch, together = (suspects[:1], 1) if suspects else (waiting, workers)
-        left = yield from _run_pool(work, batch, together, model, (os.cpu_count() or 1) // workers)
+        batch, processes = (suspects[:1], 1) if suspects else (waiting, workers)
+        left = yield from _run_pool(work, batch, processes, model, (os.cpu_count() or 1) // workers)
         if batch is waiting:
-            waiting, suspects = left[together:], left[:together]
+            waiting, suspects = left[processes:], left[:processes]
         else:
             suspects = suspects[1:]
             if left:
@@ -42,13 +51,13 @@ def in_processes(
 def _run_pool(
     work: Work[Result], cases: Sequence[Case], workers: int, model: Model, threads: int
 ) -> Generator[tuple[Case, Result], None, list[Case]]:
-    """Results of the cases in a pool; returns those left when a worker died, the ones under way first."""
+    """Yield results of the cases in a pool; return those without one when a worker died, cases in progress first."""
     queue = list(cases)
     running: dict[Future[Result], Case] = {}
-    # By folder, not by name: an alias may move to another version meanwhile.
-    of_model = (str(model.folder), model.overrides, str(model.device))
+    # The folder and not the name, since an alias may move to another version in the meantime.
+    model_arguments = (str(model.folder), model.overrides, str(model.device))
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(*of_model, threads)) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(*model_arguments, threads)) as pool:
         while queue or running:
             try:
                 while queue and len(running) < workers:

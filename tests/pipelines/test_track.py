@@ -83,6 +83,6 @@ def test_epochs_are_pictured_ever_more_rarely_and_the_last_one_is():
     pictured = []
     for epoch in range(20):
         trainer.fit_loop.epoch_progress.current.completed = epoch
-        if task._is_pictured:
+        if task._logs_pictures:
             pictured.append(epoch + 1)
     assert pictured == [1, 2, 4, 8, 16, 20]

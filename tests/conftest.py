@@ -1,4 +1,4 @@
-"""Files that several tests read: reference numbers, and real files of each domain."""
+"""Paths of files for the tests: reference numbers, sample data, and real files of each domain."""
 
 import os
 from collections.abc import Callable
@@ -14,7 +14,7 @@ SHARED = TESTS.parents[1] / "shared"
 
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
-    """The files that the repository holds for tests; what they are and where they come from: PROVENANCE.md there."""
+    """The test fixtures in the repository, described in their PROVENANCE.md."""
     return TESTS / "fixtures"
 
 
@@ -26,10 +26,10 @@ def samples() -> Path:
 
 @pytest.fixture(scope="session")
 def shared_file() -> Callable[[str], Path]:
-    """Finds what is too large for the repository or may not be in it: `../shared/NAME`, or a skip that names it."""
+    """Finds `../shared/NAME`, a file that cannot be in the repository; skips the test if it is missing."""
 
     def find(name: str) -> Path:
-        __tracebackhide__ = True  # report the skip at the line of the test
+        __tracebackhide__ = True  # report the skip at the line in the test
         path = SHARED / name
         if not path.exists():
             pytest.skip(f"needs ../shared/{name}, which is not in the repository")

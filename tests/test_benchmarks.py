@@ -1,4 +1,4 @@
-"""Benchmarks take their input files as arguments, and the documents name the commands as the modules do."""
+"""Benchmarks take their input files as arguments, and the documentation lists the command of each."""
 
 import argparse
 import re

@@ -1,4 +1,4 @@
-"""What the documents say can be done: their commands parse, their settings exist, their links lead somewhere."""
+"""The documentation: its commands parse, its settings exist, its examples run and its links resolve."""
 
 import re
 import shlex
@@ -23,7 +23,7 @@ COMMANDS = [
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_are_understood(command):
     arguments, overrides = cli._parse(shlex.split(command)[1:])
-    # A model's address does not tell its app; the documents call the models of an app after it.
+    # The URI of a model does not contain its app; the documentation names registered models after their app.
     named = [name for name in app_names() if f"/{name}@" in getattr(arguments, "model", "")]
     app = getattr(arguments, "app", named[0] if named else "change_detection")
     overrides = overrides if "overrides" in arguments else []

@@ -1,4 +1,4 @@
-"""The wheel: the same however it is built, and enough to train, register, load and predict anywhere."""
+"""The wheel: both ways to build it give the same files, and it trains, registers, loads and predicts."""
 
 import os
 import subprocess
@@ -49,7 +49,7 @@ print(transect.__file__)
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that is built from the source distribution."""
+    """The wheel built from the source distribution."""
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run([*UV, "build", "--quiet", "--out-dir", folder, ROOT], check=True)
     return next(folder.glob("*.whl"))
@@ -69,7 +69,7 @@ def test_both_ways_to_build_give_the_same_files(wheel, tmp_path):
 
 @pytest.fixture(scope="module")
 def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a fresh environment that has the wheel, and packages of the user's own called core and apps."""
+    """A folder with a fresh environment that has the wheel, and with the user's own packages core and apps."""
     folder = tmp_path_factory.mktemp("elsewhere")
     python = folder / "env" / "bin" / "python"
     subprocess.run([*UV, "venv", "--quiet", "--python", sys.executable, folder / "env"], check=True)
@@ -93,5 +93,5 @@ def test_the_wheel_trains_registers_loads_and_predicts_elsewhere(elsewhere):
     python = elsewhere / "env" / "bin" / "python"
     run(elsewhere, python, "-c", TRAIN, own=True)
     for own in (False, True):
-        said = run(elsewhere, python, "-c", "import apps, core\n" * own + LOAD, f"own_{own}", own=own)
-        assert Path(said.splitlines()[-1]).is_relative_to(elsewhere)
+        output = run(elsewhere, python, "-c", "import apps, core\n" * own + LOAD, f"own_{own}", own=own)
+        assert Path(output.splitlines()[-1]).is_relative_to(elsewhere)

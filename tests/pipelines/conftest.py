@@ -1,4 +1,4 @@
-"""A tiny data set and a model trained on it, shared by the tests of the road."""
+"""Fixtures for the pipelines: the command line, a tiny data set, and models trained or untrained on it."""
 
 import io
 import logging
@@ -21,42 +21,42 @@ TINY = [
 
 @pytest.fixture(scope="session")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A working folder with a tracking store of its own."""
+    """A working folder with its own tracking store."""
     folder = tmp_path_factory.mktemp("workplace")
-    before, old = os.getcwd(), os.environ.get("MLFLOW_TRACKING_URI")
+    old_folder, old_uri = os.getcwd(), os.environ.get("MLFLOW_TRACKING_URI")
     os.chdir(folder)
     os.environ["MLFLOW_TRACKING_URI"] = f"sqlite:///{folder}/mlflow.db"
     yield folder
-    os.chdir(before)
-    if old is None:
+    os.chdir(old_folder)
+    if old_uri is None:
         del os.environ["MLFLOW_TRACKING_URI"]
 
 
 def run_here(*arguments: object) -> subprocess.CompletedProcess[str]:
-    """The command line in this process, which saves the seconds that another takes to import its libraries."""
+    """Run a command in this process, which saves the import time of a new one."""
     from transect.pipelines.cli import main
 
     logger, on_terminate = logging.getLogger("transect"), signal.getsignal(signal.SIGTERM)
     handlers, propagate = logger.handlers, logger.propagate
-    words, out, err = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
+    argv, out, err = [str(argument) for argument in arguments], io.StringIO(), io.StringIO()
     try:
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            main(words)
+            main(argv)
     finally:
         signal.signal(signal.SIGTERM, on_terminate)
         logger.handlers, logger.propagate = handlers, propagate
-    return subprocess.CompletedProcess(words, ended.value.code, out.getvalue(), err.getvalue())
+    return subprocess.CompletedProcess(argv, ended.value.code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="session")
 def transect(workplace: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line, in the working folder of the tests."""
+    """Runs a command in the working folder of the tests."""
     return run_here
 
 
 @pytest.fixture(scope="session")
 def pairs(workplace: Path) -> Path:
-    """Twelve synthetic pairs in the layout of LEVIR-CD."""
+    """Twelve synthetic image pairs in the layout of LEVIR-CD."""
     from transect.data_adapters.change_detection.phantom import write_phantom
 
     write_phantom(workplace / "pairs", 12, 3)
@@ -65,7 +65,7 @@ def pairs(workplace: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def trained(pairs: Path, transect: Callable[..., subprocess.CompletedProcess[str]]) -> tuple[str, Path]:
-    """The run and the model folder of two epochs on the tiny data set."""
+    """The run and the model folder of training for two epochs on the tiny data set."""
     done = transect("train", "change_detection", "--data", pairs, *TINY)
     assert done.returncode == 0, done.stderr
     lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
@@ -74,7 +74,7 @@ def trained(pairs: Path, transect: Callable[..., subprocess.CompletedProcess[str
 
 @pytest.fixture(scope="session")
 def champion(trained: tuple[str, Path], transect: Callable[..., subprocess.CompletedProcess[str]]) -> str:
-    """The address of the trained model in the registry."""
+    """The URI of the trained model in the registry."""
     done = transect("register", trained[0], "--name", "tiny", "--alias", "champion")
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -88,7 +88,7 @@ def tiny() -> list[str]:
 
 @pytest.fixture
 def command(workplace: Path) -> Callable[..., tuple[int, str, str]]:
-    """The command line, in the working folder of the tests: exit status, stdout and stderr."""
+    """Runs a command in the working folder of the tests; returns exit status, stdout and stderr."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         done = run_here(*arguments)
@@ -99,7 +99,7 @@ def command(workplace: Path) -> Callable[..., tuple[int, str, str]]:
 
 @pytest.fixture(scope="session")
 def small_config() -> Any:
-    """Change detection with a CDMaskFormer that loads in no time: nothing here asks how well it finds change."""
+    """Change detection with a tiny CDMaskFormer that loads quickly; no test depends on its accuracy."""
     from transect.apps.change_detection.config import Config
     from transect.apps.change_detection.models.config import CDMaskFormerConfig, ModelConfig, StageConfig
 
@@ -116,7 +116,7 @@ def small_config() -> Any:
 
 @pytest.fixture(scope="session")
 def untrained(pairs: Path, small_config: Any) -> Path:
-    """A model folder whose weights are random and whose threshold lies amid its scores, so that maps are not empty."""
+    """A model folder with random weights and a threshold within its scores, so that masks are not empty."""
     import numpy as np
     import torch
 

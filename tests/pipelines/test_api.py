@@ -1,4 +1,4 @@
-"""The Python interface: what the command line does, from a script or a notebook."""
+"""The Python interface gives the results of the command line."""
 
 import subprocess
 import sys

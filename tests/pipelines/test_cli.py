@@ -1,4 +1,4 @@
-"""The command line: quick to answer, nothing said twice, and an exit status that scripts can rely on."""
+"""The command line: lazy imports, messages of one line, and exit statuses for scripts."""
 
 import os
 import signal
@@ -32,11 +32,13 @@ finally:
 
 def test_threads_do_not_spin_unless_the_user_says_so():
     code = "import os, transect.pipelines.cli; print(os.environ['OMP_WAIT_POLICY'], os.environ['THP_MEM_ALLOC_ENABLE'])"
-    bare = {
+    environment = {
         name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "THP_MEM_ALLOC_ENABLE")
     }
     for given, expected in (({}, "passive 1"), ({"OMP_WAIT_POLICY": "active"}, "active 1")):
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**bare, **given})
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env={**environment, **given}
+        )
         assert done.stdout.strip() == expected, done.stderr
 
 
@@ -80,20 +82,23 @@ def test_arguments_that_make_no_command_exit_with_2(command, words):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["train", "change_detection"], "--data"),
         (["train", "change_detection", "--tile", "100"], "tile: found 100, expected a multiple of 32"),
         (["train", "change_detection", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["train", "change_detection", "--print-config", "--model.nam", "unet"], "model.nam: found no such setting"),
-        (["evaluate", "nowhere", "--data", "pairs", "--out", "scores"], "model nowhere: found no config.yaml and no model.safe"),
+        (
+            ["evaluate", "nowhere", "--data", "pairs", "--out", "scores"],
+            "model nowhere: found no config.yaml and no model.safe",
+        ),
     ],
 )
-def test_wrong_use_is_one_line_and_exits_with_2(command, pairs, words, said):
+def test_wrong_use_is_one_line_and_exits_with_2(command, pairs, words, message):
     status, out, err = command(*words)
     assert (status, out) == (2, "")
     assert err.startswith("transect: ")
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
 
 
@@ -135,7 +140,7 @@ def test_signals_end_a_command_with_their_own_status(command, tmp_path, number, 
 
 
 @pytest.mark.parametrize("ending", ["raise SystemExit(0)", "raise ValueError('cleaning up failed')", "return 0"])
-def test_a_termination_is_told_whatever_a_library_makes_of_it(ending):
+def test_a_termination_sets_the_exit_status_even_if_a_library_swallows_it(ending):
     code = f"""
 import os, signal, time
 from transect.pipelines import cli

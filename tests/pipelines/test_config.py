@@ -1,4 +1,4 @@
-"""Configurations: every layer counts in its turn, and whatever is wrong is named with its value and what is allowed."""
+"""Settings: the precedence of the layers, and messages that name the field, the value and what is allowed."""
 
 import subprocess
 import sys
@@ -24,16 +24,16 @@ def written(folder: Path, text: str) -> Path:
 
 def test_overrides_go_over_the_file_and_the_file_over_the_defaults(tmp_path):
     file = written(tmp_path, "tile: 96\nmodel: {name: unet}\ntrain: {epochs: 7, batch_size: 3}\n")
-    found, training, _ = config.load_training(APP, file, ["--model.name", "siamese_concat", "--train.epochs=9"])
+    loaded, training, _ = config.load_training(APP, file, ["--model.name", "siamese_concat", "--train.epochs=9"])
     expected = asdict(config_class(APP)())
     expected["tile"], expected["model"]["name"] = 96, "siamese_concat"
-    assert asdict(found) == expected
+    assert asdict(loaded) == expected
     assert training == TrainConfig(epochs=9, batch_size=3)
 
 
 @pytest.mark.parametrize("app", app_names())
 def test_a_setting_has_one_default(app):
-    """The one in the app's config.yaml, which is also what is printed and what training takes without a file."""
+    """That of the app's config.yaml, which is printed and is used by training without a file."""
     file = ROOT / app / "config.yaml"
     config_of_app, training, text = config.load_training(app, None, [])
     assert (config_of_app, training, text) == config.load_training(app, file, [])
@@ -46,14 +46,19 @@ def test_a_setting_has_one_default(app):
 
 
 def test_a_models_own_settings_lie_between_defaults_and_overrides():
-    found = config.load(APP, None, ["--threshold", "0.6"], base={"threshold": 0.3, "overlap": 8})
-    assert (found.threshold, found.overlap, found.tile) == (0.6, 8, 256)
+    loaded = config.load(APP, None, ["--threshold", "0.6"], base={"threshold": 0.3, "overlap": 8})
+    assert (loaded.threshold, loaded.overlap, loaded.tile) == (0.6, 8, 256)
 
 
 def test_values_of_every_kind_are_read_from_the_command_line():
     words = ["--read.bands", "[4, 3, 2]", "--read.nodata", "-9999", "--write_score", "true", "--stretch", "none"]
-    found = config.load(APP, None, words)
-    assert (found.read.bands, found.read.nodata, found.write_score, found.stretch) == ([4, 3, 2], -9999, True, "none")
+    loaded = config.load(APP, None, words)
+    assert (loaded.read.bands, loaded.read.nodata, loaded.write_score, loaded.stretch) == (
+        [4, 3, 2],
+        -9999,
+        True,
+        "none",
+    )
 
 
 WRONG = [
@@ -88,18 +93,18 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), WRONG)
-def test_a_wrong_file_is_told_by_field_value_and_what_is_allowed(tmp_path, text, said):
+@pytest.mark.parametrize(("text", "message"), WRONG)
+def test_a_wrong_file_is_reported_by_field_value_and_what_is_allowed(tmp_path, text, message):
     file = tmp_path / "settings.yaml"
     file.write_bytes(text.encode("latin-1"))
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as error:
         config.load_training(APP, file, [])
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--tile", "100"], "tile: found 100, expected a multiple of 32"),
         (["--tile=abc"], "tile: found abc, expected int"),
@@ -113,11 +118,11 @@ def test_a_wrong_file_is_told_by_field_value_and_what_is_allowed(tmp_path, text,
         (["stray"], "stray"),
     ],
 )
-def test_a_wrong_override_is_told_the_same_way(words, said):
-    with pytest.raises(UsageError) as refused:
+def test_a_wrong_override_is_reported_the_same_way(words, message):
+    with pytest.raises(UsageError) as error:
         config.load_training(APP, None, words)
-    assert said in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_not_there_is_named():
@@ -135,11 +140,11 @@ def test_tags_that_would_run_code_are_refused(tmp_path):
 @pytest.mark.parametrize("app", app_names())
 def test_the_printed_settings_say_what_they_mean_and_give_themselves_back(app, tmp_path):
     for number, file in enumerate([None, *sorted((ROOT / app).glob("*.yaml"))]):
-        found, training, text = config.load_training(app, file, ["--train.seed", "5"])
+        loaded, training, text = config.load_training(app, file, ["--train.seed", "5"])
         assert "# Passes over the training cases. (type: int, default: 50)" in text
         assert yaml.safe_load(text)["train"]["seed"] == 5
         again = config.load_training(app, written(tmp_path, text), [])
-        assert again == (found, training, text), number
+        assert again == (loaded, training, text), number
 
 
 def test_a_models_settings_file_gives_them_back(small_config):
@@ -150,7 +155,7 @@ def test_a_models_settings_file_gives_them_back(small_config):
 
 @pytest.mark.parametrize("app", app_names())
 def test_settings_need_neither_torch_nor_what_tracks_runs(app):
-    # A process of its own, since this one may have imported anything.
+    # A new process, since this one may have imported them already.
     code = f"""
 import sys
 from transect.pipelines import config

@@ -1,4 +1,4 @@
-"""`--device`: what it takes, what this machine has, and where a model ends up."""
+"""`--device`: valid names, available devices, and the device of a loaded model."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Evaluation: the numbers are torchmetrics' on the same pixels, and the intervals are about scenes, not about tiles."""
+"""Evaluation: metrics equal torchmetrics on the same pixels, and the bootstrap resamples scenes, not tiles."""
 
 import csv
 import json
@@ -35,9 +35,11 @@ METRICS = {
 
 
 def torchmetrics_of(masks: list[np.ndarray], labels: list[np.ndarray]) -> dict[str, float]:
-    """Each metric over all pixels at once; what is 255 in the label counts for nothing."""
-    found, expected = (torch.from_numpy(np.concatenate([part.ravel() for part in parts])) for parts in (masks, labels))
-    return {name: float(metric(ignore_index=255)(found, expected.long())) for name, metric in METRICS.items()}
+    """Each metric over all pixels at once; pixels with label 255 are ignored."""
+    predicted, target = (
+        torch.from_numpy(np.concatenate([part.ravel() for part in parts])) for parts in (masks, labels)
+    )
+    return {name: float(metric(ignore_index=255)(predicted, target.long())) for name, metric in METRICS.items()}
 
 
 def mask_of(folder: Path) -> np.ndarray:
@@ -52,7 +54,7 @@ def table_of(path: Path) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def evaluated(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The training split, scored: enough groups for intervals."""
+    """An evaluation of the training split, which has enough groups for intervals."""
     out = tmp_path_factory.mktemp("evaluated") / "out"
     evaluate(str(untrained), [str(pairs)], "train", out)
     return out
@@ -60,7 +62,7 @@ def evaluated(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def masks(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `predict` writes for the same cases."""
+    """Predictions of the same cases by `predict`."""
     out = tmp_path_factory.mktemp("masks") / "out"
     predict(str(untrained), [str(pairs)], out)
     return out
@@ -69,13 +71,13 @@ def masks(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory
 def test_the_scores_are_those_of_the_written_masks(evaluated, masks, pairs):
     names = sorted(table_of(evaluated / "cases.csv"))
     assert names == sorted(path.stem for path in (pairs / "train" / "A").iterdir())
-    found = [mask_of(masks / name) for name in names]
+    predicted = [mask_of(masks / name) for name in names]
     labels = [np.array(Image.open(pairs / "train" / "label" / f"{name}.png")) // 255 for name in names]
     summary = json.loads((evaluated / "metrics.json").read_text())["summary"]
-    assert summary == pytest.approx(torchmetrics_of(found, labels), abs=1e-6)
+    assert summary == pytest.approx(torchmetrics_of(predicted, labels), abs=1e-6)
     assert 0.05 < summary["f1"] < 0.95
-    for name, mask, label in zip(names, found, labels, strict=True):
-        if label.any():  # without change torchmetrics calls F1 zero, and the table leaves it empty
+    for name, mask, label in zip(names, predicted, labels, strict=True):
+        if label.any():  # without changed pixels F1 is zero in torchmetrics and empty in the table
             row = {metric: float(table_of(evaluated / "cases.csv")[name][metric]) for metric in METRICS}
             assert row == pytest.approx(torchmetrics_of([mask], [label]), abs=1e-6)
         else:
@@ -105,18 +107,18 @@ def test_workers_find_the_same_numbers_and_pictures(evaluated, untrained, pairs,
 
 
 def test_unknown_and_invalid_pixels_count_for_nothing(untrained, tmp_path):
-    generator = np.random.default_rng(3)
-    label = generator.choice([0, 1, 255], (96, 128), p=[0.5, 0.3, 0.2]).astype(np.uint8)
+    rng = np.random.default_rng(3)
+    label = rng.choice([0, 1, 255], (96, 128), p=[0.5, 0.3, 0.2]).astype(np.uint8)
     for side in ("before", "after", "label"):
         (tmp_path / "data" / side).mkdir(parents=True)
-        pixels = label[None] if side == "label" else generator.integers(1, 4000, (3, 96, 128), dtype=np.uint16)
+        pixels = label[None] if side == "label" else rng.integers(1, 4000, (3, 96, 128), dtype=np.uint16)
         if side == "before":
             pixels[:, 10:30, 20:50] = 0
         profile = {"driver": "GTiff", "width": 128, "height": 96, "count": len(pixels), "dtype": str(pixels.dtype)}
         nodata = None if side == "label" else 0
-        place = Affine(10, 0, 500_000, 0, -10, 5_000_000)
+        transform = Affine(10, 0, 500_000, 0, -10, 5_000_000)
         path = tmp_path / "data" / side / "s.tif"
-        with rasterio.open(path, "w", crs="EPSG:32633", transform=place, nodata=nodata, **profile) as raster:
+        with rasterio.open(path, "w", crs="EPSG:32633", transform=transform, nodata=nodata, **profile) as raster:
             raster.write(pixels)
     predict(str(untrained), [str(tmp_path / "data")], tmp_path / "maps")
     mask = mask_of(tmp_path / "maps" / "s")
@@ -124,7 +126,7 @@ def test_unknown_and_invalid_pixels_count_for_nothing(untrained, tmp_path):
     assert 0 < (mask == 1).sum() < (mask == 0).sum() * 10
     summary, intervals, _ = evaluate(str(untrained), [str(tmp_path / "data")], "test", tmp_path / "out")
     assert summary == pytest.approx(torchmetrics_of([mask % 255], [counted]), abs=1e-6)
-    assert intervals == {}, "one scene says nothing about others"
+    assert intervals == {}, "there is no interval for a single scene"
 
 
 def test_a_label_that_cannot_be_read_fails_its_case_alone(untrained, pairs, command, tmp_path):
@@ -135,10 +137,10 @@ def test_a_label_that_cannot_be_read_fails_its_case_alone(untrained, pairs, comm
     shutil.copytree(pairs / "train" / "A", data / "test" / "A", dirs_exist_ok=True)
     shutil.copytree(pairs / "train" / "B", data / "test" / "B", dirs_exist_ok=True)
     shutil.copy(pairs / "train" / "label" / "train_1.png", data / "test" / "label")
-    status, said, _ = command("evaluate", untrained, "--data", data, "--out", out)
+    status, printed, _ = command("evaluate", untrained, "--data", data, "--out", out)
     table = {case.removeprefix("test_"): row for case, row in table_of(out / "manifest.csv").items()}
     assert status == 1
-    assert "1 done, 9 failed" in said
+    assert "1 done, 9 failed" in printed
     assert "label" in table["12"]["message"]
     assert "7" in table["11"]["message"]
     assert "label" in table["train_2"]["message"]
@@ -152,29 +154,29 @@ def test_a_split_that_is_not_there_names_those_that_are(untrained, pairs, tmp_pa
 
 
 def test_the_command_prints_each_metric_with_its_interval(command, untrained, pairs, tmp_path):
-    status, said, _ = command("evaluate", untrained, "--data", pairs, "--split", "train", "--out", tmp_path / "out")
+    status, printed, _ = command("evaluate", untrained, "--data", pairs, "--split", "train", "--out", tmp_path / "out")
     content = json.loads((tmp_path / "out" / "metrics.json").read_text())
     assert status == 0
-    for line, name in zip(said.splitlines(), METRICS, strict=False):
+    for line, name in zip(printed.splitlines(), METRICS, strict=False):
         low, high = content["intervals"][name]
         assert line.split() == [name, f"{content['summary'][name]:.4f}", f"[{low:.4f},", f"{high:.4f}]"]
 
 
-def histograms(generator: np.random.Generator, size: int = 400) -> dict[str, np.ndarray]:
-    """What a case adds to the score, with changed pixels tending to higher levels by a different amount each time."""
-    skill = generator.uniform(0, 60)
-    changed = np.clip(generator.normal(100 + skill, 40, size), 0, LEVELS).astype(int)
-    unchanged = np.clip(generator.normal(80, 40, 4 * size), 0, LEVELS).astype(int)
+def histograms(rng: np.random.Generator, size: int = 400) -> dict[str, np.ndarray]:
+    """The contribution of a random case, whose changed pixels have higher scores by a random amount."""
+    skill = rng.uniform(0, 60)
+    changed = np.clip(rng.normal(100 + skill, 40, size), 0, LEVELS).astype(int)
+    unchanged = np.clip(rng.normal(80, 40, 4 * size), 0, LEVELS).astype(int)
     parts = {"changed": changed, "unchanged": unchanged}
     return {name: np.bincount(levels, minlength=LEVELS + 1) for name, levels in parts.items()}
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_calibration_picks_the_threshold_of_the_best_f1(seed):
-    generator = np.random.default_rng(seed)
-    measures = [histograms(generator, 50) for _ in range(4)]
-    scores = {level: ChangeMetric(level / LEVELS).summary(measures)["f1"] for level in range(1, LEVELS + 1)}
-    chosen = ChangeMetric(0.5).calibrate(measures).threshold
+    rng = np.random.default_rng(seed)
+    contributions = [histograms(rng, 50) for _ in range(4)]
+    scores = {level: ChangeMetric(level / LEVELS).summary(contributions)["f1"] for level in range(1, LEVELS + 1)}
+    chosen = ChangeMetric(0.5).calibrate(contributions).threshold
     assert scores[round(chosen * LEVELS)] == max(scores.values())
 
 
@@ -184,23 +186,25 @@ def test_calibration_without_change_leaves_the_threshold():
 
 
 def test_intervals_hold_the_value_and_shrink_with_more_scenes():
-    metric, generator = ChangeMetric(0.5), np.random.default_rng(0)
+    metric, rng = ChangeMetric(0.5), np.random.default_rng(0)
     widths = {8: 0.0, 72: 0.0}
     for count in [*widths] * 4:
-        measures = [histograms(generator) for _ in range(count)]
-        low, high = bootstrap(metric, [str(index) for index in range(count)], measures)["f1"]
-        assert low < metric.summary(measures)["f1"] < high
+        contributions = [histograms(rng) for _ in range(count)]
+        low, high = bootstrap(metric, [str(index) for index in range(count)], contributions)["f1"]
+        assert low < metric.summary(contributions)["f1"] < high
         widths[count] += high - low
-    # Nine times the scenes make intervals about a third as wide.
+    # The width scales as 1 / sqrt(n): nine times the scenes give a third of it.
     assert 0.25 < widths[72] / widths[8] < 0.45
 
 
 def test_scenes_are_drawn_and_not_their_tiles():
-    metric, generator = ChangeMetric(0.5), np.random.default_rng(1)
-    names, scenes = [str(index) for index in range(8)], [histograms(generator) for _ in range(8)]
+    metric, rng = ChangeMetric(0.5), np.random.default_rng(1)
+    names, scenes = [str(index) for index in range(8)], [histograms(rng) for _ in range(8)]
     alone = bootstrap(metric, names, scenes)
-    grouped = bootstrap(metric, [name for name in names for _ in range(25)], [one for one in scenes for _ in range(25)])
-    # The same eight scenes, each cut in 25 equal tiles, say no more than they did: the very same draws, 25 times over.
+    grouped = bootstrap(
+        metric, [name for name in names for _ in range(25)], [scene for scene in scenes for _ in range(25)]
+    )
+    # Eight scenes of 25 equal tiles hold no more information: the same resamples, with each case 25 times.
     for name, bounds in alone.items():
         assert grouped[name] == pytest.approx(bounds, abs=1e-12)
     assert bootstrap(metric, ["g", "g"], scenes[:2]) == {}

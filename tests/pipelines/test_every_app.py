@@ -1,4 +1,4 @@
-"""The contract that every app keeps, tried on each app that is found: a new app is tested by being there."""
+"""The contract of apps, tested on every app; a new app is included automatically."""
 
 import ast
 import json
@@ -32,7 +32,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="module")
 def unfitted(name: str) -> App[Any, Any]:
-    """The app with its own defaults: what a user gets who says nothing."""
+    """The app with its default settings, before training."""
     return app_class(name)(config_class(name)())
 
 
@@ -50,7 +50,7 @@ def cases(unfitted: App[Any, Any], data: Path) -> Sequence[Case]:
 
 @pytest.fixture(scope="module")
 def app(unfitted: App[Any, Any], cases: Sequence[Case]) -> App[Any, Any]:
-    """The app as training makes it of its defaults."""
+    """The app with its default settings, fitted to the training cases."""
     return type(unfitted)(unfitted.config, unfitted.fit([case for case in cases if case.split in ("train", "")]))
 
 
@@ -101,7 +101,7 @@ def test_an_app_imports_its_own_folder_its_adapter_the_core_and_the_base(name):
                     file,
                     node.lineno,
                 )
-                assert module not in ("transect", "transect.apps"), (file, node.lineno)  # these hide what they take
+                assert module not in ("transect", "transect.apps"), (file, node.lineno)  # these hide what is imported
                 if module.startswith("transect."):
                     assert module.startswith(allowed), (file, node.lineno)
 
@@ -124,13 +124,13 @@ def test_phantoms_repeat_for_a_seed_and_differ_for_another(app, data, tmp_path):
         assert all(equal) if expected else not all(equal)
 
 
-def test_no_split_goes_through_a_group(cases):
-    dealt = with_splits(cases, TrainConfig().validation_share, 0)
-    sides: dict[str, set[str]] = {}
-    for case in dealt:
-        sides.setdefault(case.group, set()).add(case.split)
-    assert all(len(splits) == 1 for splits in sides.values())
-    assert {"train", "val"} <= {case.split for case in dealt}
+def test_no_group_is_in_two_splits(cases):
+    split_cases = with_splits(cases, TrainConfig().validation_share, 0)
+    splits_of: dict[str, set[str]] = {}
+    for case in split_cases:
+        splits_of.setdefault(case.group, set()).add(case.split)
+    assert all(len(splits) == 1 for splits in splits_of.values())
+    assert {"train", "val"} <= {case.split for case in split_cases}
 
 
 def test_one_step_changes_every_weight(app, cases):
@@ -144,8 +144,8 @@ def test_one_step_changes_every_weight(app, cases):
     optimizer.step()
     assert torch.isfinite(loss)
     assert loss.ndim == 0
-    held = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
-    assert held == []
+    unchanged = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
+    assert unchanged == []
     grouped = [parameter for group in app.parameter_groups(model) for parameter in group["params"]]
     assert len(grouped) == len({id(parameter) for parameter in grouped}) == len(before)
 
@@ -157,11 +157,11 @@ def test_training_examples_are_deterministic(app, cases):
         assert torch.equal(first[key], again[key])
 
 
-def test_a_summary_weighs_cases_as_if_they_stood_there_as_often(app, cases):
+def test_weights_of_a_summary_equal_repeated_cases(app, cases):
     model = app.model().eval()
     samples = [app.adapter.read(case) for case in cases[:3]]
     contributions = [app.metric.contribution(app.predict(model, sample), sample) for sample in samples]
-    assert all(isinstance(values, np.ndarray) for one in contributions for values in one.values())
+    assert all(isinstance(values, np.ndarray) for contribution in contributions for values in contribution.values())
     repeated = app.metric.summary([contributions[0]] * 2 + [contributions[2]] * 3)
     weighted = app.metric.summary(contributions, np.array([2.0, 0.0, 3.0]))
     assert weighted == pytest.approx(repeated, rel=1e-12, nan_ok=True)
@@ -212,19 +212,19 @@ def test_a_saved_model_predicts_what_it_did_before(app, saved, cases, tmp_path):
     files = sorted(path.name for path in (tmp_path / "before").iterdir())
     assert files
     for file in files:
-        if not file.endswith(".gpkg"):  # a GeoPackage carries the time at which it was written
+        if not file.endswith(".gpkg"):  # a GeoPackage contains the time at which it was written
             assert (tmp_path / "before" / file).read_bytes() == (tmp_path / "after" / file).read_bytes()
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "text", "gone"])
 def test_a_broken_file_fails_by_name_and_leaves_nothing(app, saved, data, tmp_path, damage):
-    mine, out = tmp_path / "data", tmp_path / "out"
-    shutil.copytree(data, mine)
-    broken, *_ = app.adapter.cases(str(mine))
+    copied, out = tmp_path / "data", tmp_path / "out"
+    shutil.copytree(data, copied)
+    broken, *_ = app.adapter.cases(str(copied))
     file = Path(broken.files[0])
-    # A folder does not tell of a case whose only file is gone, so such cases are named one by one.
+    # A folder without the only file of a case does not show that case, so the cases are listed one by one.
     several = len(app.adapter.columns) > 1
-    inputs = [str(mine)] if several else [case.files[0] for case in app.adapter.cases(str(mine))]
+    inputs = [str(copied)] if several else [case.files[0] for case in app.adapter.cases(str(copied))]
     content = file.read_bytes()
     if damage == "gone":
         file.unlink()

@@ -1,4 +1,4 @@
-"""A new app: two folders, nothing edited, and every command works on it."""
+"""A new app consists of two folders: every command works on it without changes elsewhere."""
 
 import os
 import subprocess
@@ -71,7 +71,7 @@ class ErrorMetric(Metric):
         return {"square": np.square(prediction - sample[:, 1]).sum(), "rows": np.array(len(sample))}
     def summary(self, contributions, weights=None):
         weights = np.ones(len(contributions)) if weights is None else weights
-        square, rows = (weights @ np.array([one[key] for one in contributions]) for key in ("square", "rows"))
+        square, rows = (weights @ np.array([item[key] for item in contributions]) for key in ("square", "rows"))
         return {"negative_error": float(-np.sqrt(square / rows)) if rows else float("nan")}
 
 class Line(App):
@@ -121,7 +121,7 @@ transect("predict models:/line@champion data/test --out doubled --scale 2.0", st
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the package `transect`, in which the new app's two folders lie beside links to the others."""
+    """A folder with a package `transect` of the two folders of the new app and links to everything else."""
     folder = tmp_path_factory.mktemp("new_app")
     for part in ("apps", "data_adapters"):
         (folder / "transect" / part).mkdir(parents=True)
@@ -149,8 +149,8 @@ def test_every_command_works_on_it(folder):
     assert "line                 A straight line through a table of x and y." in done.stdout
     (fitted,) = (folder / "predictions" / "2").glob("line.csv")
     table = [line.split(",") for line in (folder / "data" / "test" / "2.csv").read_text().splitlines()]
-    found = [float(line) for line in fitted.read_text().splitlines() if not line.startswith("#")]
-    assert found == pytest.approx([float(y) for _, y in table], abs=0.2)
+    predicted = [float(line) for line in fitted.read_text().splitlines() if not line.startswith("#")]
+    assert predicted == pytest.approx([float(y) for _, y in table], abs=0.2)
     doubled = [float(line) for line in (folder / "doubled" / "2" / "line.csv").read_text().splitlines()[1:]]
-    assert doubled == pytest.approx([2 * y for y in found], abs=1e-4)
+    assert doubled == pytest.approx([2 * y for y in predicted], abs=1e-4)
     assert "bad.csv: table: found" in (folder / "doubled" / "manifest.csv").read_text()

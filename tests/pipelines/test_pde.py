@@ -1,4 +1,4 @@
-"""The road of simulations: trained, tuned and rolled out; what is not of the model's kind is refused."""
+"""Simulations from end to end: training, fine-tuning, rollouts; input that does not fit the model is refused."""
 
 import csv
 import json
@@ -28,7 +28,8 @@ TINY_MORPH = MorphConfig(dim=32, heads=4, depth=1, mlp=32, patch=4, fusion_heads
 Run = Callable[..., tuple[int, str, str]]
 
 
-def said(result: tuple[int, str, str]) -> dict[str, str]:
+def printed(result: tuple[int, str, str]) -> dict[str, str]:
+    """The lines that a successful command printed, as name and value."""
     status, out, err = result
     assert status == 0, err
     return dict(line.split(maxsplit=1) for line in out.splitlines())
@@ -43,16 +44,16 @@ def simulations(workplace: Path) -> Path:
 
 @pytest.fixture
 def operator(simulations: Path, workplace: Path, command: Run) -> Path:
-    """A small operator, trained once for all tests of this file."""
+    """A small operator, trained once for this module."""
     folder = workplace / "operator"
     if not folder.exists():
-        lines = said(command("train", "pde", "--data", simulations, *SMALL, "--train.epochs", "6"))
+        lines = printed(command("train", "pde", "--data", simulations, *SMALL, "--train.epochs", "6"))
         shutil.copytree(lines["model"], folder)
     return folder
 
 
 def netcdf(path: Path, values: np.ndarray, *, units: str = "K", step: float = 0.05, name: str = "tensor") -> None:
-    """Frames `(time, x)` on 64 points, periodic."""
+    """Write frames `(time, x)` on a periodic grid."""
     frames, points = values.shape
     x = xarray.Variable("x", (np.arange(points) + 0.5) / points, {"units": "m", "boundary": "periodic"})
     time = xarray.Variable("time", step * np.arange(frames), {"units": "s"})
@@ -74,7 +75,7 @@ def test_an_operator_beats_persistence_and_says_what_it_was_trained_on(operator,
     persistence = scores["one_step_nrmse"].index("persistence")
     assert float(scores["one_step_nrmse"][0]) < float(scores["one_step_nrmse"][persistence + 1]) / 2
     state = model_folder.app_for(operator).state
-    assert [one.components for one in state.fields] == [("tensor",)]
+    assert [field.components for field in state.fields] == [("tensor",)]
     assert state.time_step == pytest.approx(0.05)
     assert sorted(path.name for path in (out / "charts").iterdir()) == ["rollout_error.png", "spectrum_error.png"]
 
@@ -96,7 +97,7 @@ def test_a_rollout_has_the_names_units_and_places_of_its_initial_state(operator,
     assert error < change / 2
 
 
-def test_rollouts_go_on_as_zarr_where_they_ended(operator, simulations, tmp_path, command):
+def test_rollouts_continue_from_the_last_frame_as_zarr(operator, simulations, tmp_path, command):
     file = next((simulations / "test").glob("*.hdf5"))
     settings = ("--steps", "3", "--start", "last", "--format", "zarr")
     status, _, err = command("predict", operator, file, "--out", tmp_path / "out", *settings)
@@ -131,7 +132,7 @@ def test_each_bad_file_is_refused_by_what_is_wrong_and_the_others_are_done(opera
     whole = (folder / "good_a.nc").read_bytes()
     (folder / "cut.nc").write_bytes(whole[: len(whole) // 2])
 
-    # PDEBench's files know no units; this operator was trained on temperatures.
+    # PDEBench files have no units; give the operator the unit that training on temperatures would have.
     in_kelvin = tmp_path / "operator"
     shutil.copytree(operator, in_kelvin)
     state = json.loads((in_kelvin / "state.json").read_text())
@@ -162,7 +163,7 @@ def test_each_bad_file_is_refused_by_what_is_wrong_and_the_others_are_done(opera
 
 @pytest.fixture
 def published(workplace: Path) -> Path:
-    """A model folder of MORPH for any fields, as import-weights makes one."""
+    """A model folder of MORPH for any fields, as import-weights writes it."""
     folder = workplace / "published"
     if not folder.exists():
         torch.manual_seed(0)
@@ -185,11 +186,11 @@ def test_weights_are_tuned_at_a_level_on_data_sets_of_different_kinds(published,
                     file[f"{axis}-coordinate"] = np.arange(length, dtype=np.float32)
     settings = ("--lora.level", "1", "--train.epochs", "1", "--train.precision", "fp32", "--steps_per_epoch", "6")
     settings += ("--pictures", "none")
-    lines = said(command("train", "pde", "--data", data, "--from", published, *settings))
+    lines = printed(command("train", "pde", "--data", data, "--from", published, *settings))
     before, after = (load_file(Path(folder) / "model.safetensors") for folder in (published, lines["model"]))
-    kept = {name: tensor for name, tensor in after.items() if name.endswith("original")}
-    assert kept
-    for name, tensor in kept.items():
+    frozen = {name: tensor for name, tensor in after.items() if name.endswith("original")}
+    assert frozen
+    for name, tensor in frozen.items():
         assert torch.equal(tensor, before[name.replace("parametrizations.weight.original", "weight")])
     changed = {name for name, tensor in after.items() if name in before and not torch.equal(tensor, before[name])}
     assert changed

@@ -1,4 +1,4 @@
-"""The road of peptides: every spectrum has its own row, whatever is wrong with others; no peptide is on two sides."""
+"""Peptides from end to end: one row per spectrum despite faults in others; no peptide is in two splits."""
 
 import csv
 import json
@@ -32,7 +32,7 @@ PLAIN = ["--precision", "fp32"]
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An untrained model, which ranks by what the spectrum shows alone."""
+    """An untrained model, which ranks by the evidence in the spectrum alone."""
     torch.manual_seed(0)
     app = PeptideIdentification(Config())
     folder = tmp_path_factory.mktemp("peptide") / "model"
@@ -42,7 +42,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three runs with labels, the last of which is for testing."""
+    """Three labelled runs, the last of which is the test split."""
     root = tmp_path_factory.mktemp("labelled")
     PeptideIdentification(Config(phantom=PhantomConfig(spectra=24, tools=3))).adapter.phantom(root, 3, 0)
     return root
@@ -50,7 +50,7 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def run(labelled: Path, tmp_path: Path) -> Path:
-    """A run without labels, of which the spectra 3 and 5 have no candidate; the folder of its files."""
+    """The folder of a run without labels, whose spectra 3 and 5 have no candidate."""
     folder = tmp_path / "run"
     shutil.copytree(labelled / "test", folder)
     rewrite(folder / "run03.mgf", [re.sub("SEQ=.*\n", "", block) for block in blocks(folder / "run03.mgf")])
@@ -62,7 +62,7 @@ def run(labelled: Path, tmp_path: Path) -> Path:
 
 
 def of_spectra(line: str, folder: Path, indices: Sequence[int]) -> bool:
-    """Whether a line of a candidate file is about one of these spectra."""
+    """Whether a line of a candidate file refers to one of these spectra."""
     scans = [scan_of(block) for block in blocks(folder / "run03.mgf")]
     named = [rf"index={index}\b|scan={scans[index]}\b|^{scans[index]}," for index in indices]
     return bool(re.search("|".join(named), line))
@@ -86,20 +86,20 @@ def table(path: Path) -> list[dict[str, str]]:
 
 
 def done(model: Path, inputs: Sequence[Path], out: Path, *settings: str) -> Path:
-    """Where the only case among the inputs was written."""
-    outcomes = predict(str(model), [str(one) for one in inputs], out, [*PLAIN, *settings])
-    assert [one.status for one in outcomes] == ["done"], outcomes
+    """Predict the only case among the inputs; returns its folder."""
+    outcomes = predict(str(model), [str(file) for file in inputs], out, [*PLAIN, *settings])
+    assert [outcome.status for outcome in outcomes] == ["done"], outcomes
     return out / outcomes[0].case
 
 
-def said(row: dict[str, str]) -> dict[str, str]:
-    """What a row says of its spectrum, whatever place that has in its file."""
+def without_position(row: dict[str, str]) -> dict[str, str]:
+    """A row without the position of its spectrum in the file."""
     return {key: value for key, value in row.items() if key not in ("index", "spectrum_id")}
 
 
 def same(first: dict[str, str], second: dict[str, str]) -> None:
-    """The two rows say the same, numbers to 1e-5."""
-    first, second = said(first), said(second)
+    """Assert that two rows are equal apart from their position, with numbers to 1e-5."""
+    first, second = without_position(first), without_position(second)
     for key in ("score", "deviation_da", "margin", "aa_scores"):
         numbers = [[float(text or "nan") for text in row.pop(key).split(",")] for row in (first, second)]
         np.testing.assert_allclose(*numbers, rtol=0, atol=2e-5 if key == "aa_scores" else 1e-5)
@@ -116,18 +116,18 @@ def test_mztab_and_table_agree_and_every_spectrum_has_its_row(model, run, tmp_pa
     written = MzTab(str(out / "run03" / "results.mztab")).spectrum_match_table
     answered = [row for row in rows if row["sequence"]]
     assert len(answered) == len(written)
-    for row, (_, one) in zip(answered, written.iterrows(), strict=True):
-        assert one["spectra_ref"] == f"ms_run[1]:index={row['index']}"
-        assert one[PROFORMA] == row["sequence"]
-        assert one["sequence"] == parse_peptide(row["sequence"]).sequence
+    for row, (_, psm) in zip(answered, written.iterrows(), strict=True):
+        assert psm["spectra_ref"] == f"ms_run[1]:index={row['index']}"
+        assert psm[PROFORMA] == row["sequence"]
+        assert psm["sequence"] == parse_peptide(row["sequence"]).sequence
         for key, column in (("search_engine_score[1]", "score"), ("exp_mass_to_charge", "precursor_mz")):
-            assert float(one[key]) == float(row[column])
-        assert (one["opt_global_aa_scores"], one["opt_global_tools"]) == (
+            assert float(psm[key]) == float(row[column])
+        assert (psm["opt_global_aa_scores"], psm["opt_global_tools"]) == (
             row["aa_scores"],
             row["tools"].replace(", ", ","),
         )
-        assert int(one["charge"]) == int(row["charge"])
-        assert parse_peptide(row["sequence"]).mz(int(row["charge"])) == pytest.approx(float(one["calc_mass_to_charge"]))
+        assert int(psm["charge"]) == int(row["charge"])
+        assert parse_peptide(row["sequence"]).mz(int(row["charge"])) == pytest.approx(float(psm["calc_mass_to_charge"]))
     assert {row["tools"] for row in (rows[3], rows[5])} == {"spectrum graph"}
     others = {row["tools"] for index, row in enumerate(rows) if index not in (3, 5)}
     assert not any("graph" in tools for tools in others)
@@ -153,17 +153,17 @@ def test_equal_proposals_are_one_with_all_its_supporters(model, run, tmp_path):
     folder = done(model, [run], tmp_path / "out", "--candidates", "10")
     proposals = defaultdict(lambda: defaultdict(set))
     for candidate_set in PeptideIdentification(Config()).adapter.read(case_of(run)).candidate_sets():
-        for one in candidate_set.candidates:
-            proposals[candidate_set.spectrum.index][one.peptide.merged] |= set(one.tools)
-    seen = defaultdict(dict)
-    for _, one in MzTab(str(folder / "results.mztab")).spectrum_match_table.iterrows():
-        index, peptide = int(one["spectra_ref"].rpartition("=")[2]), parse_peptide(one[PROFORMA]).merged
-        assert peptide not in seen[index]
-        seen[index][peptide] = set(one["opt_global_tools"].split(","))
-    assert {index: seen[index] for index in proposals if proposals[index]} == {
-        index: dict(found) for index, found in proposals.items() if found
+        for candidate in candidate_set.candidates:
+            proposals[candidate_set.spectrum.index][candidate.peptide.merged] |= set(candidate.tools)
+    written = defaultdict(dict)
+    for _, psm in MzTab(str(folder / "results.mztab")).spectrum_match_table.iterrows():
+        index, peptide = int(psm["spectra_ref"].rpartition("=")[2]), parse_peptide(psm[PROFORMA]).merged
+        assert peptide not in written[index]
+        written[index][peptide] = set(psm["opt_global_tools"].split(","))
+    assert {index: written[index] for index in proposals if proposals[index]} == {
+        index: dict(tools) for index, tools in proposals.items() if tools
     }
-    assert any(len(tools) == 3 for found in seen.values() for tools in found.values())
+    assert any(len(tools) == 3 for peptides in written.values() for tools in peptides.values())
 
 
 def case_of(folder: Path):
@@ -175,19 +175,19 @@ def test_candidates_are_written_in_the_order_of_their_scores(model, run, tmp_pat
     folder = done(model, [run], tmp_path / "out", "--candidates", "5")
     rows = MzTab(str(folder / "results.mztab")).spectrum_match_table
     several = 0
-    for _, found in rows.groupby("spectra_ref", sort=False):
+    for _, ranked in rows.groupby("spectra_ref", sort=False):
         scores, deviations = (
-            [float(value) for value in found[column]]
+            [float(value) for value in ranked[column]]
             for column in ("search_engine_score[1]", "opt_global_predicted_mass_deviation_da")
         )
         assert scores == sorted(scores, reverse=True)
         assert deviations == sorted(deviations)
-        assert [int(rank) for rank in found["opt_global_rank"]] == list(range(1, len(found) + 1))
+        assert [int(rank) for rank in ranked["opt_global_rank"]] == list(range(1, len(ranked) + 1))
         several += len(set(scores)) > 1
     assert several > 5
     for _, row in rows.iterrows():
         scores = [float(text) for text in row["opt_global_aa_scores"].split(",")]
-        # A modified N-terminus is an element with a score of its own, in front.
+        # A modified N-terminus has its own score before that of the first residue.
         terminal = row[PROFORMA].startswith("[")
         assert len(scores) == len(row["sequence"]) + terminal
         assert all(0 < score <= 1 for score in scores)
@@ -196,7 +196,7 @@ def test_candidates_are_written_in_the_order_of_their_scores(model, run, tmp_pat
 def test_scores_do_not_depend_on_the_other_spectra(model, run, tmp_path):
     spectra = blocks(run / "run03.mgf")
     rewrite(run / "run03.mgf", spectra[1::2])
-    # Candidates by index would name other spectra now; that is for the reader to see, not for this test.
+    # Candidates that refer to spectra by index do not fit the shorter file.
     (run / "run03.casanovo.mztab").unlink()
     by_scan = [file for file in sorted(run.iterdir()) if file.suffix != ".mgf"]
     half = table(done(model, [run / "run03.mgf", *by_scan], tmp_path / "half") / "results.csv")
@@ -216,12 +216,12 @@ def test_a_damaged_spectrum_moves_no_answer(model, run, tmp_path):
     folder = done(model, [run], tmp_path / "after")
     after = table(folder / "results.csv")
     assert len(after) == 24
-    for index, (one, other) in enumerate(zip(before, after, strict=True)):
+    for index, (intact, damaged) in enumerate(zip(before, after, strict=True)):
         if index in (8, 9):
-            assert other["sequence"] == ""
-            assert other["scan"] == one["scan"]
+            assert damaged["sequence"] == ""
+            assert damaged["scan"] == intact["scan"]
         else:
-            same(one, other)
+            same(intact, damaged)
     assert "charge" in after[8]["problem"]
     assert "peaks" in after[9]["problem"]
     skipped = [row["spectrum"] for row in table(folder / "omitted.csv") if row["what"] == "spectrum skipped"]
@@ -232,16 +232,16 @@ def test_each_bad_run_fails_by_name_and_the_others_are_done(model, labelled, tmp
     batch = tmp_path / "batch"
     for name in ("good", "odd", "shifted", "broken"):
         for file in (labelled / "test").iterdir():
-            place = batch / name / file.name.replace("run03", name)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(file.read_text())
+            path = batch / name / file.name.replace("run03", name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(file.read_text())
     odd = batch / "odd" / "odd.primenovo.tsv"
     lines = odd.read_text().splitlines(keepends=True)
     title, _, *rest = lines[4].split("\t")
     lines[4] = "\t".join([title, "PEPT[Unobtainium]IDEK", *rest])
     odd.write_text("".join(lines))
     shifted = batch / "shifted" / "shifted.casanovo.mztab"
-    shifted.write_text(re.sub(r"index=(\d+)", lambda found: f"index={int(found[1]) + 1}", shifted.read_text()))
+    shifted.write_text(re.sub(r"index=(\d+)", lambda match: f"index={int(match[1]) + 1}", shifted.read_text()))
     broken = batch / "broken" / "broken.mgf"
     whole = broken.read_text()
     broken.write_text(whole[: len(whole) // 2])
@@ -261,16 +261,17 @@ def test_each_bad_run_fails_by_name_and_the_others_are_done(model, labelled, tmp
     assert [(row["line"], row["what"]) for row in omitted] == [("5", "unknown residue")]
     assert "Unobtainium" in omitted[0]["detail"]
     good, odd_rows = (table(tmp_path / "out" / name / "results.csv") for name in ("good", "odd"))
-    for index, (one, other) in enumerate(zip(good, odd_rows, strict=True)):
+    for index, (expected, row) in enumerate(zip(good, odd_rows, strict=True)):
         if index != 3:
-            same(one, other)
+            same(expected, row)
 
 
 def test_real_files_of_instruments_are_answered_by_scan(model, fixtures, tmp_path):
     app = PeptideIdentification(Config())
     for ending in ("mzML", "mzXML"):
         (case,) = app.adapter.cases(str(fixtures / "peptide" / "depthcharge" / f"TMT10-Trial-8.{ending}"))
-        usable = [one.spectrum for one in app.adapter.read(case).candidate_sets() if not one.spectrum.problem]
+        spectra = [candidate_set.spectrum for candidate_set in app.adapter.read(case).candidate_sets()]
+        usable = [spectrum for spectrum in spectra if not spectrum.problem]
         lines = ["label\tprediction\tcharge\tscore"]
         for spectrum in usable:
             label = spectrum.precursor_mass - parse_peptide("SAMPLEK").mass
@@ -294,18 +295,18 @@ def test_no_peptide_is_on_two_sides(labelled):
     adapter_app = PeptideIdentification(Config())
     (labelled_case,) = adapter_app.adapter.cases(str(labelled / "test" / "run03.mgf"))
     cases = with_splits(adapter_app.split_units([labelled_case]), 0.2, 0)
-    sides = {
+    subsets = {
         split: adapter_app.dataset([case for case in cases if case.split == split]).candidate_sets
         for split in ("train", "val")
     }
     peptides = {
         split: {candidate_set.spectrum.label.sequence.replace("I", "L") for candidate_set in candidate_sets}
-        for split, candidate_sets in sides.items()
+        for split, candidate_sets in subsets.items()
     }
     assert all(peptides.values())
     assert not peptides["train"] & peptides["val"]
     indices = sorted(
-        candidate_set.spectrum.index for candidate_sets in sides.values() for candidate_set in candidate_sets
+        candidate_set.spectrum.index for candidate_sets in subsets.values() for candidate_set in candidate_sets
     )
     assert len(indices) == len(set(indices))
     assert len(indices) > 20
@@ -332,12 +333,12 @@ def test_training_takes_a_run_by_its_files(labelled, tmp_path, command, workplac
     assert (Path(lines["model"]) / "model.safetensors").read_bytes() == weights
 
 
-def test_evaluation_lays_choices_beside_the_reranker_with_intervals(model, labelled, tmp_path, command):
-    mine = tmp_path / "data"
-    shutil.copytree(labelled / "test", mine)
-    rewrite(mine / "run03.mgf", blocks(mine / "run03.mgf")[:6])
+def test_evaluation_compares_the_reranker_with_baselines_and_gives_intervals(model, labelled, tmp_path, command):
+    data = tmp_path / "data"
+    shutil.copytree(labelled / "test", data)
+    rewrite(data / "run03.mgf", blocks(data / "run03.mgf")[:6])
     out = tmp_path / "out"
-    status, _, err = command("evaluate", model, "--data", mine, "--out", out, *PLAIN)
+    status, _, err = command("evaluate", model, "--data", data, "--out", out, *PLAIN)
     assert status == 0, err
     metrics = json.loads((out / "metrics.json").read_text())
     summary, intervals = metrics["summary"], metrics["intervals"]
@@ -353,20 +354,20 @@ def test_evaluation_lays_choices_beside_the_reranker_with_intervals(model, label
 
 
 def test_what_is_not_answered_counts_in_recall(model, labelled, tmp_path):
-    mine = tmp_path / "data"
-    shutil.copytree(labelled / "test", mine)
+    data = tmp_path / "data"
+    shutil.copytree(labelled / "test", data)
     loaded = model_folder.load(str(model), [*PLAIN, "--generate", "never"])
 
     def scored() -> dict[str, float]:
-        sample = loaded.app.adapter.read(case_of(mine))
+        sample = loaded.app.adapter.read(case_of(data))
         metric, prediction = loaded.app.metric, loaded.app.predict(loaded.module, sample)
         return metric.summary([metric.contribution(prediction, sample)])
 
     whole = scored()
-    for file in mine.iterdir():
+    for file in data.iterdir():
         if file.suffix != ".mgf":
             lines = file.read_text().splitlines(keepends=True)
-            file.write_text("".join(line for line in lines if not of_spectra(line, mine, range(12))))
+            file.write_text("".join(line for line in lines if not of_spectra(line, data, range(12))))
     half = scored()
     assert (whole["coverage"], half["coverage"]) == (1, 0.5)
     assert half["peptide_recall"] < whole["peptide_recall"]

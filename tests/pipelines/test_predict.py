@@ -1,4 +1,4 @@
-"""Batch inference: whole folders or failed rows, whatever happens in between; a second run does what is missing."""
+"""Batch inference: complete folders or failed rows after any interruption; a repeated run does what is missing."""
 
 import csv
 import json
@@ -40,7 +40,7 @@ def rows(out: Path, name: str = "manifest.csv") -> dict[str, dict[str, str]]:
 
 
 def times(out: Path) -> dict[str, int]:
-    """When each file of each case's folder was last written."""
+    """The modification time of each file in the folders of the cases."""
     return {str(path.relative_to(out)): path.stat().st_mtime_ns for path in out.glob("*/*") if path.is_file()}
 
 
@@ -49,7 +49,7 @@ def statuses(outcomes: list[Outcome]) -> dict[str, str]:
 
 
 def assert_whole(folder: Path) -> None:
-    """A case's folder holds what its record says, byte for byte."""
+    """Assert that the files in a case's folder are those of its record, byte for byte."""
     done = json.loads((folder / "done.json").read_text())
     assert {"mask.tif", "changes.gpkg"} <= done["outputs"].keys()
     for name, digest in done["outputs"].items():
@@ -63,7 +63,7 @@ def nothing_half_written(out: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def predicted(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All twelve pairs, predicted in this process; never written to again."""
+    """Predictions of all twelve pairs; read-only for the tests."""
     out = tmp_path_factory.mktemp("predicted") / "out"
     assert set(statuses(predict(str(untrained), [str(pairs)], out)).values()) == {"done"}
     return out
@@ -71,7 +71,7 @@ def predicted(untrained: Path, pairs: Path, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture
 def out(predicted: Path, tmp_path: Path) -> Path:
-    """A copy of the predictions to do things to, with the times of its files."""
+    """A copy of the predictions that a test may change."""
     shutil.copytree(predicted, tmp_path / "out")
     return tmp_path / "out"
 
@@ -108,27 +108,27 @@ def test_a_second_run_does_nothing(out, untrained, pairs):
 
 
 def test_only_what_is_missing_or_damaged_or_changed_is_done_again(untrained, pairs, tmp_path):
-    mine, out = tmp_path / "pairs", tmp_path / "out"
-    shutil.copytree(pairs / "train", mine)
-    predict(str(untrained), [str(mine)], out)
+    data, out = tmp_path / "pairs", tmp_path / "out"
+    shutil.copytree(pairs / "train", data)
+    predict(str(untrained), [str(data)], out)
     before = times(out)
-    gone, damaged, changed, *left = sorted(path.name for path in out.iterdir() if path.is_dir())
-    shutil.rmtree(out / gone)
+    missing, damaged, changed, *left = sorted(path.name for path in out.iterdir() if path.is_dir())
+    shutil.rmtree(out / missing)
     (out / damaged / "done.json").write_text("[]")
-    (image,) = (mine / "A").glob(f"{changed}.png")
+    (image,) = (data / "A").glob(f"{changed}.png")
     with Image.open(image) as picture:
         picture.transpose(Image.Transpose.ROTATE_180).save(image)
     old = sha256(out / changed / "mask.tif")
-    assert len(predict(str(untrained), [str(mine)], out)) == len(left) + 3
+    assert len(predict(str(untrained), [str(data)], out)) == len(left) + 3
     redone = {name.partition("/")[0] for name, written in times(out).items() if before.get(name) != written}
-    assert redone == {gone, damaged, changed}
+    assert redone == {missing, damaged, changed}
     assert sha256(out / changed / "mask.tif") != old
-    for folder in (gone, damaged, changed):
+    for folder in (missing, damaged, changed):
         assert_whole(out / folder)
 
 
 @pytest.mark.parametrize("difference", ["model", "settings", "kind"])
-def test_results_of_another_run_are_kept_unless_told_otherwise(
+def test_results_of_another_run_are_only_replaced_with_overwrite(
     out, untrained, pairs, tmp_path, small_config, difference
 ):
     other, overrides = untrained, []
@@ -148,7 +148,7 @@ def test_results_of_another_run_are_kept_unless_told_otherwise(
     predict(str(other), [str(pairs / "test")], out, overrides, overwrite=True)
     after = times(out)
     assert all(after[name] != before[name] for name in after if name.startswith("test_"))
-    assert not (out / "train_1" / "done.json").exists(), "what the other run left must not pass for done"
+    assert not (out / "train_1" / "done.json").exists(), "results of the other run must not count as done"
 
 
 def geotiff(path: Path, bands: int = 3, crs: str | None = "EPSG:32633", east: float = 500_000, seed: int = 0) -> None:
@@ -172,7 +172,7 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two good pairs among seven that each are wrong in their own way."""
+    """Two valid pairs among seven with different faults."""
     folder = tmp_path_factory.mktemp("mixed")
     for name in ("a_good", "z_good", *BAD):
         for seed, side in enumerate(("before", "after")):
@@ -189,9 +189,9 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_bad_case_fails_alone_with_one_line(mixed, untrained, command, tmp_path):
     out = tmp_path / "out"
-    status, said, log = command("predict", untrained, mixed, "--out", out)
+    status, printed, log = command("predict", untrained, mixed, "--out", out)
     assert status == 1
-    assert said.splitlines()[0] == f"2 done, {len(BAD)} failed"
+    assert printed.splitlines()[0] == f"2 done, {len(BAD)} failed"
     table = rows(out)
     assert {name for name, row in table.items() if row["status"] == "done"} == {"a_good", "z_good"}
     for name, expected in BAD.items():
@@ -206,19 +206,19 @@ def test_a_bad_case_fails_alone_with_one_line(mixed, untrained, command, tmp_pat
     assert all(f"{name}.tif" in (out / "report.html").read_text() for name in BAD)
 
 
-def test_a_failed_case_is_tried_again_and_an_old_result_of_it_is_not_taken_for_new(mixed, untrained, tmp_path):
-    mine, out = tmp_path / "mixed", tmp_path / "out"
+def test_a_failed_case_is_retried_and_its_old_result_does_not_count_as_new(mixed, untrained, tmp_path):
+    data, out = tmp_path / "mixed", tmp_path / "out"
     for side in ("before", "after"):
-        (mine / side).mkdir(parents=True)
+        (data / side).mkdir(parents=True)
         for name in ("a_good", "words"):
-            shutil.copy(mixed / side / f"{name}.tif", mine / side)
-    assert statuses(predict(str(untrained), [str(mine)], out)) == {"a_good": "done", "words": "failed"}
-    geotiff(mine / "before" / "words.tif", seed=5)
-    (mine / "before" / "a_good.tif").write_bytes(b"")
-    assert statuses(predict(str(untrained), [str(mine)], out)) == {"a_good": "failed", "words": "done"}
+            shutil.copy(mixed / side / f"{name}.tif", data / side)
+    assert statuses(predict(str(untrained), [str(data)], out)) == {"a_good": "done", "words": "failed"}
+    geotiff(data / "before" / "words.tif", seed=5)
+    (data / "before" / "a_good.tif").write_bytes(b"")
+    assert statuses(predict(str(untrained), [str(data)], out)) == {"a_good": "failed", "words": "done"}
     assert_whole(out / "words")
-    geotiff(mine / "before" / "a_good.tif", seed=0)
-    assert statuses(predict(str(untrained), [str(mine)], out)) == {"a_good": "done", "words": "done"}
+    geotiff(data / "before" / "a_good.tif", seed=0)
+    assert statuses(predict(str(untrained), [str(data)], out)) == {"a_good": "done", "words": "done"}
 
 
 def run_until(first_done: Path, number: int, *arguments: object) -> tuple[int, str]:
@@ -233,7 +233,7 @@ def run_until(first_done: Path, number: int, *arguments: object) -> tuple[int, s
     return process.returncode, log
 
 
-def test_killed_at_any_moment_it_leaves_whole_folders_and_goes_on_later(untrained, pairs, tmp_path, predicted):
+def test_a_killed_run_leaves_complete_folders_and_continues_when_repeated(untrained, pairs, tmp_path, predicted):
     out = tmp_path / "out"
     arguments = (untrained, pairs, "--out", out)
     status, log = run_until(out / "test_11" / "done.json", signal.SIGINT, *arguments)
@@ -248,7 +248,7 @@ def test_killed_at_any_moment_it_leaves_whole_folders_and_goes_on_later(untraine
     assert status == -signal.SIGKILL
     whole = [path for path in out.iterdir() if path.is_dir() and not path.name.startswith(".")]
     assert "val_10" not in {path.name for path in whole}
-    (out / ".val_10.partial").mkdir()  # what a kill in the middle of a case leaves, here for certain
+    (out / ".val_10.partial").mkdir()  # what remains if the process is killed within a case
     (out / ".val_10.partial" / "mask.tif").write_bytes(b"half")
     assert len(interrupted) < len(whole) < 12
     for folder in whole:
@@ -268,10 +268,10 @@ def natural(name: str) -> tuple[str, int]:
     return split, int(number)
 
 
-def kill_whoever_reads(fifo: Path, stop: threading.Event, killed: list[int]) -> None:
+def kill_readers(fifo: Path, stop: threading.Event, killed: list[int]) -> None:
     """Kill each child process that has `fifo` open, until `stop` is set.
 
-    The writing end stays open meanwhile, so that a reader waits for bytes that never come and cannot get away.
+    The pipe is kept open for writing, so that a reader blocks until it is killed.
     """
     handle = os.open(fifo, os.O_RDWR)
     while not stop.wait(0.01):
@@ -284,7 +284,7 @@ def kill_whoever_reads(fifo: Path, stop: threading.Event, killed: list[int]) -> 
 
 
 def open_files(pid: int) -> set[Path]:
-    """What a process has open; nothing where it ends meanwhile."""
+    """The files that a process has open; empty if it has ended."""
     with suppress(OSError):
         return {link.resolve() for link in Path("/proc", str(pid), "fd").iterdir()}
     return set()
@@ -299,7 +299,7 @@ def test_workers_write_the_same_bytes_and_one_that_dies_fails_its_case_alone(unt
     cases["train_2"] = (fifo, fifo)
     table.write_text("id,before,after\n" + "".join(f"{name},{a},{b}\n" for name, (a, b) in cases.items()))
     stop, killed = threading.Event(), []
-    watcher = threading.Thread(target=kill_whoever_reads, args=(fifo, stop, killed))
+    watcher = threading.Thread(target=kill_readers, args=(fifo, stop, killed))
     watcher.start()
     try:
         outcomes = predict(str(untrained), [str(table)], tmp_path / "out", workers=2)
@@ -307,12 +307,12 @@ def test_workers_write_the_same_bytes_and_one_that_dies_fails_its_case_alone(unt
         stop.set()
         watcher.join()
     assert statuses(outcomes) == {"train_1": "done", "train_2": "failed", "train_3": "done"}
-    assert len(killed) == 2, "once among others, once alone"
+    assert len(killed) == 2, "once with other cases, once alone"
     assert "worker process died" in rows(tmp_path / "out")["train_2"]["message"]
     for name in ("train_1", "train_3"):
         assert_whole(tmp_path / "out" / name)
-        found, expected = (folder / name / "mask.tif" for folder in (tmp_path / "out", predicted))
-        assert found.read_bytes() == expected.read_bytes()
+        actual, expected = (folder / name / "mask.tif" for folder in (tmp_path / "out", predicted))
+        assert actual.read_bytes() == expected.read_bytes()
     assert not (tmp_path / "out" / "train_2").exists()
     assert nothing_half_written(tmp_path / "out")
 
@@ -328,7 +328,7 @@ def test_shards_share_the_cases_and_miss_none(untrained, pairs, tmp_path, predic
 
 
 def test_a_folder_that_cannot_be_written_is_one_line_and_exits_with_2(untrained, pairs, command, tmp_path):
-    # No mode of a folder keeps the superuser out, but nobody makes a folder below a file.
+    # File modes do not restrict the superuser, but a folder below a file is impossible for every user.
     (tmp_path / "file").write_text("")
     status, out, err = command("predict", untrained, pairs, "--out", tmp_path / "file" / "out")
     assert (status, out) == (2, "")
@@ -344,7 +344,7 @@ def test_a_folder_without_permission_is_one_line(untrained, pairs, tmp_path):
 
 @contextmanager
 def files_of_at_most(size: int) -> Iterator[None]:
-    """The kernel refuses to let any file grow past `size` bytes, as a full disk would."""
+    """Limit the size of files to `size` bytes, as a full disk would."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
@@ -367,7 +367,7 @@ def test_a_disk_that_fills_up_fails_the_case_and_leaves_nothing_of_it(untrained,
 
 
 class Pointwise(nn.Module):
-    """Scores each pixel by itself."""
+    """Scores each pixel independently."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -380,16 +380,16 @@ class Pointwise(nn.Module):
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A georeferenced pair of 500 x 300 pixels whose second date is shifted, with a hole of nodata."""
+    """A georeferenced pair of 500 x 300 pixels whose second image is shifted, with a region of nodata."""
     folder = tmp_path_factory.mktemp("scene")
-    generator = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     for side, corner in (("before", 0), ("after", 3)):
-        pixels = generator.integers(1, 3000, (3, 300, 500), dtype=np.uint16)
+        pixels = rng.integers(1, 3000, (3, 300, 500), dtype=np.uint16)
         pixels[:, 40:90, 200:330] = 0
         profile = {"driver": "GTiff", "width": 500, "height": 300, "count": 3, "dtype": "uint16", "nodata": 0}
-        place = Affine(30, 0, 300_000 + 30 * corner, 0, -30, 4_000_000)
+        transform = Affine(30, 0, 300_000 + 30 * corner, 0, -30, 4_000_000)
         (folder / side).mkdir()
-        with rasterio.open(folder / side / "s.tif", "w", crs="EPSG:32633", transform=place, **profile) as raster:
+        with rasterio.open(folder / side / "s.tif", "w", crs="EPSG:32633", transform=transform, **profile) as raster:
             raster.write(pixels)
     return folder
 
@@ -411,7 +411,7 @@ def test_streamed_tiles_give_the_bytes_of_the_whole_scene_at_once(scene, small_c
         levels = score.read(1)
         assert score.transform.c == 300_090
         assert (score.width, score.height, score.crs.to_epsg()) == (497, 300, 32633)
-    assert len(np.unique(levels)) > 150, "a map that says little proves little"
+    assert len(np.unique(levels)) > 150, "a nearly constant map would test little"
     assert (levels[40:90, 200:327] == 255).all()
     for folder in written.values():
         for name in ("mask.tif", "score.tif"):

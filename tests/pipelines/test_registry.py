@@ -1,4 +1,4 @@
-"""The registry: a model's name is enough to run it elsewhere, with its own code and without a pickle."""
+"""The registry: a registered model runs elsewhere by its name, with its own code and without pickle files."""
 
 import json
 import os
@@ -37,17 +37,17 @@ try:
 except ImportError:
     pass
 import mlflow, pandas
-told = []
+messages = []
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
     model = mlflow.pyfunc.load_model({uri!r})
-    told = [str(warning.message) for warning in caught]
+    messages = [str(warning.message) for warning in caught]
 import transect.core, transect.apps, transect.data_adapters, transect.pipelines
 def predicted(row, out):
     return model.predict(pandas.DataFrame([row]), params={{"out": out}}).to_dict("records")[0]
 answer = {{
     "code": [module.__file__ for module in (transect.core, transect.apps, transect.data_adapters, transect.pipelines)],
-    "warned": [text for text in told if "other code" in text],
+    "warned": [text for text in messages if "other code" in text],
     "example": predicted({{"before": "before.png", "after": "after.png"}}, "of_example"),
     "relative": predicted({relative!r}, "of_relative"),
     "absolute": predicted({absolute!r}, "of_absolute"),
@@ -70,8 +70,8 @@ def store(workplace: Path) -> MlflowClient:
 
 @pytest.fixture(scope="module")
 def light(untrained: Path, store: MlflowClient) -> str:
-    """A registered model folder, which loads faster than a trained U-Net."""
-    return register(os.path.relpath(untrained), "light", "champion")  # from wherever its path starts
+    """A registered untrained model, which loads faster than the trained one."""
+    return register(os.path.relpath(untrained), "light", "champion")  # a relative path
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +85,7 @@ def environment(**more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def elsewhere(champion: str, pairs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
-    """The trained model in a process of its own that cannot see the checkout: its folder, and what it answered."""
+    """The working folder and the output of a process that loads the trained model without access to the checkout."""
     folder = tmp_path_factory.mktemp("elsewhere")
     absolute = {column: str(pairs / "test" / side / "test_11.png") for column, side in zip(COLUMNS, "AB", strict=True)}
     for column, path in absolute.items():
@@ -129,7 +129,7 @@ def test_it_finds_there_what_the_command_line_finds_here(elsewhere, champion, pa
         assert (Path(elsewhere[1][name]["folder"]) / "mask.tif").read_bytes() == here
 
 
-def test_bad_rows_are_told_in_their_place_and_bad_columns_at_once(elsewhere):
+def test_bad_rows_have_a_message_and_bad_columns_fail_the_call(elsewhere):
     folder, answer = elsewhere
     assert (answer["missing"]["status"], answer["missing"]["folder"]) == ("failed", "")
     assert "nowhere.png" in answer["missing"]["message"]
@@ -167,7 +167,7 @@ def test_no_pickle_travels(mlflow_folder):
         assert path.suffix not in {".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib"}
         with path.open("rb") as content:
             head = content.read(2)
-        # How every protocol from 2 on begins, and the ZIP archive that torch.save writes.
+        # The first bytes of pickle protocols 2 and later, and of the ZIP archives of torch.save.
         assert not re.match(rb"\x80[\x02-\x05]|PK", head), path
     assert os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] == "false"
 
@@ -210,10 +210,10 @@ def test_the_card_describes_the_version_and_the_alias_moves(light, untrained, st
 
 
 def test_a_trained_models_version_belongs_to_its_run(champion, trained, store):
-    found = store.get_model_version_by_alias("tiny", "champion")
-    assert found.run_id == trained[0]
-    assert found.description == (trained[1] / "card.md").read_text()
-    for address in (champion, f"models:/tiny/{found.version}", f"runs:/{trained[0]}/model", str(trained[1])):
+    registered = store.get_model_version_by_alias("tiny", "champion")
+    assert registered.run_id == trained[0]
+    assert registered.description == (trained[1] / "card.md").read_text()
+    for address in (champion, f"models:/tiny/{registered.version}", f"runs:/{trained[0]}/model", str(trained[1])):
         assert (model_folder.find(address) / "model.safetensors").read_bytes() == (
             trained[1] / "model.safetensors"
         ).read_bytes()
@@ -221,7 +221,13 @@ def test_a_trained_models_version_belongs_to_its_run(champion, trained, store):
 
 @pytest.mark.parametrize(
     "address",
-    ["models:/nobody@champion", "models:/light@nobody", "models:/light/99", "models:/", "runs:/" + "0" * 32 + "/model"],
+    [
+        "models:/unknown@champion",
+        "models:/light@unknown",
+        "models:/light/99",
+        "models:/",
+        "runs:/" + "0" * 32 + "/model",
+    ],
 )
 def test_a_model_that_the_store_does_not_know_is_one_line_and_exits_with_2(light, command, tmp_path, address):
     status, out, err = command("predict", address, tmp_path, "--out", tmp_path / "out")

@@ -1,4 +1,4 @@
-"""The report: a page that opens without a network, compares pictures, and trusts nothing that it shows."""
+"""The report: opens without a network, compares pictures, and escapes all of its content."""
 
 import csv
 import json
@@ -74,16 +74,21 @@ addEventListener("load", async () => {
 
 
 def run_folder(folder: Path, cases: list[str], failed: list[tuple[str, str]] = (), **run: Any) -> Path:  # type: ignore[assignment]
-    """What a run leaves behind, with real pictures."""
+    """Write the files of a run, with real pictures."""
     folder.mkdir(parents=True, exist_ok=True)
-    about = {"kind": "predict", "app": "change_detection", "model": "models:/demo@champion", "model_sha256": "ab" * 32}
-    about |= {"settings": {"read": {"bands": [1, 2, 3]}}, "started": "2026-03-01T12:00:00+01:00", "seconds": 187.2}
-    (folder / "run.json").write_text(json.dumps(about | run))
+    content = {
+        "kind": "predict",
+        "app": "change_detection",
+        "model": "models:/demo@champion",
+        "model_sha256": "ab" * 32,
+    }
+    content |= {"settings": {"read": {"bands": [1, 2, 3]}}, "started": "2026-03-01T12:00:00+01:00", "seconds": 187.2}
+    (folder / "run.json").write_text(json.dumps(content | run))
     ramp = np.linspace(0, 255, 60 * 40).reshape(40, 60)
     for case in cases:
         (folder / case / "preview").mkdir(parents=True)
-        for turn, name in enumerate(LAYERS):
-            Image.fromarray(np.roll(ramp, 600 * turn).astype(np.uint8)).save(folder / case / "preview" / f"{name}.png")
+        for index, name in enumerate(LAYERS):
+            Image.fromarray(np.roll(ramp, 600 * index).astype(np.uint8)).save(folder / case / "preview" / f"{name}.png")
         (folder / case / "mask #1?.tif").write_bytes(bytes(1234))
         done = {"case": case, "facts": FACTS, "outputs": {"mask #1?.tif": "00"}, "preview": LAYERS, "seconds": 1.5}
         (folder / case / "done.json").write_text(json.dumps(done))
@@ -99,7 +104,7 @@ def run_folder(folder: Path, cases: list[str], failed: list[tuple[str, str]] = (
 
 
 class Page(HTMLParser):
-    """The elements of a page with their attributes, and its text."""
+    """Parses a page into its elements with attributes, and its text."""
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -120,7 +125,7 @@ class Page(HTMLParser):
 
 
 def visit(folder: Path, tmp_path: Path, width: int = 1280) -> tuple[dict[str, Any], str]:
-    """What a visitor's script saw on the page in Chromium, and what Chromium wrote to its console."""
+    """The observations of the script VISITOR on the page in Chromium, and Chromium's console output."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("needs the browser chromium, which is not on the PATH")
@@ -136,7 +141,7 @@ def visit(folder: Path, tmp_path: Path, width: int = 1280) -> tuple[dict[str, An
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     console = "\n".join(line for line in ended.stderr.splitlines() if "CONSOLE" in line)
     seen = Page(ended.stdout).elements[0][1].get("data-seen")
-    assert seen, f"the visitor's script did not end: {console}"
+    assert seen, f"the script VISITOR did not finish: {console}"
     return json.loads(seen), console
 
 
@@ -195,7 +200,7 @@ def test_nothing_on_the_page_comes_from_elsewhere(tmp_path: Path) -> None:
         assert re.fullmatch(r"[\w%./-]+", link, re.ASCII)
 
 
-def test_facts_are_told_with_their_units(tmp_path: Path) -> None:
+def test_facts_are_shown_with_their_units(tmp_path: Path) -> None:
     text = " ".join(Page(write_report(run_folder(tmp_path, ["a"])).read_text()).text.split())
     assert "Changed pixels 1 101" in text
     assert "Changed 0.6117 %" in text

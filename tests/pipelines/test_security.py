@@ -1,4 +1,4 @@
-"""What others send is data and never code: weights, settings, tables."""
+"""Files from elsewhere, such as weights, settings and tables, are read as data and never run code."""
 
 import json
 import os
@@ -18,7 +18,7 @@ APP = "change_detection"
 
 
 class Payload:
-    """Leaves a file behind if it is unpickled."""
+    """Creates a folder if it is unpickled."""
 
     def __init__(self, witness: Path) -> None:
         self.witness = witness
@@ -43,7 +43,7 @@ def test_weights_that_would_run_code_are_refused_and_do_not_run(tmp_path, comman
     assert len(err.splitlines()) == 1
     assert not witness.exists()
     assert not (tmp_path / "model").exists()
-    if "safetensors" not in kind:  # the file is as dangerous as the test says
+    if "safetensors" not in kind:  # the payload does run when the file is unpickled
         with file.open("rb") as content:
             torch.load(content, weights_only=False) if kind != "pickle" else pickle.load(content)
         assert witness.exists()
@@ -52,7 +52,7 @@ def test_weights_that_would_run_code_are_refused_and_do_not_run(tmp_path, comman
 def test_a_published_checkpoint_becomes_a_model_folder_that_predicts(fixtures, pairs, command, tmp_path):
     shapes = json.loads((fixtures / APP / "checkpoint_keys.json").read_text())
     generator = torch.Generator().manual_seed(0)
-    # Small numbers, so that thirteen layers of noise stay finite.
+    # Small weights, so that activations stay finite through thirteen random layers.
     state = {
         name: torch.rand(shape, generator=generator) * 0.1 if shape else torch.tensor(0)
         for name, shape in shapes.items()
@@ -72,7 +72,7 @@ def test_a_published_checkpoint_becomes_a_model_folder_that_predicts(fixtures, p
     assert outcome.status == "done", outcome.message
 
 
-def test_a_checkpoint_of_another_model_is_told_by_what_it_lacks(tmp_path):
+def test_a_checkpoint_of_another_model_is_refused_with_a_missing_tensor(tmp_path):
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
     with pytest.raises(BadInput, match=r"other\.pth: backbone.*found no such tensor"):
         import_weights(APP, tmp_path / "other.pth", tmp_path / "model")
@@ -96,22 +96,22 @@ def test_truncated_weights_are_one_line(copy, kept):
     weights = copy / "model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as error:
         model_folder.load(str(copy))
-    assert str(refused.value).startswith(f"{weights}: ")
-    assert "\n" not in str(refused.value)
+    assert str(error.value).startswith(f"{weights}: ")
+    assert "\n" not in str(error.value)
 
 
 def test_weights_of_other_sizes_are_one_line_that_names_a_tensor(copy):
     settings = (copy / "config.yaml").read_text()
     (copy / "config.yaml").write_text(settings.replace("queries: 3", "queries: 4"))
-    with pytest.raises(UsageError, match=r"model\.safetensors.*query_feature") as refused:
+    with pytest.raises(UsageError, match=r"model\.safetensors.*query_feature") as error:
         model_folder.load(str(copy))
-    assert "\n" not in str(refused.value)
+    assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("app: !!python/object/apply:os.mkdir ['{}']", "could not determine a constructor"),
         ("app: [", "while parsing"),
@@ -123,11 +123,11 @@ def test_weights_of_other_sizes_are_one_line_that_names_a_tensor(copy):
         ("\x00", "config.yaml"),
     ],
 )
-def test_a_models_settings_cannot_run_code_and_are_told_by_name(copy, tmp_path, command, text, said):
+def test_a_models_settings_cannot_run_code_and_errors_name_them(copy, tmp_path, command, text, message):
     (copy / "config.yaml").write_text(text.format(tmp_path / "ran"))
     status, out, err = command("predict", copy, tmp_path, "--out", tmp_path / "out")
     assert (status, out) == (2, "")
-    assert said in err
+    assert message in err
     assert len(err.splitlines()) == 1
     assert not (tmp_path / "ran").exists()
     assert not (tmp_path / "out").exists()

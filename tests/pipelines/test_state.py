@@ -1,4 +1,4 @@
-"""What a person chose and what training learned: kept apart, in files of every version."""
+"""Settings and learned state are separate, and model folders without `state.json` load."""
 
 import json
 import shutil
@@ -30,7 +30,7 @@ LEARNED = {
 
 @pytest.mark.parametrize("name", app_names())
 def test_a_model_folder_without_a_state_keeps_what_it_had_learned(name, fixtures, tmp_path):
-    """`fixtures/models` were written before there was `state.json`."""
+    """The folders in `fixtures/models` were written before `state.json` was introduced."""
     loaded = model_folder.load(str(fixtures / "models" / name))
     assert LEARNED[name](loaded.app.state)
     model_folder.save(tmp_path / "model", name, loaded.app, loaded.module, "# again\n")
@@ -81,8 +81,8 @@ def test_a_damaged_state_is_refused_in_one_line(untrained, tmp_path, content, me
     folder = tmp_path / "model"
     shutil.copytree(untrained, folder)
     (folder / "state.json").write_text(content)
-    with pytest.raises(UsageError) as refused:
+    with pytest.raises(UsageError) as error:
         model_folder.load(str(folder))
-    assert message in str(refused.value)
-    assert "state.json" in str(refused.value)
-    assert "\n" not in str(refused.value)
+    assert message in str(error.value)
+    assert "state.json" in str(error.value)
+    assert "\n" not in str(error.value)

@@ -1,4 +1,4 @@
-"""Pictures in a real store: of attention, of validation, and those that move."""
+"""Pictures in a tracking store: attention maps, validation pictures and animations."""
 
 from pathlib import Path
 
@@ -52,18 +52,18 @@ def test_a_run_that_is_not_there_is_named(workplace):
         log_pictures("nowhere", {})
 
 
-def moving_picture() -> np.ndarray:
-    """Five frames of 6 x 8 pixels, each of one grey."""
+def animation() -> np.ndarray:
+    """Five frames of 6 x 8 pixels, each of a constant grey."""
     return np.full((5, 6, 8, 3), 20, np.uint8) * np.arange(1, 6, dtype=np.uint8)[:, None, None, None]
 
 
 def test_moving_pictures_are_files_of_all_their_frames(workplace, tmp_path):
     tracker = Tracker("animation")
     still = np.full((6, 8, 3), 7, np.uint8)
-    tracker.pictures("validation/case", {"still": still, "film": moving_picture()}, step=3)
+    tracker.pictures("validation/case", {"still": still, "film": animation()}, step=3)
     tracker.finish("FINISHED")
     (tmp_path / "out").mkdir()
-    assert save_pictures({"still": still, "film": moving_picture()}, tmp_path / "out") == ["still", "film"]
+    assert save_pictures({"still": still, "film": animation()}, tmp_path / "out") == ["still", "film"]
     logged = mlflow.artifacts.download_artifacts(run_id=tracker.run_id, dst_path=str(tmp_path / "run"))
     (gif,) = Path(logged).rglob("*.gif")
     assert gif.name == "film_0003.gif"

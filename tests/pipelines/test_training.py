@@ -1,4 +1,4 @@
-"""Training: interrupted or not, the same result; what a run leaves behind; nothing chosen on the test split."""
+"""Training: resumed runs give the same result, runs are logged completely, and the test split is never read."""
 
 import json
 import os
@@ -32,7 +32,7 @@ def history(client: MlflowClient, run: str, name: str) -> list[tuple[int, float]
     return [(point.step, point.value) for point in client.get_metric_history(run, name)]
 
 
-def test_a_run_tells_what_was_trained_on_what(trained, pairs, client):
+def test_a_run_logs_settings_data_metrics_and_pictures(trained, pairs, client):
     run = client.get_run(trained[0])
     assert run.info.status == "FINISHED"
     assert run.data.params["model.encoder"] == "timm-mobilenetv3_small_minimal_100"
@@ -98,16 +98,16 @@ def test_a_killed_run_resumes_to_the_result_of_the_unbroken_one(pairs, workplace
 
     resumed = transect("train", "change_detection", "--resume", broken_run)
     assert resumed.returncode == 0, resumed.stderr
-    expected, found = (
+    expected, actual = (
         load_file(workplace / "checkpoints" / run / "model" / "model.safetensors") for run in (whole_run, broken_run)
     )
-    assert expected.keys() == found.keys()
-    assert all(torch.equal(expected[name], found[name]) for name in expected)
+    assert expected.keys() == actual.keys()
+    assert all(torch.equal(expected[name], actual[name]) for name in expected)
     for name in ("train/loss", "val/f1", "train/epoch_loss"):
         assert history(client, broken_run, name) == history(client, whole_run, name)
 
 
-def test_a_terminated_run_says_how_to_go_on(pairs, workplace, client, tiny):
+def test_a_terminated_run_says_how_to_resume(pairs, workplace, client, tiny):
     known = set(os.listdir(workplace / "checkpoints"))
     command = [sys.executable, "-m", "transect.pipelines.cli", "train", "change_detection", "--data", str(pairs), *tiny]
     process = subprocess.Popen(
@@ -127,26 +127,26 @@ def test_a_terminated_run_says_how_to_go_on(pairs, workplace, client, tiny):
 
 
 def test_the_test_split_is_never_opened(pairs, tmp_path, transect, tiny):
-    blind = tmp_path / "pairs"
-    shutil.copytree(pairs, blind)
-    for image in (blind / "test").rglob("*.png"):
+    data = tmp_path / "pairs"
+    shutil.copytree(pairs, data)
+    for image in (data / "test").rglob("*.png"):
         image.write_bytes(b"not an image")
-    done = transect("train", "change_detection", "--data", blind, *tiny, "--train.epochs", "1")
+    done = transect("train", "change_detection", "--data", data, *tiny, "--train.epochs", "1")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         (["--resume", "0" * 32], "run 00000000000000000000000000000000: not found"),
         (["--data", "nowhere"], "nowhere"),
         ([], "--data"),
     ],
 )
-def test_what_cannot_be_trained_is_said_in_one_line(transect, arguments, said):
+def test_what_cannot_be_trained_is_reported_on_one_line(transect, arguments, message):
     done = transect("train", "change_detection", *arguments)
     assert done.returncode in (1, 2)
-    assert said in done.stderr
+    assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
 
 
@@ -156,9 +156,9 @@ def case(name: str, split: str = "") -> Case:
 
 def test_splits_never_cut_a_group():
     cases = with_splits([case(f"{group}-{tile}") for group in "abcdefghij" for tile in range(4)], 0.2, 0)
-    sides = {group: {c.split for c in cases if c.group == group} for group in "abcdefghij"}
-    assert all(len(side) == 1 for side in sides.values())
-    assert sum(side == {"val"} for side in sides.values()) == 2
+    splits = {group: {c.split for c in cases if c.group == group} for group in "abcdefghij"}
+    assert all(len(names) == 1 for names in splits.values())
+    assert sum(names == {"val"} for names in splits.values()) == 2
 
 
 def test_splits_of_the_data_set_stand():

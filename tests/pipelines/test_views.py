@@ -1,4 +1,4 @@
-"""Interactive pictures: pages that show what their files hold, from disk and without a network."""
+"""Interactive pictures: self-contained pages that show their files without a network."""
 
 import base64
 import io
@@ -22,7 +22,7 @@ SHADES = (20, 90, 160, 230)
 
 @pytest.fixture
 def case(tmp_path: Path) -> Path:
-    """A case with an animated picture of four even shades."""
+    """The folder of a case with an animation of four constant shades."""
     frames = np.stack([np.full((30, 40, 3), shade, np.uint8) for shade in SHADES])
     save_pictures({"film": frames}, tmp_path / "case" / "preview")
     return tmp_path / "case"

@@ -10,15 +10,16 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
 from transect.apps.base import App, Contribution, Picture, View
+from transect.apps.pde.build import build, has_mask, warm_start
+from transect.apps.pde.charts import charts
 from transect.apps.pde.config import Config, State
 from transect.apps.pde.dataset import Windows, check_frames, valid_cells
-from transect.apps.pde.figures import RolloutPictures, charts
+from transect.apps.pde.figures import RolloutPictures
 from transect.apps.pde.fitting import fit
 from transect.apps.pde.inference import roll
 from transect.apps.pde.kinds import check_kind
 from transect.apps.pde.losses import step_loss
 from transect.apps.pde.metrics import RolloutMetric
-from transect.apps.pde.models.build import build, has_mask, warm_start
 from transect.apps.pde.models.config import ModelConfig
 from transect.apps.pde.models.lora import merged_state, parameter_groups
 from transect.apps.pde.models.uniform_fields import UniformFields

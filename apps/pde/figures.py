@@ -1,6 +1,6 @@
-"""Pictures of a rollout and its ground truth, and charts of metrics over many rollouts."""
+"""Pictures of a rollout and its ground truth."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.apps.canvas import (
-    BASELINE_COLOUR,
     HEIGHT,
     MODEL_COLOUR,
     TRUTH_COLOUR,
@@ -19,9 +18,10 @@ from transect.apps.canvas import (
     picture,
 )
 from transect.apps.pde.diagnostics import FAILED_NRMSE
-from transect.apps.pde.measures import PERSISTENCE, Measures, frame_measures, joined
-from transect.apps.pde.metrics import mean_nrmse, mean_of, steps_to_failure
+from transect.apps.pde.measures import Measures, frame_measures, joined
+from transect.apps.pde.metrics import mean_nrmse, steps_to_failure
 from transect.apps.pde.panels import (
+    CURVES,
     Colours,
     colour_bar,
     curves,
@@ -29,7 +29,6 @@ from transect.apps.pde.panels import (
     paint_grid,
     paint_mesh,
     panels,
-    quartiles,
 )
 from transect.apps.pde.preview import RolloutPreview
 from transect.data_adapters.pde.simulation import Coordinate, Rollout
@@ -42,7 +41,6 @@ FILM_HEIGHT, FILM_WIDTH, FILM_FRAMES = 360, 800, 60
 DECADES_SHOWN = 12
 """Range of a spectrum below its peak that is drawn; values further down are rounding errors."""
 
-_CURVES = (("", "model", MODEL_COLOUR), (PERSISTENCE, "persistence", BASELINE_COLOUR))
 _COLOUR_OF = {"prediction": MODEL_COLOUR, "truth": TRUTH_COLOUR}
 
 Frames = NDArray[np.float32]
@@ -216,7 +214,7 @@ def _draw_error(preview: RolloutPreview, measures: Measures, figure: "Figure") -
     time, measured = preview.predicted, len(measures["cells"])
     step = steps_to_failure(measures)
     curves(panel, label(time.name, time.units), "nRMSE, mean over channels")
-    for of, name, colour in _CURVES:
+    for of, name, colour in CURVES:
         dots = "." if measured < 20 else ""
         panel.plot(time.values[:measured], mean_nrmse(measures, of), color=colour, label=name, marker=dots)
     panel.axhline(FAILED_NRMSE, color="#808080", linewidth=1, linestyle=":", label=f"fails above {FAILED_NRMSE}")
@@ -280,36 +278,3 @@ def _plane_film(
         each["prediction"].tick_params(labelleft=False)
         figure.subplots_adjust(wspace=0.08)
     return show
-
-
-def charts(measures: Sequence[Measures]) -> dict[str, Picture]:
-    """Charts of a whole split by name, of one size: nRMSE of model and persistence, and the spectrum error on grids.
-
-    Lines are medians over the trajectories that reach a step, bands span the quartiles.
-    """
-    made = {}
-    if measures:
-        made["rollout_error"] = picture(partial(_draw_rollout_error, measures))
-    spectral = [mean_of(measure, "spectrum_error") for measure in measures if "spectrum_error" in measure]
-    if spectral:
-        made["spectrum_error"] = picture(partial(_draw_spectrum_error, spectral))
-    return made
-
-
-def _draw_rollout_error(measures: Sequence[Measures], figure: "Figure") -> None:
-    (panel,) = panels(figure, 1, _over(len(measures), "Error of rollouts"))
-    curves(panel, "step", "nRMSE, mean over channels")
-    for of, name, colour in _CURVES:
-        quartiles(panel, [mean_nrmse(measure, of) for measure in measures], colour, name)
-    panel.axhline(FAILED_NRMSE, color="#808080", linewidth=1, linestyle=":", label=f"fails above {FAILED_NRMSE}")
-    panel.legend(frameon=False)
-
-
-def _draw_spectrum_error(spectral: Sequence[NDArray[np.float64]], figure: "Figure") -> None:
-    (panel,) = panels(figure, 1, _over(len(spectral), "Error of energy spectra"))
-    curves(panel, "step", "spectrum error [decades]")
-    quartiles(panel, spectral, MODEL_COLOUR, "model")
-
-
-def _over(count: int, what: str) -> str:
-    return f"{what}: median and quartiles of {count} trajectories" if count > 1 else what

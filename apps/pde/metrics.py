@@ -16,23 +16,16 @@ WELL_EPSILON = 1e-7
 APEBENCH_STEPS = 100
 BLOWN_UP = 100.0
 COMPARED = (
-    "well_vrmse",
-    "pdebench_nrmse",
-    "pdebench_crmse",
-    "morph_nrmse",
-    "morph_vrmse",
-    "time_to_failure_steps",
+    "well_vrmse", "pdebench_nrmse", "pdebench_crmse", "morph_nrmse", "morph_vrmse", "time_to_failure_steps",
     "conserved_sum_drift",
-)
+)  # fmt: skip
 """Metrics of a trajectory that are computed for persistence too."""
+Weights = NDArray[np.float64]
 _NO_FRAMES: Measures = {"cells": np.zeros((0, 1), np.int64)}
 
 
 def apebench_nrmse(
-    measures: Sequence[Measures],
-    of: str = "",
-    steps: int = APEBENCH_STEPS,
-    weights: NDArray[np.float64] | None = None,
+    measures: Sequence[Measures], of: str = "", steps: int = APEBENCH_STEPS, weights: Weights | None = None
 ) -> float:
     """APEBench's aggregated nRMSE (Koehler et al. 2024, NeurIPS): of a whole rollout in one number.
 
@@ -199,7 +192,7 @@ class RolloutMetric(Metric[Simulation, Rollout]):
         return summary_of(contributions, weights)
 
 
-def summary_of(measures: Sequence[Measures], weights: NDArray[np.float64] | None = None) -> dict[str, float]:
+def summary_of(measures: Sequence[Measures], weights: Weights | None = None) -> dict[str, float]:
     """All metrics, weighted means over trajectories; NaN where undefined.
 
     `skill` is monitored. A trajectory that blew up makes the errors infinite; `blow_ups` is the fraction that did.
@@ -296,7 +289,7 @@ def _mean(values: Any) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _weighted_means(values: NDArray[np.float64], weights: NDArray[np.float64] | None) -> NDArray[np.float64]:
+def _weighted_means(values: NDArray[np.float64], weights: Weights | None) -> NDArray[np.float64]:
     """The weighted mean of each column over the rows that are not NaN and have a weight, NaN where there are none."""
     weights = np.ones(len(values)) if weights is None else weights
     counted = ~np.isnan(values) & (weights > 0)[:, None]

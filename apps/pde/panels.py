@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.apps.canvas import headline, label, open_frame
+from transect.apps.canvas import BASELINE_COLOUR, MODEL_COLOUR, headline, label, open_frame
+from transect.apps.pde.measures import PERSISTENCE
 from transect.data_adapters.pde.simulation import Coordinate, Mesh
 
 if TYPE_CHECKING:
@@ -50,6 +51,10 @@ class Colours:
         finite = np.abs(values[np.isfinite(values)])
         largest = float(np.percentile(finite, 99.5)) if finite.size else 0.0
         return cls("RdBu_r", -largest or -1.0, largest or 1.0)
+
+
+CURVES = (("", "model", MODEL_COLOUR), (PERSISTENCE, "persistence", BASELINE_COLOUR))
+"""Prefix of the measures, name and colour of the curves that are compared."""
 
 
 def _range(values: NDArray[np.float32]) -> tuple[float, float]:

@@ -23,7 +23,8 @@ from transect.apps.canvas import (
 from transect.apps.peptide.baselines import UNTRAINED
 from transect.apps.peptide.calibration import expected_calibration_error, q_values, reliability
 from transect.apps.peptide.fragments import FRAGMENT_TOLERANCE_PPM
-from transect.apps.peptide.metrics import RERANKER, choices_in, curve, pool, summary_of
+from transect.apps.peptide.metrics import choices_in, curve, pool, summary_of
+from transect.apps.peptide.outcomes import RERANKER
 from transect.apps.peptide.spectrum_figure import mirror, render
 from transect.data_adapters.peptide.ranking import RankedSpectrum
 

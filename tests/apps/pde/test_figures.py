@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from transect.apps import canvas
-from transect.apps.pde import figures, panels
+from transect.apps.pde import charts, figures, panels
 from transect.apps.pde.measures import Measures, frame_measures, joined
 from transect.apps.pde.preview import RolloutPreview
 from transect.data_adapters.pde.config import Field
@@ -270,12 +270,12 @@ def test_charts_of_a_split_survive_blow_ups_and_rollouts_of_other_lengths() -> N
         truth = noise(steps + 1, 1, 16, seed=steps)
         axes = simulation(truth, "x").axes
         measures.append(measured(truth, (truth[1:] * factor).astype(np.float32), axes))
-    made = figures.charts(measures)
+    made = charts.charts(measures)
     assert list(made) == ["rollout_error", "spectrum_error"]
     assert {picture.shape for picture in made.values()} == {(canvas.HEIGHT, canvas.WIDTH, 3)}
     truth = noise(4, 1, 9)
-    assert list(figures.charts([measured(truth, truth[1:])])) == ["rollout_error"]
-    assert figures.charts([]) == {}
+    assert list(charts.charts([measured(truth, truth[1:])])) == ["rollout_error"]
+    assert charts.charts([]) == {}
 
 
 def test_matplotlib_is_loaded_only_to_draw() -> None:

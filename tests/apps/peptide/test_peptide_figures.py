@@ -14,7 +14,8 @@ from transect.apps.peptide import spectrum_figure as mirrors
 from transect.apps.peptide.baselines import choices
 from transect.apps.peptide.config import Calibration
 from transect.apps.peptide.figures import charts, pictures
-from transect.apps.peptide.metrics import calibrated, joined, spectrum_row
+from transect.apps.peptide.metrics import calibrated
+from transect.apps.peptide.outcomes import joined, spectrum_row
 from transect.apps.peptide.spectrum_figure import (
     B_COLOUR,
     HEIGHT,

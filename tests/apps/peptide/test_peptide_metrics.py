@@ -11,16 +11,8 @@ from hypothesis import strategies as st
 from transect.apps.peptide.baselines import choices
 from transect.apps.peptide.config import Calibration
 from transect.apps.peptide.matching import STRICT, residue_matches
-from transect.apps.peptide.metrics import (
-    calibrated,
-    curve,
-    fitted,
-    joined,
-    outcome,
-    precision_coverage,
-    spectrum_row,
-    summary_of,
-)
+from transect.apps.peptide.metrics import calibrated, curve, fitted, precision_coverage, summary_of
+from transect.apps.peptide.outcomes import joined, outcome, spectrum_row
 from transect.data_adapters.peptide.peptide import AMINO_ACID_MASS
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum

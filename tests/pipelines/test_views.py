@@ -80,7 +80,7 @@ def test_a_film_plays_in_a_browser(case, tmp_path):
 addEventListener("load", () => {
   element("forth").click(); element("forth").click();
   document.documentElement.dataset.seen = [element("count").textContent, element("play").textContent,
-    element("frame").src === frames[Number(element("at").value)]].join("|");
+    element("frame").src === frames[Number(element("position").value)]].join("|");
 });</script></body>"""
     visited = case / "views" / "visited.html"
     visited.write_text(film(case).replace("</body>", script))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from transect.pipelines import cli, config
+from transect.pipelines import config
+from transect.pipelines.arguments import parse
 from transect.pipelines.find import app_names
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,7 +23,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_commands_are_understood(command):
-    arguments, overrides = cli._parse(shlex.split(command)[1:])
+    arguments, overrides = parse(shlex.split(command)[1:])
     # The URI of a model does not contain its app; the documentation names registered models after their app.
     named = [name for name in app_names() if f"/{name}@" in getattr(arguments, "model", "")]
     app = getattr(arguments, "app", named[0] if named else "change_detection")

@@ -152,7 +152,7 @@ def loses_the_exit(arguments, overrides):
     except SystemExit:
         {ending}
 
-cli._list = loses_the_exit
+cli.COMMANDS["list"] = loses_the_exit
 cli.main(["list"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -67,7 +67,7 @@ def _list(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
     for name in app_names():
         print(f"{name:20} {app_summary(name)}")
-    print("\ncore.attention:")
+    print("\ntransect.core.attention:")
     for name, summary in mechanisms().items():
         print(f"  {name:30} {summary}")
     print()

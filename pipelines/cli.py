@@ -4,6 +4,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -114,10 +115,9 @@ def _start(arguments: argparse.Namespace) -> tuple[Path | None, dict[str, Any]]:
     if not arguments.start:
         return None, {}
     folder = model_folder.find(arguments.start)
-    settings = model_folder.settings_of(folder)
-    if (app := settings.pop("app")) != arguments.app:
+    if (app := model_folder.app_of(folder)) != arguments.app:
         raise UsageError(f"train: --from: found a model of {app}, expected one of {arguments.app}")
-    return folder, settings
+    return folder, asdict(model_folder.app_for(folder).config)
 
 
 def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:

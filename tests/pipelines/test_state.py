@@ -49,6 +49,15 @@ def test_a_model_folder_without_a_state_still_predicts(name, fixtures, tmp_path)
     assert {outcome.status for outcome in outcomes} == {"done"}, outcomes
 
 
+@pytest.mark.parametrize("name", app_names())
+def test_training_starts_from_the_settings_of_such_a_folder_and_not_from_what_it_had_learned(name, fixtures, command):
+    status, printed, error = command("train", name, "--from", fixtures / "models" / name, "--print-config")
+    assert status == 0, error
+    settings = yaml.safe_load(printed)
+    assert not {"fitted", "calibration"} & settings.keys()
+    assert settings.get("threshold") is None
+
+
 def test_a_value_that_a_person_gives_wins_over_the_state():
     assert ChangeDetection(Config(), State(threshold=0.3)).threshold == 0.3
     assert ChangeDetection(Config(threshold=0.6), State(threshold=0.3)).threshold == 0.6

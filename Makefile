@@ -23,9 +23,8 @@ lint: $(VENV)/ready
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-# The road first: its files are few and long, and the cores should end together.
 test: lint
-	OMP_NUM_THREADS=1 $(PY) -m pytest tests/pipelines tests --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder \
 		--cov --cov-report=term --cov-report=html
 
 clean:

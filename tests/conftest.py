@@ -12,6 +12,11 @@ TESTS = Path(__file__).resolve().parent
 SHARED = TESTS.parents[1] / "shared"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the few files that take minutes first, so that parallel workers end together."""
+    items.sort(key=lambda item: (item.path.name != "test_package.py", "pipelines" not in item.path.parts))
+
+
 @pytest.fixture(scope="session")
 def fixtures() -> Path:
     """The test fixtures in the repository, described in their PROVENANCE.md."""

@@ -71,6 +71,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     Every file is flushed to disk before the rename, so `folder` is complete whenever it exists, even after a power
     failure. An existing `folder` is replaced. Leftovers of a killed process are removed by the next attempt.
     """
+    if folder.is_symlink():
+        folder = folder.resolve()
     partial, old = (folder.with_name(f".{folder.name}.{suffix}") for suffix in ("partial", "old"))
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)

@@ -11,7 +11,7 @@ from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_class
 from transect.pipelines.predict import predict_cases
 from transect.pipelines.predict_case import write_case
-from transect.pipelines.results import Outcome
+from transect.pipelines.results import Outcome, holds_only_results
 
 Settings = Mapping[str, object]
 """Settings by dotted name, such as `{"read.nodata": 0}`; `--print-config` lists them all."""
@@ -85,7 +85,7 @@ class Model:
         Args:
             inputs: a folder, a table, or the files of one case.
             out: folder for the results, one subfolder per case.
-            workers: number of processes.
+            workers: number of processes; with more than one, a script calls this below `if __name__ == "__main__":`.
             overwrite: predict finished cases again.
 
         Returns:
@@ -124,8 +124,9 @@ class Result:
             BadInput: the case cannot be read.
             UsageError: the folder holds other files than an earlier result.
         """
-        folder = Path(folder)
-        if folder.exists() and not (folder / "done.json").is_file() and (not folder.is_dir() or any(folder.iterdir())):
+        folder = Path(folder).resolve()
+        is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        if not is_new and not holds_only_results(folder):
             raise UsageError(f"{folder}: found other files, expected a new folder or an earlier result")
         write_case(self._model, self.case, folder)
         return folder

@@ -175,7 +175,7 @@ def _simplify(message: str) -> str:
     typed = re.match(r'Parser key "(?P<key>[^"]+)":.*?Expected an? (?P<type>.+?)\. Got value: (?P<value>.+)', message)
     optional = re.match(
         r'Parser key "(?P<key>[^"]+)": Does not validate against any of the Union subtypes '
-        r"Subtypes: \[(?P<type>.+?), <class 'NoneType'>\] .*Given value: (?P<value>.+)",
+        r"Subtypes: \[(?P<type>.+?), <class 'NoneType'>\] .*Given value: ?(?P<value>.*)",
         message,
     )
     match = typed or optional

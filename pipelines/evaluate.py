@@ -16,7 +16,7 @@ from transect.data_adapters.base import Case
 from transect.data_adapters.files import whole_folder, write_json
 from transect.pipelines import model_folder
 from transect.pipelines.console import Progress
-from transect.pipelines.errors import UsageError, one_line
+from transect.pipelines.errors import UsageError, one_line, raise_signal
 from transect.pipelines.model_folder import Model
 from transect.pipelines.pictures import previewed, save_pictures
 from transect.pipelines.report import with_baselines, write_report
@@ -177,6 +177,7 @@ def _score(model: Model, case: Case, out: Path, pictured: frozenset[str]) -> tup
                 write_json(folder / "done.json", {**done, "seconds": time.monotonic() - clock})
         return Outcome(case.id, "done", time.monotonic() - clock), contribution
     except Exception as error:
+        raise_signal(error)
         return Outcome(case.id, "failed", time.monotonic() - clock, one_line(error)), None
 
 

@@ -6,7 +6,7 @@ have no `state.json`: their `config.yaml` holds both, and `split_state` of the a
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ import transect
 from transect.data_adapters.files import sha256, whole_folder, write_json
 from transect.pipelines import config as configs
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import app_class, app_summary, split_state
+from transect.pipelines.find import app_class, app_summary, split_state, state_class
 
 if TYPE_CHECKING:
     import torch
@@ -145,31 +145,47 @@ def app_for(folder: Path, overrides: Sequence[str] = ()) -> "App[Any, Any]":
     """The app that a model folder belongs to, with its settings and state."""
     settings = settings_of(folder)
     app_name = settings.pop("app")
+    new_app = app_class(app_name)
     state = _state_of(folder, app_name, settings)
-    app: App[Any, Any] = app_class(app_name)(configs.load(app_name, None, overrides, base=settings), state)
+    app: App[Any, Any] = new_app(configs.load(app_name, None, overrides, base=settings), state)
     return app
 
 
 def _state_of(folder: Path, app_name: str, settings: dict[str, Any]) -> Any:
-    """The state in a model folder; without `state.json`, the learned values are removed from `settings`.
+    """The state in a model folder; that of an earlier version is removed from `settings`.
 
     Raises:
-        UsageError: `state.json` cannot be read, or was written by a later version.
+        UsageError: there is none, it cannot be read or is incomplete, or a later version wrote it.
     """
-    file = folder / "state.json"
-    if not file.is_file():
-        return configs.load_state(app_name, split_state(app_name, settings))
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-        version = values.pop("version")
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
-    if version != STATE_VERSION:
-        raise UsageError(f"{file}: version: found {version}, expected {STATE_VERSION}; use a newer transect")
+    file = source = folder / "state.json"
+    if file.exists() or file.is_symlink():
+        values = _read_state(file)
+        missing = [field.name for field in fields(state_class(app_name)) if field.name not in values]
+        if missing:
+            raise UsageError(f"{file}: {missing[0]}: found none, expected a value")
+    else:
+        source = folder / "config.yaml"
+        values = split_state(app_name, settings)
+        if not values and fields(state_class(app_name)):
+            raise UsageError(f"{file}: found none, expected the file that was saved with the model")
     try:
         return configs.load_state(app_name, values)
     except UsageError as error:
-        raise UsageError(f"{file}: {error}") from error
+        raise UsageError(f"{source}: {error}") from error
+
+
+def _read_state(file: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise UsageError(f"{file}: found a {type(values).__name__}, expected an object")
+    version = values.pop("version", None)
+    if type(version) is not int or version != STATE_VERSION:
+        advice = "; use a newer transect" if type(version) is int and version > STATE_VERSION else ""
+        raise UsageError(f"{file}: version: found {version!r}, expected {STATE_VERSION}{advice}")
+    return values
 
 
 def find(name: str) -> Path:

@@ -82,6 +82,19 @@ def finished(out: Path, case: Case) -> Outcome | None:
         return None
 
 
+def holds_only_results(folder: Path) -> bool:
+    """Whether a folder is an earlier result of a case, with no other file in it."""
+    try:
+        done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
+        recorded = {"done.json", *(f"preview/{name}.png" for name in done["preview"])}
+        recorded |= {f"views/{view['page']}" for view in done["views"]}
+        outputs, _ = set(done["outputs"]), done["model_sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    files = [path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()]
+    return all(file.as_posix() in recorded or file.parts[0] in outputs for file in files)
+
+
 def stamps(case: Case) -> dict[str, dict[str, int]]:
     """Size and modification time of each input, which detect a replaced file without reading it.
 

@@ -84,7 +84,7 @@ class State:
 
 def split_state(settings: dict[str, Any]) -> dict[str, Any]:
     """Move the state out of the settings of a model made before there was `state.json`."""
-    return {"threshold": settings.pop("threshold")} if "threshold" in settings else {}
+    return {"threshold": settings.pop("threshold")} if settings.get("threshold") is not None else {}
 
 
 def _require_threshold(threshold: float) -> None:

@@ -1,5 +1,6 @@
 """Settings of the pde app, free of torch so that the command line's help is quick."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -23,6 +24,10 @@ class Scale:
 
     mean: float = 0.0
     std: float = 1.0
+
+    def __post_init__(self) -> None:
+        require(abs(self.mean) < math.inf, "mean", self.mean, "a finite number")
+        require(0 < self.std < math.inf, "std", self.std, "a finite number above 0")
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,7 @@ class State:
 
 def split_state(settings: dict[str, Any]) -> dict[str, Any]:
     """Move the state out of the settings of a model made before there was `state.json`."""
-    moved: dict[str, Any] = settings.pop("fitted", {})
-    names = moved.pop("constants", ())
-    return {**moved, "constant_names": names}
+    moved = settings.pop("fitted", None)
+    if not isinstance(moved, dict) or not moved:
+        return {}
+    return {**{key: value for key, value in moved.items() if key != "constants"}, "constant_names": moved["constants"]}

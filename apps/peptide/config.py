@@ -133,4 +133,4 @@ class State:
 
 def split_state(settings: dict[str, Any]) -> dict[str, Any]:
     """Move the state out of the settings of a model made before there was `state.json`."""
-    return {"calibration": settings.pop("calibration")} if "calibration" in settings else {}
+    return {"calibration": settings.pop("calibration")} if settings.get("calibration") else {}

@@ -45,7 +45,7 @@ def _film(files: Sequence[Path]) -> dict[str, Any]:
         frames = [_webp(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)]
         size = picture.size
     step = 1
-    while sum(map(len, frames[::step])) > LARGEST_PAGE:
+    while step < len(frames) and sum(map(len, frames[::step])) > LARGEST_PAGE:
         step += 1
     return {"frames": frames[::step], "size": size, "milliseconds": FRAME_MS * step}
 

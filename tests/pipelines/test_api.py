@@ -39,6 +39,25 @@ def test_saving_never_replaces_the_users_own_files(untrained, pairs, tmp_path):
     with pytest.raises(UsageError, match="found other files, expected a new folder or an earlier result"):
         result.save(tmp_path)
     assert (tmp_path / "mine.txt").read_text() == "mine"
+    folder = result.save(tmp_path / "saved")
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(UsageError, match="found other files"):
+        result.save(folder)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "done.json").write_text("{}")
+    with pytest.raises(UsageError, match="found other files"):
+        result.save(tmp_path / "other")
+
+
+def test_saving_to_a_link_fills_the_folder_that_it_points_to(untrained, pairs, tmp_path):
+    result = transect.load(str(untrained)).predict(*(pairs / "test" / side / "test_11.png" for side in "AB"))
+    (tmp_path / "target").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "target")
+    for _ in range(2):
+        result.save(tmp_path / "link")
+        assert (tmp_path / "link").is_symlink()
+        assert (tmp_path / "target" / "mask.tif").is_file()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["link", "target"]
 
 
 def test_a_batch_is_what_predict_does(untrained, pairs, tmp_path):

@@ -78,13 +78,17 @@ def test_results_name_the_value_that_was_used(untrained, pairs, tmp_path):
     ("content", "message"),
     [
         ('{"version": 2, "threshold": 0.5}', "version: found 2, expected 1; use a newer transect"),
-        ('{"threshold": 0.5}', "version"),
+        ('{"version": "1", "threshold": 0.5}', "version: found '1', expected 1"),
+        ('{"threshold": 0.5}', "version: found None, expected 1"),
+        ('{"version": 1}', "threshold: found none, expected a value"),
         ('{"version": 1, "threshold": "high"}', "threshold: found high, expected float"),
         ('{"version": 1, "threshold": 7}', "threshold: found 7"),
-        ('{"version": 1, "limit": 1}', "limit"),
-        ("[1]", "state.json"),
-        ("{", "state.json"),
+        ('{"version": 1, "threshold": 0.5, "limit": 1}', "limit"),
+        ("[1]", "found a list, expected an object"),
+        ("[" * 100_000, "recursion"),
+        ("{", "Expecting"),
     ],
+    ids=range(10),
 )
 def test_a_damaged_state_is_refused_in_one_line(untrained, tmp_path, content, message):
     folder = tmp_path / "model"
@@ -95,3 +99,12 @@ def test_a_damaged_state_is_refused_in_one_line(untrained, tmp_path, content, me
     assert message in str(error.value)
     assert "state.json" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", app_names())
+def test_a_model_folder_that_lost_its_state_is_refused(name, fixtures, tmp_path):
+    loaded = model_folder.load(str(fixtures / "models" / name))
+    model_folder.save(tmp_path / "model", name, loaded.app, loaded.module, "# card\n")
+    (tmp_path / "model" / "state.json").unlink()
+    with pytest.raises(UsageError, match=r"state\.json: found none, expected the file that was saved with the model"):
+        model_folder.load(str(tmp_path / "model"))

@@ -56,7 +56,8 @@ Prediction = TypeVar("Prediction", contravariant=True)
 class Adapter(Protocol[CaseT, Sample, Prediction]):
     """The file formats of one domain.
 
-    `columns` are the names of the files of one case, as columns of a table or fields of a request to the server.
+    `columns` are the names of the files of one case, as columns of a table or fields of a request to the server. An
+    optional `unit` is what a case is called in the plural, such as "pairs".
     """
 
     columns: tuple[str, ...]

@@ -1,10 +1,14 @@
-"""Assign cases to the training, validation and test splits."""
+"""Assign cases to the training, validation and test splits, and summarize them."""
 
 import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from transect.data_adapters.base import Case
+
+SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
 def with_splits(cases: Sequence[Case], validation_share: float, seed: int) -> list[Case]:
@@ -25,6 +29,41 @@ def with_splits(cases: Sequence[Case], validation_share: float, seed: int) -> li
     groups = sorted({case.group for case in cases if case.split == "train"}, key=lambda name: _hash(name, seed))
     held_out = set(groups[: max(round(len(groups) * validation_share), 1)]) if len(groups) > 1 else set()
     return [replace(case, split="val") if case.split == "train" and case.group in held_out else case for case in cases]
+
+
+def summary(listed: Sequence[Case], cases: Sequence[Case], unit: str = "cases") -> str:
+    """Three lines on a data set: its splits and where they come from, its groups, and its files.
+
+    Args:
+        listed: the cases as the data set lists them.
+        cases: the same with their splits, from `with_splits`.
+        unit: what a case is called, in the plural.
+    """
+    counts = Counter(case.split for case in cases)
+    splits = [f"{counts[split]} {name}" for split, name in SPLIT_NAMES.items() if counts[split]]
+    groups = defaultdict(set)
+    for case in cases:
+        groups[case.group].add(case.split)
+    divided = sum(len(names) > 1 for names in groups.values())
+    files = [Path(file) for file in dict.fromkeys(file for case in cases for file in case.files) if "://" not in file]
+    missing = sum(not file.exists() for file in files)
+    suffixes = Counter(file.suffix.lower() or "no suffix" for file in files)
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+    return "\n".join(
+        [
+            f"{', '.join(splits)} {unit}, {_source(listed, counts)}",
+            f"groups: {len(groups)}" + (f", {divided} of them in more than one split" if divided else ""),
+            f"files: {kinds or 'none on this machine'}" + (f", {missing} of them missing" if missing else ""),
+        ]
+    )
+
+
+def _source(listed: Sequence[Case], counts: Counter[str]) -> str:
+    named = {case.split for case in listed} - {""}
+    drawn = "validation drawn from the training groups by train.validation_share"
+    if not named:
+        return drawn
+    return "from names" if "val" in named or not counts["val"] else f"from names, {drawn}"
 
 
 def _hash(name: str, seed: int) -> bytes:

@@ -15,6 +15,7 @@ class ChangeAdapter:
     """Reads pairs of rasters as aligned scenes, with the settings of `config`, and writes change maps."""
 
     columns: tuple[str, ...] = ("before", "after")
+    unit = "pairs"
 
     def __init__(self, config: ReadConfig) -> None:
         self.config = config

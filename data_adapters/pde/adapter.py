@@ -11,6 +11,7 @@ class PDEAdapter:
     """Reads trajectories as simulations, with the settings of `config`, and writes rollouts."""
 
     columns: tuple[str, ...] = ("simulation",)
+    unit = "simulations"
 
     def __init__(self, config: ReadConfig, phantom: PhantomConfig) -> None:
         self.config, self.phantom_config = config, phantom

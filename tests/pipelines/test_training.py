@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 from transect.data_adapters.base import Case
-from transect.pipelines.splits import with_splits
+from transect.pipelines.splits import summary, with_splits
 
 LONGER = ["--train.epochs", "3"]
 
@@ -173,3 +173,19 @@ def test_a_missing_validation_split_is_taken_from_training_alone():
     assert sum(c.split == "val" for c in cases) == 2
     more = with_splits([*given, case("z", "train")], 0.34, 1)
     assert {c.id for c in more if c.split == "val"} & {c.id for c in cases if c.split == "val"}
+
+
+def test_a_summary_counts_splits_groups_and_files_and_says_where_splits_come_from(tmp_path):
+    (tmp_path / "a.png").touch()
+    files = (str(tmp_path / "a.png"), str(tmp_path / "b.PNG"), "s3://bucket/c.png")
+    named = [Case("a", "g", files, "train"), Case("b", "g", files, "val"), case("c", "test"), case("d", "test")]
+    assert summary(named, with_splits(named, 0.2, 0), "pairs").splitlines() == [
+        "1 training, 1 validation, 2 test pairs, from names",
+        "groups: 3, 1 of them in more than one split",
+        "files: 2 .png, 1 of them missing",
+    ]
+    drawn = "validation drawn from the training groups by train.validation_share"
+    for listed, source in (([case(name) for name in "abc"], drawn), (named[:1] + named[2:], f"from names, {drawn}")):
+        extra = [case("e", "train")] if listed[0].split else []
+        first = summary([*listed, *extra], with_splits([*listed, *extra], 0.2, 0)).splitlines()[0]
+        assert first.endswith(f" cases, {source}")

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-import rasterio
 from rasterio.enums import Compression
 from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
@@ -17,7 +16,7 @@ from rasterio.windows import Window
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.maps import NODATA
-from transect.data_adapters.change_detection.raster import DRIVERS, Raster
+from transect.data_adapters.change_detection.opening import DRIVERS, failure, opened
 
 SCAN_PIXELS = 1 << 22
 WHITE, HALF = 255, 128
@@ -75,15 +74,11 @@ def label_rule(path: str, coding: LabelCoding = LabelCoding.BINARY) -> LabelRule
     Raises:
         BadInput: `path` is not a raster, or has values that `coding` does not allow; the message lists them.
     """
-    with Raster([path], ReadConfig(bands=[1])):
-        pass  # refuses files that are not rasters or declare more pixels than their bytes can hold
     try:
-        # rasterio.open takes a single driver's name.
-        with rasterio.Env(), DatasetReader(path, driver=list(DRIVERS)) as dataset:
+        with opened(path, ReadConfig(bands=[1])) as dataset:
             return _rule(path, dataset, coding)
     except (RasterioError, OSError) as error:
-        reason = str(error).removeprefix(f"{path}: ")
-        raise BadInput(path, "label", reason, f"a readable raster ({', '.join(DRIVERS)})") from error
+        raise BadInput(path, "label", failure(path, error), f"a readable raster ({', '.join(DRIVERS)})") from error
 
 
 def _rule(path: str, dataset: DatasetReader, coding: LabelCoding) -> LabelRule:

@@ -1,14 +1,12 @@
 """Read one date of a pair, a raster or a stack of single-band files: grid, pixels and validity mask.
 
-rasterio does the decoding. rioxarray is not used because untrusted files need their driver, size and block size checked
-before they are decoded, and because it masks each band by itself.
+rasterio does the decoding. rioxarray is not used because untrusted files are checked before they are decoded, and
+because it masks each band by itself.
 """
 
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -19,27 +17,14 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
-from transect.data_adapters.base import BadInput, reason
-from transect.data_adapters.change_detection import vrt
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.maps import Grid
-
-DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "BMP", "GIF")
-"""Formats that are opened: none interprets arbitrary bytes as pixels or follows a file to the network. VRT is added
-only for local files whose sources have been confined to its folder."""
-
-STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
-"""By default GDAL silently fills the rest of a truncated JPEG with grey, and of a truncated PNG with noise."""
+from transect.data_adapters.change_detection.opening import STRICT, failure, opened
 
 CACHE_BYTES, VRT_CACHE_BYTES = 8 << 20, 64 << 20
 """GDAL's block cache in bytes while reading. Rows are read by whole blocks, so a larger cache does not help, except for
 a VRT, whose blocks differ from those of its sources."""
-
-LARGEST_BLOCK = 512 << 20
-MOST_INFLATION = 10_000
-SMALL = 64 << 20
-"""A block is decoded as a whole, so one above LARGEST_BLOCK bytes is refused. So is a file whose compression ratio
-would exceed MOST_INFLATION (deflate reaches 1032), unless it decodes to at most SMALL bytes."""
 
 # Images without georeferencing are valid input, and a warning per file would hide important ones.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -52,7 +37,7 @@ class Raster:
     compressed block. A context manager; use it in the thread that opened it.
 
     Args:
-        paths: Anything that GDAL opens through DRIVERS: files, URLs, COGs, and VRTs with sources below their folder.
+        paths: Anything that `opened` opens: files, URLs, COGs, and VRTs with sources below their folder.
         config: Bands, nodata value and size limit.
 
     Raises:
@@ -63,21 +48,21 @@ class Raster:
     def __init__(self, paths: Sequence[str], config: ReadConfig) -> None:
         self.paths = tuple(paths)
         self._nodata = config.nodata
-        with ExitStack() as opened:
+        with ExitStack() as stack:
             if not self.paths:
                 raise BadInput("(no file)", "files", "none", "a raster")
             if len(paths) == 1:
-                dataset = opened.enter_context(_open(paths[0], config))
+                dataset = stack.enter_context(opened(paths[0], config))
                 _check_bands(paths[0], dataset.count, config.bands, "bands")
                 self._parts = [(paths[0], dataset, sorted(set(config.bands)))]
             else:
                 _check_bands(paths[0], len(paths), config.bands, "single-band files")
                 chosen = [paths[band - 1] for band in sorted(set(config.bands))]
-                self._parts = [(path, opened.enter_context(_open(path, config)), [1]) for path in chosen]
+                self._parts = [(path, stack.enter_context(opened(path, config)), [1]) for path in chosen]
                 _check_stack(self._parts)
             dtypes = {dataset.dtypes[band - 1] for _, dataset, bands in self._parts for band in bands}
             self.dtype = _sample_type(self.paths[0], dtypes)
-            self._close = opened.pop_all().close
+            self._close = stack.pop_all().close
         self._order = [sorted(set(config.bands)).index(band) for band in config.bands]
         self.grid = _grid(self._parts[0][1])
         self.block_rows = max(dataset.block_shapes[0][0] for _, dataset, _ in self._parts)
@@ -177,55 +162,6 @@ class RowReader:
         self._held, self._start, self._stop = (values, valid), start, end
 
 
-def _open(path: str, config: ReadConfig, depth: int = 0) -> DatasetReader:
-    local = "://" not in path and not path.startswith("/vsi")
-    drivers, size = _local_file(path) if local else (DRIVERS, None)
-    if "VRT" in drivers:
-        for source in vrt.sources(Path(path)):
-            if depth == vrt.DEEPEST:
-                raise BadInput(path, "VRT", f"more than {vrt.DEEPEST} VRTs inside each other", "fewer")
-            _open(str(source), config, depth + 1).close()
-    try:
-        # rasterio.open takes a single driver's name.
-        with rasterio.Env(**STRICT):
-            dataset = DatasetReader(path, driver=list(drivers))
-    except (RasterioError, CPLE_BaseError, OSError) as error:
-        raise BadInput(path, "file", _reason(path, error), f"a raster ({', '.join(drivers)})") from error
-    try:
-        _check_size(path, dataset, size if "VRT" not in drivers else None, config)
-    except BadInput:
-        dataset.close()
-        raise
-    return dataset
-
-
-def _local_file(path: str) -> tuple[tuple[str, ...], int]:
-    try:
-        with open(path, "rb") as file:
-            head, size = file.read(4096), os.fstat(file.fileno()).st_size
-    except (OSError, ValueError) as error:
-        raise BadInput(path or "(no path)", "file", reason(error).lower(), "a readable raster") from error
-    return (("VRT",) if vrt.is_vrt(head) else DRIVERS), size
-
-
-def _check_size(path: str, dataset: DatasetReader, size: int | None, config: ReadConfig) -> None:
-    pixels = dataset.width * dataset.height
-    if pixels > config.max_pixels:
-        shape = f"{dataset.width} x {dataset.height} pixels"
-        raise BadInput(path, "size", shape, f"at most {config.max_pixels} pixels", "raise read.max_pixels")
-    if dataset.count == 0:
-        raise BadInput(path, "bands", 0, "at least 1", "name one of its subdatasets")
-    pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes if name != "complex_int16")
-    if size is not None and pixels * pixel_bytes > max(SMALL, MOST_INFLATION * size):
-        claim = f"{pixels * pixel_bytes} bytes of pixels in a file of {size} bytes"
-        expected = f"at most {MOST_INFLATION} times the file"
-        raise BadInput(path, "size", claim, expected, "the file is damaged or hostile")
-    block = dataset.block_shapes[0]
-    if block[0] * block[1] * pixel_bytes > LARGEST_BLOCK:
-        advice = "rewrite it in tiles: gdal_translate -co TILED=YES"
-        raise BadInput(path, "block", f"{block[1]} x {block[0]} pixels", f"at most {LARGEST_BLOCK >> 20} MB", advice)
-
-
 def _check_bands(path: str, count: int, bands: list[int], field: str) -> None:
     if count < max(bands):
         repeated = ",".join("1" * len(bands))
@@ -282,9 +218,4 @@ def _decoding(path: str, dataset: DatasetReader, window: Window) -> Iterator[Non
     except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
         rows = f"rows {window.row_off} to {window.row_off + window.height - 1}"
         advice = "the file is truncated or damaged"
-        raise BadInput(path, rows, _reason(path, error), "pixels that can be decoded", advice) from error
-
-
-def _reason(path: str, error: BaseException) -> str:
-    deepest = error.__cause__ or error
-    return str(deepest).removeprefix(f"{path}: ").removeprefix(f"'{path}' ") or type(deepest).__name__
+        raise BadInput(path, rows, failure(path, error), "pixels that can be decoded", advice) from error

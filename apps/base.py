@@ -148,6 +148,22 @@ class App(ABC, Generic[Sample, Prediction]):
         A lazy prediction has an iterator `blocks`, to be drained once, and `progress`, the finished share.
         """
 
+    @classmethod
+    def ensemble(cls, members: Sequence[Self]) -> Self:
+        """The app of an ensemble: the settings of the first member, and a state made of those of all members.
+
+        Raises:
+            ValueError: the members differ where they must agree, or models of this app cannot be averaged.
+        """
+        raise ValueError("ensemble: found an app without ensembles, expected one that averages predictions")
+
+    def average(self, predictions: Sequence[Prediction]) -> Prediction:
+        """The mean of the members' predictions for one case, with their spread: the sample standard deviation.
+
+        Lazy predictions are drained in lockstep.
+        """
+        raise NotImplementedError
+
     def preview(self, prediction: Prediction, sample: Sample, labels: bool) -> Preview | None:
         """The preview that is given the prediction's blocks; None for no pictures.
 

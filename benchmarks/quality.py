@@ -32,8 +32,8 @@ def changed_share(model: model_folder.Model, before: str, after: str) -> float:
     (case,) = model.app.adapter.cases(before, after)
     prediction = model.app.predict(model.module, model.app.adapter.read(case))
     changed = valid = 0
-    for _, levels, _ in prediction.blocks:
-        data = levels != NODATA
+    for block in prediction.blocks:
+        levels, data = block.levels, block.levels != NODATA
         changed += int((data & (levels >= prediction.threshold_level)).sum())
         valid += int(data.sum())
     return changed / valid

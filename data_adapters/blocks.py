@@ -1,6 +1,6 @@
-"""Regroup a stream of row blocks: an array too large for memory, as consecutive blocks of its first axis."""
+"""Streams of row blocks: an array too large for memory, as consecutive blocks of its first axis."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,3 +39,29 @@ def regroup(
                 yield done - start - taken, buffer[: start + taken]
     if done != shape[0]:
         raise ValueError(f"{name}: found {done} {unit}, expected {shape[0]}")
+
+
+def aligned(streams: Sequence[Iterable[Any]], rows: Callable[[Any], int] = len) -> Iterator[list[tuple[Any, slice]]]:
+    """Iterate over several streams of blocks of the same rows together, however each of them is cut.
+
+    Args:
+        streams: The blocks of each stream.
+        rows: The number of rows of a block.
+
+    Yields:
+        For each stream its current block and the slice of its rows that all current blocks have in common.
+
+    Raises:
+        ValueError: the streams do not have the same number of rows.
+    """
+    iterators = [iter(stream) for stream in streams]
+    blocks, starts = [next(iterator, None) for iterator in iterators], [0] * len(streams)
+    while all(block is not None for block in blocks):
+        count = min(rows(block) - start for block, start in zip(blocks, starts, strict=True))
+        yield [(block, slice(start, start + count)) for block, start in zip(blocks, starts, strict=True)]
+        for index, iterator in enumerate(iterators):
+            starts[index] += count
+            if starts[index] == rows(blocks[index]):
+                blocks[index], starts[index] = next(iterator, None), 0
+    if any(block is not None for block in blocks):
+        raise ValueError("streams of blocks: found different numbers of rows, expected the same in each")

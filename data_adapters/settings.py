@@ -1,5 +1,7 @@
 """Validation of settings; imports nothing, so that `--help` stays fast."""
 
+from collections.abc import Sequence
+
 
 def require(holds: bool, name: str, found: object, expected: str) -> None:
     """Check one condition on a setting; called from `__post_init__` of its dataclass.
@@ -15,3 +17,15 @@ def require(holds: bool, name: str, found: object, expected: str) -> None:
     """
     if not holds:
         raise ValueError(f"{name}: found {found!r}, expected {expected}")
+
+
+def require_same(configs: Sequence[object], *names: str) -> None:
+    """Check that the members of an ensemble have the same value of each of these settings.
+
+    Raises:
+        ValueError: the first setting that differs, in the form of `require`.
+    """
+    for name in names:
+        values = [getattr(config, name) for config in configs]
+        differing = next((value for value in values if value != values[0]), values[0])
+        require(differing == values[0], name, differing, f"{values[0]!r} as in the first member")

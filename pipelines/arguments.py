@@ -86,6 +86,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", required=True)
     sub.add_argument("--alias", default="champion", help="alias of the new version (default champion)")
 
+    sub = verb("ensemble", "combine models into one that averages their predictions and gives their spread")
+    sub.add_argument("models", nargs="+", metavar="MODEL", help="two or more: a run's id, or a model as for predict")
+    sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new model folder")
+
     sub = verb("predict", "predict new cases; a repeated run predicts only the missing ones", overriding)
     sub.add_argument("model", **model)
     sub.add_argument("inputs", nargs="+", metavar="INPUT", help="a folder, a table, or the files of one case")

@@ -152,6 +152,14 @@ def _register(arguments: argparse.Namespace, overrides: list[str]) -> int:
     return DONE
 
 
+def _ensemble(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from transect.pipelines.ensemble import ensemble
+
+    ensemble(arguments.models, arguments.out)
+    print(arguments.out)
+    return DONE
+
+
 def _predict(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines.predict import predict
 
@@ -207,6 +215,7 @@ COMMANDS = {
     "train": _train,
     "evaluate": _evaluate,
     "register": _register,
+    "ensemble": _ensemble,
     "predict": _predict,
     "import-weights": _import_weights,
     "serve": _serve,

@@ -200,9 +200,10 @@ def read_yaml(file: Path) -> dict[str, Any]:
     return content
 
 
-def to_yaml(app: str, config: Any) -> str:
-    """The text of a model's `config.yaml`: the name of its app and its settings."""
-    return yaml.safe_dump({"app": app, **asdict(config)}, sort_keys=False)
+def to_yaml(app: str, config: Any, members: Sequence[str] = ()) -> str:
+    """The text of a model's `config.yaml`: the name of its app, the members of an ensemble, and its settings."""
+    listed = {"members": list(members)} if members else {}
+    return yaml.safe_dump({"app": app, **listed, **asdict(config)}, sort_keys=False)
 
 
 def load_state(app: str, values: dict[str, Any]) -> Any:

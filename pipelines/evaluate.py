@@ -164,7 +164,7 @@ def _score(model: Model, case: Case, out: Path, pictured: frozenset[str]) -> tup
     try:
         app = model.app
         sample = app.adapter.read(case)
-        prediction = app.predict(model.module, sample)
+        prediction = model.predict(case, sample)
         preview = previewed(app, prediction, sample, labels=True) if case.id in pictured else None
         contribution = app.metric.contribution(prediction, sample)
         if case.id in pictured:

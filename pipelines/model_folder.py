@@ -1,10 +1,13 @@
 """Read and write model folders: `config.yaml`, `state.json`, `model.safetensors` and `card.md`.
 
 `config.yaml` holds what a person chose and `state.json` what training learned from data. Folders of earlier versions
-have no `state.json`: their `config.yaml` holds both, and `split_state` of the app's `config.py` separates them.
+have no `state.json`: their `config.yaml` holds both, and `split_state` of the app's `config.py` separates them. An
+ensemble has no `model.safetensors`: its `config.yaml` lists the model folders of its members, `members/0` and so on.
 """
 
 import json
+import re
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from importlib.metadata import version
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from transect.apps.base import App
+    from transect.data_adapters.base import Case
 
 FILES = ("config.yaml", "model.safetensors", "state.json", "card.md")
 STATE_VERSION = 1
@@ -36,8 +40,9 @@ class Model:
         folder: the model folder.
         sha256: hash of the files in the folder.
         app: the app with the state of the folder, and with its settings and `overrides`.
-        module: the network in evaluation mode, on its device.
+        module: the network in evaluation mode, on its device; those of all members of an ensemble.
         overrides: settings that differ from the folder's, as command line arguments.
+        members: the models of an ensemble, with the same `overrides`.
     """
 
     name: str
@@ -46,6 +51,21 @@ class Model:
     app: "App[Any, Any]"
     module: "nn.Module"
     overrides: tuple[str, ...] = ()
+    members: "tuple[Model, ...]" = ()
+
+    def predict(self, case: "Case", sample: Any) -> Any:
+        """The app's prediction for a case; that of an ensemble is the mean of its members'.
+
+        Args:
+            case: the case, which the members of an ensemble read again with their own settings.
+            sample: the case as `app` reads it.
+
+        Raises:
+            BadInput: the sample cannot be predicted.
+        """
+        if self.members:
+            return self.app.average([member.predict(case, member.app.adapter.read(case)) for member in self.members])
+        return self.app.predict(self.module, sample)
 
     @property
     def device(self) -> "torch.device":
@@ -76,11 +96,27 @@ def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module",
     from safetensors.torch import save_file
 
     with whole_folder(folder) as partial:
-        (partial / "config.yaml").write_text(configs.to_yaml(app_name, app.config), encoding="utf-8")
-        write_json(partial / "state.json", {"version": STATE_VERSION, **asdict(app.state)})
+        _write_settings(partial, app_name, app, card)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
         save_file(tensors, partial / "model.safetensors")
-        (partial / "card.md").write_text(card, encoding="utf-8")
+
+
+def save_ensemble(folder: Path, app_name: str, app: "App[Any, Any]", members: Sequence[Path], card: str) -> None:
+    """Write the model folder of an ensemble atomically; as `save`, with copies of the model folders `members`."""
+    with whole_folder(folder) as partial:
+        names = [f"members/{number}" for number in range(len(members))]
+        _write_settings(partial, app_name, app, card, names)
+        for name, member in zip(names, members, strict=True):
+            (partial / name).mkdir(parents=True)
+            for file in FILES:
+                if (member / file).is_file():
+                    shutil.copyfile(member / file, partial / name / file)
+
+
+def _write_settings(folder: Path, app_name: str, app: "App[Any, Any]", card: str, members: Sequence[str] = ()) -> None:
+    (folder / "config.yaml").write_text(configs.to_yaml(app_name, app.config, members), encoding="utf-8")
+    write_json(folder / "state.json", {"version": STATE_VERSION, **asdict(app.state)})
+    (folder / "card.md").write_text(card, encoding="utf-8")
 
 
 def app_of(folder: Path) -> str:
@@ -106,6 +142,10 @@ def load(name: str, overrides: Sequence[str] = (), device: str = "auto") -> Mode
     target = choose(device)
     folder = find(name)
     app = app_for(folder, overrides)
+    if paths := members_of(folder):
+        members = tuple(load(str(path), overrides, device) for path in paths)
+        modules = torch.nn.ModuleList(member.module for member in members)
+        return Model(name, folder, sha256(folder), app, modules, tuple(overrides), members)
     with torch.device("meta"):
         module = app.model()
     try:
@@ -145,6 +185,7 @@ def app_for(folder: Path, overrides: Sequence[str] = ()) -> "App[Any, Any]":
     """The app that a model folder belongs to, with its settings and state."""
     settings = settings_of(folder)
     app_name = settings.pop("app")
+    settings.pop("members", None)
     new_app = app_class(app_name)
     state = _state_of(folder, app_name, settings)
     app: App[Any, Any] = new_app(configs.load(app_name, None, overrides, base=settings), state)
@@ -188,6 +229,24 @@ def _read_state(file: Path) -> dict[str, Any]:
     return values
 
 
+def members_of(folder: Path) -> list[Path]:
+    """The model folders of an ensemble's members; empty for a single model.
+
+    Raises:
+        UsageError: the folder's `config.yaml` lists other names than `members/0`, `members/1` and so on.
+    """
+    names = settings_of(folder).get("members", [])
+    expected = [f"members/{number}" for number in range(len(names) if isinstance(names, list) else 1)]
+    if names != expected:
+        raise UsageError(f"{folder / FILES[0]}: members: found {names}, expected {', '.join(expected)}")
+    return [find(str(folder / name)) for name in expected]
+
+
+def uri(source: str) -> str:
+    """The model that a user named; a run's id stands for the model of the run."""
+    return f"runs:/{source}/model" if re.fullmatch("[0-9a-f]{32}", source) else source
+
+
 def find(name: str) -> Path:
     """The folder of a model, downloaded from the tracking store where necessary.
 
@@ -201,17 +260,22 @@ def find(name: str) -> Path:
         from transect.pipelines.store import download
 
         for config in sorted(download(name).rglob(FILES[0])):
-            if (config.parent / FILES[1]).is_file():
+            if not _missing(config.parent):
                 return config.parent
         raise UsageError(f"model {name}: found no {FILES[0]} with {FILES[1]} in it, expected a model made by transect")
     folder = Path(name)
-    missing = [file for file in FILES[:2] if not (folder / file).is_file()]
-    if missing:
+    if missing := _missing(folder):
         raise UsageError(
             f"model {name}: found no {' and no '.join(missing)}, "
             "expected a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"
         )
     return folder
+
+
+def _missing(folder: Path) -> list[str]:
+    """The files that a model folder lacks; an ensemble has members in place of weights."""
+    weights = [] if (folder / "members").is_dir() else [FILES[1]]
+    return [file for file in (FILES[0], *weights) if not (folder / file).is_file()]
 
 
 def settings_of(folder: Path) -> dict[str, Any]:

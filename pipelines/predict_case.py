@@ -54,7 +54,7 @@ def write_case(
     clock = time.monotonic()
     app, inputs = model.app, stamps(case)
     sample = app.adapter.read(case)
-    prediction = app.predict(model.module, sample)
+    prediction = model.predict(case, sample)
     preview = previewed(app, prediction, sample, labels=False)
     watch(prediction)
     with whole_folder(folder) as partial:

@@ -33,7 +33,7 @@ def register(source: str, name: str, alias: str) -> str:
             f"alias: found {alias!r}, expected letters, digits, _ or -, and neither latest nor a version as v1"
         )
     use_store()
-    uri = f"runs:/{source}/model" if re.fullmatch("[0-9a-f]{32}", source) else source
+    uri = model_folder.uri(source)
     folder = model_folder.find(uri)
     try:
         if not uri.startswith(("runs:/", "models:/")):

@@ -1,6 +1,7 @@
 """The change detection app: tiled prediction blended into a change map, one confusion matrix per split."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -13,7 +14,7 @@ from transect.apps.change_detection.augment import augment
 from transect.apps.change_detection.config import Config, State
 from transect.apps.change_detection.dataset import TrainingTiles
 from transect.apps.change_detection.figures import MapPreview
-from transect.apps.change_detection.inference import Tiling, score_rows
+from transect.apps.change_detection.inference import Tiling, average, score_rows
 from transect.apps.change_detection.losses import change_loss
 from transect.apps.change_detection.metrics import ChangeMetric
 from transect.apps.change_detection.models.build import build
@@ -27,6 +28,7 @@ from transect.data_adapters.change_detection.maps import ChangeMap, ScoredStrip
 from transect.data_adapters.change_detection.pairs import Pair, missing_partners
 from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.overlap import prefetch
+from transect.data_adapters.settings import require
 
 
 class ChangeDetection(App[Scene, ChangeMap]):
@@ -95,7 +97,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
             pairs = prefetch(sample.strips())
             for strip, levels in score_rows(pairs, grid.height, grid.width, tiling, score, self.config.tiles_per_batch):
                 prediction.progress = (strip.row + len(levels)) / grid.height
-                yield ScoredStrip(strip.row, levels, strip)
+                yield ScoredStrip(strip.row, levels, pixels=strip)
 
         prediction = ChangeMap(
             grid=sample.grid,
@@ -119,6 +121,25 @@ class ChangeDetection(App[Scene, ChangeMap]):
         with torch.inference_mode(), autocast(self.config.precision, device):
             scores = cast(ChangeDetector, model).score(*images)
         return scores.float().cpu().numpy()
+
+    @classmethod
+    def ensemble(cls, members: Sequence[Self]) -> Self:
+        """An ensemble, whose threshold is the mean of the members' thresholds."""
+        threshold = float(np.mean([member.threshold for member in members]))
+        return cls(replace(members[0].config, threshold=None), replace(members[0].state, threshold=threshold))
+
+    def average(self, predictions: Sequence[ChangeMap]) -> ChangeMap:
+        first = predictions[0]
+        grids = [prediction.grid for prediction in predictions]
+        require(grids.count(grids[0]) == len(grids), "grid", grids, "the same for each member of the ensemble")
+
+        def blocks() -> Iterator[ScoredStrip]:
+            for strip in average([prediction.blocks for prediction in predictions]):
+                mean.progress = first.progress
+                yield strip
+
+        mean = replace(first, blocks=blocks(), threshold=self.threshold, write_spread=True)
+        return mean
 
     def preview(self, prediction: ChangeMap, sample: Scene, labels: bool) -> MapPreview:
         return MapPreview(sample, prediction.threshold_level, labels)

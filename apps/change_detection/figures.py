@@ -30,7 +30,8 @@ class MapPreview:
         self.step = -(-max(sample.grid.width, sample.grid.height) // LONGEST_SIDE)
         self._labels = sample.labels if labels else None
         self._threshold_level = threshold_level
-        self._parts: dict[str, list[np.ndarray]] = {"before": [], "after": [], "valid": [], "levels": [], "label": []}
+        names = ("before", "after", "valid", "levels", "spread", "label")
+        self._parts: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
     def add(self, block: ScoredStrip) -> None:
         """Keep every n-th row and column of a block, which must hold its pixels."""
@@ -38,6 +39,8 @@ class MapPreview:
         for name in ("before", "after", "valid"):
             self._keep(name, block.row, getattr(block.pixels, name))
         self._keep("levels", block.row, block.levels)
+        if block.spread is not None:
+            self._keep("spread", block.row, block.spread)
         if self._labels is not None:
             self._keep("label", block.row, self._labels(block.row, len(block.levels)))
 
@@ -45,7 +48,7 @@ class MapPreview:
         self._parts[name].append(values[..., -row % self.step :: self.step, :: self.step].copy())
 
     def pictures(self) -> dict[str, Picture]:
-        """The pictures by name: before, after, score, change and, where there is a label, label and errors."""
+        """The pictures by name: before, after, score, change; spread of an ensemble; label and errors with a label."""
         parts = {name: np.concatenate(pieces, axis=-2) for name, pieces in self._parts.items() if pieces}
         levels, known = parts["levels"], parts["levels"] != NODATA
         changed = known & (levels >= self._threshold_level)
@@ -56,6 +59,8 @@ class MapPreview:
             "score": _paint(_score_colours(levels), ~known, _UNKNOWN),
             "change": _paint(_dimmed(after), changed, _CHANGED),
         }
+        if "spread" in parts:
+            pictures["spread"] = _paint(_score_colours(parts["spread"]), ~known, _UNKNOWN)
         if "label" in parts:
             label = parts["label"]
             labelled = label != NODATA

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transect.data_adapters.change_detection.maps import LEVELS, NODATA, Strip
+from transect.data_adapters.blocks import aligned
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ScoredStrip, Strip
 
 STEPS = 64  # per level of the map: finer than its resolution, while integer sums stay below 2**31
 
@@ -97,6 +98,26 @@ def score_rows(
         yield strip, levels
         sums[: tile_height - finished] = sums[finished:]
         sums[tile_height - finished :] = 0
+
+
+def average(predictions: Sequence[Iterable[ScoredStrip]]) -> Iterator[ScoredStrip]:
+    """The mean of several predictions for one scene, with their sample standard deviation as `spread`.
+
+    Both are rounded to levels. The strips of the predictions may be cut differently.
+    """
+    for parts in aligned(predictions, lambda strip: len(strip.levels)):
+        levels = np.stack([strip.levels[rows] for strip, rows in parts])
+        known = (levels != NODATA).all(axis=0)
+        mean, spread = (
+            np.where(known, np.floor(values + 0.5), NODATA).astype(np.uint8)
+            for values in (levels.mean(axis=0), levels.std(axis=0, ddof=1))
+        )
+        strip, rows = parts[0]
+        yield ScoredStrip(strip.row + rows.start, mean, strip.pixels and _cropped(strip.pixels, rows), spread)
+
+
+def _cropped(strip: Strip, rows: slice) -> Strip:
+    return Strip(strip.row + rows.start, *(getattr(strip, part)[..., rows, :] for part in _PARTS))
 
 
 _PARTS = ("before", "after", "valid")

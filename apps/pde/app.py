@@ -16,7 +16,7 @@ from transect.apps.pde.config import Config, State
 from transect.apps.pde.dataset import Windows, check_frames, valid_cells
 from transect.apps.pde.figures import RolloutPictures
 from transect.apps.pde.fitting import fit
-from transect.apps.pde.inference import roll
+from transect.apps.pde.inference import average, roll
 from transect.apps.pde.kinds import check_kind
 from transect.apps.pde.losses import step_loss
 from transect.apps.pde.metrics import RolloutMetric
@@ -28,6 +28,7 @@ from transect.apps.pde.sampling import BalancedBatches
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.pde.adapter import PDEAdapter
 from transect.data_adapters.pde.simulation import Rollout, Simulation, Trajectory
+from transect.data_adapters.settings import require_same
 
 
 class PDE(App[Simulation, Rollout]):
@@ -118,6 +119,18 @@ class PDE(App[Simulation, Rollout]):
             last=np.where(valid, frames[-1], np.float32(np.nan)),
         )
         return rollout
+
+    @classmethod
+    def ensemble(cls, members: Sequence[Self]) -> Self:
+        """An ensemble of models that predict the same fields at the same times."""
+        require_same([member.config for member in members], "read", "start", "steps")
+        if members[0].config.start == "first":
+            require_same([member.config for member in members], "context")
+        require_same([member.state for member in members], "fields", "axes", "time_units")
+        return cls(members[0].config, members[0].state)
+
+    def average(self, predictions: Sequence[Rollout]) -> Rollout:
+        return average(predictions)
 
     def preview(self, prediction: Rollout, sample: Simulation, labels: bool) -> RolloutPictures | None:
         """Pictures, compared with the known frames of the simulation, which are part of every input and not labels."""

@@ -61,8 +61,9 @@ class RolloutPictures:
         self._start = rollout.start
 
     def add(self, block: Frames) -> None:
-        """Process the next frames `(frames, channels, *shape)`."""
+        """Process the next frames `(frames, channels, *shape)`, without the spread of an ensemble."""
         sample = self._rollout.simulation
+        block = block[:, : len(sample.channels)]
         truth = sample.known(self._start, len(block))
         if truth is not None:
             self._measures.append(frame_measures(block[: len(truth)], truth, self._rollout.last, sample.axes))

@@ -1,6 +1,7 @@
 """Autoregressive rollout, lazy and with bounded memory."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -10,7 +11,9 @@ from torch import nn
 from transect.apps.pde.config import Config, State
 from transect.apps.pde.dataset import condition_tensors
 from transect.apps.pde.step import advance, conditions_of, units_of
-from transect.data_adapters.pde.simulation import Simulation
+from transect.data_adapters.blocks import aligned
+from transect.data_adapters.pde.config import Field
+from transect.data_adapters.pde.simulation import Rollout, Simulation
 
 LARGEST_DEVIATION = 1e4
 """Distance from the mean, in standard deviations, beyond which a rollout counts as blown up and is stopped."""
@@ -75,3 +78,38 @@ def roll(
 def _nan_blocks(context: NDArray[np.float32], frames: int, per_block: int) -> Iterator[NDArray[np.float32]]:
     for done in range(0, frames, per_block):
         yield np.full((min(per_block, frames - done), *context.shape[1:]), np.nan, np.float32)
+
+
+def average(rollouts: Sequence[Rollout]) -> Rollout:
+    """The mean of several rollouts of one simulation, with their sample standard deviation.
+
+    Where a rollout has blown up, the mean is NaN, and its fact says which.
+    """
+    first = rollouts[0]
+
+    def blocks() -> Iterator[NDArray[np.float32]]:
+        for parts in aligned([rollout.blocks for rollout in rollouts]):
+            frames = np.stack([block[part] for block, part in parts]).astype(np.float64)
+            mean.progress = first.progress
+            yield np.concatenate([frames.mean(axis=0), frames.std(axis=0, ddof=1)], axis=1).astype(np.float32)
+        for number, rollout in enumerate(rollouts):
+            mean.facts |= {f"{name}_of_member_{number}": fact for name, fact in rollout.facts.items()}
+
+    missing = np.isnan([rollout.last for rollout in rollouts]).any(axis=0)
+    mean = replace(
+        first,
+        blocks=blocks(),
+        last=np.where(missing, np.float32(np.nan), first.last),
+        spread=tuple(map(_spread, first.simulation.fields)),
+        facts={},
+    )
+    return mean
+
+
+def _spread(field: Field) -> Field:
+    return Field(
+        name=f"{field.name}_spread",
+        components=tuple(f"{component}_spread" for component in field.components),
+        units=field.units,
+        long_name=f"standard deviation of {field.long_name or field.name} between the members of the ensemble",
+    )

@@ -177,7 +177,8 @@ class RolloutMetric(Metric[Simulation, Rollout]):
         for block in prediction.blocks:
             truth = sample.known(start, len(block))
             if truth is not None:
-                parts.append(frame_measures(block[: len(truth)], truth, prediction.last, sample.axes))
+                frames = block[: len(truth), : len(sample.channels)]
+                parts.append(frame_measures(frames, truth, prediction.last, sample.axes))
             start += len(block)
         if not parts:
             found = f"{len(sample)} frames"

@@ -1,18 +1,20 @@
 """The peptide app: spectra with the candidates of any de novo tools in, ranked candidates out."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 from torch import Tensor, nn
 
 from transect.apps.base import App, Contribution, Picture
 from transect.apps.peptide.batch import trimmed
-from transect.apps.peptide.config import Config, PeaksConfig, State
+from transect.apps.peptide.config import Calibration, Config, PeaksConfig, State
 from transect.apps.peptide.dataset import LabelledSpectra
 from transect.apps.peptide.evidence import CHANNELS
 from transect.apps.peptide.figures import RankingPictures, charts
-from transect.apps.peptide.inference import rank
+from transect.apps.peptide.inference import average, rank
 from transect.apps.peptide.losses import ranking_loss
 from transect.apps.peptide.metrics import PeptideMetric, calibrated
 from transect.apps.peptide.models.reranker import Reranker
@@ -21,6 +23,7 @@ from transect.data_adapters.peptide.adapter import PeptideAdapter
 from transect.data_adapters.peptide.layouts import divided
 from transect.data_adapters.peptide.ranking import RankedSpectrum, Ranking
 from transect.data_adapters.peptide.spectrum import Run, RunCase
+from transect.data_adapters.settings import require_same
 
 #: Learning rate scale of a model that is initialized to rank by likelihood ratios.
 STEADY = 0.1
@@ -83,6 +86,33 @@ class PeptideIdentification(App[Run, Ranking]):
             tolerance_ppm=self.config.read.precursor_tolerance_ppm,
         )
         return ranking
+
+    @classmethod
+    def ensemble(cls, members: Sequence[Self]) -> Self:
+        """An ensemble of models that rank the same candidates; its log-odds are the mean of the members' log-odds.
+
+        Raises:
+            ValueError: as the base class; one member is calibrated and another is not.
+        """
+        configs = [member.config for member in members]
+        require_same(configs, "read", "generate", "generated")
+        require_same([config.peaks for config in configs], "tolerance_ppm")
+        require_same([config.model for config in configs], "max_length")
+        calibrations = [member.state.calibration for member in members]
+        require_same(calibrations, "is_fitted")
+        mean = Calibration(*np.mean([astuple(calibration) for calibration in calibrations], axis=0).tolist())
+        return cls(configs[0], State(calibration=mean))
+
+    def average(self, predictions: Sequence[Ranking]) -> Ranking:
+        first = predictions[0]
+
+        def blocks() -> Iterator[RankedSpectrum]:
+            for ranked in average([prediction.blocks for prediction in predictions], self.state.calibration):
+                mean.progress = first.progress
+                yield ranked
+
+        mean = replace(first, blocks=blocks(), has_spread=True)
+        return mean
 
     def preview(self, prediction: Ranking, sample: Run, labels: bool) -> RankingPictures:
         return RankingPictures(self.config.peaks.tolerance_ppm)

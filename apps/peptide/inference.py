@@ -1,6 +1,6 @@
 """Batched scoring of candidates, streamed spectrum by spectrum."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -63,31 +63,65 @@ def _ranked(
         deviations: Deviations = model(**batch)
     peptide, residue = (tensor.float().cpu().numpy() for tensor in deviations)
     return [
-        _order(candidate_set, peptide[i], residue[i], config, fitted) for i, candidate_set in enumerate(candidate_sets)
+        _sorted(candidate_set, _candidates(candidate_set, peptide[i], residue[i], config), fitted)
+        for i, candidate_set in enumerate(candidate_sets)
     ]
 
 
-def _order(
-    candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray, config: Config, fitted: Calibration
-) -> RankedSpectrum:
-    """The candidates sorted by predicted deviation; the sort is stable."""
-    candidates = []
+def _candidates(
+    candidate_set: CandidateSet, peptide: np.ndarray, residue: np.ndarray, config: Config
+) -> Iterator[RankedCandidate]:
     for row, candidate in enumerate(candidate_set.candidates):
         length = len(candidate.peptide.residues)
         error, fits = _precursor(candidate_set.spectrum, candidate.peptide, config)
-        candidates.append(
-            RankedCandidate(
-                candidate=candidate,
-                score=_score(float(peptide[row])),
-                deviation=float(peptide[row]) * GAP_COST,
-                residue_scores=np.exp(-np.abs(residue[row, 1 : 1 + length])),
-                mass_error_ppm=error,
-                fits=fits,
-            )
+        yield RankedCandidate(
+            candidate=candidate,
+            score=_score(float(peptide[row])),
+            deviation=float(peptide[row]) * GAP_COST,
+            residue_scores=np.exp(-np.abs(residue[row, 1 : 1 + length])),
+            mass_error_ppm=error,
+            fits=fits,
         )
-    candidates.sort(key=lambda candidate: candidate.deviation)
-    ranked = RankedSpectrum(candidate_set, tuple(candidates))
+
+
+def _sorted(candidate_set: CandidateSet, candidates: Iterable[RankedCandidate], fitted: Calibration) -> RankedSpectrum:
+    """The candidates sorted by predicted deviation; the sort is stable."""
+    ranking = sorted(candidates, key=lambda candidate: candidate.deviation)
+    ranked = RankedSpectrum(candidate_set, tuple(ranking))
     return replace(ranked, probability=calibration.probability(fitted, calibration.features(ranked)))
+
+
+def average(rankings: Sequence[Iterable[RankedSpectrum]], fitted: Calibration) -> Iterator[RankedSpectrum]:
+    """Rank by the mean deviations of several rankings of one run, with the standard deviations of the scores.
+
+    Args:
+        rankings: of the same candidates of the same spectra.
+        fitted: the calibration that gives the probabilities.
+    """
+    for spectra in zip(*rankings, strict=True):
+        candidate_set = spectra[0].candidate_set
+        if not spectra[0].ranking:
+            yield spectra[0]
+            continue
+        in_order = [_as_listed(spectrum) for spectrum in spectra]
+        yield _sorted(candidate_set, map(_mean, zip(*in_order, strict=True)), fitted)
+
+
+def _as_listed(ranked: RankedSpectrum) -> list[RankedCandidate]:
+    """The ranked candidates in the order of the candidate set."""
+    place = {id(candidate): number for number, candidate in enumerate(ranked.candidate_set.candidates)}
+    return sorted(ranked.ranking, key=lambda candidate: place[id(candidate.candidate)])
+
+
+def _mean(candidates: Sequence[RankedCandidate]) -> RankedCandidate:
+    deviation = float(np.mean([candidate.deviation for candidate in candidates]))
+    return replace(
+        candidates[0],
+        score=_score(deviation / GAP_COST),
+        deviation=deviation,
+        residue_scores=np.mean([candidate.residue_scores for candidate in candidates], axis=0),
+        spread=float(np.std([candidate.score for candidate in candidates], ddof=1)),
+    )
 
 
 def _score(deviation: float) -> float:

@@ -43,12 +43,13 @@ class ScoredStrip(NamedTuple):
     """Change scores of consecutive rows of a pair, from `row` on.
 
     `levels` are (rows, width) uint8, the score in steps of 1/LEVELS, or NODATA; `pixels` is the input strip, where it
-    is kept.
+    is kept; `spread` is the standard deviation of the scores of an ensemble, like `levels`.
     """
 
     row: int
     levels: np.ndarray
     pixels: Strip | None = None
+    spread: np.ndarray | None = None
 
 
 @dataclass
@@ -64,6 +65,7 @@ class ChangeMap:
     threshold: float
     dates: tuple[str | None, str | None] = (None, None)
     write_score: bool = False
+    write_spread: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     progress: float = 0.0
 

@@ -39,12 +39,13 @@ class _Counts:
 
 
 def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | str]:
-    """Write `mask.tif`, `changes.gpkg` and, if `change_map.write_score` is set, `score.tif` into `folder`.
+    """Write `mask.tif`, `changes.gpkg` and, where the map has them to be written, `score.tif` and `spread.tif`.
 
-    `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 nodata, `score.tif` uint8 levels of 1/200 (as its scale
-    declares) with the same nodata. Both are tiled, deflated and have overviews; the bytes do not depend on how the map
-    is cut into blocks. The blocks are computed in this thread and written in another; memory holds a row of tiles and
-    the incomplete polygons. `write_geopackage` describes `changes.gpkg`.
+    `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 nodata; `score.tif` and `spread.tif`, the standard deviation
+    of an ensemble's scores, are uint8 levels of 1/200 (as their scale declares) with the same nodata. All are tiled,
+    deflated and have overviews; the bytes do not depend on how the map is cut into blocks. The blocks are computed in
+    this thread and written in another; memory holds a row of tiles and the incomplete polygons. `write_geopackage`
+    describes `changes.gpkg`.
 
     Args:
         change_map: Its blocks are consumed here, once.
@@ -58,12 +59,15 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
         OSError: a file could not be written completely; discard the contents of `folder`.
         ValueError: the blocks are not the rows of the grid from top to bottom.
     """
-    grid, counts, names = change_map.grid, _Counts(), ["mask", *(["score"] if change_map.write_score else [])]
+    grid, counts = change_map.grid, _Counts()
+    optional = {"score": change_map.write_score, "spread": change_map.write_spread}
+    names = ["mask", *(name for name, is_written in optional.items() if is_written)]
 
     def write(blocks: Iterator[ScoredStrip]) -> tuple[int, float]:
         with ExitStack() as stack:
             rasters = {name: stack.enter_context(_geotiff(folder / f"{name}.tif", name, change_map)) for name in names}
-            rows = regroup(_levels(blocks), (grid.height, grid.width), BLOCK, np.uint8, STRIPS)
+            shape = (grid.height, 1 + change_map.write_spread, grid.width)
+            rows = regroup(_layers(blocks), shape, BLOCK, np.uint8, STRIPS)
             rows = _written(rows, rasters, change_map.threshold_level, counts)
             patch_stream = patches(rows, change_map.threshold_level)
             return write_geopackage(folder / "changes.gpkg", patch_stream, change_map)
@@ -81,25 +85,30 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
     return facts | {name: day for name, day in zip(("before", "after"), change_map.dates, strict=True) if day}
 
 
-def _levels(blocks: Iterable[ScoredStrip]) -> Iterator[np.ndarray]:
-    """The levels of `blocks`, which must be consecutive."""
+def _layers(blocks: Iterable[ScoredStrip]) -> Iterator[np.ndarray]:
+    """The levels and the spread of `blocks`, `(rows, layers, width)`; the blocks must be consecutive."""
     done = 0
     for block in blocks:
         if block.row != done:
             raise ValueError(f"{STRIPS}: found row {block.row}, expected row {done}")
-        yield block.levels
+        yield block.levels[:, None] if block.spread is None else np.stack([block.levels, block.spread], axis=1)
         done += len(block.levels)
 
 
 def _written(
     rows: Iterable[tuple[int, np.ndarray]], rasters: dict[str, DatasetWriter], threshold_level: int, counts: _Counts
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Write `rows` to `rasters`, count them, and yield them unchanged."""
-    for row, levels in rows:
+    """Write `rows` of `_layers` to `rasters`, count them, and yield their levels."""
+    for row, layers in rows:
+        levels, spread = layers[:, 0], layers[:, -1]
         changed, valid = is_changed(levels, threshold_level), levels != NODATA
         counts.changed += int(changed.sum())
         counts.valid += int(valid.sum())
-        images = {"mask": np.where(valid, changed, np.uint8(NODATA)).astype(np.uint8), "score": levels}
+        images = {
+            "mask": np.where(valid, changed, np.uint8(NODATA)).astype(np.uint8),
+            "score": levels,
+            "spread": spread,
+        }
         for name, raster in rasters.items():
             with writing(Path(raster.name), RasterioError):
                 raster.write(images[name], 1, window=Window(0, row, levels.shape[1], len(levels)))
@@ -142,7 +151,7 @@ def _describe(raster: DatasetWriter, name: str, change_map: ChangeMap) -> None:
         raster.set_band_description(1, "change")
         raster.write_colormap(1, COLOURS)
     else:
-        raster.set_band_description(1, "score")
+        raster.set_band_description(1, name)
         raster.scales = (1 / LEVELS,)
 
 

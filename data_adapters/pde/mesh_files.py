@@ -87,7 +87,7 @@ def write_mesh_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str,
     simulation = rollout.simulation
     assert simulation.mesh is not None
     frames = (frame for block in rollout.blocks for frame in block)
-    write_frames(folder, rollout.times, frames, simulation.fields, simulation.constants, simulation.mesh, source)
+    write_frames(folder, rollout.times, frames, rollout.fields, simulation.constants, simulation.mesh, source)
     return {"frames": len(rollout.times), "points": simulation.shape[0]}
 
 

@@ -197,6 +197,7 @@ class Rollout:
         format: Output format of grids; meshes are written as VTU.
         start: Index of the first predicted frame in the simulation.
         last: float32 `(channels, *shape)`, the last frame of the context, NaN for missing values.
+        spread: The standard deviations of an ensemble, whose components follow the simulation's channels in `blocks`.
         progress: Completed fraction, for display.
         facts: Further facts for a report, complete once `blocks` is consumed.
     """
@@ -208,5 +209,11 @@ class Rollout:
     format: Format = "netcdf"
     start: int = 0
     last: NDArray[np.float32] = field(default_factory=lambda: np.array(np.nan, np.float32))
+    spread: tuple[Field, ...] = ()
     progress: float = 0.0
     facts: dict[str, float | str] = field(default_factory=dict)
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """The fields of `blocks`."""
+        return (*self.simulation.fields, *self.spread)

@@ -20,7 +20,7 @@ from zarr.storage import LocalStore
 from transect.data_adapters.blocks import regroup
 from transect.data_adapters.files import writing
 from transect.data_adapters.overlap import consume_in_thread
-from transect.data_adapters.pde.simulation import Axis, Coordinate, Rollout, Simulation
+from transect.data_adapters.pde.simulation import Axis, Coordinate, Rollout
 
 CHUNK = 1 << 20
 """Maximum bytes of a chunk: as many frames as fit, or part of a frame."""
@@ -58,13 +58,13 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
     path = folder / ("rollout.zarr" if rollout.format == "zarr" else "rollout.nc")
     sizes = {simulation.time.name: steps, **{axis.name: len(axis) for axis in simulation.axes}}
     chunk = _chunk(tuple(sizes.values()))
-    limits = np.full((2, len(simulation.channels)), [[np.inf], [-np.inf]])
+    limits = np.full((2, len(list(_channels(rollout, ())))), [[np.inf], [-np.inf]])
 
     def write(blocks: Iterator[NDArray[np.float32]]) -> None:
         create_file = _zarr if rollout.format == "zarr" else _netcdf
         with writing(path), create_file(path, sizes, chunk, _attributes(rollout, source)) as create:
             _create_auxiliary(create, rollout)
-            channels = [create(*channel) for channel in _channels(simulation, tuple(sizes))]
+            channels = [create(*channel) for channel in _channels(rollout, tuple(sizes))]
             shape = (steps, len(channels), *simulation.shape)
             for start, frames in regroup(blocks, shape, chunk[0], np.float32, "blocks of a rollout", "frames"):
                 for index, fill in enumerate(channels):
@@ -76,11 +76,11 @@ def write_rollout(rollout: Rollout, folder: Path, source: str) -> dict[str, floa
     units = simulation.time.units
     facts: dict[str, float | str] = {
         "steps": steps,
-        "fields": ", ".join(field.name for field in simulation.fields),
+        "fields": ", ".join(field.name for field in rollout.fields),
         "first": f"{rollout.times[0]:.10g} {units}".rstrip(),
         "last": f"{rollout.times[-1]:.10g} {units}".rstrip(),
     }
-    channels = ((component, field.units) for field in simulation.fields for component in field.components)
+    channels = ((component, field.units) for field in rollout.fields for component in field.components)
     for (name, unit), (smallest, largest) in zip(channels, limits.T, strict=True):
         if smallest <= largest:
             facts[name] = f"{smallest:.4g} to {largest:.4g} {unit}".rstrip()
@@ -110,18 +110,17 @@ def _create_auxiliary(create: Create, rollout: Rollout) -> None:
         create(name, tuple(axis.name for axis in simulation.axes), constant, simulation.descriptions.get(name, {}))
 
 
-def _channels(
-    simulation: Simulation, dims: tuple[str, ...]
-) -> Iterator[tuple[str, tuple[str, ...], None, dict[str, Any]]]:
-    for field in simulation.fields:
+def _channels(rollout: Rollout, dims: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...], None, dict[str, Any]]]:
+    for field in rollout.fields:
         attrs = {
             "units": field.units,
             "long_name": field.long_name,
             "vector": field.name if len(field.components) > 1 else "",
+            "cell_methods": "realization: standard_deviation" if field in rollout.spread else "",
         }
         nonempty = {name: text for name, text in attrs.items() if text}
         for component in field.components:
-            yield component, dims, None, {**nonempty, **simulation.descriptions.get(component, {})}
+            yield component, dims, None, {**nonempty, **rollout.simulation.descriptions.get(component, {})}
 
 
 def _attributes(rollout: Rollout, source: str) -> dict[str, Any]:
@@ -136,7 +135,7 @@ def _attributes(rollout: Rollout, source: str) -> dict[str, Any]:
         "Conventions": "CF-1.11",
         "history": "\n".join([*([str(known["history"])] if "history" in known else []), f"{entry} by {source}"]),
         "source": source,
-        "channels": " ".join(simulation.channels),
+        "channels": " ".join(name for name, *_ in _channels(rollout, ())),
         **({"parameters": " ".join(simulation.parameters)} if simulation.parameters else {}),
     }
 

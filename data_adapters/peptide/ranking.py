@@ -21,6 +21,7 @@ class RankedCandidate:
         residue_scores: float32 `(elements,)`, one for each element of the peptide, in (0, 1], higher is better.
         mass_error_ppm: Measured minus theoretical precursor mass, for the nearest allowed isotope.
         fits: Whether the mass error is within tolerance.
+        spread: Standard deviation of the scores of an ensemble; NaN for a single model.
     """
 
     candidate: Candidate
@@ -29,6 +30,7 @@ class RankedCandidate:
     residue_scores: NDArray[np.float32]
     mass_error_ppm: float
     fits: bool
+    spread: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Ranking:
         top: Number of candidates to write for each spectrum.
         fdr: False discovery rate at which top-ranked candidates are accepted.
         tolerance_ppm: Tolerance of the precursor mass.
+        has_spread: Whether the candidates have the `spread` of an ensemble.
         progress: Completed fraction, as far as it is known.
     """
 
@@ -66,4 +69,5 @@ class Ranking:
     top: int
     fdr: float
     tolerance_ppm: float
+    has_spread: bool = False
     progress: float = 0.0

@@ -90,6 +90,11 @@ class Line(App):
     def predict(self, model, sample):
         with torch.inference_mode():
             return self.config.scale * (model(torch.from_numpy(sample[:, :1]))[:, 0] + self.state.mean).numpy()
+    @classmethod
+    def ensemble(cls, members):
+        return cls(members[0].config)
+    def average(self, predictions):
+        return np.mean(predictions, axis=0)
 ''',
 }
 
@@ -113,6 +118,8 @@ transect(f"register {run} --name line")
 transect("evaluate models:/line@champion --data data --out evaluation")
 transect("predict models:/line@champion data/test --out predictions --workers 2")
 transect("report predictions")
+transect(f"ensemble {run} models:/line@champion --out ensemble")
+transect("predict ensemble data/test --out averaged")
 transect("import-weights line --from data/test/2.csv --out weights", status=1)
 (pathlib.Path("data/test") / "bad.csv").write_text("x")
 transect("predict models:/line@champion data/test --out predictions --scale 2.0", status=2)
@@ -153,6 +160,8 @@ def test_every_command_works_on_it(folder):
     table = [line.split(",") for line in (folder / "data" / "test" / "2.csv").read_text().splitlines()]
     predicted = [float(line) for line in fitted.read_text().splitlines() if not line.startswith("#")]
     assert predicted == pytest.approx([float(y) for _, y in table], abs=0.2)
+    averaged = (folder / "averaged" / "2" / "line.csv").read_text().splitlines()[1:]
+    assert [float(line) for line in averaged] == pytest.approx(predicted, abs=1e-6)
     doubled = [float(line) for line in (folder / "doubled" / "2" / "line.csv").read_text().splitlines()[1:]]
     assert doubled == pytest.approx([2 * y for y in predicted], abs=1e-4)
     assert "bad.csv: table: found" in (folder / "doubled" / "manifest.csv").read_text()

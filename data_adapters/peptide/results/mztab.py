@@ -55,6 +55,9 @@ COLUMNS = (
     "opt_global_title",
 )
 
+SPREAD = "opt_global_score_spread"
+"""The column of the standard deviation of an ensemble's scores."""
+
 Modifications = Collection[tuple[str, str, str]]
 """Identifier, name and site of the modifications in the results."""
 
@@ -90,16 +93,17 @@ def mztab_head(ranking: Ranking, source: str, modifications: Modifications, plai
     for key, value in metadata:
         yield f"MTD\t{key}\t{value}\n"
     yield "\n"
-    yield "PSH\t" + "\t".join(COLUMNS) + "\n"
+    yield "PSH\t" + "\t".join((*COLUMNS, *([SPREAD] if ranking.has_spread else []))) + "\n"
 
 
-def mztab_line(row: ResultRow, number: int, reference: str) -> str:
+def mztab_line(row: ResultRow, number: int, reference: str, has_spread: bool = False) -> str:
     """Format a row of the PSM section.
 
     Args:
         row: The row.
         number: PSM_ID, counted from 1.
         reference: "index" or "scan", as `Run.reference`.
+        has_spread: As `Ranking.has_spread`.
     """
     by_scan = reference == "scan" and row.scan
     cells = (
@@ -127,6 +131,7 @@ def mztab_line(row: ResultRow, number: int, reference: str) -> str:
         ",".join(row.tools),
         row.scan,
         row.title,
+        *([row.spread] if has_spread else []),
     )
     return "PSM\t" + "\t".join(map(_cell, cells)) + "\n"
 

@@ -41,6 +41,7 @@ class ResultRow:
     fits: bool = False
     tools: tuple[str, ...] = ()
     problem: str = ""
+    spread: float = math.nan
 
 
 def rows_of(ranked: RankedSpectrum, top: int) -> Iterator[ResultRow]:
@@ -79,6 +80,7 @@ def _candidate(ranked: RankedCandidate, charge: int) -> dict[str, Any]:
         "residue_scores": tuple(map(float, ranked.residue_scores)),
         "mass_error_ppm": ranked.mass_error_ppm,
         "fits": ranked.fits,
+        "spread": ranked.spread,
         "tools": tuple(map(plain, ranked.candidate.tools)),
     }
 

@@ -32,11 +32,14 @@ COLUMNS = (
 
 
 class ResultTable:
-    """A CSV of the top-ranked candidates, one row per spectrum; `fdr` is the rate at which they are accepted."""
+    """A CSV of the top-ranked candidates, one row per spectrum; `fdr` is the rate at which they are accepted.
 
-    def __init__(self, file: TextIO, fdr: float) -> None:
-        self.writer, self.fdr = csv.writer(file, lineterminator="\n"), fdr
-        self.writer.writerow(COLUMNS)
+    The candidates of an ensemble have the column `score_spread`.
+    """
+
+    def __init__(self, file: TextIO, fdr: float, has_spread: bool = False) -> None:
+        self.writer, self.fdr, self.has_spread = csv.writer(file, lineterminator="\n"), fdr, has_spread
+        self.writer.writerow((*COLUMNS, *(["score_spread"] if has_spread else [])))
 
     def add(self, row: ResultRow) -> None:
         """Write the top-ranked candidate of a spectrum, or a spectrum without candidates.
@@ -65,6 +68,7 @@ class ResultTable:
                 _yes_no(row.fits) if answered else "",
                 harmless(", ".join(row.tools)),
                 harmless(row.problem),
+                *([_number(row.spread)] if self.has_spread else []),
             )
         )
 

@@ -43,14 +43,14 @@ def write_ranking(ranking: Ranking, folder: Path, source: str) -> dict[str, floa
             open(folder / "results.csv", "w", encoding="utf-8", newline="") as table,
         ):
             mztab.writelines(mztab_head(ranking, source, totals.modifications, totals.plain_cysteine))
-            results, number = ResultTable(table, ranking.fdr), 0
+            results, number = ResultTable(table, ranking.fdr, ranking.has_spread), 0
             for rows, q_value in zip(_buffered_rows(buffer), q, strict=True):
                 first = replace(rows[0], q_value=float(q_value))
                 results.add(first)
                 for row in [first, *rows[1:]]:
                     if row.rank:
                         number += 1
-                        mztab.write(mztab_line(row, number, ranking.run.reference))
+                        mztab.write(mztab_line(row, number, ranking.run.reference, ranking.has_spread))
     with open(folder / "omitted.csv", "w", encoding="utf-8", newline="") as file:
         write_omissions(file, ranking.run.omissions)
     facts: dict[str, float | str] = {"spectra": len(q), "answered": totals.answered}

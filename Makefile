@@ -1,6 +1,7 @@
 # Two commands: `make demo` shows the whole road, `make test` runs what CI runs. Both set everything up.
+# `make test PYTHON=python3.12 NUMPY=1` tests other versions, in an environment of their own.
 
-VENV := .venv
+VENV := .venv$(addprefix -,$(patsubst python%,%,$(notdir $(PYTHON))))$(addprefix -numpy,$(NUMPY))
 PY := $(VENV)/bin/python
 TRANSECT := $(VENV)/bin/transect
 DEMO := demo
@@ -8,10 +9,16 @@ export OMP_WAIT_POLICY := passive
 
 .PHONY: demo test lint clean
 
-$(VENV)/ready: pyproject.toml constraints.txt
-	python3 -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check uv
-	$(VENV)/bin/uv pip install --quiet --python $(PY) --constraints constraints.txt --group dev --editable '.[all]'
+UV := .venv/bin/uv
+
+$(UV):
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --disable-pip-version-check uv --constraint constraints.txt
+
+$(VENV)/ready: pyproject.toml constraints.txt | $(UV)
+	[ -e $(PY) ] || $(UV) venv --quiet --python $(or $(PYTHON),python3) $(VENV)
+	$(UV) pip install --quiet --upgrade --python $(PY) --constraints constraints.txt --group dev --editable '.[all]' \
+		$(NUMPY:%='numpy==%.*')
 	touch $@
 
 demo: $(VENV)/ready
@@ -28,4 +35,4 @@ test: lint
 		--cov --cov-report=term --cov-report=html
 
 clean:
-	rm -rf $(VENV) $(DEMO) htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache
+	rm -rf .venv .venv-* $(DEMO) htmlcov .coverage .pytest_cache .mypy_cache .ruff_cache

@@ -106,7 +106,7 @@ def valid_cells(simulation: Simulation, frames: NDArray[np.float32], masked: boo
         BadInput: some are missing, and the model has no mask.
     """
     finite = np.isfinite(frames)
-    valid: NDArray[np.bool_] = finite.all((0, 1))
+    valid = np.asarray(finite.all((0, 1)))
     if not masked and not valid.all():
         channel = simulation.channels[int(np.argmin(finite.all((0, *range(2, frames.ndim)))))]
         raise BadInput(

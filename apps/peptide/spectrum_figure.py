@@ -156,7 +156,7 @@ def _draw_facts(figure: "Figure", ranked: RankedSpectrum, place: int, tolerance_
         right = peptide.merged == spectrum.label.merged
         verdict, colour = ("as labelled ✓", RIGHT_COLOUR) if right else ("not as labelled ✗", WRONG_COLOUR)
         figure.text(1 - RIGHT / WIDTH, top, verdict, va="top", ha="right", color=colour, weight="bold")
-    matched = matched_fragments(spectrum, peptide, tolerance_ppm)[0].any((0, 1))
+    matched = np.asarray(matched_fragments(spectrum, peptide, tolerance_ppm)[0].any((0, 1)))
     tools = {tool for candidate in ranked.candidate_set.candidates for tool in candidate.tools}
     facts = [
         f"score {candidate.score:.3f}",
@@ -199,7 +199,7 @@ def _draw_ladder(figure: "Figure", candidate: RankedCandidate, top: float, match
             middle, 38, residue[0], color=colour, fontsize=size, ha="center", va="center_baseline", weight="bold"
         )
     reach = min(9.0, 0.35 * cell)
-    for number, (b, y) in enumerate(matched.any(0).T, 1):
+    for number, (b, y) in enumerate(np.asarray(matched.any(0)).T, 1):
         x = start + number * cell
         ladder.plot([x, x], [25, 53], color=FAINT, linewidth=1)
         for is_matched, end, side, colour, name in (

@@ -4,7 +4,7 @@ Written in chunks through `pyogrio.raw`: a GeoDataFrame would hold all features 
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -93,7 +93,7 @@ class _Features:
     columns: dict[str, np.ndarray]
 
 
-def _features(patches: Patches, grid: Grid, dates: list[np.datetime64], first: int) -> _Features:
+def _features(patches: Patches, grid: Grid, dates: Sequence[np.datetime64], first: int) -> _Features:
     count = len(patches.pixels)
     pixels = patches.pixels.astype(np.int64)
     columns = {

@@ -58,7 +58,7 @@ class LabelRule:
         """Decode values (bands, rows, width) or (rows, width) to (rows, width) uint8 with 0, 1 and 255."""
         values = values[None] if values.ndim == 2 else values[: self.bands]
         changed = values != self.background if self.least is None else values >= self.least
-        label = changed.any(axis=0).astype(np.uint8)
+        label = np.asarray(changed.any(axis=0), np.uint8)
         if self.unknown is not None:
             label[(values == self.unknown).all(axis=0)] = NODATA
         return label

@@ -30,7 +30,7 @@ def write_mesh_phantom(root: Path, counts: Mapping[str, int], seed: int, points:
         points: Points of each mesh.
         frames: Frames of each trajectory.
     """
-    index, times = 0, FRAME * np.arange(frames)
+    index, times = 0, FRAME * np.arange(frames, dtype=np.float64)
     for split, count in counts.items():
         for _ in range(count):
             rng = np.random.default_rng((seed, index))

@@ -238,7 +238,7 @@ def _axes(file: h5py.File, parts: _Parts, shape: Sequence[int]) -> tuple[Axis, .
     if parts.grid:
         values = [_coordinate(file, name) for name in parts.grid[: len(shape)]]
     else:
-        values = [np.arange(length) + 0.5 for length in shape]
+        values = [np.arange(length, dtype=np.float64) + 0.5 for length in shape]
     return tuple(Axis(name, coordinates, boundary=(end, end)) for name, coordinates in zip(AXES, values, strict=False))
 
 

@@ -104,7 +104,7 @@ EXACT = {"advection_diffusion": _advection_diffusion, "diffusion_2d": _diffusion
 
 def frame_times(config: PhantomConfig) -> NDArray[np.float64]:
     """Times of the frames, `(frames,)`."""
-    return np.arange(config.frames) * (1.0 if config.equation in SCENARIOS else FRAME)
+    return np.arange(config.frames, dtype=np.float64) * (1.0 if config.equation in SCENARIOS else FRAME)
 
 
 def _trajectories(config: PhantomConfig, count: int, seed: int) -> Iterable[NDArray[np.float32]]:

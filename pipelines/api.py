@@ -140,4 +140,12 @@ def _only(cases: Sequence[Case], inputs: Sequence[object]) -> Case:
 
 def _arguments(settings: Settings) -> list[str]:
     """Settings as command line arguments."""
-    return [f"--{key}={value if isinstance(value, str) else json.dumps(value)}" for key, value in settings.items()]
+    return [f"--{key}={value if isinstance(value, str) else _json(key, value)}" for key, value in settings.items()]
+
+
+def _json(key: str, value: object) -> str:
+    try:
+        return json.dumps(value)
+    except (TypeError, ValueError) as error:
+        kinds = "text, a number, true, false, null, a list or a mapping of them"
+        raise UsageError(f"{key}: found a value of type {type(value).__name__}, expected {kinds} ({error})") from error

@@ -163,7 +163,7 @@ def _leaves(values: dict[str, Any], prefix: str = "") -> list[str]:
     return [
         leaf
         for key, value in values.items()
-        for leaf in (_leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"])
+        for leaf in (_leaves(value, f"{prefix}{key}.") if isinstance(value, dict) and value else [f"{prefix}{key}"])
     ]
 
 

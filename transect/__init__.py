@@ -1,16 +1,32 @@
 """Axial attention, from raw scientific data to registered models.
 
-`load` opens a trained model and `app` the reader of a domain; both are the command line's own code. The attention core
-is `transect.core`. Importing this package is quick: libraries load when they are needed.
+`load` opens a trained model and `app` the reader of a domain; both are the command line's own code. They raise
+`UsageError` for wrong arguments and `BadInput` for a file that cannot be read. The attention core is `transect.core`.
+Importing this package is quick: libraries load when they are needed.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from transect.data_adapters.base import BadInput
     from transect.pipelines.api import Model, Reader, Settings
+    from transect.pipelines.errors import UsageError
 
 __version__ = "0.1.0"
-__all__ = ["app", "load"]
+__all__ = ["BadInput", "UsageError", "app", "load"]
+
+
+def __getattr__(name: str) -> type[Exception]:
+    """The exceptions, imported when they are needed."""
+    if name == "BadInput":
+        from transect.data_adapters.base import BadInput
+
+        return BadInput
+    if name == "UsageError":
+        from transect.pipelines.errors import UsageError
+
+        return UsageError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(model: str, settings: "Settings | None" = None, device: str = "auto") -> "Model":

@@ -79,13 +79,8 @@ def probabilities(calibration: Calibration, rows: NDArray[np.float64]) -> NDArra
     if not calibration.is_fitted:
         return np.full(len(rows), np.nan)
     weights = (calibration.log_score, calibration.margin, calibration.agreement, calibration.fits)
-    return np.exp(-np.logaddexp(0, -(calibration.bias + rows @ np.array(weights))))
-
-
-def threshold(probabilities: ArrayLike, fdr: float) -> float:
-    """The smallest probability among the winners accepted at a false discovery rate; infinite if none are accepted."""
-    accepted = np.asarray(probabilities, np.float64)[q_values(probabilities) <= fdr]
-    return float(accepted.min(initial=np.inf))
+    with np.errstate(invalid="ignore"):  # numpy warns of NaN in logaddexp
+        return np.exp(-np.logaddexp(0, -(calibration.bias + rows @ np.array(weights))))
 
 
 def realised(

@@ -21,6 +21,23 @@ def test_importing_transect_is_quick_and_imports_nothing_heavy():
     assert int(took.split("|")[1]) < 100_000, "microseconds"
 
 
+def test_the_exceptions_are_imported_from_the_package():
+    code = "import transect, sys; transect.UsageError, transect.BadInput; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+    assert (transect.UsageError, transect.BadInput) == (UsageError, BadInput)
+    with pytest.raises(transect.UsageError):
+        transect.app("weather")
+    with pytest.raises(AttributeError, match="module 'transect' has no attribute 'Usageerror'"):
+        _ = transect.Usageerror
+
+
+@pytest.mark.parametrize("value", [object(), np.float32(1), {1, 2}, [float("nan"), object()]])
+def test_a_settings_value_of_another_kind_is_one_clear_error(value):
+    with pytest.raises(UsageError, match=r"^phantom\.points: found a value of type \w+, expected text, a num") as error:
+        transect.app("pde", {"phantom.points": value})
+    assert "\n" not in str(error.value)
+
+
 def test_a_prediction_is_saved_as_the_command_line_writes_it(untrained, pairs, tmp_path):
     files = [pairs / "test" / side / "test_11.png" for side in "AB"]
     result = transect.load(str(untrained)).predict(*files)

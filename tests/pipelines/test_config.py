@@ -79,6 +79,7 @@ WRONG = [
     ("model: {name: resnet}", "'siamese_difference'"),
     ("model: {nam: unet}", "model.nam: found no such setting, expected one such as model.name"),
     ("titel: 64", "titel: found no such setting, expected one such as tile"),
+    ("modle: {}", "modle: found no such setting, expected one such as model"),
     ("train: {epochs: x}", "train.epochs: found x, expected int"),
     ("train: {epochs: 0}", "train.epochs: found 0, expected at least 1"),
     ("train: {learning_rate: .inf}", "train.learning_rate: found inf"),

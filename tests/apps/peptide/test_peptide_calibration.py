@@ -2,10 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from transect.apps.peptide import calibration
 from transect.apps.peptide.calibration import (
     expected_calibration_error,
     features,
@@ -21,7 +18,6 @@ from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spe
 
 ROW = (-0.2, 0.3, 0.5, 1.0)
 FITTED = Calibration(bias=-1.0, log_score=2.0, margin=3.0, agreement=0.5, fits=1.0)
-SHARES = st.lists(st.floats(0, 1, width=32), min_size=1, max_size=60)
 
 
 def drawn(count: int, truth: Calibration, seed: int = 0) -> tuple[list[list[float]], list[bool]]:
@@ -85,29 +81,6 @@ def test_nothing_is_fitted_where_all_winners_are_alike() -> None:
     assert not fit([ROW, ROW], [True, True]).is_fitted
     assert not fit([], []).is_fitted
     assert fit([ROW, ROW], [True, False]) == fit([ROW, ROW], [True, False])
-
-
-def test_accepted_at_a_rate_by_hand() -> None:
-    p = [0.9, 0.99, math.nan, 0.5, 0.9]
-    # Sorted: .99, .9, .9, .5; the means of 1 - p are .01, .055, .07 and .1775.
-    assert calibration.threshold(p, 0.01 + 1e-9) == 0.99
-    assert calibration.threshold(p, 0.06) == 0.99  # of the two equals neither, since both would be 7 %
-    assert calibration.threshold(p, 0.07 + 1e-9) == 0.9
-    assert calibration.threshold(p, 0.2) == 0.5
-    assert calibration.threshold(p, 0.001) == math.inf
-    assert calibration.threshold([], 0.5) == math.inf
-
-
-@given(SHARES, st.floats(0.001, 0.5))
-@settings(max_examples=100, deadline=None)
-def test_the_threshold_keeps_the_rate_and_lets_in_all_that_it_can(p: list[float], fdr: float) -> None:
-    least = calibration.threshold(p, fdr)
-    accepted = [value for value in p if value >= least]
-    assert not accepted or np.mean([1 - value for value in accepted]) <= fdr + 1e-6
-    left = [value for value in p if value < least]
-    if left:
-        more = [value for value in p if value >= max(left)]
-        assert np.mean([1 - value for value in more]) > fdr - 1e-6
 
 
 def test_realised_says_what_share_of_the_accepted_was_wrong() -> None:

@@ -19,6 +19,9 @@ from transect.data_adapters.change_detection.polygons import Patches
 from transect.data_adapters.files import writing
 
 LAYER = "changes"
+CREATED = "2000-01-01T00:00:00Z"
+"""The time that a GeoPackage holds as that of its last change, so that its bytes depend on its content alone."""
+
 CHUNK = 10_000
 """Features appended per write."""
 
@@ -44,6 +47,7 @@ def write_geopackage(path: Path, patches: Iterable[Patches], change_map: ChangeM
     Raises:
         OSError: the file could not be written whole.
     """
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": CREATED})
     dates = [np.datetime64(date.fromisoformat(day[:10]) if day else "NaT", "D") for day in change_map.dates]
     count, area = 0, 0.0
     with writing(path):

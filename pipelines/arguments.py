@@ -108,6 +108,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("model", **model)
     sub.add_argument("--port", type=int, default=5001)
     sub.add_argument("--root", action="append", default=[], help="a folder that requests may access (default: .)")
+    sub.add_argument("--computing", type=_positive, default=2, help="requests computed at a time (default 2)")
+    sub.add_argument("--waiting", type=int, default=16, help="requests that may wait; more get 503 (default 16)")
+    sub.add_argument("--seconds", type=float, default=600, help="time limit of a request (default 600)")
     device(sub)
 
     sub = verb("ui", "run the MLflow UI on the loopback address")
@@ -123,6 +126,12 @@ def _shard(text: str) -> tuple[int, int]:
     if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
         raise argparse.ArgumentTypeError(f"found {text!r}, expected I/N with 1 <= I <= N, such as 2/8")
     return int(index), int(count)
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected 1 or more")
+    return int(text)
 
 
 def _device(text: str) -> str:

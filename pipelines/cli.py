@@ -192,8 +192,10 @@ def _import_weights(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 def _serve(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines.serve import serve
+    from transect.pipelines.server import Limits
 
-    return serve(arguments.model, arguments.port, arguments.root, arguments.device)
+    limits = Limits(arguments.computing, arguments.waiting, arguments.seconds)
+    return serve(arguments.model, arguments.port, arguments.root, limits, arguments.device)
 
 
 def _ui(arguments: argparse.Namespace, overrides: list[str]) -> int:

@@ -6,20 +6,20 @@ MLflow runs this file when it loads a registered model, with the code that was l
 import os
 import warnings
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.exceptions import MlflowException
 from mlflow.pyfunc import PythonModel
 
-from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.base import BadInput
 from transect.pipelines import model_folder
-from transect.pipelines.errors import one_line
-from transect.pipelines.predict_case import predict_case
-from transect.pipelines.results import Outcome
+from transect.pipelines.confine import output_folder, server_roots
+from transect.pipelines.predict_rows import predict_rows
 
-ROOTS, DEVICE = "TRANSECT_ROOTS", "TRANSECT_DEVICE"
-_SERVER_MARK = "__pyfunc_model_path__"  # MLflow's scoring server sets it
+DEVICE = "TRANSECT_DEVICE"
 
 
 class CaseModel(PythonModel):
@@ -31,8 +31,11 @@ class CaseModel(PythonModel):
     a row that fails has the error in `message`.
 
     A server only accesses files below the folders in TRANSECT_ROOTS (separated like PATH), by default its working
-    folder.
+    folder. It predicts one request at a time, because drawing is not safe in several threads; `transect serve` uses
+    processes.
     """
+
+    lock = Lock()
 
     def load_context(self, context: Any) -> None:
         """Load the model folder; warn if this process runs other code than the model was registered with."""
@@ -50,46 +53,24 @@ class CaseModel(PythonModel):
         """Predict every row of a table; see the class.
 
         Raises:
-            ValueError: a column is missing.
-            BadInput: a server may not write to `out`.
+            MlflowException: a column is missing, or a server may not write to `out`. Servers answer it with 400.
         """
-        out = Path((params or {}).get("out", "predictions"))
-        columns = self.model.app.adapter.columns
-        missing = [column for column in columns if column not in model_input]
-        if missing:
-            raise ValueError(f"columns: found {', '.join(model_input.columns)}, expected {', '.join(columns)}")
-        _confine(out)
-        rows = [self._predict_row([str(row[column]) for column in columns], out) for _, row in model_input.iterrows()]
-        return pd.DataFrame(rows, columns=["case", "status", "folder", "message"])
-
-    def _predict_row(self, files: list[str], out: Path) -> tuple[str, str, str, str]:
+        columns, roots = self.model.app.adapter.columns, server_roots()
         try:
-            paths = [self._resolve(file) for file in files]
-            (case,) = self.model.app.adapter.cases(*paths)
-            outcome = self._predict_case(case, out)
-        except Exception as error:
-            outcome = Outcome(" ".join(files), "failed", 0.0, one_line(error))
-        folder = str((out / outcome.case).absolute()) if outcome.status == "done" else ""
-        return outcome.case, outcome.status, folder, outcome.message
-
-    def _predict_case(self, case: Case, out: Path) -> Outcome:
-        for file in case.files:
-            _confine(Path(file), self.example)
-        return predict_case(self.model, case, out)
+            if missing := [column for column in columns if column not in model_input]:
+                raise BadInput("table", "columns", f"no {', '.join(missing)}", ", ".join(columns))
+            out = output_folder((params or {}).get("out", "predictions"), roots)
+        except BadInput as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from None
+        rows = [[self._resolve(str(text)) for text in row] for row in model_input[list(columns)].values.tolist()]
+        with self.lock:
+            answers = predict_rows(self.model, rows, out, None if roots is None else (*roots, self.example))
+        return pd.DataFrame(answers, columns=["case", "status", "folder", "message"])
 
     def _resolve(self, file: str) -> str:
-        packaged = (self.example / file).resolve()
-        exists = packaged.exists() and packaged.is_relative_to(self.example.resolve())
-        return str(packaged) if exists and not Path(file).exists() else file
-
-
-def _confine(path: Path, *allowed: Path) -> None:
-    """Refuse a path outside the folders that a server may access, which are TRANSECT_ROOTS and `allowed`."""
-    if _SERVER_MARK not in os.environ and ROOTS not in os.environ:
-        return
-    roots = [*map(Path, os.environ.get(ROOTS, os.getcwd()).split(os.pathsep)), *allowed]
-    if not any(path.resolve().is_relative_to(root.resolve()) for root in roots):
-        raise BadInput(path, "path", "a path outside the served folders", "a file below one of them", f"set {ROOTS}")
+        packaged = self.example / file
+        in_example = os.path.isfile(packaged) and packaged.parent == self.example
+        return str(packaged) if in_example and not os.path.exists(file) else file
 
 
 mlflow.models.set_model(CaseModel())

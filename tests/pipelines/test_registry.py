@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -270,21 +271,24 @@ def ask(port: int, rows: list[dict[str, str]], out: Path) -> list[dict[str, str]
         return json.load(answer)["predictions"]
 
 
-def test_a_server_answers_and_stays_within_its_folders(light, pairs, tmp_path):
+def test_mlflows_own_server_stays_within_the_served_folders(light, pairs, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     roots = [tmp_path / "data", tmp_path / "results"]
     shutil.copytree(pairs / "test", roots[0])
-    command = [sys.executable, "-m", "transect.pipelines.cli", "serve", light, "--port", str(port)]
-    command += [word for root in roots for word in ("--root", str(root))]
-    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", light, "--env-manager", "local"]
+    search_path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    served = environment(TRANSECT_ROOTS=os.pathsep.join(map(str, roots)), PATH=search_path)
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "start_new_session": True}
+    server = subprocess.Popen([*command, "--port", str(port)], cwd=roots[0], env=served, **quiet)
     inside = {column: str(roots[0] / side / "test_11.png") for column, side in zip(COLUMNS, "AB", strict=True)}
     outside = {column: str(pairs / "test" / side / "test_11.png") for column, side in zip(COLUMNS, "AB", strict=True)}
     sneaky = {**inside, "before": str(roots[0] / ".." / ".." / "secret.png")}
     (roots[0] / "link.png").symlink_to(outside["before"])
     linked = {**inside, "before": str(roots[0] / "link.png")}
     remote = {**inside, "before": "https://127.0.0.1:1/x.tif"}
+    url = {**inside, "before": f"file://{outside['before']}"}
     try:
         for _ in range(600):
             try:
@@ -293,26 +297,21 @@ def test_a_server_answers_and_stays_within_its_folders(light, pairs, tmp_path):
             except OSError:
                 assert server.poll() is None, "the server ended"
                 time.sleep(0.2)
-        done, *refused = ask(port, [inside, outside, sneaky, linked, remote], roots[1])
+        done, *refused = ask(port, [inside, outside, sneaky, linked, remote, url], roots[1])
         assert done["status"] == "done", done
         assert Path(done["folder"]).is_relative_to(roots[1])
         for row in refused:
             assert row["status"] == "failed", row
             assert "a path outside the served folders" in row["message"]
-        with pytest.raises(urllib.error.HTTPError):
+        with pytest.raises(urllib.error.HTTPError) as refusal:
             ask(port, [inside], tmp_path / "elsewhere")
+        assert refusal.value.code == 400
+        assert b"Traceback" not in refusal.value.read()
         assert not (tmp_path / "elsewhere").exists()
         assert {path.name for path in roots[1].iterdir()} == {done["case"]}
     finally:
-        server.terminate()
+        os.killpg(server.pid, signal.SIGTERM)
         server.wait(30)
-    assert server.returncode == 143
-    for _ in range(100):
-        with socket.socket() as again:
-            if again.connect_ex(("127.0.0.1", port)) != 0:
-                return
-        time.sleep(0.1)
-    pytest.fail("the server outlived its command")
 
 
 def test_a_model_folder_that_lacks_a_file_says_which(untrained, tmp_path):

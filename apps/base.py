@@ -141,6 +141,14 @@ class App(ABC, Generic[Sample, Prediction]):
         """Parameter groups for the optimiser, with `learning_rate_scale` or `weight_decay_scale` where they differ."""
         return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
+    def compare(self, sample: Sample) -> list[str]:
+        """How a sample differs from the training data, as far as `state` knows them, in a line each.
+
+        Raises:
+            BadInput: a model of this state cannot predict the sample.
+        """
+        return []
+
     @abstractmethod
     def predict(self, model: nn.Module, sample: Sample) -> Prediction:
         """The prediction for a whole sample: windows, blending, rollout and thresholds included.

@@ -59,6 +59,17 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
 
     sub = verb(
+        "check",
+        "read data without a model, and tell what was read",
+        "Settings come from --config and from --KEY VALUE, as for train. With a model, its own settings are used, and "
+        "the data are compared with those that it was trained on.",
+    )
+    sub.add_argument("source", metavar="APP|MODEL", help=f"one of: {', '.join(app_names())}; or a model as for predict")
+    sub.add_argument("inputs", nargs="+", metavar="DATA", help="a folder, a table, or the files of one case")
+    sub.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML")
+    sub.add_argument("--out", type=Path, metavar="DIR", help="write cases.csv, and a folder per case that shows it")
+
+    sub = verb(
         "train",
         "train a model on your own data, tracked in MLflow",
         "Settings come from --config and from --KEY VALUE, such as --train.epochs 20 or --model.name unet; "

@@ -86,6 +86,26 @@ def _phantom(arguments: argparse.Namespace, overrides: list[str]) -> int:
     return DONE
 
 
+def _check(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from transect.pipelines.check import check
+
+    checked, summary = check(arguments.source, arguments.inputs, arguments.out, arguments.config, overrides)
+    for each in checked:
+        print(each.case.id + (f"  [{each.case.split}]" if each.case.split else ""))
+        lines = {**each.facts, **({"problem": each.problem} if each.problem else {})}
+        for name, value in lines.items():
+            print(f"  {name:16} {value:.6g}" if isinstance(value, float) else f"  {name:16} {value}")
+        for warning in each.warnings:
+            print(f"  {'warning':16} {warning}")
+    problems = sum(bool(each.problem) for each in checked)
+    warned = sum(bool(each.warnings) for each in checked)
+    print(f"{summary}\n" if summary else "", end="")
+    print(f"{len(checked) - problems} of {len(checked)} cases can be used, {warned} of them with warnings")
+    if arguments.out:
+        print(f"table {arguments.out / 'cases.csv'}")
+    return FAILED if problems else DONE
+
+
 def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines import config
 
@@ -214,6 +234,7 @@ def _report(arguments: argparse.Namespace, overrides: list[str]) -> int:
 COMMANDS = {
     "list": _list,
     "phantom": _phantom,
+    "check": _check,
     "train": _train,
     "evaluate": _evaluate,
     "register": _register,

@@ -1,24 +1,23 @@
 """Read and write model folders: `config.yaml`, `state.json`, `model.safetensors` and `card.md`.
 
-`config.yaml` holds what a person chose and `state.json` what training learned from data. Folders of earlier versions
-have no `state.json`: their `config.yaml` holds both, and `split_state` of the app's `config.py` separates them. An
-ensemble has no `model.safetensors`: its `config.yaml` lists the model folders of its members, `members/0` and so on.
+`config.yaml` holds what a person chose and `state.json` what training learned from data (see `state`). An ensemble has
+no `model.safetensors`: its `config.yaml` lists the model folders of its members, `members/0` and so on.
 """
 
-import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import transect
-from transect.data_adapters.files import sha256, whole_folder, write_json
+from transect.data_adapters.files import sha256, whole_folder
 from transect.pipelines import config as configs
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import app_class, app_summary, split_state, state_class
+from transect.pipelines.find import app_class, app_summary
+from transect.pipelines.state import read_state, write_state
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from transect.data_adapters.base import Case
 
 FILES = ("config.yaml", "model.safetensors", "state.json", "card.md")
-STATE_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def save_ensemble(folder: Path, app_name: str, app: "App[Any, Any]", members: Se
 
 def _write_settings(folder: Path, app_name: str, app: "App[Any, Any]", card: str, members: Sequence[str] = ()) -> None:
     (folder / "config.yaml").write_text(configs.to_yaml(app_name, app.config, members), encoding="utf-8")
-    write_json(folder / "state.json", {"version": STATE_VERSION, **asdict(app.state)})
+    write_state(folder, app.state)
     (folder / "card.md").write_text(card, encoding="utf-8")
 
 
@@ -181,52 +179,15 @@ def weights(folder: Path) -> "Mapping[str, Tensor]":
         raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
 
 
-def app_for(folder: Path, overrides: Sequence[str] = ()) -> "App[Any, Any]":
-    """The app that a model folder belongs to, with its settings and state."""
+def app_for(folder: Path, overrides: Sequence[str] = (), file: Path | None = None) -> "App[Any, Any]":
+    """The app that a model folder belongs to, with its state and its settings, those in `file` and `overrides`."""
     settings = settings_of(folder)
     app_name = settings.pop("app")
     settings.pop("members", None)
     new_app = app_class(app_name)
-    state = _state_of(folder, app_name, settings)
-    app: App[Any, Any] = new_app(configs.load(app_name, None, overrides, base=settings), state)
+    state = read_state(folder, app_name, settings)
+    app: App[Any, Any] = new_app(configs.load(app_name, file, overrides, base=settings), state)
     return app
-
-
-def _state_of(folder: Path, app_name: str, settings: dict[str, Any]) -> Any:
-    """The state in a model folder; that of an earlier version is removed from `settings`.
-
-    Raises:
-        UsageError: there is none, it cannot be read or is incomplete, or a later version wrote it.
-    """
-    file = source = folder / "state.json"
-    if file.exists() or file.is_symlink():
-        values = _read_state(file)
-        missing = [field.name for field in fields(state_class(app_name)) if field.name not in values]
-        if missing:
-            raise UsageError(f"{file}: {missing[0]}: found none, expected a value")
-    else:
-        source = folder / "config.yaml"
-        values = split_state(app_name, settings)
-        if not values and fields(state_class(app_name)):
-            raise UsageError(f"{file}: found none, expected the file that was saved with the model")
-    try:
-        return configs.load_state(app_name, values)
-    except UsageError as error:
-        raise UsageError(f"{source}: {error}") from error
-
-
-def _read_state(file: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
-    if not isinstance(values, dict):
-        raise UsageError(f"{file}: found a {type(values).__name__}, expected an object")
-    version = values.pop("version", None)
-    if type(version) is not int or version != STATE_VERSION:
-        advice = "; use a newer transect" if type(version) is int and version > STATE_VERSION else ""
-        raise UsageError(f"{file}: version: found {version!r}, expected {STATE_VERSION}{advice}")
-    return values
 
 
 def members_of(folder: Path) -> list[Path]:

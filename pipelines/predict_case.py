@@ -1,5 +1,6 @@
 """Predict one case from its input files and write its folder: results, pictures and a record."""
 
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,8 @@ from transect.pipelines.model_folder import Model
 from transect.pipelines.pictures import previewed, save_pictures
 from transect.pipelines.results import Outcome, stamps
 from transect.pipelines.views.page import save_views
+
+log = logging.getLogger("transect")
 
 
 def predict_case(
@@ -54,11 +57,15 @@ def write_case(
     clock = time.monotonic()
     app, inputs = model.app, stamps(case)
     sample = app.adapter.read(case)
+    differences = app.compare(sample)
     prediction = model.predict(case, sample)
     preview = previewed(app, prediction, sample, labels=False)
     watch(prediction)
     with whole_folder(folder) as partial:
         facts = app.adapter.write(case, prediction, partial, model.source)
+        if differences:
+            facts["unlike_training_data"] = "; ".join(differences)
+            log.warning("%s: unlike the training data: %s", case.id, facts["unlike_training_data"])
         outputs = {path.name: sha256(path) for path in sorted(partial.iterdir())}
         pictures = save_pictures(preview.pictures() if preview else {}, partial / "preview")
         views = save_views(app.views(prediction, sample, partial), partial, case.id)

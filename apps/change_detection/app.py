@@ -24,11 +24,17 @@ from transect.apps.change_detection.prepare import normalise, to_unit, value_lim
 from transect.core.precision import autocast
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.adapter import ChangeAdapter
+from transect.data_adapters.change_detection.facts import pixel_size
 from transect.data_adapters.change_detection.maps import ChangeMap, ScoredStrip
 from transect.data_adapters.change_detection.pairs import Pair, missing_partners
 from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.overlap import prefetch
 from transect.data_adapters.settings import require
+
+OPENED = 256
+"""Number of training pairs whose geometry is read."""
+SIMILAR = 1.25
+"""Factor by which a pixel size may lie outside the range of the training data without a warning."""
 
 
 class ChangeDetection(App[Scene, ChangeMap]):
@@ -40,7 +46,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
         self.state: State
         self.threshold = self.state.threshold if config.threshold is None else config.threshold
         self.adapter: ChangeAdapter = ChangeAdapter(config.read)
-        self.metric: ChangeMetric = ChangeMetric(self.threshold)
+        self.metric: ChangeMetric = ChangeMetric(self.threshold, self.state)
 
     @classmethod
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:
@@ -53,6 +59,26 @@ class ChangeDetection(App[Scene, ChangeMap]):
             stretch="none",
         )
         return cls(config), from_reference(state)
+
+    def fit(self, cases: Sequence[Case]) -> State:
+        """The pixel sizes and data types of the training pairs; at most OPENED of them are opened."""
+        chosen = [cases[index] for index in np.unique(np.linspace(0, len(cases) - 1, OPENED).astype(int))]
+        scenes = [self.adapter.read(case) for case in chosen if isinstance(case, Pair)]
+        sizes = [size for scene in scenes if np.isfinite(size := pixel_size(scene.grid))]
+        dtypes = sorted({str(dtype) for scene in scenes for dtype in scene.dtype})
+        return replace(self.state, pixel_sizes=(min(sizes), max(sizes)) if sizes else (), dtypes=tuple(dtypes))
+
+    def compare(self, sample: Scene) -> list[str]:
+        """Pixel sizes and data types that the training pairs did not have."""
+        lines, size = [], pixel_size(sample.grid)
+        if self.state.pixel_sizes and np.isfinite(size):
+            low, high = self.state.pixel_sizes
+            if not low / SIMILAR <= size <= high * SIMILAR:
+                lines.append(f"pixels of {size:.4g} m, in the training data {low:.4g} to {high:.4g} m")
+        known = self.state.dtypes
+        if known and (others := sorted({str(dtype) for dtype in sample.dtype} - set(known))):
+            lines.append(f"values of type {', '.join(others)}, in the training data {', '.join(known)}")
+        return lines
 
     def model(self) -> nn.Module:
         return build(self.config.model, channels=len(self.config.read.bands))

@@ -1,5 +1,6 @@
 """Settings of the change detection app, free of torch so that the command line's help is quick."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -74,12 +75,18 @@ class State:
 
     Args:
         threshold: Score from which a pixel counts as changed, chosen on validation.
+        pixel_sizes: Smallest and largest pixel size of the training pairs, in metres; empty if unknown.
+        dtypes: Data types of the training pairs.
     """
 
     threshold: float = 0.5
+    pixel_sizes: tuple[float, ...] = field(default=(), metadata={"since": 2})
+    dtypes: tuple[str, ...] = field(default=(), metadata={"since": 2})
 
     def __post_init__(self) -> None:
         _require_threshold(self.threshold)
+        is_range = len(self.pixel_sizes) in (0, 2) and all(0 < size < math.inf for size in self.pixel_sizes)
+        require(is_range, "pixel_sizes", self.pixel_sizes, "none, or the smallest and the largest")
 
 
 def split_state(settings: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ threshold; torchmetrics and scikit-learn keep the matrix of one threshold alone.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,13 @@ class ChangeMetric(Metric[Scene, ChangeMap]):
 
     Args:
         threshold: score from which a pixel counts as changed.
+        state: the app's, in which `calibrate` replaces the threshold.
     """
 
     monitor = "f1"
 
-    def __init__(self, threshold: float) -> None:
-        self.threshold = threshold
+    def __init__(self, threshold: float, state: State | None = None) -> None:
+        self.threshold, self.state = threshold, state or State()
 
     def contribution(self, prediction: ChangeMap, sample: Scene) -> Contribution:
         """Histograms of the levels of `changed` and `unchanged` pixels, int64 `(LEVELS + 1,)` each.
@@ -70,7 +72,7 @@ class ChangeMetric(Metric[Scene, ChangeMap]):
             return None
         f1 = 2 * tp / np.maximum(tp + fp + changed.sum(), 1)
         best = max(range(1, LEVELS + 1), key=lambda level: (f1[level], -abs(level - LEVELS // 2)))
-        return State(threshold=best / LEVELS)
+        return replace(self.state, threshold=best / LEVELS)
 
 
 def _total(contributions: Sequence[Contribution], name: str, weights: NDArray[np.float64] | None = None) -> Histogram:

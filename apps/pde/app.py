@@ -17,7 +17,7 @@ from transect.apps.pde.dataset import Windows, check_frames, valid_cells
 from transect.apps.pde.figures import RolloutPictures
 from transect.apps.pde.fitting import fit
 from transect.apps.pde.inference import average, roll
-from transect.apps.pde.kinds import check_kind
+from transect.apps.pde.kinds import check_kind, unusual_values
 from transect.apps.pde.losses import step_loss
 from transect.apps.pde.metrics import RolloutMetric
 from transect.apps.pde.models.config import ModelConfig
@@ -85,6 +85,16 @@ class PDE(App[Simulation, Rollout]):
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
         """All parameters, or those that the LoRA level trains, each with its learning rate scale."""
         return parameter_groups(model, self.config.lora)
+
+    def compare(self, sample: Simulation) -> list[str]:
+        """Values of the input frames that are far from those of the training data."""
+        config, state = self.config, self.state
+        check_frames(sample, config.context)
+        if not state.fields:
+            return []
+        check_kind(sample, state)
+        start = config.context if config.start == "first" else len(sample)
+        return unusual_values(sample, sample.read(start - config.context, start), state)
 
     def predict(self, model: nn.Module, sample: Simulation) -> Rollout:
         config, state, context = self.config, self.state, self.config.context

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transect.apps.pde.config import State
 from transect.data_adapters.base import BadInput
@@ -11,6 +12,9 @@ from transect.data_adapters.pde.simulation import Simulation
 
 TIME_STEP_TOLERANCE = 0.01
 """Largest relative difference of the time step from that of the training data."""
+
+UNUSUAL = 10.0
+"""Distance from the mean of the training data, in standard deviations, that is worth a warning."""
 
 MESH_AXES = ("x", "y", "z")
 
@@ -54,6 +58,24 @@ def check_kind(simulation: Simulation, kind: State) -> None:
             f"{kind.time_step:g} {kind.time_units}".rstrip(),
             "resample the frames to the time step of the training data",
         )
+
+
+def unusual_values(simulation: Simulation, frames: NDArray[np.float32], state: State) -> list[str]:
+    """The fields with values beyond UNUSUAL standard deviations from the training data's mean, in a line each.
+
+    Args:
+        simulation: of the state's kind.
+        frames: float32 `(frames, channels, *shape)` of it.
+        state: the model's.
+    """
+    lines, first = [], 0
+    for field, scale in zip(simulation.fields, state.scales, strict=True):
+        values = frames[:, first : first + len(field.components)]
+        first += len(field.components)
+        largest = np.nanmax(np.abs(values - scale.mean), initial=0.0) / scale.std
+        if largest > UNUSUAL:
+            lines.append(f"{field.name}: values up to {largest:.3g} standard deviations from the training data's mean")
+    return lines
 
 
 def _differ(units: str, others: str) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.facts import facts_of
 from transect.data_adapters.change_detection.layouts import find_pairs
 from transect.data_adapters.change_detection.maps import ChangeMap
 from transect.data_adapters.change_detection.pairs import Pair
@@ -32,6 +33,10 @@ class ChangeAdapter:
         """Write `mask.tif`, `changes.gpkg` and, if `write_score` is set, `score.tif`."""
         prediction.tags["TIFFTAG_SOFTWARE"] = source
         return write_change_map(prediction, folder)
+
+    def check(self, case: Pair, sample: Scene, folder: Path | None) -> dict[str, float | str]:
+        """Facts about the pair; see `facts_of`. Writes no files."""
+        return facts_of(sample)
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` synthetic pairs in the layout of LEVIR-CD."""

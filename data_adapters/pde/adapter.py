@@ -34,6 +34,12 @@ class PDEAdapter:
 
         return write_rollout(prediction, folder, source)
 
+    def check(self, case: Trajectory, sample: Simulation, folder: Path | None) -> dict[str, float | str]:
+        """Facts about the simulation; see `facts_of`. Writes no files."""
+        from transect.data_adapters.pde.facts import facts_of
+
+        return facts_of(sample)
+
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` small simulations in PDEBench's layout or as VTU, with exact solutions where they exist."""
         from transect.data_adapters.pde.phantom import write_phantom

@@ -32,6 +32,12 @@ class PeptideAdapter:
 
         return write_ranking(prediction, folder, source)
 
+    def check(self, case: RunCase, sample: Run, folder: Path | None) -> dict[str, float | str]:
+        """Facts about the run, and `omitted.csv`; see `facts_of`."""
+        from transect.data_adapters.peptide.facts import facts_of
+
+        return facts_of(sample, folder)
+
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` small runs with known peptides and the candidate files of several tools."""
         from transect.data_adapters.peptide.phantom import write_phantom

@@ -1,0 +1,97 @@
+"""Facts about an image pair as it was read: geometry, values, nodata and labels."""
+
+import math
+
+import numpy as np
+
+from transect.data_adapters.change_detection.maps import NODATA, Grid
+from transect.data_adapters.change_detection.scene import Scene
+
+METRES_PER_DEGREE = 111_320.0
+SUSPECT_ZEROS = 0.05
+"""Share of valid pixels that are zero in all bands of one date from which undeclared nodata is suspected."""
+
+Facts = dict[str, float | str]
+
+
+def pixel_size(grid: Grid) -> float:
+    """The side of a square of a pixel's area, in metres; NaN without a coordinate reference system.
+
+    For geographic coordinates, at the centre of the grid on a sphere.
+    """
+    if grid.crs is None or not (grid.crs.is_projected or grid.crs.is_geographic):
+        return math.nan
+    area = abs(grid.transform.determinant)
+    if grid.crs.is_projected:
+        return math.sqrt(area) * float(grid.crs.linear_units_factor[1])
+    _, _, _, down, across, north = grid.transform[:6]
+    latitude = north + down * grid.width / 2 + across * grid.height / 2
+    return math.sqrt(area * math.cos(math.radians(latitude))) * METRES_PER_DEGREE
+
+
+def facts_of(scene: Scene) -> Facts:
+    """Read all pixels of a pair, and describe it.
+
+    Returns:
+        `size`, `crs`, `pixel_size_m`, `bands`, `before` and `after` (dtype and range), the dates where known,
+        `alignment`, `valid_percent`, `label` where there is one, and `warnings`.
+
+    Raises:
+        BadInput: pixels or labels cannot be read.
+    """
+    grid, totals = scene.grid, _Totals()
+    for strip in scene.strips():
+        totals.add(strip.before, strip.after, strip.valid)
+        if scene.label:
+            totals.add_labels(scene.labels(strip.row, len(strip.valid)))
+    facts: Facts = {"size": f"{grid.width} x {grid.height} pixels", "crs": str(grid.crs) if grid.crs else "none"}
+    if math.isfinite(size := pixel_size(grid)):
+        facts["pixel_size_m"] = round(size, 6)
+    facts["bands"] = totals.bands
+    for name, dtype, day, (low, high) in zip(("before", "after"), scene.dtype, scene.dates, totals.limits, strict=True):
+        facts[name] = f"{dtype}, {low:g} to {high:g}" + (f", {day}" if day else "")
+    facts["alignment"] = _alignment(scene)
+    facts["valid_percent"] = round(100 * totals.valid / (grid.width * grid.height), 4)
+    if scene.label:
+        known = totals.labels[0] + totals.labels[1]
+        unknown = 100 * totals.labels[NODATA] / totals.labels.sum()
+        facts["label"] = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
+    return facts | ({"warnings": "; ".join(warnings)} if (warnings := totals.warnings()) else {})
+
+
+def _alignment(scene: Scene) -> str:
+    if scene.alignments[0].shift is None:
+        return "the first date is resampled to the grid of the second"
+    column, row = scene.offset
+    return "on one grid" + (f", {column:.3f} columns and {row:.3f} rows apart" if abs(column) + abs(row) > 1e-3 else "")
+
+
+class _Totals:
+    """Running totals over the strips of a pair."""
+
+    def __init__(self) -> None:
+        self.bands = self.valid = 0
+        self.zeros = [0, 0]
+        self.limits = [(math.inf, -math.inf)] * 2
+        self.labels = np.zeros(256, np.int64)
+
+    def add(self, before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> None:
+        self.bands = len(before)
+        self.valid += int(valid.sum())
+        for number, image in enumerate((before, after)):
+            values = image[:, valid]
+            if values.size:
+                low, high = self.limits[number]
+                self.limits[number] = (min(low, float(values.min())), max(high, float(values.max())))
+                self.zeros[number] += int((values == 0).all(axis=0).sum())
+
+    def add_labels(self, labels: np.ndarray) -> None:
+        self.labels += np.bincount(labels.ravel(), minlength=256)
+
+    def warnings(self) -> list[str]:
+        return [
+            f"{100 * zeros / self.valid:.2g} % of the pixels of {name} are 0 in all bands: "
+            "if 0 means no data, set read.nodata 0"
+            for name, zeros in zip(("before", "after"), self.zeros, strict=True)
+            if zeros > SUSPECT_ZEROS * self.valid
+        ]

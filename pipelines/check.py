@@ -1,0 +1,136 @@
+"""Check data before work: read every case without a model, and tell what was read."""
+
+import logging
+import time
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transect.apps.base import App
+from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.files import whole_folder, write_json
+from transect.pipelines import config, model_folder
+from transect.pipelines.console import Progress
+from transect.pipelines.errors import one_line, raise_signal
+from transect.pipelines.find import app_class, app_names
+from transect.pipelines.results import Outcome, write_manifest, write_table
+from transect.pipelines.splits import summary, with_splits
+
+log = logging.getLogger("transect")
+
+Facts = dict[str, float | str]
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was read of a case.
+
+    Args:
+        case: the case.
+        facts: what the adapter reports, such as sizes and units.
+        warnings: what is suspicious in it, or unlike the training data of the model.
+        problem: why the case cannot be used; empty if it can.
+        seconds: time that it took.
+    """
+
+    case: Case
+    facts: Facts = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    problem: str = ""
+    seconds: float = 0.0
+
+
+def check(
+    source: str, inputs: Sequence[str], out: Path | None = None, file: Path | None = None, overrides: Sequence[str] = ()
+) -> tuple[list[Checked], str]:
+    """Read every case of a data set.
+
+    With `out`, writes `cases.csv` (case, group, split, files, problem, warnings and the facts), `manifest.csv`, and for
+    each case that can be read a folder with `facts.json` and what the adapter writes.
+
+    Args:
+        source: name of an app, whose defaults are used, or a model, whose settings and state are.
+        inputs: the data, as for prediction.
+        out: folder for what was read; nothing is written by default.
+        file: settings as YAML.
+        overrides: settings as command line arguments.
+
+    Returns:
+        One entry per case, and for an app a summary of the data set as training would split it.
+
+    Raises:
+        UsageError: there is no such app or model, or a setting is wrong.
+        BadInput: no case is found.
+    """
+    app = _app(source, file, overrides)
+    cases = app.adapter.cases(*inputs)
+    progress = Progress("checking", len(cases), "cases")
+    checked = []
+    try:
+        for case in cases:
+            checked.append(_checked(app, case, out))
+            progress.advance(case.id)
+    finally:
+        progress.close()
+    if out is not None:
+        _write_tables(checked, out)
+    return checked, _summary(app, cases) if source in app_names() else ""
+
+
+def _app(source: str, file: Path | None, overrides: Sequence[str]) -> App[Any, Any]:
+    if source not in app_names():
+        return model_folder.app_for(model_folder.find(source), overrides, file)
+    app: App[Any, Any] = app_class(source)(config.load(source, file, overrides))
+    return app
+
+
+def _checked(app: App[Any, Any], case: Case, out: Path | None) -> Checked:
+    clock = time.monotonic()
+    try:
+        sample = app.adapter.read(case)
+        differences = app.compare(sample)
+        with whole_folder(out / case.id) if out else nullcontext() as folder:
+            reads = getattr(app.adapter, "check", None)  # optional for an adapter
+            facts = reads(case, sample, folder) if reads else {}
+            warnings = [str(facts.pop("warnings"))] if "warnings" in facts else []
+            warnings += differences
+            if folder is not None:
+                write_json(folder / "facts.json", {"case": case.id, **facts, "warnings": warnings})
+        return Checked(case, facts, tuple(warnings), seconds=time.monotonic() - clock)
+    except Exception as error:
+        raise_signal(error)
+        return Checked(case, problem=one_line(error), seconds=time.monotonic() - clock)
+
+
+def _write_tables(checked: Sequence[Checked], out: Path) -> None:
+    facts = list(dict.fromkeys(name for each in checked for name in each.facts))
+    rows = [
+        {
+            **each.facts,
+            "case": each.case.id,
+            "group": each.case.group,
+            "split": each.case.split,
+            "files": " ".join(each.case.files),
+            "problem": each.problem,
+            "warnings": "; ".join(each.warnings),
+        }
+        for each in checked
+    ]
+    write_table(out / "cases.csv", ["case", "group", "split", "files", "problem", "warnings", *facts], rows)
+    outcomes = [
+        Outcome(each.case.id, "failed" if each.problem else "done", each.seconds, each.problem) for each in checked
+    ]
+    write_manifest(out / "manifest.csv", outcomes)
+
+
+def _summary(app: App[Any, Any], cases: Sequence[Case]) -> str:
+    """The splits of a training with default settings; why there are none where a case cannot be divided."""
+    settings = config.TrainConfig()
+    try:
+        units = app.split_units(cases)
+    except BadInput as error:
+        return f"splits: {error}"
+    divided = with_splits(units, settings.validation_share, settings.seed)
+    return summary(units, divided, getattr(app.adapter, "unit", "cases"))

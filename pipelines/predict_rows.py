@@ -38,7 +38,7 @@ def _predict_row(model: Model, row: Sequence[str], out: Path, roots: Roots | Non
     try:
         return predict_case(model, _case(model, row, roots), out)
     except Exception as error:
-        return Outcome(" ".join(row), "failed", 0.0, one_line(error))
+        return Outcome(" ".join(filter(None, row)), "failed", 0.0, one_line(error))
 
 
 def _case(model: Model, row: Sequence[str], roots: Roots | None) -> Case:
@@ -47,8 +47,8 @@ def _case(model: Model, row: Sequence[str], roots: Roots | None) -> Case:
     files = row if roots is None else [confined_files(text, roots) for text in row]
     cases: Sequence[Case] = model.app.adapter.cases(*files)
     if len(cases) != 1:
-        raise BadInput(" ".join(row), "cases", len(cases), "one", "send a row for each case")
+        raise BadInput(" ".join(filter(None, row)), "cases", len(cases), "one", "send a row for each case")
     for file in cases[0].files:
         if roots is not None and not is_inside(file, roots):
-            raise BadInput(" ".join(row), "files", "one outside the served folders", "files below them")
+            raise BadInput(" ".join(filter(None, row)), "files", "one outside the served folders", "files below them")
     return cases[0]

@@ -97,6 +97,8 @@ class Server:
         except TimeoutError:
             message = f"time: found over {self.limits.seconds:g} s, expected less; send fewer rows at a time"
             raise HTTPException(504, message) from None
+        except asyncio.CancelledError:
+            raise HTTPException(503, "the server ends", {"Retry-After": str(RETRY_SECONDS)}) from None
         except ChildProcessError as error:
             raise HTTPException(500, str(error)) from None
         finally:

@@ -1,0 +1,1 @@
+"""Segmentation of the liver in MRI volumes."""

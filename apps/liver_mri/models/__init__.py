@@ -1,0 +1,1 @@
+"""Networks that segment a volume."""

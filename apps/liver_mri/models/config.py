@@ -1,0 +1,31 @@
+"""Sizes of the networks, free of torch so that the command line's help is quick."""
+
+from dataclasses import dataclass
+
+from transect.data_adapters.settings import require
+
+
+@dataclass(frozen=True)
+class SRMAMambaConfig:
+    """Sizes of SRMA-Mamba; the defaults are those of the paper, with 18.3 million parameters.
+
+    Args:
+        dim: Width of the first stage, even; it doubles from stage to stage.
+        depths: Number of blocks of each of the four stages.
+        states: States per channel of the selective scans.
+        decoder_dim: Width of the decoder.
+        drop_path: Stochastic depth of the last encoder block, growing linearly from 0, and of all decoder blocks.
+    """
+
+    dim: int = 48
+    depths: tuple[int, int, int, int] = (1, 1, 1, 1)
+    states: int = 1
+    decoder_dim: int = 16
+    drop_path: float = 0.1
+
+    def __post_init__(self) -> None:
+        require(2 <= self.dim <= 1024 and self.dim % 2 == 0, "dim", self.dim, "an even number from 2 to 1024")
+        require(all(1 <= depth <= 64 for depth in self.depths), "depths", self.depths, "1 to 64 each")
+        require(1 <= self.states <= 256, "states", self.states, "1 to 256")
+        require(1 <= self.decoder_dim <= 1024, "decoder_dim", self.decoder_dim, "1 to 1024")
+        require(0 <= self.drop_path < 1, "drop_path", self.drop_path, "a share in [0, 1)")

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from benchmarks.inputs import require_unseen
 from transect.apps.pde.measures import PERSISTENCE, Measures, frame_measures
 from transect.apps.pde.metrics import apebench_nrmse
 from transect.apps.pde.models.axial_operator import AxialOperator
@@ -50,13 +51,14 @@ PUBLISHED = {
 }
 
 
-def load(equation: str, folder: Path | None) -> tuple[Tensor, Tensor]:
-    """Training and test trajectories, float32 `(trajectories, frames, 1, points)`."""
+def load(equation: str, folder: Path | None) -> tuple[str, Tensor, Tensor]:
+    """The source of the data, and training and test trajectories, float32 `(trajectories, frames, 1, points)`."""
     file = folder / f"apebench_1d_diff_{equation}.npz" if folder else None
     if file and file.is_file():
         with np.load(file) as arrays:
-            return torch.from_numpy(arrays["train"]), torch.from_numpy(arrays["test"])
-    return torch.tensor(apebench(equation, 50, 51, seed=0)), torch.tensor(apebench(equation, 30, 201, seed=773))
+            return file.name, torch.from_numpy(arrays["train"]), torch.from_numpy(arrays["test"])
+    train, test = apebench(equation, 50, 51, seed=0), apebench(equation, 30, 201, seed=773)
+    return "simulated by this command", torch.tensor(train), torch.tensor(test)
 
 
 class Emulator(nn.Module):
@@ -121,9 +123,8 @@ def roll_out(model: Emulator, test: Tensor) -> tuple[list[Measures], float]:
     return measures, milliseconds
 
 
-def run(equation: str, folder: Path | None, seed: int, steps: int) -> dict[str, float]:
+def run(train: Tensor, test: Tensor, seed: int, steps: int) -> dict[str, float]:
     """Train and score one seed."""
-    train, test = load(equation, folder)
     torch.manual_seed(seed)
     model = Emulator(train)
     parameters = sum(parameter.numel() for parameter in model.parameters())
@@ -143,8 +144,8 @@ def run(equation: str, folder: Path | None, seed: int, steps: int) -> dict[str, 
     }
 
 
-def table(equation: str, runs: list[dict[str, float]]) -> str:
-    """Format our scores (median, range, by seed), the published ones and persistence."""
+def table(equation: str, source: str, runs: list[dict[str, float]]) -> str:
+    """Format the source of the data, our scores (median, range, by seed), the published ones and persistence."""
     scores = [result["score"] for result in runs]
     parameters, seconds, milliseconds, persistence = (
         statistics.median(result[name] for result in runs)
@@ -152,7 +153,7 @@ def table(equation: str, runs: list[dict[str, float]]) -> str:
     )
     best = min(PUBLISHED[equation].values())
     lines = [
-        f"{equation}: nRMSE, geometric mean over t = 1..{HORIZON}",
+        f"{equation}, {source}: nRMSE, geometric mean over t = 1..{HORIZON}",
         f"  axial operator  median {statistics.median(scores):.4f}  from {min(scores):.4f} to {max(scores):.4f}"
         f"  ({', '.join(f'{score:.4f}' for score in scores)}); best published / ours"
         f" {best / statistics.median(scores):.1f}",
@@ -178,14 +179,16 @@ def main() -> None:
     torch.set_num_threads(1)
     for equation in arguments.equations:
         runs = []
+        source, train, test = load(equation, arguments.data)
+        require_unseen(parser, source, train.flatten(0, 1), test[:, 0])
         for seed in arguments.seeds:
-            runs.append(run(equation, arguments.data, seed, arguments.steps))
+            runs.append(run(train, test, seed, arguments.steps))
             if arguments.log:
                 with arguments.log.open("a") as log:
                     log.write(
                         json.dumps({"equation": equation, "seed": seed, "steps": arguments.steps} | runs[-1]) + "\n"
                     )
-        print(table(equation, runs), flush=True)
+        print(table(equation, source, runs), flush=True)
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ import torch
 from scipy.interpolate import RectBivariateSpline
 from torch import Tensor, nn
 
-from benchmarks.inputs import require_distinct
+from benchmarks.inputs import require_distinct, require_unseen
 from transect.apps.pde.models.axial_operator import AxialOperator
 from transect.apps.pde.models.conditions import Conditions
 from transect.apps.pde.models.config import AxialOperatorConfig
@@ -221,6 +221,7 @@ def main() -> None:
     require_distinct(parser, *files)
     torch.set_num_threads(1)
     trained, coarse, fine = map(load, files)
+    require_unseen(parser, files[1], trained.permeability, coarse.permeability)
     results: dict[str, dict[str, list[float]]] = {}
     notes: dict[str, str] = {}
     for seed in arguments.seeds:

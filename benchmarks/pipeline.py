@@ -83,7 +83,8 @@ def main(name: str = "unet", side_length: str = "2048") -> int:
         model = Model("benchmark", Path(scratch), "", app, module)
 
         def whole() -> None:
-            outcome = predict_case(model, case, Path(scratch, "out"))
+            with tempfile.TemporaryDirectory(dir=scratch) as out:  # a new one, so that no case is already there
+                outcome = predict_case(model, case, Path(out))
             assert outcome.status == "done", outcome.message
 
         bare_seconds, whole_seconds = [], []

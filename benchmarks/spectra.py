@@ -43,6 +43,9 @@ def report(path: str) -> None:
         PYTEOMICS: lambda: exhaust(mgf.read(path, use_index=False)),
         LABELS: lambda: exhaust(read_labels(path)),
     }
+    counts = {name: way() for name, way in ways.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"{path}: found {counts}, expected the same number of spectra from each reader")
     taken = seconds(ways, torch.device("cpu"), rounds=5)
     print(f"{Path(path).name}: {len(peaks)} spectra of {sum(peaks) / len(peaks):.0f} peaks")
     for name, time in taken.items():

@@ -1,0 +1,16 @@
+"""Medical volumes for several apps: NIfTI, DICOM series, DICOM SEG and RTSTRUCT, in and out.
+
+- `volume`: `Volume(values, grid, name, modality, facts, warnings, header, slices)` on a
+  `Grid(shape, affine, positions)` with `spacing`, `voxel_volume`, `orientation`, `world(index)`,
+  `index(world)`, `matches(other)`.
+- `resample`: `reorient(values, grid, "RAS")`, `with_spacing(grid, spacing)`, `resample(values, source, target, order)`.
+- `nifti`: `read_nifti(path, index) -> Volume`, `read_grid(path) -> Grid`, `write_nifti(path, values, volume)`.
+- `dicom_slices`: `scan(folder) -> Scan(slices, objects, skipped)`; `dicom_stacks`: `stacks_of(slices) -> [Stack]`;
+  `dicom_series`: `choose(stacks, Preference(modalities, series, prefer)) -> Stack, left_out`,
+  `read_stack(stack) -> Volume`.
+- `dicom_seg`: `write_seg(path, mask, volume, segments, source)`, `read_seg(path, grid) -> {label: mask}`.
+- `rtstruct`: `write_rtstruct(path, mask, volume, name, source)`, `read_rtstruct(path, grid, roi) -> Contours`.
+- `identity`: `Identity(values)` with `shown(path)` and `clean(text)`.
+- `layouts`: `find_volumes(*inputs, config) -> [VolumeCase]` and `read_case(case, config) -> LabelledVolume`.
+- `phantom`: `abdomen(seed)`, `write_phantom(root, count, seed, dicom)`.
+"""

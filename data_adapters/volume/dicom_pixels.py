@@ -1,0 +1,144 @@
+"""The pixels of DICOM images, as pydicom's plugins decode them."""
+
+import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.encaps import get_frame
+from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import Decoder
+from pydicom.uid import UID, RLELossless
+
+from transect.data_adapters.base import BadInput, reason
+from transect.data_adapters.volume.dicom_slices import FAILURES, Slice, quiet
+
+PACKAGES = {"JPEG-LS": "pyjpegls", "JPEG 2000": "pylibjpeg-openjpeg", "JPEG": "python-gdcm"}
+"""The package that decodes a family of transfer syntaxes, by a part of their names; the first that fits."""
+
+UNCHANGED: dict[str, Any] = {"correct_unused_bits": False}
+
+LARGEST = 1 << 28
+"""The most pixels of one frame."""
+
+QUANTITATIVE = ("CT", "PT", "NM")
+"""Modalities whose values are physical, so that MONOCHROME1 only says how to show them."""
+
+
+def read_frames(slices: Sequence[Slice]) -> NDArray[Any]:
+    """The values of images of one size.
+
+    Returns:
+        `(X, Y, Z)`: the stored integers where no image is rescaled, else float32. Images with inverted grey levels
+        (MONOCHROME1) are inverted, unless their values are physical.
+
+    Raises:
+        BadInput: a file is damaged, or compressed in a way that needs another package, which the message names.
+    """
+    scaled = any(image.rescale != (1.0, 0.0) for image in slices)
+    values: NDArray[Any] | None = None
+    opened: tuple[Path, Dataset, Decoder] | None = None
+    for k, image in enumerate(slices):
+        if opened is None or opened[0] != image.path:
+            opened = image.path, *_open(image)
+        frame = _frame(image, *opened[1:])
+        if values is None:
+            dtype = np.dtype(np.float32) if scaled else np.result_type(*{_stored_type(image) for image in slices})
+            values = np.empty((*image.size, len(slices)), dtype)
+        values[:, :, k] = (frame * image.rescale[0] + image.rescale[1] if scaled else frame).T
+    assert values is not None
+    return values
+
+
+def _stored_type(image: Slice) -> np.dtype[Any]:
+    size = max(int(image.header.get("BitsAllocated", 16)), 8) // 8
+    return np.dtype(f"{'i' if image.header.get('PixelRepresentation') else 'u'}{size}")
+
+
+def _open(image: Slice) -> tuple[Dataset, Decoder]:
+    """The file as a whole, and the decoder of its transfer syntax."""
+    path, header = image.path, image.header
+    bits, stored, high = (header.get(name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    if bits not in (8, 16, 32):
+        raise BadInput(path, "BitsAllocated", bits, "8, 16 or 32")
+    if stored is None or not 1 <= stored <= bits or high is None or not stored - 1 <= high < bits:
+        raise BadInput(path, "BitsStored and HighBit", f"{stored} and {high}", f"bits within the {bits} allocated")
+    if image.size[0] * image.size[1] > LARGEST:
+        raise BadInput(path, "Rows and Columns", f"{image.size[1]} and {image.size[0]}", f"at most {LARGEST:,} pixels")
+    try:
+        with quiet():
+            dataset = dcmread(path, force=True)
+        syntax = UID(dataset.file_meta.get("TransferSyntaxUID", "1.2.840.10008.1.2"))
+    except FAILURES as error:
+        raise BadInput(path, "file", reason(error), "a DICOM file that can be read") from error
+    if "PixelData" not in dataset:
+        raise BadInput(path, "PixelData", "none", "pixels")
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise BadInput(path, "TransferSyntaxUID", syntax.name, "one that pydicom decodes") from error
+    if not decoder.is_available:
+        package = next((package for name, package in PACKAGES.items() if name in syntax.name), "")
+        advice = f"pip install {package}" if package else ""
+        raise BadInput(path, "TransferSyntaxUID", syntax.name, "a compression for which a decoder is installed", advice)
+    return dataset, decoder
+
+
+def _frame(image: Slice, dataset: Dataset, decoder: Decoder) -> NDArray[Any]:
+    """One frame, `(rows, columns)`, of the stored integers."""
+    try:
+        with quiet():
+            if decoder.is_encapsulated:
+                _require_size(image, dataset)
+            frame, _ = decoder.as_array(dataset, index=image.frame, raw=True, **UNCHANGED)
+    except BadInput:
+        raise
+    except FAILURES as error:
+        advice = "it may be truncated: export it again"
+        raise BadInput(image.path, "PixelData", reason(error), "pixels as the header says", advice) from error
+    if frame.shape != image.size[::-1]:
+        found = " x ".join(map(str, frame.shape))
+        raise BadInput(image.path, "PixelData", found, f"{image.size[1]} x {image.size[0]}")
+    return _bits(frame, image, native=not decoder.is_encapsulated or RLELossless == decoder.UID)
+
+
+def _bits(frame: NDArray[Any], image: Slice, native: bool) -> NDArray[Any]:
+    """The stored bits alone, with their sign: other bits may hold overlays. JPEG decoders move them to the lowest."""
+    header = image.header
+    bits, stored, high = (int(header[name].value) for name in ("BitsAllocated", "BitsStored", "HighBit"))
+    signed = bool(header.get("PixelRepresentation"))
+    if stored < bits and frame.dtype.itemsize * 8 == bits:
+        left = bits - 1 - high if native else bits - stored
+        frame = np.left_shift(frame, left) >> (bits - stored)
+    inverted = image.text("PhotometricInterpretation") == "MONOCHROME1"
+    if inverted and image.text("Modality") not in QUANTITATIVE:
+        frame = (-1 - frame) if signed else ((1 << stored) - 1 - frame)
+    return frame
+
+
+def _require_size(image: Slice, dataset: Dataset) -> None:
+    """Refuse a compressed frame whose own header claims another size: decoders believe that one."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    size = _coded_size(get_frame(dataset.PixelData, image.frame, number_of_frames=count))
+    if size not in (None, image.size):
+        raise BadInput(image.path, "PixelData", f"compressed {size}", f"{image.size} columns and rows")
+
+
+def _coded_size(code: bytes) -> tuple[int, int] | None:
+    """Columns and rows in the header of a JPEG, JPEG-LS or JPEG 2000 stream; None for RLE."""
+    if code[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: SOC, SIZ
+        right, bottom, left, top = struct.unpack(">4I", code[8:24])
+        return right - left, bottom - top
+    place = 2
+    while code[:2] == b"\xff\xd8" and place + 9 <= len(code):
+        if code[place] != 0xFF:
+            break
+        marker = code[place + 1]
+        if marker in (*range(0xC0, 0xD0), 0xF7) and marker not in (0xC4, 0xC8, 0xCC):  # a start of frame
+            rows, columns = struct.unpack(">2H", code[place + 5 : place + 9])
+            return columns, rows
+        place += 1 if marker == 0xFF else 2 + struct.unpack(">H", code[place + 2 : place + 4])[0]
+    return None

@@ -1,0 +1,288 @@
+"""The images of a folder of DICOM files, from their headers alone: each frame with its place in the patient.
+
+Nothing in a folder is trusted: names and instance numbers say nothing, a DICOMDIR is not followed, other files are
+named and skipped, and only the elements that are needed are parsed.
+"""
+
+import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom import Dataset, dcmread
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+
+from transect.data_adapters.base import BadInput, reason
+from transect.data_adapters.listing import walk
+
+PATIENT = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "OtherPatientIDsSequence")
+
+TELL_APART = (
+    "EchoTime",
+    "EchoNumbers",
+    "InversionTime",
+    "FlipAngle",
+    "DiffusionBValue",
+    "DiffusionGradientOrientation",
+    "ImageType",
+    "TemporalPositionIdentifier",
+    "TemporalPositionIndex",
+    "AcquisitionNumber",
+)
+"""What may differ between images of one position, in the order in which it is tried."""
+
+TIMES = ("TriggerTime", "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
+"""What orders images of one position that nothing else tells apart."""
+
+GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
+
+SERIES = (
+    *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality"),
+    *("FrameOfReferenceUID", "BodyPartExamined", "StudyDate", "SliceThickness", "SpacingBetweenSlices"),
+    *("MagneticFieldStrength", "ScanningSequence", "PatientPosition", "Manufacturer"),
+)
+
+PIXELS = (
+    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "NumberOfFrames"),
+)
+
+GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+
+TAGS = [
+    *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID"),
+    *(*PATIENT, *TELL_APART, *TIMES, *GEOMETRY, *SERIES, *PIXELS, *GROUPS),
+]
+
+IMAGE_MODALITIES = ("MR", "CT", "PT", "NM", "OT", "")
+
+MOST_INFLATED = 1 << 30
+"""The most bytes that a deflated file may hold."""
+
+FAILURES = (
+    *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError),
+    *(MemoryError, RuntimeError, OverflowError, RecursionError, zlib.error, AssertionError),
+)
+"""What pydicom raises on damaged files."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """One image: a file of one frame, or one frame of an enhanced file.
+
+    Args:
+        path: The file.
+        frame: Index of the frame in an enhanced file, else 0.
+        uid: SOPInstanceUID.
+        position: `(3,)`, the centre of the first voxel in DICOM's patient coordinates (LPS), mm.
+        cosines: `(2, 3)`, the directions in which the column index and the row index grow (LPS).
+        spacing: Distance of neighbouring columns and of neighbouring rows, mm.
+        size: Columns and rows.
+        rescale: Slope and intercept.
+        traits: What may tell it apart from another image of the same position.
+        header: The elements `TAGS` of its file.
+    """
+
+    path: Path
+    frame: int
+    uid: str
+    position: NDArray[np.float64]
+    cosines: NDArray[np.float64]
+    spacing: tuple[float, float]
+    size: tuple[int, int]
+    rescale: tuple[float, float]
+    traits: dict[str, Any]
+    header: Dataset = field(repr=False)
+
+    def text(self, keyword: str) -> str:
+        """An element of the header as text, "" if it is missing."""
+        return text(self.header, keyword)
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """What a folder holds.
+
+    Args:
+        slices: All images with a place in the patient.
+        objects: Other DICOM objects by path, each with its Modality, such as "SEG" or "RTSTRUCT".
+        skipped: Why each other file is left out.
+    """
+
+    slices: tuple[Slice, ...]
+    objects: dict[Path, str]
+    skipped: dict[Path, str]
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """An element as one line of text, "" if it is missing or cannot be decoded."""
+    try:
+        value = header.get(keyword)
+    except FAILURES:
+        return ""
+    return "" if value is None else " ".join(str(value).split())
+
+
+def read_headers(path: Path, whole: bool = False) -> Dataset:
+    """The header of a DICOM file without its pixels: the elements `TAGS`, or all of them.
+
+    Raises:
+        BadInput: it is no DICOM file, or a damaged one.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(132)
+        force = head[128:] != b"DICM"
+        if force and not _bare(head):
+            raise BadInput(path, "file", "no DICOM signature", "a DICOM file")
+        with quiet():
+            _require_inflatable(path, force)
+            return dcmread(path, force=force, stop_before_pixels=True, specific_tags=None if whole else TAGS)
+    except BadInput:
+        raise
+    except FAILURES as error:
+        raise BadInput(path, "header", reason(error), "a DICOM file that can be read") from error
+
+
+def scan(root: Path) -> Scan:
+    """Read the headers of every file below `root`, or of one file.
+
+    Raises:
+        BadInput: a folder cannot be listed.
+    """
+    slices: list[Slice] = []
+    objects: dict[Path, str] = {}
+    skipped: dict[Path, str] = {}
+    for path in [root] if root.is_file() else _files(root):
+        try:
+            header = read_headers(path)
+            if header.get("SOPClassUID") == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in header:
+                skipped[path] = "a directory of files (DICOMDIR), which is not followed"
+            elif text(header, "Modality") not in IMAGE_MODALITIES or "Rows" not in header:
+                objects[path] = text(header, "Modality") or "no image"
+            else:
+                slices += slices_of(path, header)
+        except BadInput as error:
+            skipped[path] = f"{error.field}: found {error.found}, expected {error.expected}"
+        except FAILURES as error:
+            skipped[path] = f"header: {reason(error)}"
+    return Scan(tuple(slices), objects, skipped)
+
+
+def slices_of(path: Path, header: Dataset) -> list[Slice]:
+    """The images of one file.
+
+    Raises:
+        BadInput: it has no place in the patient, or is no image of one value a voxel.
+    """
+    samples = header.get("SamplesPerPixel") or 1
+    if samples != 1:
+        raise BadInput(path, "SamplesPerPixel", samples, "1: one value a voxel")
+    if "ModalityLUTSequence" in header:
+        raise BadInput(path, "ModalityLUTSequence", "a table of values", "RescaleSlope and RescaleIntercept")
+    if "PerFrameFunctionalGroupsSequence" not in header:
+        frames = int(header.get("NumberOfFrames") or 1)
+        if frames != 1:
+            raise BadInput(path, "NumberOfFrames", frames, "1, or the place of each frame (an enhanced object)")
+        return [_slice(path, 0, header, [header])]
+    frames = header.PerFrameFunctionalGroupsSequence
+    if len(frames) != int(header.get("NumberOfFrames") or 1):
+        count = int(header.get("NumberOfFrames") or 1)
+        raise BadInput(path, "PerFrameFunctionalGroupsSequence", f"{len(frames)} items", f"{count}, one a frame")
+    shared = header.get("SharedFunctionalGroupsSequence") or []
+    return [
+        _slice(path, index, header, [*_items(frame), *_items(*shared), header]) for index, frame in enumerate(frames)
+    ]
+
+
+def _items(*groups: Dataset) -> list[Dataset]:
+    """The items of the functional groups, with those one level deeper (the b-value's gradient)."""
+    items = [item for group in groups for element in group if element.VR == "SQ" for item in element.value]
+    deeper = [inner for item in items for element in item if element.VR == "SQ" for inner in element.value]
+    return items + deeper
+
+
+def _slice(path: Path, frame: int, header: Dataset, sources: list[Dataset]) -> Slice:
+    def first(*keywords: str) -> Any:
+        """The first value in the frame's own groups, then the shared ones, then the file."""
+        return next((s[k].value for s in sources for k in keywords if k in s and s[k].value not in (None, "")), None)
+
+    def numbers(keyword: str, count: int) -> NDArray[np.float64]:
+        value = first(keyword)
+        try:
+            array = np.atleast_1d(np.array(value, dtype=float)) if value is not None else np.empty(0)
+        except (TypeError, ValueError):
+            array = np.empty(0)
+        if array.shape != (count,) or not np.isfinite(array).all():
+            raise BadInput(path, keyword, "none" if value is None else value, f"{count} numbers")
+        return array
+
+    position, cosines = numbers("ImagePositionPatient", 3), numbers("ImageOrientationPatient", 6).reshape(2, 3)
+    if not np.allclose(cosines @ cosines.T, np.eye(2), atol=1e-2):
+        raise BadInput(path, "ImageOrientationPatient", cosines.ravel().tolist(), "two perpendicular directions")
+    rows_apart, columns_apart = numbers("PixelSpacing", 2)
+    if min(rows_apart, columns_apart) <= 0:
+        raise BadInput(path, "PixelSpacing", [rows_apart, columns_apart], "two distances above 0 mm")
+    size = int(header.get("Columns") or 0), int(header.get("Rows") or 0)
+    if min(size) < 1:
+        raise BadInput(path, "Rows and Columns", f"{size[1]} and {size[0]}", "1 or more")
+    scale, offset = first("RescaleSlope"), first("RescaleIntercept")
+    slope, intercept = 1.0 if scale is None else float(scale), 0.0 if offset is None else float(offset)
+    if not np.isfinite([slope, intercept]).all() or slope == 0:
+        raise BadInput(path, "RescaleSlope and RescaleIntercept", f"{slope} and {intercept}", "finite numbers, not 0")
+    uid = text(header, "SOPInstanceUID")
+    traits = {name: _trait(first(name)) for name in (*TELL_APART, *TIMES)}
+    traits["EchoTime"] = _trait(first("EffectiveEchoTime", "EchoTime"))
+    cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
+    spacing = float(columns_apart), float(rows_apart)
+    return Slice(path, frame, uid, position, cosines, spacing, size, (slope, intercept), traits, header)
+
+
+def _trait(value: Any) -> Any:
+    """A value that can be compared and hashed."""
+    if value is None or isinstance(value, int | float):
+        return value if value is None else float(value)
+    return tuple(map(str, value)) if hasattr(value, "__iter__") and not isinstance(value, str) else str(value)
+
+
+def _files(root: Path) -> Iterator[Path]:
+    for _, _, files in walk(root):
+        yield from files
+
+
+def _bare(head: bytes) -> bool:
+    """Whether a file without preamble starts with an element of group 2 or 8, as old exports do."""
+    return head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0" and len(head) == 132
+
+
+def _require_inflatable(path: Path, force: bool) -> None:
+    """Refuse a deflated file that would fill the memory: pydicom inflates it whole."""
+    if force:
+        return
+    meta = read_file_meta_info(path)
+    if UID(meta.get("TransferSyntaxUID", "")) != DeflatedExplicitVRLittleEndian:
+        return
+    start = 144 + int(meta.get("FileMetaInformationGroupLength", 0))
+    inflater, count = zlib.decompressobj(-zlib.MAX_WBITS), 0
+    with path.open("rb") as file:
+        file.seek(start)
+        while block := file.read(1 << 16):
+            while block:
+                count += len(inflater.decompress(block, 1 << 20))
+                block = inflater.unconsumed_tail
+                if count > MOST_INFLATED:
+                    raise BadInput(path, "deflated data", f"more than {MOST_INFLATED:,} bytes", "one image")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence pydicom's warnings about values that violate the standard: what matters is checked here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

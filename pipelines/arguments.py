@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", nargs="+", metavar="DATA", help="the data set: a folder, table or files of the app")
     sub.add_argument("--config", type=Path, metavar="FILE", help="settings as YAML")
     sub.add_argument("--from", dest="start", metavar="MODEL", help="start from the weights and settings of a model")
-    sub.add_argument("--resume", metavar="RUN_ID", help="continue an interrupted run with its settings")
+    sub.add_argument("--resume", metavar="RUN_ID", help="continue a run; --train.epochs N extends it")
     sub.add_argument("--print-config", action="store_true", help="print the effective settings and exit")
     device(sub)
 

@@ -1,6 +1,7 @@
 """The command line `transect`: each command imports what it needs once its arguments are understood."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from transect.pipelines.arguments import parse
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import app_names, app_summary, mechanisms
+from transect.pipelines.find import app_names, app_summary, mechanisms, missing_package
 
 if TYPE_CHECKING:
     from transect.pipelines.results import Outcome
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from transect.data_adapters.base import BadInput
 
     try:
+        _refuse_torchrun(arguments.verb)
         if arguments.verb not in ("list", "ui"):
             from transect.pipelines.console import set_up_logging
 
@@ -47,6 +49,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         status = COMMANDS[arguments.verb](arguments, overrides)
     except UsageError as error:
         _exit_with_error(error, USAGE)
+    except ImportError as error:
+        if not (message := missing_package(error, getattr(arguments, "app", ""))):
+            raise
+        _exit_with_error(message, USAGE)
     except (BadInput, OSError) as error:
         _exit_with_error(error, FAILED)
     except KeyboardInterrupt:
@@ -56,6 +62,16 @@ def main(argv: Sequence[str] | None = None) -> None:
             # A library may have swallowed the SystemExit, or replaced it with another exception or status.
             sys.exit(TERMINATED)
     sys.exit(status)
+
+
+def _refuse_torchrun(verb: str) -> None:
+    """Refuse commands that would do the same in every process of a distributed launcher."""
+    processes = os.environ.get("WORLD_SIZE", "1")
+    if verb in ("train", "evaluate") and (processes != "1" or "TORCHELASTIC_RUN_ID" in os.environ):
+        raise UsageError(
+            f"{verb}: found {processes} processes of torchrun or another launcher (WORLD_SIZE), expected one; "
+            f"start it as: transect {verb} ..."
+        )
 
 
 def _exit_with_error(error: object, status: int) -> None:
@@ -110,9 +126,10 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines import config
 
     if arguments.resume:
+        epochs = _epochs(arguments, overrides)
         from transect.pipelines.train import resume
 
-        run_id, folder = resume(arguments.app, arguments.resume, arguments.device)
+        run_id, folder = resume(arguments.app, arguments.resume, arguments.device, epochs)
     else:
         start, base = _start(arguments)
         app_config, settings, text = config.load_training(arguments.app, arguments.config, overrides, base)
@@ -126,6 +143,26 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
         run_id, folder = train(arguments.app, arguments.data, app_config, settings, start, arguments.device)
     print(f"run    {run_id}\nmodel  {folder}")
     return DONE
+
+
+def _epochs(arguments: argparse.Namespace, overrides: list[str]) -> int | None:
+    """The only setting that a resumed run may be given: its number of epochs; None keeps it."""
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--train.epochs", type=int, dest="epochs")
+    try:
+        known, others = parser.parse_known_args(overrides)
+    except argparse.ArgumentError as error:
+        raise UsageError(f"train: --resume: {error}") from error
+    options = {"--data": arguments.data, "--config": arguments.config, "--from": arguments.start}
+    given = [name for name, value in options.items() if value] + ["--print-config"] * arguments.print_config
+    given += [word.partition("=")[0] for word in others if word.startswith("-")] or others[:1]
+    if given:
+        raise UsageError(
+            f"train: --resume: found {', '.join(given)}, expected at most --train.epochs and --device: "
+            "a run goes on with its own data and settings"
+        )
+    epochs: int | None = known.epochs
+    return epochs
 
 
 def _start(arguments: argparse.Namespace) -> tuple[Path | None, dict[str, Any]]:

@@ -12,6 +12,10 @@ class UsageError(ValueError):
     """Wrong arguments or settings; the message states what is allowed."""
 
 
+class StoreError(OSError):
+    """The tracking store cannot be used; the message names it and says why."""
+
+
 def one_line(error: Exception) -> str:
     """The message of a failed case on one line; the traceback of an unexpected error is logged."""
     if not isinstance(error, BadInput | OSError):

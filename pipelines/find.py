@@ -2,6 +2,7 @@
 
 import ast
 import importlib
+from importlib.metadata import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,4 +76,24 @@ def app_class(name: str) -> type[Any]:
 def _module(name: str, part: str) -> ModuleType:
     if name not in app_names():
         raise UsageError(f"app: found {name!r}, expected one of {', '.join(app_names())}")
-    return importlib.import_module(f"transect.apps.{name}.{part}")
+    try:
+        return importlib.import_module(f"transect.apps.{name}.{part}")
+    except ImportError as error:
+        if not (message := missing_package(error, name)):
+            raise
+        raise UsageError(message) from error
+
+
+def missing_package(error: ImportError, app: str = "") -> str:
+    """What to install where a package of others could not be imported, in one line; "" for a module of Transect.
+
+    Args:
+        error: what the import raised.
+        app: name of the app that needs it, if known.
+    """
+    package = (error.name or "").partition(".")[0]
+    if not package or package == "transect":
+        return ""
+    extra = f"transect[{app}]" if app in (metadata("transect").get_all("Provides-Extra") or []) else package
+    reason = " ".join(str(error).split())
+    return f"{app or 'transect'}: package {package}: found none that can be imported ({reason}); pip install '{extra}'"

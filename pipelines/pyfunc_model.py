@@ -15,14 +15,20 @@ from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
 from packaging.requirements import Requirement
 
 from transect.apps.base import App
+from transect.data_adapters.files import sha256
 from transect.pipelines import model_folder
 from transect.pipelines.model_folder import PACKAGE, app_of, code_sha256
+from transect.pipelines.track import MODEL_SHA256, logged_model
 
 
 def log_model(folder: Path) -> str:
-    """Log a model folder to the active run as an MLflow model; returns its URI."""
+    """Log a model folder to the active run as an MLflow model, unless the run has it already; returns its URI."""
+    content_hash = sha256(folder)
+    run = mlflow.active_run()
+    if run and (model_id := logged_model(run.info.run_id, content_hash)):
+        return f"models:/{model_id}"
     with _content(folder) as content:
-        return str(mlflow.pyfunc.log_model(name="model", **content).model_uri)
+        return str(mlflow.pyfunc.log_model(name="model", tags={MODEL_SHA256: content_hash}, **content).model_uri)
 
 
 def save_model(folder: Path, path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.callbacks import Callback, EarlyStopping
 from torch import Tensor, nn
 
 from transect.apps.base import App, Contribution
@@ -51,6 +51,7 @@ class Task(lightning.LightningModule):
         self.app, self.settings, self.validation, self.tracker = app, settings, validation, tracker
         self.model: nn.Module = channels_last(model)
         self.losses: list[Tensor] = []
+        self.learning_rate = math.nan
         self.contributions: list[Contribution] = []
         self.summary: dict[str, float] = {}
         self.pending: list[tuple[str, float, int]] = []
@@ -69,9 +70,17 @@ class Task(lightning.LightningModule):
         )
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
+    def on_fit_start(self) -> None:
+        """Leave a resumed run as it is that had stopped without improvement."""
+        stopping = self.trainer.early_stopping_callback
+        if isinstance(stopping, EarlyStopping) and stopping.wait_count >= stopping.patience:
+            log.info("training had stopped after %d epochs without improvement (train.patience)", stopping.patience)
+            self.trainer.should_stop = True
+
     def on_train_epoch_start(self) -> None:
         """Write the previous epoch's metrics, whose checkpoint is now saved, and seed the generator for this epoch."""
         self._flush()
+        self.learning_rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         torch.manual_seed(self.settings.seed * 100_003 + self.current_epoch + 1)
 
     def training_step(self, batch: Any, batch_index: int) -> Tensor:
@@ -131,14 +140,13 @@ class Task(lightning.LightningModule):
         first = self.global_step - len(losses)
         self.pending += [("train/loss", loss, first + step) for step, loss in enumerate(losses)]
         self.pending += [(f"val/{name}", value, self.current_epoch) for name, value in self.summary.items()]
-        rate = self.optimizers().param_groups[0]["lr"]  # type: ignore[union-attr]
         mean = sum(losses) / len(losses)
         first_metrics = list(self.summary.items())[:SHOWN_METRICS]
         metrics = ", ".join(f"{name} {value:.3f}" for name, value in first_metrics)
         log.info("epoch %d of %d: loss %.4f, %s", self.current_epoch + 1, self.settings.epochs, mean, metrics)
         self.pending += [
             ("train/epoch_loss", mean, self.current_epoch),
-            ("train/learning_rate", rate, self.current_epoch),
+            ("train/learning_rate", self.learning_rate, self.current_epoch),
         ]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

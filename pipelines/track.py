@@ -1,14 +1,16 @@
-"""Log training runs to MLflow: settings, data set, metrics and pictures."""
+"""Log runs to MLflow: settings, data set, metrics and pictures."""
 
 import hashlib
+import logging
 import os
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,60 +21,68 @@ import psutil
 from mlflow import MlflowClient
 from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
-from mlflow.entities import Metric
+from mlflow.entities import LoggedModelStatus, Metric
 
 from transect.data_adapters.base import Case
-from transect.pipelines.errors import UsageError
+from transect.pipelines.errors import UsageError, raise_signal
 from transect.pipelines.pictures import Picture, save_gif, side_by_side
-from transect.pipelines.store import get_run, use_experiment
+from transect.pipelines.store import get_run, store_uri, use_experiment
+from transect.pipelines.store_check import impatient, store_errors
+
+log = logging.getLogger("transect")
+
+TRAINING, EVALUATION = "training", "evaluation"
+"""What a run does, its tag `transect.kind`."""
+MODEL_SHA256 = "transect.model_sha256"
+"""Tag of an MLflow model and of an evaluation: the hash of the model folder."""
 
 
 class Tracker:
-    """Writes one training run to MLflow; when a run is resumed, points that it already has are not written again.
+    """Writes one run to MLflow; when a run is resumed, points that it already has are not written again.
 
     Args:
         app: name of the app, also that of the experiment.
         resume: id of the run to resume; None starts a new one.
-
-    Raises:
-        UsageError: the run to resume does not exist or belongs to another app.
+        name: name of a new run, to which the date and a number are added.
+        kind: TRAINING or EVALUATION.
     """
 
-    def __init__(self, app: str, resume: str | None = None) -> None:
+    def __init__(self, app: str, resume: str | None = None, name: str = "", kind: str = TRAINING) -> None:
         experiment = use_experiment(app)
         self.client = MlflowClient()
         _close_stale_runs(self.client, experiment)
-        if resume is not None and get_run(resume).data.tags.get("transect.app") != app:
-            raise UsageError(f"run {resume}: found a run of another app, expected one of {app}")
         mlflow.set_system_metrics_sampling_interval(5)
-        run = mlflow.start_run(run_id=resume, experiment_id=None if resume else experiment, log_system_metrics=True)
+        run = mlflow.start_run(
+            run_id=resume,
+            experiment_id=None if resume else experiment,
+            run_name=None if resume else _numbered(self.client, experiment, name or app),
+            log_system_metrics=kind == TRAINING,
+        )
         self.run_id: str = run.info.run_id
-        mlflow.set_tags(_process_tags(app))
+        self.name: str = run.info.run_name
+        mlflow.set_tags({**_process_tags(app), "transect.kind": kind})
         self._done_steps = {name: self._last_step(name) for name in run.data.metrics}
 
     def _last_step(self, name: str) -> int:
         return max(metric.step for metric in self.client.get_metric_history(self.run_id, name))
 
-    def describe(self, config: Any, state: Any, training: Any, cases: Sequence[Case], data: str) -> None:
-        """Write the settings, the fitted state, and the data set with its path, splits and fingerprint.
+    def describe(self, params: Mapping[str, Any], cases: Sequence[Case], data: str, context: str, note: str) -> None:
+        """Write parameters, and the data set with its path, splits and fingerprint.
 
         Args:
-            config: settings of the app.
-            state: state of the app.
-            training: settings of training.
+            params: nested settings, as `asdict` gives them.
             cases: the cases with their splits.
             data: path of the data set.
+            context: what the data are used for, such as "training".
+            note: what the run is, in Markdown; the numbers of cases are added.
         """
-        mlflow.log_params(_flat({**asdict(config), "state": asdict(state), "train": asdict(training)}))
+        mlflow.log_params(_flat(dict(params)))
         splits = {split: sum(case.split == split for case in cases) for split in sorted({c.split for c in cases})}
         source = resolve_dataset_source(str(Path(data).absolute()))
         dataset = MetaDataset(source, name=Path(data).name, digest=fingerprint(cases)[:36])  # type: ignore[abstract]
-        mlflow.log_input(dataset, context="training")
+        mlflow.log_input(dataset, context=context)
         mlflow.log_params({f"data.{split or 'all'}_cases": count for split, count in splits.items()})
-        mlflow.set_tag("mlflow.note.content", f"`{self._app()}` trained on `{data}`: {_join_counts(splits)} cases.")
-
-    def _app(self) -> str:
-        return str(self.client.get_run(self.run_id).data.tags["transect.app"])
+        mlflow.set_tag("mlflow.note.content", f"{note} on `{data}`: {_join_counts(splits)} cases.")
 
     def metrics(self, points: Iterable[tuple[str, float, int]]) -> None:
         """Write points (name, value, step), without those that an interrupted process wrote before."""
@@ -80,6 +90,10 @@ class Tracker:
         new = [Metric(name, value, now, step) for name, value, step in points if step > self._done_steps.get(name, -1)]
         for start in range(0, len(new), 1000):
             self.client.log_batch(self.run_id, metrics=new[start : start + 1000])
+
+    def tag(self, name: str, value: object) -> None:
+        """Set a tag."""
+        self.client.set_tag(self.run_id, name, str(value))
 
     def pictures(self, name: str, pictures: Mapping[str, Picture], step: int) -> None:
         """Write still pictures of equal height side by side as one image of a step, and animations as GIF files."""
@@ -94,6 +108,75 @@ class Tracker:
     def finish(self, status: str) -> None:
         """End the run with the status FINISHED, FAILED or KILLED."""
         mlflow.end_run(status)
+
+
+@contextmanager
+def tracked(app: str, resume: str | None = None, name: str = "", kind: str = TRAINING) -> Iterator[Tracker]:
+    """A run that is FINISHED at the end, KILLED by a signal and FAILED by an error; see `Tracker`.
+
+    Raises:
+        StoreError: the tracking store stopped answering.
+    """
+    with store_errors(store_uri()):
+        tracker = Tracker(app, resume, name, kind)
+    log.info("run %s, %s", tracker.run_id, tracker.name)
+    try:
+        try:
+            with store_errors(store_uri()):
+                yield tracker
+        except Exception as error:
+            raise_signal(error)
+            raise
+    except BaseException as error:
+        with suppress(Exception), impatient():  # what ended the run is worth more than that MLflow has not heard of it
+            tracker.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    with store_errors(store_uri()):
+        tracker.finish("FINISHED")
+
+
+def resumable(run_id: str, app: str) -> None:
+    """Check that a run can be resumed as a training of an app.
+
+    Raises:
+        UsageError: it does not exist, was deleted, belongs to another app, or is no training.
+    """
+    run = get_run(run_id)
+    if run.info.lifecycle_stage == "deleted":
+        raise UsageError(
+            f"run {run_id}: found it deleted, expected one to resume; bring it back with: "
+            f"mlflow runs restore --run-id {run_id}"
+        )
+    tags = run.data.tags
+    if tags.get("transect.app") != app:
+        found = f"of {tags['transect.app']}" if "transect.app" in tags else "that transect did not start"
+        raise UsageError(f"run {run_id}: found a run {found}, expected one of {app}")
+    if (kind := tags.get("transect.kind", TRAINING)) != TRAINING:
+        raise UsageError(f"run {run_id}: found an {kind}, expected a {TRAINING}")
+
+
+def logged_model(run_id: str, sha256: str) -> str:
+    """The id of the MLflow model of a run that holds the model folder with this hash; "" if there is none."""
+    outputs = get_run(run_id).outputs
+    for output in outputs.model_outputs if outputs else []:
+        model = MlflowClient().get_logged_model(output.model_id)
+        if model.status == LoggedModelStatus.READY and model.tags.get(MODEL_SHA256) == sha256:
+            return str(model.model_id)
+    return ""
+
+
+def run_name(app: str, config: Any) -> str:
+    """What a run of an app is called: its name and that of the model, where the app has several."""
+    model = getattr(getattr(config, "model", None), "name", "")
+    return f"{app}-{model}" if model else app
+
+
+def _numbered(client: MlflowClient, experiment: str, name: str) -> str:
+    """`name` with the date and the first number that no run of that day has."""
+    stem = f"{name}-{date.today().isoformat()}-"
+    runs = client.search_runs([experiment], f"attributes.run_name LIKE '{stem}%'")
+    numbers = [run.info.run_name.removeprefix(stem) for run in runs]
+    return f"{stem}{max((int(number) for number in numbers if number.isdecimal()), default=0) + 1}"
 
 
 def log_pictures(run_id: str, pictures: Mapping[str, Any]) -> None:

@@ -6,13 +6,12 @@ import os
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as lightning
 import torch
-import yaml
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
 from torch.utils.data import DataLoader
@@ -24,15 +23,16 @@ from transect.data_adapters.base import Case
 from transect.data_adapters.files import write_json
 from transect.pipelines import config as configs
 from transect.pipelines import model_folder
+from transect.pipelines.checkpoints import Checkpoints, read_checkpoint, usable_checkpoint, writable
 from transect.pipelines.config import TrainConfig
 from transect.pipelines.device import choose
-from transect.pipelines.errors import UsageError, raise_signal
+from transect.pipelines.errors import StoreError, UsageError
 from transect.pipelines.find import app_class, split_state, state_class
 from transect.pipelines.pyfunc_model import log_model
-from transect.pipelines.splits import with_splits
-from transect.pipelines.store import get_run
+from transect.pipelines.splits import summary, with_splits
+from transect.pipelines.store import check_store
 from transect.pipelines.task import MONITOR, ConsoleProgress, Task
-from transect.pipelines.track import Tracker, log_pictures
+from transect.pipelines.track import Tracker, log_pictures, resumable, run_name, tracked
 
 log = logging.getLogger("transect")
 
@@ -66,14 +66,16 @@ def train(
         KeyboardInterrupt, SystemExit: a signal ended training; the run can be resumed.
     """
     target = choose(device)
-    with _tracked(app_name, None) as tracker:
-        folder = Path("checkpoints", tracker.run_id).absolute()
-        folder.mkdir(parents=True)
-        new_app = app_class(app_name)
-        app = new_app(config, model_folder.app_for(start).state if start else state_class(app_name)())
-        cases = _cases(app, data, settings)
+    check_store()
+    new_app = app_class(app_name)
+    app = new_app(config, model_folder.app_for(start).state if start else state_class(app_name)())
+    cases = _cases(app, data, settings)
+    checkpoints = writable(Path("checkpoints").absolute())
+    with _tracked(app_name, name=run_name(app_name, config)) as tracker:
+        folder = checkpoints / tracker.run_id
+        folder.mkdir()
         app = new_app(config, app.fit([case for case in cases if case.split == "train"]))
-        content = {
+        content: dict[str, Any] = {
             "data": list(data),
             "start": str(start.absolute()) if start else "",
             "app": asdict(app.config),
@@ -82,40 +84,71 @@ def train(
         }
         # JSON is a subset of YAML and writes tuples as lists.
         write_json(folder / "training.yaml", content)
-        tracker.describe(app.config, app.state, settings, cases, " ".join(data))
+        params = {**content["app"], "state": content["state"], "train": content["train"]}
+        tracker.describe(params, cases, " ".join(data), "training", f"`{app_name}` trained")
         return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start, target)
 
 
-def resume(app_name: str, run_id: str, device: str = "auto") -> tuple[str, Path]:
-    """Continue an interrupted run from its last finished epoch, with its own settings.
+def resume(app_name: str, run_id: str, device: str = "auto", epochs: int | None = None) -> tuple[str, Path]:
+    """Continue an interrupted run from its last finished epoch, with its own settings, or extend a run by epochs.
 
-    The result equals that of an uninterrupted run: weights, order of examples and augmentation are the same.
+    The result equals that of an uninterrupted run of as many epochs: weights, order of examples and augmentation are
+    the same.
 
     Args:
         app_name: name of the app.
         run_id: id of the run.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        epochs: number of epochs in place of the run's own, if its learning rate does not depend on it.
 
     Returns:
         The id of the run and the model folder.
 
     Raises:
-        UsageError: the run or the device does not exist, or the checkpoints are not in the working folder.
+        UsageError: the run or the device does not exist, the run cannot be extended, or its checkpoints are not in the
+            working folder or are damaged.
     """
     target = choose(device)
-    get_run(run_id)
+    resumable(run_id, app_name)
     folder = Path("checkpoints", run_id).absolute()
-    if not (folder / "training.yaml").is_file():
-        raise UsageError(
-            f"run {run_id}: found no {folder / 'training.yaml'}; resume in the folder where the run was started"
-        )
-    content = yaml.safe_load((folder / "training.yaml").read_text(encoding="utf-8"))
-    settings = TrainConfig(**content["train"])
-    app = _restored(app_name, content["app"], content.get("state"))
-    data = content["data"] if isinstance(content["data"], list) else [content["data"]]  # older runs have a string
+    file = folder / "training.yaml"
+    if not file.is_file():
+        raise UsageError(f"run {run_id}: found no {file}; resume in the folder where the run was started")
+    content = configs.read_yaml(file)
+    try:
+        settings = extended(TrainConfig(**content["train"]), epochs, f"run {run_id}")
+        app = _restored(app_name, content["app"], content.get("state"))
+        data = content["data"] if isinstance(content["data"], list) else [content["data"]]  # older runs have a string
+    except (KeyError, TypeError) as error:
+        raise UsageError(f"{file}: {error}: expected the settings of a run of transect") from error
     start = Path(content["start"]) if content.get("start") else None  # older runs lack it
+    checkpoint = usable_checkpoint(folder)
+    cases = _cases(app, data, settings)
     with _tracked(app_name, run_id) as tracker:
-        return run_id, _train(app_name, app, settings, _cases(app, data, settings), tracker, folder, start, target)
+        if settings.epochs != content["train"]["epochs"]:
+            write_json(file, {**content, "train": asdict(settings)})
+            tracker.tag("transect.epochs", settings.epochs)  # a parameter of a run cannot be changed
+        return run_id, _train(app_name, app, settings, cases, tracker, folder, start, target, checkpoint)
+
+
+def extended(settings: TrainConfig, epochs: int | None, run: str) -> TrainConfig:
+    """The settings of a run with more epochs.
+
+    Raises:
+        UsageError: there are fewer of them, or the epochs before would have been trained at another learning rate.
+    """
+    if epochs is None or epochs == settings.epochs:
+        return settings
+    if epochs < settings.epochs:
+        raise UsageError(f"{run}: train.epochs: found {epochs}, expected at least the {settings.epochs} of the run")
+    if settings.decay_power:
+        raise UsageError(
+            f"{run}: train.epochs: found {epochs}, expected the {settings.epochs} of the run: its learning rate decays "
+            f"to zero over them (train.decay_power {settings.decay_power}), so that {epochs} epochs would have had "
+            "another from the first on; train a new run, which --from can start from this model, with "
+            "train.decay_power 0 to extend it later"
+        )
+    return replace(settings, epochs=epochs)
 
 
 def _restored(app_name: str, settings: dict[str, Any], state: dict[str, Any] | None) -> App[Any, Any]:
@@ -128,30 +161,27 @@ def _restored(app_name: str, settings: dict[str, Any], state: dict[str, Any] | N
 
 
 @contextmanager
-def _tracked(app_name: str, run_id: str | None) -> Iterator[Tracker]:
-    tracker = Tracker(app_name, run_id)
-    status = "FAILED"
+def _tracked(app_name: str, run_id: str | None = None, name: str = "") -> Iterator[Tracker]:
+    """A run of training; where it is interrupted, the log says how to go on."""
     try:
-        try:
+        with tracked(app_name, run_id, name) as tracker:
+            run_id = tracker.run_id
             yield tracker
-        except Exception as error:
-            raise_signal(error)
-            raise
-        status = "FINISHED"
-    except (KeyboardInterrupt, SystemExit):
-        status = "KILLED"
-        log.warning("interrupted; continue with: transect train %s --resume %s", app_name, tracker.run_id)
+    except (KeyboardInterrupt, SystemExit, StoreError):
+        if run_id:
+            log.warning("interrupted; continue with: transect train %s --resume %s", app_name, run_id)
         raise
-    finally:
-        tracker.finish(status)
 
 
 def _cases(app: App[Any, Any], data: Sequence[str], settings: TrainConfig) -> list[Case]:
-    cases = with_splits(app.split_units(app.adapter.cases(*data)), settings.validation_share, settings.seed)
+    listed = app.split_units(app.adapter.cases(*data))
+    cases = with_splits(listed, settings.validation_share, settings.seed)
     counts = {split: sum(case.split == split for case in cases) for split in ("train", "val")}
     if not all(counts.values()):
         found = f"{counts['train']} training and {counts['val']} validation cases"
         raise UsageError(f"{' '.join(data)}: found {found}, expected at least one of each")
+    for line in summary(listed, cases, getattr(app.adapter, "unit", "cases")).splitlines():
+        log.info("%s", line)
     return cases
 
 
@@ -164,6 +194,7 @@ def _train(
     folder: Path,
     start: Path | None,
     device: torch.device,
+    checkpoint: Path | None = None,
 ) -> Path:
     torch.manual_seed(settings.seed)
     dataset = app.dataset([case for case in cases if case.split == "train"])
@@ -183,6 +214,7 @@ def _train(
         max_epochs=settings.epochs,
         precision="bf16-mixed" if bf16 else "32-true",
         gradient_clip_val=settings.gradient_clip or None,
+        plugins=[Checkpoints()],
         callbacks=[
             EarlyStopping(
                 MONITOR, mode="max", patience=settings.patience, check_finite=False, check_on_train_epoch_end=True
@@ -205,12 +237,11 @@ def _train(
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
-    last = folder / "last.ckpt"
     trainer.fit(
         task,
         loader,
         DataLoader(range(len(task.validation)), batch_size=None),  # type: ignore[arg-type]
-        ckpt_path=last if last.is_file() else None,
+        ckpt_path=checkpoint,
         weights_only=True,
     )
     if trainer.received_sigterm:
@@ -240,7 +271,7 @@ def show_attention(app: App[Any, Any], model: nn.Module, cases: Sequence[Case], 
 
 
 def _save_best(app_name: str, app: App[Any, Any], task: Task, folder: Path, tracker: Tracker) -> Path:
-    best = torch.load(folder / "best.ckpt", map_location="cpu", weights_only=True)
+    best = read_checkpoint(folder / "best.ckpt")
     app = _restored(app_name, best["app_config"], best.get("app_state"))
     if not math.isfinite(best["validation"][app.metric.monitor]):
         log.warning(

@@ -51,8 +51,8 @@ def read_checkpoint(file: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # of several libraries, and no fixed set
-        reason = " ".join(str(error).partition("\n")[0].split()) or type(error).__name__
-        raise UsageError(f"{file}: found a file that cannot be read ({reason}), expected a checkpoint") from error
+        reason = " ".join(str(error).partition(". ")[0].split()) or type(error).__name__
+        raise UsageError(f"{file}: found a file that cannot be read ({reason}), expected a whole checkpoint") from error
     return content
 
 

@@ -40,7 +40,7 @@ def evaluate(
     workers: int = 1,
     device: str = "auto",
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
-    """Predict the cases of a split and compare them with their labels.
+    """Predict the cases of a split and compare them with their labels, as a run in MLflow.
 
     Writes `metrics.json`, `cases.csv`, `manifest.csv` and `report.html` to `out`, charts of the whole split, and
     pictures of the first cases.
@@ -61,11 +61,29 @@ def evaluate(
     Raises:
         UsageError: the model, the device or the split does not exist, or `out` holds results of another run.
         BadInput: the data set holds no case.
+        StoreError: the tracking store cannot be used; where it fails at the end, `out` is complete.
     """
+    # Worker processes import this module, and need no MLflow.
+    from transect.pipelines.store import check_store
+    from transect.pipelines.track import EVALUATION, run_name, tracked
+    from transect.pipelines.track_evaluation import describe, log_results
+
+    check_store()
     model = model_folder.load(model_name, overrides, device)
-    app = model.app
-    cases = _of_split(app.split_units(app.adapter.cases(*data)), split, " ".join(data))
+    cases = _of_split(model.app.split_units(model.app.adapter.cases(*data)), split, " ".join(data))
     claim(out, model, "evaluate", overwrite)
+    name = f"evaluate-{run_name(model.app_name, model.app.config)}"
+    with tracked(model.app_name, name=name, kind=EVALUATION) as tracker:
+        describe(tracker, model, cases, " ".join(data), split)
+        summary, intervals, outcomes = _evaluate(model, cases, " ".join(data), split, out, workers, tracker.run_id)
+        log_results(tracker, _finite(summary), intervals, out)
+    return summary, intervals, outcomes
+
+
+def _evaluate(
+    model: Model, cases: Sequence[Case], data: str, split: str, out: Path, workers: int, run_id: str
+) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
+    app = model.app
     clock, started = time.monotonic(), datetime.now(UTC)
     scored = dict(_scored(model, cases, out, workers))
     outcomes = [scored[case.id][0] for case in cases]
@@ -85,10 +103,11 @@ def evaluate(
         "intervals": intervals,
         "cases": len(done),
         "split": split,
-        "data": " ".join(data),
+        "data": data,
     }
     write_json(out / "metrics.json", metrics)
-    claim(out, model, "evaluate", True, started=started.isoformat(), seconds=time.monotonic() - clock)
+    seconds = time.monotonic() - clock
+    claim(out, model, "evaluate", True, started=started.isoformat(), seconds=seconds, run=run_id)
     write_report(out)
     return summary, intervals, outcomes
 

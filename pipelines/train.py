@@ -208,6 +208,7 @@ def _train(
         generator=torch.Generator().manual_seed(settings.seed),
     )
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(device))
+    every_epoch = {"save_on_train_epoch_end": True, "enable_version_counter": False}
     trainer = lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=[device.index or 0] if device.type == "cuda" else 1,
@@ -219,15 +220,8 @@ def _train(
             EarlyStopping(
                 MONITOR, mode="max", patience=settings.patience, check_finite=False, check_on_train_epoch_end=True
             ),
-            ModelCheckpoint(
-                folder,
-                filename="best",
-                monitor=MONITOR,
-                mode="max",
-                save_last=True,
-                save_on_train_epoch_end=True,
-                enable_version_counter=False,
-            ),
+            ModelCheckpoint(folder, filename="best", monitor=MONITOR, mode="max", **every_epoch),
+            ModelCheckpoint(folder, filename="last", **every_epoch),
             ConsoleProgress(settings.epochs, len(loader)),
         ],
         logger=False,

@@ -3,7 +3,7 @@
 import logging
 import os
 import warnings
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,11 @@ def _open(uri: str) -> None:
 def _creation_lock(uri: str) -> AbstractContextManager[Any]:
     """Makes processes take turns, since those that create the same database at the same time disturb each other."""
     file = Path(uri.removeprefix(SQLITE))
-    if not uri.startswith(SQLITE) or not os.access(file.parent, os.W_OK):
+    if not uri.startswith(SQLITE):
+        return nullcontext()
+    with suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    if not os.access(file.parent, os.W_OK):
         return nullcontext()
     return FileLock(file.with_name(f".{file.name}.lock"))
 

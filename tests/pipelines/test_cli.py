@@ -89,6 +89,22 @@ def test_arguments_that_make_no_command_exit_with_2(command, words):
         (["train", "change_detection", "--config", "nowhere.yaml"], "nowhere.yaml"),
         (["train", "change_detection", "--print-config", "--model.nam", "unet"], "model.nam: found no such setting"),
         (
+            [
+                "train",
+                "change_detection",
+                "--resume",
+                "0" * 32,
+                "--data",
+                "pairs",
+                "--config",
+                "c.yaml",
+                "--tile",
+                "64",
+            ],
+            "train: --resume: found --data, --config, --tile, expected at most --train.epochs and --device",
+        ),
+        (["train", "change_detection", "--resume", "0" * 32, "--train.epochs", "many"], "invalid int value: 'many'"),
+        (
             ["evaluate", "nowhere", "--data", "pairs", "--out", "scores"],
             "model nowhere: found no config.yaml and no model.safe",
         ),
@@ -157,3 +173,37 @@ cli.main(["list"])
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 143, done.stderr
+
+
+@pytest.mark.parametrize("verb", ["train", "evaluate"])
+def test_a_launcher_of_several_processes_is_refused_by_name(command, monkeypatch, verb):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    words = {"train": ["change_detection", "--data", "pairs"], "evaluate": ["model", "--data", "pairs", "--out", "out"]}
+    status, out, err = command(verb, *words[verb])
+    assert (status, out) == (2, "")
+    assert err.startswith(f"transect: {verb}: found 2 processes of torchrun")
+    assert len(err.splitlines()) == 1
+
+
+def test_a_package_that_is_not_installed_is_named_with_its_extra(tmp_path):
+    code = f"""
+import sys
+sys.modules["h5py"] = None  # as if it were not installed
+import transect
+from transect.pipelines.cli import main
+from transect.pipelines.errors import UsageError
+folder = {str(tmp_path)!r}
+open(folder + "/config.yaml", "w").write("app: pde")
+open(folder + "/model.safetensors", "w").close()
+for use in (lambda: transect.load(folder), lambda: transect.app("pde")):
+    try:
+        use()
+    except UsageError as error:
+        print(error, file=sys.stderr)
+main(["phantom", "pde", "--out", folder])
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    lines = [line.removeprefix("transect: ") for line in done.stderr.splitlines()]
+    assert (done.returncode, len(lines), len(set(lines))) == (2, 3, 1), done.stderr
+    assert lines[0].startswith("pde: package h5py: found none")
+    assert lines[0].endswith("pip install 'transect[pde]'")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 import torch
+from mlflow import MlflowClient
 from PIL import Image
 from rasterio.transform import Affine
 from torchmetrics.classification import (
@@ -96,6 +97,28 @@ def test_an_evaluation_leaves_numbers_tables_pictures_and_a_page(evaluated):
         assert {path.stem for path in (evaluated / name / "preview").iterdir()} >= {"before", "after", "score", "label"}
         assert f"{name}/preview/before.png" in page
     assert f"{content['summary']['f1']:.3f}" in page
+
+
+def test_an_evaluation_is_a_run_with_its_metrics_intervals_and_files(evaluated, untrained, pairs):
+    content = json.loads((evaluated / "metrics.json").read_text())
+    client = MlflowClient()
+    run = client.get_run(json.loads((evaluated / "run.json").read_text())["run"])
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name.startswith("evaluate-change_detection-cdmaskformer-20")
+    bounds = {
+        name: {"": content["summary"][name], "/low": low, "/high": high}
+        for name, (low, high) in content["intervals"].items()
+    }
+    assert run.data.metrics == {name + end: value for name, values in bounds.items() for end, value in values.items()}
+    assert run.data.params["tile"] == "64"
+    assert run.data.params["evaluate.split"] == "train"
+    assert run.data.params["data.train_cases"] == "8"
+    assert run.inputs.dataset_inputs[0].dataset.name == "pairs"
+    artifacts = {artifact.path for artifact in client.list_artifacts(run.info.run_id)}
+    assert artifacts >= {"metrics.json", "cases.csv", "manifest.csv", "report.html"}
+    tags = run.data.tags
+    assert (tags["transect.kind"], tags["transect.model"]) == ("evaluation", str(untrained))
+    assert "transect.training_run" not in tags, "its card names no run"
 
 
 def test_workers_find_the_same_numbers_and_pictures(evaluated, untrained, pairs, tmp_path):

@@ -65,6 +65,20 @@ def test_a_model_folder_is_settings_weights_and_a_card(trained):
         assert torch.equal(tensor, best["state_dict"][f"model.{name}"])
 
 
+def test_an_evaluation_is_linked_to_its_model_and_to_the_run_that_trained_it(
+    trained, champion, pairs, client, transect, tmp_path
+):
+    done = transect("evaluate", champion, "--data", pairs, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    run = client.get_run(json.loads((tmp_path / "out" / "run.json").read_text())["run"])
+    (trained_model,) = client.get_run(trained[0]).outputs.model_outputs
+    assert [model.model_id for model in run.inputs.model_inputs] == [trained_model.model_id]
+    assert run.data.tags["transect.training_run"] == trained[0]
+    version = client.get_model_version_by_alias("tiny", "champion").version
+    assert run.data.tags["transect.model_version"] == f"tiny/{version}"
+    assert f"runs/{trained[0]})" in run.data.tags["mlflow.note.content"]
+
+
 def test_a_killed_run_resumes_to_the_result_of_the_unbroken_one(pairs, workplace, transect, client, tiny):
     whole = transect("train", "change_detection", "--data", pairs, *tiny, *LONGER)
     assert whole.returncode == 0, whole.stderr

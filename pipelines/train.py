@@ -208,7 +208,7 @@ def _train(
         generator=torch.Generator().manual_seed(settings.seed),
     )
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16(device))
-    every_epoch = {"save_on_train_epoch_end": True, "enable_version_counter": False}
+    every_epoch: dict[str, Any] = {"save_on_train_epoch_end": True, "enable_version_counter": False}
     trainer = lightning.Trainer(
         accelerator={"cuda": "gpu"}.get(device.type, device.type),
         devices=[device.index or 0] if device.type == "cuda" else 1,

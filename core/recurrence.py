@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 LONGEST_LOOP = 128
-"""Longer axes are split into about `sqrt(L)` chunks, so that length `L` takes about `2 sqrt(L)` steps."""
+"""Longer axes are split into about `sqrt(L)` chunks, so that length `L` takes about `3 sqrt(L)` steps."""
 
 
 def linear_recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], *, reverse: bool = False) -> Tensor:
@@ -17,14 +17,14 @@ def linear_recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], *, rev
     All other axes (batch, channels, states) are independent recurrences. Exact up to the order of additions: without
     logarithms or divisions, a strong decay neither overflows nor loses precision.
 
-    Computed as an axial scan: all lines along the innermost axis of `axes` advance in parallel, each from zero, with
-    the products `P_t = decay_t ... decay_start` of their decays; the ends of the lines form a recurrence of the same
-    form on a grid of one rank less, which gives each line its initial state `c`; then `h_t = local_t + P_t c`. A grid
-    `S_1 x ... x S_d` takes `sum S_i` steps rather than `prod S_i`, in either direction and any order of the axes,
-    without permuted or flipped copies.
+    Computed as an axial scan: all lines along the innermost axis of `axes` advance in parallel, each from zero, for the
+    state at their end and the product of their decays; these form a recurrence of the same form on a grid of one rank
+    less, which gives each line its initial state; then all lines advance again from it. A grid `S_1 x ... x S_d` takes
+    `2 sum S_i` steps rather than `prod S_i`, in either direction and any order of the axes, without permuted or flipped
+    copies.
 
-    Cost: three passes over the tensor, `5 N` floating-point operations for N elements; memory for `2 N` elements,
-    and the same again for the gradient, which is the same recurrence reversed in time.
+    Cost: two passes over the tensors, `5 N` floating-point operations for N elements; memory for the N states, and the
+    same again for the gradient, which is the same recurrence reversed in time.
 
     Fastest when the last axis is contiguous and not in `axes`: each step is then one vectorized operation.
 
@@ -95,20 +95,23 @@ def _scan(decay: Tensor, update: Tensor, axes: list[int], reverse: bool) -> Tens
         axes = [axis + (axis > inner) for axis in outer] + [inner, inner + 1]
         return _scan(decay, update, axes, reverse).flatten(inner, inner + 1).narrow(inner, 0, length)
 
-    products, states = torch.empty_like(decay, memory_format=torch.contiguous_format), update.new_empty(update.shape)
-    decays, updates, product, state = (tensor.unbind(inner) for tensor in (decay, update, products, states))
+    states = update.new_empty(update.shape)
+    decays, updates, state = (tensor.unbind(inner) for tensor in (decay, update, states))
     first, *later = range(length)[::-1] if reverse else range(length)
-    product[first].copy_(decays[first])
-    state[first].copy_(updates[first])
+    if outer:
+        end, product = updates[first].clone(), decays[first].clone()
+        for t in later:  # of one position each, so that both stay in the cache
+            torch.addcmul(updates[t], decays[t], end, out=end)
+            product.mul_(decays[t])
+        ends = _scan(product.unsqueeze(inner), end.unsqueeze(inner), outer, reverse)
+        start = _shift(ends, outer, reverse).squeeze(inner)
+        torch.addcmul(updates[first], decays[first], start, out=state[first])
+    else:
+        state[first].copy_(updates[first])
     last = first
     for t in later:
         torch.addcmul(updates[t], decays[t], state[last], out=state[t])
-        if outer:
-            torch.mul(decays[t], product[last], out=product[t])
         last = t
-    if outer:
-        ends = _scan(products.narrow(inner, last, 1), states.narrow(inner, last, 1), outer, reverse)
-        states.addcmul_(products, _shift(ends, outer, reverse))
     return states
 
 

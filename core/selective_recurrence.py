@@ -97,7 +97,10 @@ def _forward(
         starts[index] = state
         x, d, w, r = (tensor.narrow(*block).to(dtype) for tensor in (u, delta, write, read))
         _, _, states = _states(x, d, w, bias, rates, state, axes, reverse)
-        torch.sum(states * r[..., None], -2, out=y.narrow(*block))
+        if rates.shape[0] == 1:
+            torch.mul(states.squeeze(-2), r, out=y.narrow(*block))
+        else:
+            y.narrow(*block).copy_((r[..., None, :] @ states).squeeze(-2))
         state = _corner(states, axes, last=not reverse)
     return y, starts
 

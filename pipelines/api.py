@@ -5,13 +5,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transect.data_adapters.base import Case
+from transect.data_adapters.base import BadInput, Case
 from transect.pipelines import config, model_folder
+from transect.pipelines.arguments import PICTURED_CASES
+from transect.pipelines.claim import require_apart
 from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_class
 from transect.pipelines.predict import predict_cases
-from transect.pipelines.predict_case import write_case
-from transect.pipelines.results import Outcome, holds_only_results
+from transect.pipelines.predict_case import written_case
+from transect.pipelines.results import Outcome, require_own
 
 Settings = Mapping[str, object]
 """Settings by dotted name, such as `{"read.nodata": 0}`; `--print-config` lists them all."""
@@ -78,7 +80,12 @@ class Model:
         return Result(self.model, _only(self.model.app.adapter.cases(*map(str, inputs)), inputs))
 
     def predict_batch(
-        self, inputs: str | Path | Sequence[str | Path], out: str | Path, workers: int = 1, overwrite: bool = False
+        self,
+        inputs: str | Path | Sequence[str | Path],
+        out: str | Path,
+        workers: int = 1,
+        overwrite: bool = False,
+        pictures: int | None = PICTURED_CASES,
     ) -> list[Outcome]:
         """Predict all cases, as `transect predict` does.
 
@@ -87,16 +94,18 @@ class Model:
             out: folder for the results, one subfolder per case.
             workers: number of processes; with more than one, a script calls this below `if __name__ == "__main__":`.
             overwrite: predict finished cases again.
+            pictures: number of cases, the first ones, that get pictures and views; None for all.
 
         Returns:
             One outcome per case.
 
         Raises:
             BadInput: no case is found.
-            UsageError: `out` holds results of another model and `overwrite` is not set.
+            UsageError: `out` holds results of another model and `overwrite` is not set, or another model is running
+                there, or it is, contains or lies in an input.
         """
-        paths = [inputs] if isinstance(inputs, str | Path) else inputs
-        return predict_cases(self.model, [str(path) for path in paths], Path(out), workers, overwrite=overwrite)
+        paths = [str(path) for path in ([inputs] if isinstance(inputs, str | Path) else inputs)]
+        return predict_cases(self.model, paths, Path(out), workers, overwrite=overwrite, pictures=pictures)
 
 
 class Result:
@@ -115,21 +124,23 @@ class Result:
         """Compute the prediction and write it in the file formats of its domain, with pictures and `done.json`.
 
         Args:
-            folder: a new or empty folder, or that of an earlier result, which is replaced.
+            folder: a new or empty folder, or that of an earlier result of this case, which is replaced.
 
         Returns:
             The folder.
 
         Raises:
             BadInput: the case cannot be read.
-            UsageError: the folder holds other files than an earlier result.
+            UsageError: the folder holds other files than an earlier result, or is, contains or lies in an input.
         """
         folder = Path(folder).resolve()
-        is_new = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
-        if not is_new and not holds_only_results(folder):
-            raise UsageError(f"{folder}: found other files, expected a new folder or an earlier result")
-        write_case(self._model, self.case, folder)
-        return folder
+        require_apart(folder, (), [self.case], self._model)
+        try:
+            require_own(folder, self.case.id)
+        except BadInput as error:
+            raise UsageError(str(error)) from error
+        with written_case(self._model, self.case, folder):
+            return folder
 
 
 def _only(cases: Sequence[Case], inputs: Sequence[object]) -> Case:

@@ -8,6 +8,9 @@ from typing import Any
 
 from transect.pipelines.find import app_names
 
+PICTURED_CASES = 50
+"""Number of cases of a batch, the first ones, that get pictures by default."""
+
 
 def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """The arguments of one command, its name as `verb`, and the words that override settings of an app.
@@ -18,6 +21,8 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     arguments, overrides = parser.parse_known_args(argv)
     if "overrides" not in arguments and overrides:
         parser.error(f"unknown arguments: {' '.join(overrides)}")
+    if isinstance(pictures := getattr(arguments, "pictures", None), str):
+        overrides, arguments.pictures = [*overrides, "--pictures", pictures], PICTURED_CASES
     return arguments, overrides
 
 
@@ -44,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
         text = "auto (the default: a CUDA device if there is one), cpu, cuda, cuda:1 or mps"
         sub.add_argument("--device", type=_device, default="auto", help=text)
 
+    def pictures(sub: argparse.ArgumentParser) -> None:
+        text = f"cases that get pictures: all, none, or a number N for the first N (default {PICTURED_CASES})"
+        sub.add_argument("--pictures", type=_pictures, default=PICTURED_CASES, metavar="all|N|none", help=text)
+
     overriding = "Any other --KEY VALUE overrides a setting of the model's config.yaml, such as --threshold 0.6."
 
     verb("list", "list the apps, the attention mechanisms and the versions of the main libraries")
@@ -55,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("app", **apps)
     sub.add_argument("--out", type=Path, required=True, metavar="DIR")
-    sub.add_argument("--count", type=int, default=20, help="number of cases (default 20)")
+    sub.add_argument("--count", type=_positive, default=20, help="number of cases (default 20)")
     sub.add_argument("--seed", type=int, default=0, help="random seed (default 0)")
 
     sub = verb(
@@ -88,7 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--data", required=True, nargs="+", metavar="DATA", help="the data set, as for train")
     sub.add_argument("--split", default="test", help="split of the data set (default test)")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="metrics, tables and report")
-    sub.add_argument("--workers", type=int, default=1, help="number of processes (default 1)")
+    sub.add_argument("--workers", type=_positive, default=1, help="number of processes (default 1)")
+    pictures(sub)
     sub.add_argument("--overwrite", action="store_true", help="replace another model's results in --out")
     device(sub)
 
@@ -105,7 +115,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("model", **model)
     sub.add_argument("inputs", nargs="+", metavar="INPUT", help="a folder, a table, or the files of one case")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="results, one folder per case")
-    sub.add_argument("--workers", type=int, default=1, help="number of processes (default 1)")
+    sub.add_argument("--workers", type=_positive, default=1, help="number of processes (default 1)")
+    pictures(sub)
     sub.add_argument("--shard", type=_shard, default=(1, 1), metavar="I/N", help="only every N-th case, from the I-th")
     sub.add_argument("--overwrite", action="store_true", help="predict finished cases again")
     device(sub)
@@ -130,6 +141,19 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb("report", "rebuild the report of a prediction or an evaluation")
     sub.add_argument("folder", type=Path, metavar="DIR")
     return parser
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
+    return int(text)
+
+
+def _pictures(text: str) -> int | str | None:
+    """The number of cases, None for all; another word is for an app's own setting of this name."""
+    if text in ("all", "none"):
+        return None if text == "all" else 0
+    return int(text) if text.isdecimal() else text
 
 
 def _shard(text: str) -> tuple[int, int]:

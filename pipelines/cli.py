@@ -190,6 +190,7 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.overwrite,
         arguments.workers,
         arguments.device,
+        arguments.pictures,
     )
     for name, baselines in with_baselines(summary).items():
         low, high = intervals.get(name, (float("nan"),) * 2)
@@ -229,6 +230,7 @@ def _predict(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.shard,
         arguments.overwrite,
         arguments.device,
+        arguments.pictures,
     )
     return _print_outcomes(outcomes, arguments.out)
 
@@ -262,8 +264,11 @@ def _ui(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _report(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from transect.data_adapters.base import BadInput
     from transect.pipelines.report import write_report
 
+    if not (arguments.folder / "run.json").is_file():
+        raise BadInput(arguments.folder, "run.json", "none", "a folder that predict or evaluate wrote")
     print(write_report(arguments.folder))
     return DONE
 

@@ -3,8 +3,8 @@
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,24 @@ from transect.apps.base import Contribution, Metric
 from transect.data_adapters.base import Case
 from transect.data_adapters.files import whole_folder, write_json
 from transect.pipelines import model_folder
+from transect.pipelines.arguments import PICTURED_CASES
+from transect.pipelines.claim import claimed, require_apart
 from transect.pipelines.console import Progress
 from transect.pipelines.errors import UsageError, one_line, raise_signal
 from transect.pipelines.model_folder import Model
 from transect.pipelines.pictures import previewed, save_pictures
+from transect.pipelines.predict_case import write_record
 from transect.pipelines.report import with_baselines, write_report
-from transect.pipelines.results import Outcome, claim, write_manifest, write_table
+from transect.pipelines.results import Outcome, require_own, write_manifest, write_table
 from transect.pipelines.views.page import save_views
-from transect.pipelines.workers import DIED, in_processes
+from transect.pipelines.workers import in_processes
 
 log = logging.getLogger("transect")
 
-PICTURED_CASES = 24
 RESAMPLES = 1000
+
+Scored = tuple[Outcome, Contribution | None]
+"""The outcome of a case and, where it succeeded, its contribution to the metrics."""
 
 
 def evaluate(
@@ -39,6 +44,7 @@ def evaluate(
     overwrite: bool = False,
     workers: int = 1,
     device: str = "auto",
+    pictures: int | None = PICTURED_CASES,
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
     """Predict the cases of a split and compare them with their labels, as a run in MLflow.
 
@@ -54,12 +60,14 @@ def evaluate(
         overwrite: replace results of another model in `out`.
         workers: number of processes.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
+        pictures: number of cases, the first of the split, that get pictures and views; None for all.
 
     Returns:
         The metrics, their 95 % intervals, and one outcome per case.
 
     Raises:
-        UsageError: the model, the device or the split does not exist, or `out` holds results of another run.
+        UsageError: the model, the device or the split does not exist, `out` holds results of another run, another
+            command is running there, or `out` is, contains or lies in the data set.
         BadInput: the data set holds no case.
         StoreError: the tracking store cannot be used; where it fails at the end, `out` is complete.
     """
@@ -70,22 +78,36 @@ def evaluate(
 
     check_store()
     model = model_folder.load(model_name, overrides, device)
-    cases = _of_split(model.app.split_units(model.app.adapter.cases(*data)), split, " ".join(data))
-    claim(out, model, "evaluate", overwrite)
+    listed = model.app.adapter.cases(*data)
+    cases = _of_split(model.app.split_units(listed), split, " ".join(data))
+    require_apart(out, data, listed, model)
     name = f"evaluate-{run_name(model.app_name, model.app.config)}"
-    with tracked(model.app_name, name=name, kind=EVALUATION) as tracker:
-        describe(tracker, model, cases, " ".join(data), split)
-        summary, intervals, outcomes = _evaluate(model, cases, " ".join(data), split, out, workers, tracker.run_id)
-        log_results(tracker, _finite(summary), intervals, out)
+    with ExitStack() as claim:
+        record = claim.enter_context(claimed(out, model, "evaluate", overwrite))
+        with tracked(model.app_name, name=name, kind=EVALUATION) as tracker:
+            describe(tracker, model, cases, " ".join(data), split)
+            record["run"] = tracker.run_id
+            work = partial(
+                _score, out=out, run=tracker.run_id, pictured=frozenset(case.id for case in cases[:pictures])
+            )
+            summary, intervals, outcomes = _evaluate(work, model, cases, " ".join(data), split, out, workers)
+            claim.close()
+            write_report(out)
+            log_results(tracker, _finite(summary), intervals, out)
     return summary, intervals, outcomes
 
 
 def _evaluate(
-    model: Model, cases: Sequence[Case], data: str, split: str, out: Path, workers: int, run_id: str
+    work: Callable[[Model, Case], Scored],
+    model: Model,
+    cases: Sequence[Case],
+    data: str,
+    split: str,
+    out: Path,
+    workers: int,
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]], list[Outcome]]:
     app = model.app
-    clock, started = time.monotonic(), datetime.now(UTC)
-    scored = dict(_scored(model, cases, out, workers))
+    scored = dict(_scored(work, model, cases, workers))
     outcomes = [scored[case.id][0] for case in cases]
     done = [case for case in cases if scored[case.id][1] is not None]
     contributions = [contribution for case in cases if (contribution := scored[case.id][1]) is not None]
@@ -106,9 +128,6 @@ def _evaluate(
         "data": data,
     }
     write_json(out / "metrics.json", metrics)
-    seconds = time.monotonic() - clock
-    claim(out, model, "evaluate", True, started=started.isoformat(), seconds=seconds, run=run_id)
-    write_report(out)
     return summary, intervals, outcomes
 
 
@@ -160,16 +179,15 @@ def _of_split(cases: Sequence[Case], split: str, data: str) -> list[Case]:
 
 
 def _scored(
-    model: Model, cases: Sequence[Case], out: Path, workers: int
-) -> Iterator[tuple[str, tuple[Outcome, Contribution | None]]]:
+    work: Callable[[Model, Case], Scored], model: Model, cases: Sequence[Case], workers: int
+) -> Iterator[tuple[str, Scored]]:
     """The id of each case with its outcome and, where it succeeded, its contribution to the metrics."""
-    work = partial(_score, out=out, pictured=frozenset(case.id for case in cases[:PICTURED_CASES]))
     progress = Progress("evaluating", len(cases), "cases")
-    done: Iterable[tuple[Case, tuple[Outcome, Contribution | None] | None]]
-    done = in_processes(work, cases, model, workers) if workers > 1 else ((case, work(model, case)) for case in cases)
+    done: Iterable[tuple[Case, Scored]] = ((case, work(model, case)) for case in cases)
+    if workers > 1:
+        done = in_processes(work, cases, model, workers, _failed)
     try:
-        for case, result in done:
-            outcome, contribution = result or (Outcome(case.id, "failed", 0.0, DIED), None)
+        for case, (outcome, contribution) in done:
             if outcome.status == "failed":
                 log.error("failed: %s: %s", case.id, outcome.message)
             progress.advance(case.id)
@@ -178,10 +196,16 @@ def _scored(
         progress.close()
 
 
-def _score(model: Model, case: Case, out: Path, pictured: frozenset[str]) -> tuple[Outcome, Contribution | None]:
+def _failed(case: Case, message: str) -> Scored:
+    return Outcome(case.id, "failed", 0.0, message), None
+
+
+def _score(model: Model, case: Case, out: Path, run: str, pictured: frozenset[str]) -> Scored:
     clock = time.monotonic()
     try:
         app = model.app
+        if case.id in pictured:
+            require_own(out / case.id, case.id)
         sample = app.adapter.read(case)
         prediction = model.predict(case, sample)
         preview = previewed(app, prediction, sample, labels=True) if case.id in pictured else None
@@ -189,11 +213,12 @@ def _score(model: Model, case: Case, out: Path, pictured: frozenset[str]) -> tup
         if case.id in pictured:
             scores = _finite(app.metric.summary([contribution]))
             facts = {name: scores[name] for name in with_baselines(scores)}
-            with whole_folder(out / case.id) as folder:
+            with whole_folder(out / case.id, partial(require_own, case=case.id)) as folder:
                 pictures = save_pictures(preview.pictures() if preview else {}, folder / "preview")
                 views = save_views(app.views(prediction, sample, folder), folder, case.id)
-                done = {"case": case.id, "facts": facts, "outputs": {}, "preview": pictures, "views": views}
-                write_json(folder / "done.json", {**done, "seconds": time.monotonic() - clock})
+                done = {"case": case.id, "kind": "evaluate", "run": run, "facts": facts, "outputs": {}}
+                pages = {"preview": pictures, "views": views}
+                write_record(folder, {**done, **pages, "seconds": time.monotonic() - clock})
         return Outcome(case.id, "done", time.monotonic() - clock), contribution
     except Exception as error:
         raise_signal(error)

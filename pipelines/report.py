@@ -90,7 +90,7 @@ def write_report(folder: Path) -> Path:
     Returns:
         The path of the report.
     """
-    manifest = [row for path in sorted(folder.glob("manifest*.csv")) for row in _rows(path)]
+    manifest = _manifest(folder)
     done = [row for row in manifest if row.get("status") == "done"]
     metrics = _json(folder / "metrics.json")
     run = _json(folder / "run.json")
@@ -104,7 +104,7 @@ def write_report(folder: Path) -> Path:
         started=_day(run.get("started")),
         failed=[row for row in manifest if row.get("status") != "done"],
         done=len(done),
-        cases=[view for row in done if (view := _case(folder, row.get("case") or "")) is not None],
+        cases=[view for row in done if (view := _case(folder, row.get("case") or "", run.get("run"))) is not None],
         metrics=_metrics(metrics),
         charts=_pictures(folder, ("charts",), metrics.get("charts") or []),
         measured=metrics.get("cases"),
@@ -175,10 +175,20 @@ def duration(seconds: object) -> str:
     return f"{hours}\u202fh {minutes}\u202fmin" if hours else f"{minutes}\u202fmin {rest}\u202fs"
 
 
-def _case(folder: Path, case: str) -> CaseView | None:
-    """The case in the folder of its id; None if it has no readable `done.json`."""
+def _manifest(folder: Path) -> list[dict[str, str]]:
+    """The rows of all manifests; of a case that several of them name, the row of the latest."""
+    paths = sorted(folder.glob("manifest*.csv"), key=lambda path: (path.name != "manifest.csv", path.name))
+    latest = {
+        row.get("case"): row for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns) for row in _rows(path)
+    }
+    order = dict.fromkeys(row.get("case") for path in paths for row in _rows(path))
+    return [latest[case] for case in order]
+
+
+def _case(folder: Path, case: str, run: object) -> CaseView | None:
+    """The case in the folder of its id; None if it has no readable `done.json` of this run."""
     done = _json(folder / case / "done.json") if _is_part(case) else {}
-    if not done:
+    if not done or (run is not None and done.get("run") != run):
         return None
     return CaseView(
         id=case,

@@ -1,6 +1,7 @@
 """The layout of a results folder: `run.json`, `manifest.csv`, and per case a folder with `done.json`."""
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -8,10 +9,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from transect.data_adapters.base import Case
-from transect.data_adapters.files import write_json, write_whole
-from transect.pipelines.errors import UsageError
+from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.files import sha256, write_whole
 from transect.pipelines.model_folder import Model
+
+KINDS = ("predict", "evaluate")
+
+
+ELSEWHERE = "elsewhere"
+"""Status of a case that another process is writing; never in a manifest."""
 
 
 @dataclass(frozen=True)
@@ -24,75 +30,75 @@ class Outcome:
     message: str = ""
 
 
-def claim(out: Path, model: Model, kind: str, overwrite: bool, **details: object) -> None:
-    """Reserve a folder for the results of one model by writing `run.json`, or check that it is reserved for it.
+def run_of(model: Model, kind: str) -> str:
+    """What identifies the results of a model: a hash of its files, its settings and the kind of results."""
+    return digest([kind, model.sha256, asdict(model.app.config)])
+
+
+def digest(value: object) -> str:
+    """A hash of a value as canonical JSON, in which tuples equal lists and NaN equals NaN."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def finished(out: Path, case: Case, run: str, since: str = "") -> Outcome | None:
+    """The outcome of a case that this run has finished and whose inputs have not changed; else None.
 
     Args:
-        out: the folder; created if necessary.
-        model: the model.
-        kind: "predict" or "evaluate".
-        overwrite: replace the `run.json` of another model.
-        details: further content of `run.json`.
-
-    Raises:
-        UsageError: the folder holds results of another model, other settings or another kind, or is not writable.
+        out: the results folder.
+        case: the case.
+        run: identity of the run, of `run_of`.
+        since: UTC time in ISO format; a case that was finished earlier does not count.
     """
-    identity = {
-        "kind": kind,
-        "app": model.app_name,
-        "model": model.name,
-        "model_sha256": model.sha256,
-        "settings": asdict(model.app.config),
-        "state": asdict(model.app.state),
-    }
-    record = out / "run.json"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if record.is_file() and not overwrite:
-            existing = json.loads(record.read_text(encoding="utf-8"))
-            differing = [
-                key
-                for key in ("kind", "model_sha256", "settings")
-                if _canonical(existing.get(key)) != _canonical(identity[key])
-            ]
-            if differing:
-                raise UsageError(
-                    f"{out}: found results of another run ({', '.join(differing)} differ), expected an empty folder "
-                    "or results of this model; choose another --out or add --overwrite"
-                )
-            return
-        write_json(record, {**identity, **details})
-    except OSError as error:
-        raise UsageError(f"{out}: {error.strerror or error}; choose a writable --out") from error
-
-
-def _canonical(value: object) -> str:
-    """Canonical JSON, in which tuples equal lists and NaN equals NaN."""
-    return json.dumps(value, sort_keys=True)
-
-
-def finished(out: Path, case: Case) -> Outcome | None:
-    """The outcome of a case that an earlier run finished and whose inputs have not changed since; else None."""
     try:
         done = json.loads((out / case.id / "done.json").read_text(encoding="utf-8"))
-        if done["inputs"] != stamps(case):
+        if done["run"] != run or done["finished"] < since or done["inputs"] != stamps(case):
             return None
         return Outcome(case.id, "done", float(done["seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def holds_only_results(folder: Path) -> bool:
-    """Whether a folder is an earlier result of a case, with no other file in it."""
+def require_own(folder: Path, case: str) -> None:
+    """Refuse to replace anything but an unchanged earlier result of a case.
+
+    Args:
+        folder: the place of the case.
+        case: id of the case.
+
+    Raises:
+        BadInput: there is a file, or a folder with other files; names one.
+    """
+    if other := _foreign(folder, case):
+        raise BadInput(
+            folder, "folder", "other files", f"a new folder or an earlier result of {case}",
+            f"choose another --out, or move {other} away",
+        )  # fmt: skip
+
+
+def _foreign(folder: Path, case: str) -> str:
+    """A file in a case's place that is not of its result, or that was changed since; empty if there is none."""
+    if not folder.is_dir():
+        return folder.name if folder.exists() or folder.is_symlink() else ""
+    if not any(folder.iterdir()):
+        return ""
     try:
         done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
         recorded = {"done.json", *(f"preview/{name}.png" for name in done["preview"])}
         recorded |= {f"views/{view['page']}" for view in done["views"]}
-        outputs, _ = set(done["outputs"]), done["model_sha256"]
+        outputs = dict(done["outputs"])
+        if done["case"] != case or done.get("kind", "predict") not in KINDS:
+            return "done.json"
     except (OSError, ValueError, KeyError, TypeError):
-        return False
-    files = [path.relative_to(folder) for path in folder.rglob("*") if not path.is_dir()]
-    return all(file.as_posix() in recorded or file.parts[0] in outputs for file in files)
+        return "its files"
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        file = path.relative_to(folder)
+        if file.parts[0] not in outputs and file.as_posix() not in recorded:
+            return file.as_posix()
+    return next((name for name, hash_ in outputs.items() if _changed(folder / name, hash_)), "")
+
+
+def _changed(path: Path, hash_: object) -> bool:
+    return path.exists() and sha256(path) != hash_
 
 
 def stamps(case: Case) -> dict[str, dict[str, int]]:

@@ -15,6 +15,9 @@ from transect.pipelines.pictures import FRAME_MS
 LARGEST_PAGE = 20_000_000
 """Maximum bytes of data in a page; larger data are reduced until they fit."""
 
+LARGEST_WEBP = 16_383
+"""Maximum width and height of a WebP in pixels; larger frames are reduced."""
+
 
 def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str, str]]:
     """Write one page per view to the subfolder `views`.
@@ -52,6 +55,8 @@ def _film(files: Sequence[Path]) -> dict[str, Any]:
 
 def _webp(picture: Image.Image) -> str:
     encoded = io.BytesIO()
+    if max(picture.size) > LARGEST_WEBP:
+        picture.thumbnail((LARGEST_WEBP, LARGEST_WEBP))
     picture.save(encoded, "WEBP", quality=90)
     return "data:image/webp;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 

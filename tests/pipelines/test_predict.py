@@ -114,7 +114,8 @@ def test_only_what_is_missing_or_damaged_or_changed_is_done_again(untrained, pai
     before = times(out)
     missing, damaged, changed, *left = sorted(path.name for path in out.iterdir() if path.is_dir())
     shutil.rmtree(out / missing)
-    (out / damaged / "done.json").write_text("[]")
+    record = json.loads((out / damaged / "done.json").read_text())
+    (out / damaged / "done.json").write_text(json.dumps({**record, "inputs": None}))
     (image,) = (data / "A").glob(f"{changed}.png")
     with Image.open(image) as picture:
         picture.transpose(Image.Transpose.ROTATE_180).save(image)
@@ -148,7 +149,13 @@ def test_results_of_another_run_are_only_replaced_with_overwrite(
     predict(str(other), [str(pairs / "test")], out, overrides, overwrite=True)
     after = times(out)
     assert all(after[name] != before[name] for name in after if name.startswith("test_"))
-    assert not (out / "train_1" / "done.json").exists(), "results of the other run must not count as done"
+    assert set(rows(out)) == {"test_11", "test_12"}
+    report = (out / "report.html").read_text()
+    assert "test_11" in report
+    assert "train_1" not in report, "results of the other run must not be reported"
+    train_1 = (out / "train_1" / "done.json").read_text()
+    predict(str(other), [str(pairs / "train" / side / "train_1.png") for side in "AB"], out, overrides)
+    assert (out / "train_1" / "done.json").read_text() != train_1, "results of the other run must not count as done"
 
 
 def geotiff(path: Path, bands: int = 3, crs: str | None = "EPSG:32633", east: float = 500_000, seed: int = 0) -> None:

@@ -13,7 +13,7 @@ from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_class
 from transect.pipelines.predict import predict_cases
 from transect.pipelines.predict_case import written_case
-from transect.pipelines.results import Outcome, require_own
+from transect.pipelines.results import Outcome, require_own, run_of
 
 Settings = Mapping[str, object]
 """Settings by dotted name, such as `{"read.nodata": 0}`; `--print-config` lists them all."""
@@ -139,7 +139,7 @@ class Result:
             require_own(folder, self.case.id)
         except BadInput as error:
             raise UsageError(str(error)) from error
-        with written_case(self._model, self.case, folder):
+        with written_case(self._model, self.case, folder, run_of(self._model, "predict")):
             return folder
 
 

@@ -41,17 +41,13 @@ def require_apart(out: Path, inputs: Sequence[str], cases: Iterable[Case], model
         UsageError: names the input.
     """
     place, parents = os.path.realpath(out), dict[str, str]()
-
-    def real(path: str) -> str:
-        """As `os.path.realpath`, which takes longer for many files of one folder."""
+    for path in dict.fromkeys([*inputs, *(file for case in cases for file in case.files)]):
         parent, name = os.path.split(os.path.abspath(path))
-        if parent not in parents:
+        if parent not in parents:  # many files are in one folder
             parents[parent] = os.path.realpath(parent)
         joined = os.path.join(parents[parent], name)
-        return os.path.realpath(joined) if os.path.islink(joined) else joined
-
-    for path in dict.fromkeys([*inputs, *(file for case in cases for file in case.files)]):
-        if os.path.lexists(path) and (_within(place, real(path)) or _within(real(path), place)):
+        places = {joined, os.path.realpath(joined)} if os.path.islink(joined) else {joined}
+        if os.path.lexists(joined) and any(_within(place, other) or _within(other, place) for other in places):
             raise UsageError(
                 f"--out {out}: found a folder that is, contains or lies in the input {path}, "
                 "expected a folder apart from the inputs; choose another --out"

@@ -90,10 +90,13 @@ def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module",
         app: the app, whose settings and state are saved.
         module: the network, whose tensors are saved.
         card: model card in Markdown.
+
+    Raises:
+        UsageError: the folder holds other files than a model's.
     """
     from safetensors.torch import save_file
 
-    with whole_folder(folder) as partial:
+    with whole_folder(folder, _require_model) as partial:
         _write_settings(partial, app_name, app, card)
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in module.state_dict().items()}
         save_file(tensors, partial / "model.safetensors")
@@ -101,7 +104,7 @@ def save(folder: Path, app_name: str, app: "App[Any, Any]", module: "nn.Module",
 
 def save_ensemble(folder: Path, app_name: str, app: "App[Any, Any]", members: Sequence[Path], card: str) -> None:
     """Write the model folder of an ensemble atomically; as `save`, with copies of the model folders `members`."""
-    with whole_folder(folder) as partial:
+    with whole_folder(folder, _require_model) as partial:
         names = [f"members/{number}" for number in range(len(members))]
         _write_settings(partial, app_name, app, card, names)
         for name, member in zip(names, members, strict=True):
@@ -109,6 +112,16 @@ def save_ensemble(folder: Path, app_name: str, app: "App[Any, Any]", members: Se
             for file in FILES:
                 if (member / file).is_file():
                     shutil.copyfile(member / file, partial / name / file)
+
+
+def _require_model(folder: Path) -> None:
+    """Refuse to replace a folder that holds anything but a model."""
+    names = {path.name for path in folder.iterdir()} if folder.is_dir() else {folder.name}
+    others = names - {*FILES, "members"} if FILES[0] in names else names
+    if others:
+        raise UsageError(
+            f"{folder}: found other files ({min(others)}), expected a new folder or a model; choose another --out"
+        )
 
 
 def _write_settings(folder: Path, app_name: str, app: "App[Any, Any]", card: str, members: Sequence[str] = ()) -> None:

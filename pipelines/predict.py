@@ -106,7 +106,7 @@ def predict_cases(
         manifest = out / ("manifest.csv" if shard[1] == 1 else f"manifest-{shard[0]}-of-{shard[1]}.csv")
         written = time.monotonic()
         progress = Progress("predicting", len(missing), "cases")
-        job = partial(_Job, out, frozenset(case.id for case in listed[:pictures]), since)
+        job = partial(_Job, out, run, frozenset(case.id for case in listed[:pictures]), since)
         try:
             for outcome in _outcomes(missing, model, job, workers, progress):
                 outcomes[outcome.case] = outcome
@@ -128,6 +128,7 @@ class _Job:
     """How to predict a case, for this process and for workers; the arguments of `start_case` with cases by id."""
 
     out: Path
+    run: str
     pictured: frozenset[str]
     since: str
     wait: bool
@@ -138,7 +139,7 @@ class _Job:
     def start(
         self, model: model_folder.Model, case: Case, watch: Callable[[object], None] = lambda prediction: None
     ) -> Callable[[], Outcome]:
-        return start_case(model, case, self.out, case.id in self.pictured, self.since, self.wait, watch)
+        return start_case(model, case, self.out, case.id in self.pictured, self.since, self.wait, self.run, watch)
 
 
 def _outcomes(

@@ -34,6 +34,7 @@ def start_case(
     pictured: bool = True,
     since: str = "",
     wait: bool = True,
+    run: str = "",
     watch: Callable[[object], None] = lambda prediction: None,
 ) -> Callable[[], Outcome]:
     """Predict one case and write its files, but do not yet wait for the disk.
@@ -45,21 +46,22 @@ def start_case(
         pictured: whether to draw pictures and views.
         since: an earlier result counts as the outcome if it was finished after this time, UTC in ISO format.
         wait: whether to wait for another process that is writing this case; otherwise the status is `ELSEWHERE`.
+        run: `run_of` the model, where the caller has it.
         watch: receives the prediction before it is computed, to show its progress.
 
     Returns:
         A function that puts the folder in its place, durably and from any thread, and returns the outcome; any error
         makes it a failed one.
     """
-    clock = time.monotonic()
+    clock, run = time.monotonic(), run or run_of(model, "predict")
     try:
         with ExitStack() as stack:
             attempts = stack.enter_context(reserved(out / case.id, wait))
             if attempts is None:
                 return partial(Outcome, case.id, ELSEWHERE, 0.0)
-            if (outcome := finished(out, case, run_of(model, "predict"), since)) is not None:
+            if (outcome := finished(out, case, run, since)) is not None:
                 return lambda: outcome
-            stack.enter_context(written_case(model, case, out / case.id, pictured, watch, attempts))
+            stack.enter_context(written_case(model, case, out / case.id, run, pictured, watch, attempts))
             written = stack.pop_all()
     except Exception as error:
         failed = _failed(case, clock, error)
@@ -85,6 +87,7 @@ def written_case(
     model: Model,
     case: Case,
     folder: Path,
+    run: str,
     pictured: bool = True,
     watch: Callable[[object], None] = lambda prediction: None,
     attempts: Path | None = None,
@@ -97,6 +100,7 @@ def written_case(
         model: the model.
         case: the case.
         folder: folder of the case; an earlier result of the case is replaced.
+        run: `run_of` the model.
         pictured: whether to draw pictures and views.
         watch: receives the prediction before it is computed, to show its progress.
         attempts: as for `whole_folder`.
@@ -124,7 +128,7 @@ def written_case(
         done = {
             "case": case.id,
             "kind": "predict",
-            "run": run_of(model, "predict"),
+            "run": run,
             "model_sha256": model.sha256,
             "inputs": inputs,
             "outputs": outputs,

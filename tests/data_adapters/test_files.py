@@ -4,13 +4,23 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transect.data_adapters.files import safe_name, sha256, whole_folder, write_json, write_whole, writing
+from transect.data_adapters.files import (
+    clear_leftovers,
+    reserved,
+    safe_name,
+    sha256,
+    whole_folder,
+    write_json,
+    write_whole,
+    writing,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -126,3 +136,59 @@ def test_a_folder_is_identified_by_its_names_and_contents(tmp_path: Path) -> Non
     second = sha256(tmp_path)
     (tmp_path / "a" / "y").write_text("2")
     assert len({first, second, sha256(tmp_path)}) == 3
+
+
+def test_writers_of_one_folder_each_write_it_whole(tmp_path: Path) -> None:
+    def write(number: int) -> None:
+        with whole_folder(tmp_path / "model") as folder:
+            for part in range(20):
+                (folder / f"{number}-{part}").write_text("x")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(write, range(24)))
+    assert names(tmp_path) == ["model"]
+    assert len(names(tmp_path / "model")) == 20
+
+
+def test_writers_of_one_file_each_write_it_whole(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: write_whole(tmp_path / "run.json", str(number) * 999), range(10, 60)))
+    assert names(tmp_path) == ["run.json"]
+    assert len({*(tmp_path / "run.json").read_text()}) <= 2
+
+
+def test_a_name_is_reserved_for_one_writer_and_its_attempt_is_not_cleared(tmp_path: Path) -> None:
+    with reserved(tmp_path / "case") as attempts, whole_folder(tmp_path / "case", attempts=attempts) as folder:
+        (folder / "half.txt").write_text("half")
+        with reserved(tmp_path / "case", wait=False) as other:
+            assert other is None
+        with whole_folder(tmp_path / "case.1"), reserved(tmp_path / "cas", wait=False) as free:
+            assert free is not None
+        clear_leftovers(tmp_path)
+        assert names(folder) == ["half.txt"]
+    assert names(tmp_path) == ["case", "case.1"]
+
+
+def test_a_folder_that_appears_meanwhile_is_checked_and_a_file_stays(tmp_path: Path) -> None:
+    def refuse(folder: Path) -> None:
+        raise PermissionError(folder)
+
+    def mine(folder: Path) -> None:
+        folder.mkdir()
+        (folder / "mine.txt").write_text("mine")
+
+    with pytest.raises(PermissionError), whole_folder(tmp_path / "case", refuse):
+        mine(tmp_path / "case")
+    with pytest.raises(FileExistsError, match="found a file"), whole_folder(tmp_path / "file"):
+        (tmp_path / "file").write_text("mine")
+    assert names(tmp_path) == ["case", "file"]
+    assert names(tmp_path / "case") == ["mine.txt"]
+
+
+def test_a_folder_that_a_killed_process_was_replacing_is_restored(tmp_path: Path) -> None:
+    (tmp_path / ".case.partial" / "7-0123abcd.old").mkdir(parents=True)
+    (tmp_path / ".case.partial" / "7-0123abcd.old" / "old.txt").write_text("old")
+    (tmp_path / ".case.partial" / "7-0123abcd").mkdir()
+    clear_leftovers(tmp_path)
+    assert names(tmp_path) == ["case"]
+    assert names(tmp_path / "case") == ["old.txt"]

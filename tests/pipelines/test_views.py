@@ -54,6 +54,15 @@ def test_a_page_that_would_be_too_large_leaves_out_frames(case, monkeypatch):
     assert "const milliseconds = 200;" in reduced
 
 
+def test_a_film_wider_than_a_webp_is_reduced(tmp_path):
+    frames = np.stack([np.full((4, pages.LARGEST_WEBP + 17, 3), shade, np.uint8) for shade in SHADES])
+    save_pictures({"film": frames}, tmp_path / "case" / "preview")
+    (encoded,) = re.findall(r'id="frames">(.*?)</script>', film(tmp_path / "case"))
+    first, *_ = json.loads(encoded)
+    with Image.open(io.BytesIO(base64.b64decode(first.partition(",")[2]))) as frame:
+        assert frame.size == (pages.LARGEST_WEBP, 4)
+
+
 class Links(HTMLParser):
     def __init__(self, html: str) -> None:
         super().__init__()

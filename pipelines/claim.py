@@ -105,7 +105,10 @@ def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[str
         raise UsageError(f"{out}: {error.strerror or error}; choose a writable --out") from error
     try:
         yield str(record["run"])
-        write_json(out / "run.json", {**record, "started": started, "seconds": time.monotonic() - clock})
+        with _alone(out):
+            write_json(out / "run.json", {**record, "started": started, "seconds": time.monotonic() - clock})
+            _running(out)
+            clear_leftovers(out)
     finally:
         running.release()
 
@@ -139,13 +142,8 @@ def _announce(out: Path, record: dict[str, Any]) -> Lock:
 
 
 def _refuse_running(out: Path, record: dict[str, Any]) -> None:
-    """Refuse the folder while a command runs in it that does not share it; remove lock files of killed commands."""
-    for path in list(out.glob(".running-*.lock")):
-        lock = acquire(path, wait=False)
-        if lock is not None:
-            lock.release()
-            continue
-        other = _read(path)
+    """Refuse the folder while a command runs in it that does not share it."""
+    for other in _running(out):
         if record["kind"] == "evaluate" or other.get("run") != record["run"]:
             what, pid, host, command, sha = (
                 other.get(key, "unknown") for key in ("kind", "pid", "host", "command", "model_sha256")
@@ -154,6 +152,18 @@ def _refuse_running(out: Path, record: dict[str, Any]) -> None:
                 f"{out}: found a running {what} (process {pid} on {host}: {command}; model SHA-256 {str(sha)[:12]}), "
                 "expected none, or a predict with the same model and settings; wait for it or choose another --out"
             )
+
+
+def _running(out: Path) -> list[dict[str, Any]]:
+    """What the running commands have announced; the lock files of killed ones are removed."""
+    running = []
+    for path in list(out.glob(".running-*.lock")):
+        lock = acquire(path, wait=False)
+        if lock is None:
+            running.append(_read(path))
+        else:
+            lock.release()
+    return running
 
 
 def _refuse_results(out: Path, record: dict[str, Any], overwrite: bool) -> bool:

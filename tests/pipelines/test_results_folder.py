@@ -51,8 +51,9 @@ def start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    while not path.exists():
+def wait_for(log: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a prediction has logged its first case."""
+    while not (log.exists() and log.read_text()):
         assert process.poll() is None, process.communicate()
         time.sleep(0.01)
 
@@ -280,8 +281,8 @@ def test_pictures_are_drawn_only_of_the_cases_asked_for(untrained, pairs, tmp_pa
     (tmp_path / "one" / "test_12").rename(tmp_path / "moved")
     predict(str(untrained), [str(pairs / "test")], tmp_path / "one", pictures=None)
     assert (tmp_path / "one" / "test_12" / "preview").is_dir()
-    monkeypatch.delattr(ChangeDetection, "preview")
-    monkeypatch.delattr(ChangeDetection, "views", raising=False)
+    monkeypatch.setattr(ChangeDetection, "preview", None)  # calling either is an error
+    monkeypatch.setattr(ChangeDetection, "views", None)
     for verb, inputs in (("predict", (pairs / "test",)), ("evaluate", ("--data", pairs))):
         out = tmp_path / verb
         status, _, err = command(verb, untrained, *inputs, "--out", out, "--pictures", "none")

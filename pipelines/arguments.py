@@ -143,12 +143,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number of at least 1")
-    return int(text)
-
-
 def _pictures(text: str) -> int | str | None:
     """The number of cases, None for all; another word is for an app's own setting of this name."""
     if text in ("all", "none"):

@@ -5,17 +5,20 @@ import time
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transect.apps.base import App
 from transect.data_adapters.base import BadInput, Case
-from transect.data_adapters.files import whole_folder, write_json
+from transect.data_adapters.files import sha256, whole_folder, write_json
 from transect.pipelines import config, model_folder
+from transect.pipelines.claim import claim_check, require_apart
 from transect.pipelines.console import Progress
 from transect.pipelines.errors import one_line, raise_signal
 from transect.pipelines.find import app_class, app_names
-from transect.pipelines.results import Outcome, write_manifest, write_table
+from transect.pipelines.predict_case import write_record
+from transect.pipelines.results import Outcome, require_own, write_manifest, write_table
 from transect.pipelines.splits import summary, with_splits
 
 log = logging.getLogger("transect")
@@ -61,11 +64,15 @@ def check(
         One entry per case, and for an app a summary of the data set as training would split it.
 
     Raises:
-        UsageError: there is no such app or model, or a setting is wrong.
+        UsageError: there is no such app or model, a setting is wrong, or `out` holds other results or is, contains or
+            lies in an input.
         BadInput: no case is found.
     """
     app = _app(source, file, overrides)
     cases = app.adapter.cases(*inputs)
+    if out is not None:
+        require_apart(out, inputs, cases)
+        claim_check(out)
     progress = Progress("checking", len(cases), "cases")
     checked = []
     try:
@@ -91,13 +98,22 @@ def _checked(app: App[Any, Any], case: Case, out: Path | None) -> Checked:
     try:
         sample = app.adapter.read(case)
         differences = app.compare(sample)
-        with whole_folder(out / case.id) if out else nullcontext() as folder:
+        require = partial(require_own, case=case.id)
+        with whole_folder(out / case.id, require) if out else nullcontext() as folder:
             reads = getattr(app.adapter, "check", None)  # optional for an adapter
             facts = reads(case, sample, folder) if reads else {}
             warnings = [str(facts.pop("warnings"))] if "warnings" in facts else []
             warnings += differences
             if folder is not None:
                 write_json(folder / "facts.json", {"case": case.id, **facts, "warnings": warnings})
+                write_record(
+                    folder,
+                    {
+                        "case": case.id,
+                        "kind": "check",
+                        "outputs": {path.name: sha256(path) for path in folder.iterdir()},
+                    },
+                )
         return Checked(case, facts, tuple(warnings), seconds=time.monotonic() - clock)
     except Exception as error:
         raise_signal(error)

@@ -28,14 +28,14 @@ OURS = re.compile(r"manifest(-\d+-of-\d+)?\.csv|metrics\.json|cases\.csv|report\
 """Names of the files of a results folder, in addition to `run.json`."""
 
 
-def require_apart(out: Path, inputs: Sequence[str], cases: Iterable[Case], model: Model) -> None:
+def require_apart(out: Path, inputs: Sequence[str], cases: Iterable[Case], model: Model | None = None) -> None:
     """Refuse a results folder that is, contains or lies in an input, or that is or lies in the model folder.
 
     Args:
         out: the results folder, which need not exist.
         inputs: what the user named: folders, tables or files.
         cases: the cases that were found there.
-        model: the model.
+        model: the model, if one is used.
 
     Raises:
         UsageError: names the input.
@@ -52,7 +52,7 @@ def require_apart(out: Path, inputs: Sequence[str], cases: Iterable[Case], model
                 f"--out {out}: found a folder that is, contains or lies in the input {path}, "
                 "expected a folder apart from the inputs; choose another --out"
             )
-    if model.folder != Path() and _within(place, os.path.realpath(model.folder)):
+    if model is not None and model.folder != Path() and _within(place, os.path.realpath(model.folder)):
         raise UsageError(f"--out {out}: found the model folder, expected another; choose another --out")
 
 
@@ -111,6 +111,26 @@ def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[str
             clear_leftovers(out)
     finally:
         running.release()
+
+
+def claim_check(out: Path) -> None:
+    """Reserve a folder for what `check` writes.
+
+    Raises:
+        UsageError: it holds other files of these names, or results of a prediction or an evaluation.
+    """
+    record = {"kind": "check"}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        kind = _read(out / "run.json").get("kind")
+        if kind in KINDS and kind != "check":
+            raise UsageError(
+                f"{out}: found results of {kind}, expected an empty folder or those of check; choose another --out"
+            )
+        _refuse_results(out, record, overwrite=True)
+        write_json(out / "run.json", record)
+    except OSError as error:
+        raise UsageError(f"{out}: {error.strerror or error}; choose a writable --out") from error
 
 
 @contextmanager
@@ -181,7 +201,7 @@ def _refuse_results(out: Path, record: dict[str, Any], overwrite: bool) -> bool:
             "settings; choose another --out, or remove the file if it is damaged"
         )
     differing = [
-        key for key in ("kind", "model_sha256", "settings") if digest(existing.get(key)) != digest(record[key])
+        key for key in ("kind", "model_sha256", "settings") if digest(existing.get(key)) != digest(record.get(key))
     ]
     if differing and not overwrite:
         raise UsageError(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from transect.data_adapters.base import BadInput, Case
+from transect.pipelines.claim import require_apart
 from transect.pipelines.confine import Roots, confined_files, is_inside, without_roots
 from transect.pipelines.errors import one_line
 from transect.pipelines.model_folder import Model
@@ -36,7 +37,9 @@ def predict_rows(model: Model, rows: Sequence[Sequence[str]], out: Path, roots: 
 
 def _predict_row(model: Model, row: Sequence[str], out: Path, roots: Roots | None) -> Outcome:
     try:
-        return predict_case(model, _case(model, row, roots), out)
+        case = _case(model, row, roots)
+        require_apart(out, (), [case], model)
+        return predict_case(model, case, out)
     except Exception as error:
         return Outcome(" ".join(filter(None, row)), "failed", 0.0, one_line(error))
 

@@ -13,7 +13,7 @@ from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.files import sha256, write_whole
 from transect.pipelines.model_folder import Model
 
-KINDS = ("predict", "evaluate")
+KINDS = ("predict", "evaluate", "check")
 
 
 ELSEWHERE = "elsewhere"
@@ -83,12 +83,12 @@ def _foreign(folder: Path, case: str) -> str:
         return ""
     try:
         done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
-        recorded = {"done.json", *(f"preview/{name}.png" for name in done["preview"])}
-        recorded |= {f"views/{view['page']}" for view in done["views"]}
+        recorded = {"done.json", *(f"preview/{name}.png" for name in done.get("preview", ()))}
+        recorded |= {f"views/{view['page']}" for view in done.get("views", ())}
         outputs = dict(done["outputs"])
         if done["case"] != case or done.get("kind", "predict") not in KINDS:
             return "done.json"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "its files"
     for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
         file = path.relative_to(folder)

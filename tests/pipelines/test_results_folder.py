@@ -22,6 +22,7 @@ from transect.pipelines import model_folder
 from transect.pipelines.errors import UsageError
 from transect.pipelines.evaluate import evaluate
 from transect.pipelines.predict import predict
+from transect.pipelines.predict_rows import predict_rows
 
 PREDICT = """
 import sys, time
@@ -139,6 +140,36 @@ def test_a_model_folder_is_no_results_folder(untrained, data, tmp_path):
         with pytest.raises(UsageError, match="found the model folder"):
             predict(str(tmp_path / "model"), [str(data)], out)
     assert tree(tmp_path) == before
+
+
+def test_check_is_as_careful_as_predict(untrained, data, tmp_path, command):
+    before = tree(tmp_path)
+    status, _, err = command("check", "change_detection", data, "--out", data)
+    assert status == 2
+    assert "expected a folder apart from the inputs" in err
+    assert tree(tmp_path) == before
+    predict(str(untrained), [str(data)], tmp_path / "predicted")
+    before = tree(tmp_path)
+    status, _, err = command("check", "change_detection", data, "--out", tmp_path / "predicted")
+    assert status == 2
+    assert "found results of predict, expected an empty folder or those of check" in err
+    assert tree(tmp_path) == before
+    for _ in range(2):
+        assert command("check", "change_detection", data, "--out", tmp_path / "checked")[0] == 0
+    (tmp_path / "checked" / "test_11" / "mine.txt").write_text("mine")
+    status, _, err = command("check", "change_detection", data, "--out", tmp_path / "checked")
+    assert status == 1
+    assert "found other files, expected a new folder or an earlier result of test_11" in err
+    assert (tmp_path / "checked" / "test_11" / "mine.txt").read_text() == "mine"
+    assert command("predict", untrained, data, "--out", tmp_path / "checked")[0] == 2
+
+
+def test_a_served_request_writes_apart_from_its_inputs(untrained, data):
+    before = tree(data)
+    files = [str(data / "test" / side / "test_11.png") for side in "AB"]
+    (answer,) = predict_rows(model_folder.load(str(untrained)), [files], data, None)
+    assert (answer["status"], "expected a folder apart from the inputs" in answer["message"]) == ("failed", True)
+    assert tree(data) == before
 
 
 @pytest.mark.parametrize("name", ["mine.txt", "config.yaml"])
@@ -310,7 +341,7 @@ def test_a_shard_pictures_the_first_cases_of_the_whole_list(untrained, pairs, tm
 def test_numbers_below_one_are_refused(command, arguments):
     status, _, err = command(*arguments)
     assert status == 2
-    assert err.splitlines()[-1].endswith(f"found '{arguments[-1]}', expected a whole number of at least 1")
+    assert err.splitlines()[-1].endswith(f"found '{arguments[-1]}', expected 1 or more")
 
 
 def test_a_report_of_no_results_is_one_line_and_writes_nothing(command, tmp_path):

@@ -157,9 +157,9 @@ def test_check_is_as_careful_as_predict(untrained, data, tmp_path, command):
     for _ in range(2):
         assert command("check", "change_detection", data, "--out", tmp_path / "checked")[0] == 0
     (tmp_path / "checked" / "test_11" / "mine.txt").write_text("mine")
-    status, _, err = command("check", "change_detection", data, "--out", tmp_path / "checked")
+    status, printed, _ = command("check", "change_detection", data, "--out", tmp_path / "checked")
     assert status == 1
-    assert "found other files, expected a new folder or an earlier result of test_11" in err
+    assert "found other files, expected a new folder or an earlier result of test_11" in printed
     assert (tmp_path / "checked" / "test_11" / "mine.txt").read_text() == "mine"
     assert command("predict", untrained, data, "--out", tmp_path / "checked")[0] == 2
 

@@ -275,19 +275,14 @@ def natural(name: str) -> tuple[str, int]:
     return split, int(number)
 
 
-def kill_readers(fifo: Path, stop: threading.Event, killed: list[int]) -> None:
-    """Kill each child process that has `fifo` open, until `stop` is set.
-
-    The pipe is kept open for writing, so that a reader blocks until it is killed.
-    """
-    handle = os.open(fifo, os.O_RDWR)
+def kill_readers(image: Path, stop: threading.Event, killed: list[int]) -> None:
+    """Kill each child process that has `image` open, until `stop` is set."""
     while not stop.wait(0.01):
         for child in psutil.Process().children(recursive=True):
-            if fifo.resolve() in open_files(child.pid):
+            if image.resolve() in open_files(child.pid):
                 killed.append(child.pid)
                 child.kill()
                 child.wait()
-    os.close(handle)
 
 
 def open_files(pid: int) -> set[Path]:
@@ -299,14 +294,14 @@ def open_files(pid: int) -> set[Path]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="finds the worker that has a file open in /proc")
 def test_workers_write_the_same_bytes_and_one_that_dies_fails_its_case_alone(untrained, pairs, tmp_path, predicted):
-    fifo = tmp_path / "deadly.png"
-    os.mkfifo(fifo)
+    deadly = tmp_path / "deadly.png"
+    Image.fromarray(np.zeros((4096, 4096, 3), np.uint8)).save(deadly)  # large, so that it is open for seconds
     table = tmp_path / "pairs.csv"
     cases = {name: tuple(pairs / "train" / side / f"{name}.png" for side in "AB") for name in ("train_1", "train_3")}
-    cases["train_2"] = (fifo, fifo)
+    cases["train_2"] = (deadly, deadly)
     table.write_text("id,before,after\n" + "".join(f"{name},{a},{b}\n" for name, (a, b) in cases.items()))
     stop, killed = threading.Event(), []
-    watcher = threading.Thread(target=kill_readers, args=(fifo, stop, killed))
+    watcher = threading.Thread(target=kill_readers, args=(deadly, stop, killed))
     watcher.start()
     try:
         outcomes = predict(str(untrained), [str(table)], tmp_path / "out", workers=2)

@@ -61,7 +61,7 @@ def _within(path: str, folder: str) -> bool:
 
 
 @contextmanager
-def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[str]:
+def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[dict[str, Any]]:
     """Hold a folder for the results of one model while a command runs.
 
     Predictions with the same model and settings share the folder. At the end `run.json` receives start and duration.
@@ -73,7 +73,7 @@ def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[str
         overwrite: replace the `run.json` of another model that is not running.
 
     Yields:
-        The identity of the run, which the records of its cases repeat.
+        The content of `run.json`, which is written again at the end; `run` is what the records of its cases repeat.
 
     Raises:
         UsageError: the folder holds results of another model, other settings, another kind or another program, another
@@ -104,7 +104,7 @@ def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[str
     except OSError as error:
         raise UsageError(f"{out}: {error.strerror or error}; choose a writable --out") from error
     try:
-        yield str(record["run"])
+        yield record
         with _alone(out):
             write_json(out / "run.json", {**record, "started": started, "seconds": time.monotonic() - clock})
             _running(out)

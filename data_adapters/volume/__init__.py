@@ -8,8 +8,8 @@
 - `dicom_slices`: `scan(folder) -> Scan(slices, objects, skipped)`; `dicom_stacks`: `stacks_of(slices) -> [Stack]`;
   `dicom_series`: `choose(stacks, Preference(modalities, series, prefer)) -> Stack, left_out`,
   `read_stack(stack) -> Volume`.
-- `dicom_seg`: `write_seg(path, mask, volume, segments, source)`, `read_seg(path, grid) -> {label: mask}`.
-- `rtstruct`: `write_rtstruct(path, mask, volume, name, source)`, `read_rtstruct(path, grid, roi) -> Contours`.
+- `dicom_seg`: `write_seg(path, mask, volume, source, segments)`, `read_seg(path, volume) -> {label: mask}`.
+- `rtstruct`: `write_rtstruct(path, mask, volume, source, name)`, `read_rtstruct(path, volume, roi) -> Contours`.
 - `identity`: `Identity(values)` with `shown(path)` and `clean(text)`.
 - `layouts`: `find_volumes(*inputs, config) -> [VolumeCase]` and `read_case(case, config) -> LabelledVolume`.
 - `phantom`: `abdomen(seed)`, `write_phantom(root, count, seed, dicom)`.

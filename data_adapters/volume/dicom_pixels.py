@@ -13,8 +13,8 @@ from pydicom.pixels import get_decoder
 from pydicom.pixels.decoders.base import Decoder
 from pydicom.uid import UID, RLELossless
 
-from transect.data_adapters.base import BadInput, reason
-from transect.data_adapters.volume.dicom_slices import FAILURES, Slice, quiet
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.volume.dicom_slices import FAILURES, Slice, quiet, reason
 
 PACKAGES = {"JPEG-LS": "pyjpegls", "JPEG 2000": "pylibjpeg-openjpeg", "JPEG": "python-gdcm"}
 """The package that decodes a family of transfer syntaxes, by a part of their names; the first that fits."""

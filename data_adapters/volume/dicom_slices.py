@@ -18,7 +18,8 @@ from pydicom import Dataset, dcmread
 from pydicom.filereader import read_file_meta_info
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from transect.data_adapters.base import BadInput, reason
+from transect.data_adapters import base
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.listing import walk
 
 PATIENT = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "OtherPatientIDsSequence")
@@ -118,6 +119,12 @@ class Scan:
     slices: tuple[Slice, ...]
     objects: dict[Path, str]
     skipped: dict[Path, str]
+
+
+def reason(error: Exception) -> str:
+    """The message of an error, shortened: pydicom's hold whole values."""
+    words = base.reason(error) or type(error).__name__
+    return words if len(words) < 200 else f"{words[:200]} ..."
 
 
 def text(header: Dataset, keyword: str) -> str:

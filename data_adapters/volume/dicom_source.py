@@ -1,0 +1,62 @@
+"""The headers of the images that a new DICOM object refers to, made fit for libraries that take them literally."""
+
+from pathlib import Path
+
+from pydicom import Dataset
+from pydicom.multival import MultiValue
+from pydicom.uid import generate_uid
+
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.volume.dicom_slices import FAILURES, quiet, read_headers, reason
+from transect.data_adapters.volume.volume import Volume
+
+REQUIRED_BUT_EMPTY = (
+    *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber", "StudyDate"),
+    *("StudyTime", "ReferringPhysicianName"),
+)
+"""Elements that must be there, and may be empty (type 2); many exports lack them."""
+
+TEXTS = ("SH", "LO", "ST", "LT", "UT", "UC", "PN")
+"""Representations that a character set applies to."""
+
+
+def source_headers(volume: Volume) -> list[Dataset]:
+    r"""One header for each image file of a volume, in the order of its slices; an enhanced file comes once.
+
+    Missing elements that may be empty are added, private ones are dropped, and texts are decoded and declared as UTF-8
+    (ISO_IR 192): libraries refuse legal character sets such as `\ISO 2022 IR 87`.
+
+    Raises:
+        BadInput: the volume was not read from DICOM, or a file has gone.
+    """
+    if not volume.slices:
+        raise BadInput(volume.name, "format", "no DICOM images", "a volume that was read from DICOM")
+    paths = dict.fromkeys(image.path for image in volume.slices)
+    frame = volume.slices[0].text("FrameOfReferenceUID")
+    frame = frame or generate_uid(entropy_srcs=[volume.slices[0].text("SeriesInstanceUID"), "frame of reference"])
+    return [_header(path, frame) for path in paths]
+
+
+def _header(path: Path, frame: str) -> Dataset:
+    header = read_headers(path, whole=True)
+    try:
+        with quiet():
+            header.remove_private_tags()
+            header.decode()
+            for element in header:
+                if element.VR in TEXTS and element.value is not None:
+                    element.value = _text(element.value)
+            header.SpecificCharacterSet = "ISO_IR 192"
+            for name in REQUIRED_BUT_EMPTY:
+                if name not in header:
+                    setattr(header, name, "")
+            header.FrameOfReferenceUID = frame
+            if "PositionReferenceIndicator" not in header:
+                header.PositionReferenceIndicator = ""
+    except FAILURES as error:
+        raise BadInput(path, "header", reason(error), "a DICOM header whose texts can be read") from error
+    return header
+
+
+def _text(value: object) -> str | list[str]:
+    return [str(part) for part in value] if isinstance(value, MultiValue) else str(value)

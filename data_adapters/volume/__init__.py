@@ -10,7 +10,9 @@
   `read_stack(stack) -> Volume`.
 - `dicom_seg`: `write_seg(path, mask, volume, source, segments)`, `read_seg(path, volume) -> {label: mask}`.
 - `rtstruct`: `write_rtstruct(path, mask, volume, source, name)`, `read_rtstruct(path, volume, roi) -> Contours`.
-- `identity`: `Identity(values)` with `shown(path)` and `clean(text)`.
-- `layouts`: `find_volumes(*inputs, config) -> [VolumeCase]` and `read_case(case, config) -> LabelledVolume`.
-- `phantom`: `abdomen(seed)`, `write_phantom(root, count, seed, dicom)`.
+- `identity`: `Identity(name, values)` with `shown(path)`, `clean(text)`, `hidden()`; `case.identity` has it.
+- `config`: `VolumeConfig(series, label, channel, index, ids)`, the settings under `read`.
+- `layouts`: `find_volumes(*inputs, config) -> [VolumeCase]`; `cases`: `read_case(case, preference, config, label) ->
+  LabelledVolume(volume, label, left_out, skipped)`.
+- `phantom`: `abdomen(rng, size, spacing)`, `write_nnunet(root, count, seed)`, `write_series(folder, volume, ...)`.
 """

@@ -6,7 +6,7 @@ named and skipped, and only the elements that are needed are parsed.
 
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -157,8 +157,8 @@ def read_headers(path: Path, whole: bool = False) -> Dataset:
         raise BadInput(path, "header", reason(error), "a DICOM file that can be read") from error
 
 
-def scan(root: Path) -> Scan:
-    """Read the headers of every file below `root`, or of one file.
+def scan(root: Path, skip: Container[Path] = ()) -> Scan:
+    """Read the headers of every file below `root`, or of one file, except those in `skip`.
 
     Raises:
         BadInput: a folder cannot be listed.
@@ -167,6 +167,8 @@ def scan(root: Path) -> Scan:
     objects: dict[Path, str] = {}
     skipped: dict[Path, str] = {}
     for path in [root] if root.is_file() else _files(root):
+        if path in skip:
+            continue
         try:
             header = read_headers(path)
             if header.get("SOPClassUID") == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in header:

@@ -1,0 +1,121 @@
+"""Keep what identifies a patient out of everything that is written, except DICOM objects.
+
+A patient is shown as `patient-` and eight digits of a keyed hash. Its key is the environment variable TRANSECT_SALT, or
+a secret file that is made once for a user, so that nobody else can find the patient by hashing all numbers. Machines
+that have the same TRANSECT_SALT show a patient alike, and split data alike.
+"""
+
+import getpass
+import hashlib
+import hmac
+import os
+import re
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from pydicom import Dataset
+
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.files import safe_name
+from transect.data_adapters.volume.dicom_slices import text
+
+SHORTEST = 4
+"""Shorter values are only replaced where they are a whole part of a path: in a sentence they are something else."""
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a patient is shown as, and what is hidden.
+
+    Args:
+        name: Such as "patient-1f0c93ab"; "" where a format has no patient.
+        values: PatientName, PatientID, OtherPatientIDs and PatientBirthDate, as they may appear in texts and paths.
+    """
+
+    name: str = ""
+    values: tuple[str, ...] = field(default=(), repr=False)
+
+    def clean(self, text: str) -> str:
+        """`text` with every value that identifies the patient replaced by the patient's name here."""
+        for value in self.values:
+            if len(value) >= SHORTEST and value.casefold() in text.casefold():
+                text = re.sub(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])", self.name, text, flags=re.IGNORECASE)
+        return text
+
+    def shown(self, path: str | Path) -> str:
+        """A path in which parts that identify the patient, with or without suffix, are replaced."""
+        known = {value.casefold() for value in self.values}
+        parts = []
+        for part in str(path).split("/"):
+            stem, dot, suffix = part.partition(".")
+            if part.casefold() in known:
+                part = self.name
+            elif stem.casefold() in known:
+                part = f"{self.name}{dot}{suffix}"
+            parts.append(self.clean(part))
+        return "/".join(parts)
+
+    @contextmanager
+    def hidden(self) -> Iterator[None]:
+        """Replace what identifies the patient in the message of a `BadInput`, which names files."""
+        try:
+            yield
+        except BadInput as error:
+            if not self.values:
+                raise
+            found, expected = self.clean(str(error.found)), self.clean(str(error.expected))
+            raise BadInput(
+                self.shown(error.file), self.shown(error.field), found, expected, self.clean(error.advice)
+            ) from None
+
+
+def identity_of(header: Dataset) -> Identity:
+    """The identity in a DICOM header.
+
+    The PatientID names the patient; where there is none the name and the date of birth do, or else the study.
+    """
+    number, name, birth = (text(header, keyword) for keyword in ("PatientID", "PatientName", "PatientBirthDate"))
+    others = header.get("OtherPatientIDs") or []
+    others = [others] if isinstance(others, str) else [str(other) for other in others]
+    nested = [text(item, "PatientID") for item in header.get("OtherPatientIDsSequence") or []]
+    values = [number, *others, *nested, birth]
+    if len(birth) == 8:
+        values += [f"{birth[:4]}-{birth[4:6]}-{birth[6:]}", f"{birth[6:]}.{birth[4:6]}.{birth[:4]}"]
+    for spelled in (part for part in name.split("=") if part.strip("^ ")):
+        parts = [part for part in spelled.split("^") if part]
+        values += [name, spelled, *(glue.join(parts) for glue in (" ", "_", "-", ", ", "")), " ".join(parts[::-1])]
+    values += [safe_name(value) for value in values if value.strip("^= ")]
+    key = number or f"{name} {birth}".strip() or text(header, "StudyInstanceUID")
+    distinct = sorted({value.strip() for value in values} - {"", "unnamed"}, key=lambda value: (-len(value), value))
+    return Identity(f"patient-{pseudonym(key)}", tuple(distinct))
+
+
+def pseudonym(key: str) -> str:
+    """Eight hexadecimal digits that only who has the salt can connect to `key`."""
+    return hmac.new(_salt(), key.encode("utf-8", "replace"), hashlib.sha256).hexdigest()[:8]
+
+
+@cache
+def _salt() -> bytes:
+    if given := os.environ.get("TRANSECT_SALT"):
+        return given.encode()
+    path = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "transect" / "salt"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"salt.{os.getpid()}")
+        if not path.exists():
+            partial.write_text(secrets.token_hex(32))
+            partial.chmod(0o600)
+            try:
+                os.link(partial, path)  # fails where another process was first
+            except FileExistsError:
+                pass
+            finally:
+                partial.unlink()
+        return path.read_bytes()
+    except OSError:  # no home to write to: the same in every process of this user here
+        return f"{os.uname().nodename if hasattr(os, 'uname') else ''} {getpass.getuser()} {Path.home()}".encode()

@@ -14,6 +14,7 @@ from typing import IO, Any
 import nibabel
 import numpy as np
 import psutil
+from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.nifti2 import Nifti2Header, Nifti2Image
 from nibabel.spatialimages import HeaderDataError, ImageDataError
@@ -51,17 +52,15 @@ def read_nifti(path: str | Path, index: int | None = None) -> Volume:
     """
     path = Path(path)
     with _opened(path) as file:
-        try:
-            header = _header(path, file)
-        except FAILURES as error:
-            raise BadInput(path, "header", reason(error), "a NIfTI-1 or NIfTI-2 header") from error
+        header = _header(path, file)
         shape = _shape(path, header, index)
         _require_size(path, header, file)
         grid, warnings = _grid(path, header, shape[:3])
         try:
             file.seek(0)
             kind = Nifti2Image if isinstance(header, Nifti2Header) else Nifti1Image
-            image = kind.from_stream(file)  # type: ignore[arg-type]
+            with LoggingOutputSuppressor():
+                image = kind.from_stream(file)  # type: ignore[arg-type]
             values = _values(image, (*shape[:3], -1), index)
         except FAILURES as error:
             raise BadInput(path, "voxels", reason(error), "as many values as the header says") from error
@@ -80,10 +79,7 @@ def read_grid(path: str | Path) -> Grid:
     """
     path = Path(path)
     with _opened(path) as file:
-        try:
-            header = _header(path, file)
-        except FAILURES as error:
-            raise BadInput(path, "header", reason(error), "a NIfTI-1 or NIfTI-2 header") from error
+        header = _header(path, file)
         return _grid(path, header, _shape(path, header, 0)[:3])[0]
 
 
@@ -148,18 +144,18 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _header(path: Path, file: IO[bytes]) -> Nifti1Header:
-    head = file.read(544)
-    header: Nifti1Header
-    if head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c"):
-        header, magic = Nifti2Header(head[:540]), head[4:8]
-    else:
-        header, magic = Nifti1Header(head[:348]), head[344:348]
-    if magic in (b"ni1\0", b"ni2\0"):
+    head = file.read(540)
+    first, second = head[344:348], head[4:8]
+    if first in (b"ni1\0", b"ni2\0") or second == b"ni2\0":
         advice = "join .hdr and .img, for example by nibabel.save"
         raise BadInput(path, "format", "a header of two files", "a single NIfTI file", advice)
-    if magic not in (b"n+1\0", b"n+2\0"):
+    if first != b"n+1\0" and second != b"n+2\0":
         raise BadInput(path, "format", "no NIfTI signature", "a NIfTI file (.nii or .nii.gz)")
-    return header
+    try:
+        with LoggingOutputSuppressor():
+            return Nifti1Header(head[:348]) if first == b"n+1\0" else Nifti2Header(head)
+    except FAILURES as error:
+        raise BadInput(path, "header", reason(error), "a NIfTI-1 or NIfTI-2 header") from error
 
 
 def _shape(path: Path, header: Nifti1Header, index: int | None) -> tuple[int, ...]:
@@ -217,7 +213,7 @@ def _values(image: Nifti1Image, shape: tuple[int, ...], index: int | None) -> ND
     if proxy.is_proxy and (proxy.slope, proxy.inter) == (1, 0):
         values = proxy.get_unscaled() if whole else np.asanyarray(proxy[part])
     else:
-        values = proxy.get_scaled(dtype=np.float32) if whole else proxy[part]
+        values = np.asanyarray(proxy, dtype=np.float32) if whole else proxy[part]
     values = np.asarray(values).reshape(shape[:3], order="F")
     native = values.dtype.newbyteorder("=")
     return values.astype(np.float32 if values.dtype.itemsize > 4 and native.kind == "f" else native, copy=False)

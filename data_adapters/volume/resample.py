@@ -92,7 +92,7 @@ def resample(
     ranges = (range(target.shape[0]), range(target.shape[1]), range(first, max(first, last)))
     parallel = _parallel(source, target, ranges)
     if parallel:
-        return _along_axes(values, source, *parallel, order, fill)
+        return _along_axes(values, source, target, *parallel, order, fill)
     result = np.empty(tuple(map(len, ranges)), values.dtype if order == 0 else np.float32)
     for place, k in enumerate(ranges[2]):
         result[..., place] = _slice(values, source, target, k, order, fill)
@@ -124,28 +124,32 @@ def _parallel(
 def _along_axes(
     values: NDArray[Any],
     source: Grid,
+    target: Grid,
     axes: list[int],
     coordinates: list[NDArray[np.float64]],
     order: int,
     fill: float,
 ) -> NDArray[Any]:
-    """Interpolate along one axis after the other, the shortest result first."""
-    for own in sorted(range(3), key=lambda own: len(coordinates[own]) / source.shape[own]):
-        last = source.shape[own] - 1
-        place = np.clip(coordinates[own], 0, last)
-        if order == 0:
-            values = values.take(np.floor(place + 0.5).astype(int).clip(0, last), axis=own)
-            continue
-        low = np.minimum(place.astype(int), max(last - 1, 0))
-        share = (place - low).astype(np.float32).reshape([-1 if axis == own else 1 for axis in range(3)])
-        below = values.take(low, axis=own).astype(np.float32, copy=False)
-        above = values.take(np.minimum(low + 1, last), axis=own).astype(np.float32, copy=False)
-        above -= below
-        above *= share
-        above += below
-        values = above
-    for own, places in enumerate(coordinates):
-        outside = ~_inside(places, source.shape[own])
+    """Interpolate along one axis after the other, on the part of the source that is needed."""
+    last = [size - 1 for size in source.shape]
+    places = [np.clip(place, 0, end) for place, end in zip(coordinates, last, strict=True)]
+    if order == 0:
+        nearest = [np.floor(place + 0.5).astype(int).clip(0, end) for place, end in zip(places, last, strict=True)]
+        values = values[np.ix_(*nearest)]
+    else:
+        low = [np.minimum(place.astype(int), max(end - 1, 0)) for place, end in zip(places, last, strict=True)]
+        values = values[tuple(slice(int(index.min()), int(index.max()) + 2) for index in low)]
+        for own in sorted(range(3), key=lambda own: target.shape[axes[own]] / source.shape[own]):
+            share = (places[own] - low[own]).astype(np.float32).reshape([-1 if axis == own else 1 for axis in range(3)])
+            index = low[own] - low[own].min()
+            below = values.take(index, axis=own).astype(np.float32, copy=False)
+            above = values.take(np.minimum(index + 1, values.shape[own] - 1), axis=own).astype(np.float32, copy=False)
+            above -= below
+            above *= share
+            above += below
+            values = above
+    for own, place in enumerate(coordinates):
+        outside = ~_inside(place, source.shape[own])
         if outside.any():
             values[tuple(outside if axis == own else slice(None) for axis in range(3))] = fill
     return values.transpose([axes.index(axis) for axis in range(3)])

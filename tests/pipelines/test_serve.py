@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import rasterio
@@ -240,7 +241,13 @@ def test_a_taken_port_and_a_missing_root_are_one_line(server, untrained, command
 
 
 def test_a_request_that_takes_too_long_is_ended_and_a_signal_ends_the_rest(server):
-    content = {"dataframe_records": [record(1)] * 5000}
+    """A pair of 36 megapixels takes minutes."""
+    with rasterio.open(server.folder / pair(1)[0]) as small:
+        pixels, profile = np.tile(small.read(), (1, 24, 24))[:, :6000, :6000], small.profile
+    for file in pair(0):
+        with rasterio.open(server.folder / file, "w", **{**profile, "height": 6000, "width": 6000}) as large:
+            large.write(pixels)
+    content = {"dataframe_records": [record(0)]}
     started = time.monotonic()
     status, answer, _ = server.ask(content)
     assert (status, answer["message"].split(":")[0]) == (504, "time")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, Literal, Protocol, Self, TypeVar
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.utils.data import BatchSampler, Dataset, DistributedSampler, Sampler
@@ -109,7 +110,10 @@ class App(ABC, Generic[Sample, Prediction]):
 
     @abstractmethod
     def model(self) -> nn.Module:
-        """A freshly initialised model in training mode."""
+        """A freshly initialised model in training mode.
+
+        On the meta device, where a model is built to be given weights, nothing may be read or fetched.
+        """
 
     def warm_start(self, weights: Mapping[str, Tensor]) -> nn.Module:
         """A model in training mode that starts from the weights of another model of this app.
@@ -117,8 +121,9 @@ class App(ABC, Generic[Sample, Prediction]):
         Raises:
             RuntimeError: they do not fit.
         """
-        model = self.model()
-        model.load_state_dict(dict(weights))
+        with torch.device("meta"):
+            model = self.model()
+        model.load_state_dict(dict(weights), assign=True)
         return model
 
     @abstractmethod

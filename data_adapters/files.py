@@ -7,7 +7,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
@@ -19,13 +19,18 @@ def safe_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._") or "unnamed"
 
 
-def sha256(path: Path) -> str:
-    """The hexadecimal SHA-256 of a file, or of a folder's files with their relative names, in sorted order."""
+def sha256(path: Path, files: Iterable[Path] | None = None) -> str:
+    """The hexadecimal SHA-256 of a file, or of a folder's files with their relative names, in sorted order.
+
+    Args:
+        path: The file or folder.
+        files: Files in the folder; all by default.
+    """
     if path.is_file():
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     digest = hashlib.sha256()
-    for file_path in sorted(p for p in path.rglob("*") if p.is_file()):
+    for file_path in sorted(p for p in path.rglob("*") if p.is_file()) if files is None else sorted(files):
         digest.update(f"{file_path.relative_to(path).as_posix()}\0{sha256(file_path)}\n".encode())
     return digest.hexdigest()
 

@@ -19,6 +19,23 @@ def require(holds: bool, name: str, found: object, expected: str) -> None:
         raise ValueError(f"{name}: found {found!r}, expected {expected}")
 
 
+def require_at_most(settings: object, section: str = "", **limits: float) -> None:
+    """Check upper limits of sizes, so that settings from elsewhere cannot claim any amount of memory or time.
+
+    Args:
+        settings: Their dataclass.
+        section: Its name in messages, with a dot at the end.
+        **limits: Largest value of each field, or of each of its values.
+
+    Raises:
+        ValueError: a value is larger.
+    """
+    for name, limit in limits.items():
+        found = getattr(settings, name)
+        values = found if isinstance(found, list | tuple) else [found]
+        require(all(value <= limit for value in values), section + name, found, f"at most {limit}")
+
+
 def require_same(configs: Sequence[object], *names: str) -> None:
     """Check that the members of an ensemble have the same value of each of these settings.
 

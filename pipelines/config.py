@@ -186,18 +186,45 @@ def _simplify(message: str) -> str:
 
 
 def read_yaml(file: Path) -> dict[str, Any]:
-    """Read settings from a YAML file with the safe loader, which runs no code.
+    """Read settings from a YAML file of limited size and depth, without code and without aliases.
 
     Raises:
-        UsageError: the file cannot be read, is not valid YAML, or is not a mapping.
+        UsageError: the file cannot be read, is not such a file, or is not a mapping.
     """
     try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        with file.open("rb") as stream:
+            text = stream.read(LARGEST_YAML + 1)
+        if len(text) > LARGEST_YAML:
+            raise UsageError(f"{file}: found a larger file, expected at most {LARGEST_YAML >> 10} kB of settings")
+        content = yaml.load(text.decode("utf-8"), _PlainLoader) or {}
+    except UsageError:
+        raise
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
     if not isinstance(content, dict):
         raise UsageError(f"{file}: found a {type(content).__name__}, expected settings as key: value")
     return content
+
+
+LARGEST_YAML, DEEPEST_YAML = 1 << 18, 20
+"""Maximum size of a file of settings in bytes, and of its nesting."""
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """Builds values no larger than their text: an alias repeats what it names."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        alias = self.check_event(yaml.AliasEvent)
+        if alias or self.depth == DEEPEST_YAML:
+            found = "an alias, expected its value" if alias else f"settings nested more than {DEEPEST_YAML} times"
+            raise yaml.YAMLError(f"line {self.peek_event().start_mark.line + 1}: found {found}")
+        self.depth += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self.depth -= 1
 
 
 def to_yaml(app: str, config: Any, members: Sequence[str] = ()) -> str:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from transect.data_adapters.files import sha256
 from transect.pipelines import model_folder
 from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_class, app_summary
@@ -37,7 +36,7 @@ def ensemble(sources: Sequence[str], out: Path) -> None:
 
 def _card(app_name: str, sources: Sequence[str], folders: Sequence[Path]) -> str:
     rows = "\n".join(
-        f"| {number} | `{source}` | `{sha256(folder)}` |"
+        f"| {number} | `{source}` | `{model_folder.fingerprint(folder)}` |"
         for number, (source, folder) in enumerate(zip(sources, folders, strict=True))
     )
     return f"""# {app_name}

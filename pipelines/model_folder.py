@@ -4,6 +4,7 @@
 no `model.safetensors`: its `config.yaml` lists the model folders of its members, `members/0` and so on.
 """
 
+import os
 import re
 import shutil
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from transect.pipelines import config as configs
 from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_class, app_summary
 from transect.pipelines.state import read_state, write_state
+from transect.pipelines.weights import load_module, read_weights
 
 if TYPE_CHECKING:
     import torch
@@ -156,15 +158,15 @@ def load(name: str, overrides: Sequence[str] = (), device: str = "auto") -> Mode
     if paths := members_of(folder):
         members = tuple(load(str(path), overrides, device) for path in paths)
         modules = torch.nn.ModuleList(member.module for member in members)
-        return Model(name, folder, sha256(folder), app, modules, tuple(overrides), members)
-    with torch.device("meta"):
-        module = app.model()
-    try:
-        module.load_state_dict(weights(folder), strict=True, assign=True)
-    except RuntimeError as error:
-        raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
-    module = channels_last(module).to(target)
-    return Model(name, folder, sha256(folder), app, module.eval(), tuple(overrides))
+        return Model(name, folder, fingerprint(folder), app, modules, tuple(overrides), members)
+    module = channels_last(load_module(app.model, folder / FILES[1])).to(target)
+    return Model(name, folder, fingerprint(folder), app, module.eval(), tuple(overrides))
+
+
+def fingerprint(folder: Path) -> str:
+    """The SHA-256 of a model folder's own files, those of the members of an ensemble included."""
+    folders = [folder, *members_of(folder)]
+    return sha256(folder, [part / file for part in folders for file in FILES if (part / file).is_file()])
 
 
 def channels_last(module: "nn.Module") -> "nn.Module":
@@ -181,15 +183,9 @@ def weights(folder: Path) -> "Mapping[str, Tensor]":
     """The tensors of a model folder by name.
 
     Raises:
-        UsageError: `model.safetensors` cannot be read.
+        UsageError: `model.safetensors` cannot be read, or has a value that is not finite.
     """
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(folder / FILES[1])
-    except (OSError, SafetensorError) as error:
-        raise UsageError(f"{folder / FILES[1]}: {' '.join(str(error).split())}") from error
+    return read_weights(folder / FILES[1])
 
 
 def app_for(folder: Path, overrides: Sequence[str] = (), file: Path | None = None) -> "App[Any, Any]":
@@ -213,7 +209,11 @@ def members_of(folder: Path) -> list[Path]:
     expected = [f"members/{number}" for number in range(len(names) if isinstance(names, list) else 1)]
     if names != expected:
         raise UsageError(f"{folder / FILES[0]}: members: found {names}, expected {', '.join(expected)}")
-    return [find(str(folder / name)) for name in expected]
+    members = [find(str(folder / name)) for name in expected]
+    for member in members:
+        if not member.resolve().is_relative_to(folder.resolve()) or "members" in settings_of(member):
+            raise UsageError(f"{member}: found a link or an ensemble, expected the model folder of a member")
+    return members
 
 
 def uri(source: str) -> str:
@@ -235,6 +235,7 @@ def find(name: str) -> Path:
 
         for config in sorted(download(name).rglob(FILES[0])):
             if not _missing(config.parent):
+                _refuse_links(config.parent)
                 return config.parent
         raise UsageError(f"model {name}: found no {FILES[0]} with {FILES[1]} in it, expected a model made by transect")
     folder = Path(name)
@@ -243,7 +244,17 @@ def find(name: str) -> Path:
             f"model {name}: found no {' and no '.join(missing)}, "
             "expected a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"
         )
+    _refuse_links(folder)
     return folder
+
+
+def _refuse_links(folder: Path) -> None:
+    """Refuse a file of a model folder, or a member of an ensemble, that is a link out of the folder or no file."""
+    for path in [folder / file for file in FILES]:
+        if not os.path.lexists(path):
+            continue
+        if not path.is_file() or path.resolve().parent != folder.resolve():
+            raise UsageError(f"{path}: found a link or a pipe, expected a file; copy it there")
 
 
 def _missing(folder: Path) -> list[str]:

@@ -16,6 +16,8 @@ from transect.pipelines.errors import UsageError
 from transect.pipelines.find import split_state, state_class
 
 VERSION = 2
+LARGEST = 8 << 20
+"""Maximum size of a file in bytes."""
 
 
 def write_state(folder: Path, state: Any) -> None:
@@ -49,7 +51,11 @@ def read_state(folder: Path, app_name: str, settings: dict[str, Any]) -> Any:
 def _values(file: Path) -> tuple[dict[str, Any], int]:
     """The fields and the version of a file."""
     try:
+        if file.stat().st_size > LARGEST:
+            raise UsageError(f"{file}: size: found {file.stat().st_size:,} bytes, expected at most {LARGEST:,}")
         values = json.loads(file.read_text(encoding="utf-8"))
+    except UsageError:
+        raise
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):

@@ -198,7 +198,9 @@ def _train(
 ) -> Path:
     torch.manual_seed(settings.seed)
     dataset = app.dataset([case for case in cases if case.split == "train"])
-    task = Task(app, _initial_model(app, start), settings, [case for case in cases if case.split == "val"], tracker)
+    last = folder / "last.ckpt"
+    model = _initial_model(app, start, resumed=last.is_file())
+    task = Task(app, model, settings, [case for case in cases if case.split == "val"], tracker)
     loader = DataLoader(
         dataset,
         batch_sampler=app.batch_sampler(dataset, settings.batch_size, settings.seed),
@@ -242,12 +244,15 @@ def _train(
         raise SystemExit(143)
     if trainer.interrupted:
         raise KeyboardInterrupt
-    model = _save_best(app_name, app, task, folder, tracker)
+    saved = _save_best(app_name, app, task, folder, tracker)
     show_attention(task.app, task.model, task.validation[:1], tracker.run_id)
-    return model
+    return saved
 
 
-def _initial_model(app: App[Any, Any], start: Path | None) -> nn.Module:
+def _initial_model(app: App[Any, Any], start: Path | None, resumed: bool) -> nn.Module:
+    if resumed:  # the checkpoint fills it
+        with torch.device("meta"):
+            return app.model().to_empty(device="cpu")
     if start is None:
         return app.model()
     try:

@@ -116,7 +116,11 @@ class ChangeDetection(App[Scene, ChangeMap]):
         tiling = Tiling(self.config.tile, self.config.overlap)
 
         def score(before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> np.ndarray:
-            return self._score(model, before, after, valid, limits)
+            scores = self._score(model, before, after, valid, limits)
+            if not np.isfinite(scores[valid]).all():
+                advice = "set precision fp32, or train the model again"
+                raise BadInput(sample.before[0], "prediction", "scores that are not finite", "numbers", advice)
+            return scores
 
         def blocks() -> Iterator[ScoredStrip]:
             grid = sample.grid

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from transect.apps.change_detection.models.config import ModelConfig
 from transect.data_adapters.change_detection.config import ReadConfig
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,9 @@ class Config:
         require(self.tile >= 32 and self.tile % 32 == 0, "tile", self.tile, "a multiple of 32")
         require(0 <= self.overlap <= min(self.tile // 2, 128), "overlap", self.overlap, "0 to half a tile, at most 128")
         require(self.tiles_per_batch > 0, "tiles_per_batch", self.tiles_per_batch, "a positive number")
+        require_at_most(self, tile=8192, tiles_per_batch=4096)
+        pixels = self.tile**2 * self.tiles_per_batch
+        require(pixels <= 1 << 28, "tiles_per_batch", self.tiles_per_batch, f"at most {(1 << 28) // self.tile**2}")
         if self.threshold is not None:
             _require_threshold(self.threshold)
 

@@ -10,6 +10,10 @@ from transect.apps.pde.models.config import ModelConfig
 from transect.apps.pde.models.lora import add_lora, is_new, merged_state
 from transect.apps.pde.models.morph import Morph
 from transect.apps.pde.models.uniform_fields import UniformFields
+from transect.data_adapters.settings import require
+
+MOST_NODES = 1 << 22
+"""Maximum number of nodes of the mesh operator's latent grid."""
 
 
 def build(config: Config, state: State) -> nn.Module:
@@ -33,6 +37,8 @@ def _plain(config: Config, state: State) -> nn.Module:
     if model.name == "mesh_operator":
         from transect.apps.pde.models.mesh_operator import MeshOperator
 
+        nodes = model.mesh_operator.grid ** len(state.axes)
+        require(nodes <= MOST_NODES, "mesh_operator.grid", model.mesh_operator.grid, f"{MOST_NODES} nodes or less")
         operator = replace(model.mesh_operator, parameters=parameters, constants=constants)
         return MeshOperator(operator, channels, len(state.axes), config.context)
     from transect.apps.pde.models.axial_operator import AxialOperator

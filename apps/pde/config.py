@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from transect.apps.pde.models.config import LoraConfig, ModelConfig
 from transect.data_adapters.pde.config import Field, Format, PhantomConfig, ReadConfig
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 Normalize = Literal["training", "context", "none"]
 Start = Literal["first", "last"]
@@ -77,6 +77,7 @@ class Config:
     def __post_init__(self) -> None:
         for name, smallest in (("context", 1), ("unroll", 1), ("steps_per_epoch", 0), ("steps", 0)):
             require(getattr(self, name) >= smallest, name, getattr(self, name), f"{smallest} or more")
+        require_at_most(self, context=4096, unroll=4096, steps_per_epoch=10**9, steps=10**7)
         require(0 <= self.noise < 1, "noise", self.noise, "a share in [0, 1)")
         require(
             len(set(self.parameters)) == len(self.parameters),

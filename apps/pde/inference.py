@@ -11,6 +11,7 @@ from torch import nn
 from transect.apps.pde.config import Config, State
 from transect.apps.pde.dataset import condition_tensors
 from transect.apps.pde.step import advance, conditions_of, units_of
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.blocks import aligned
 from transect.data_adapters.pde.config import Field
 from transect.data_adapters.pde.simulation import Rollout, Simulation
@@ -35,7 +36,8 @@ def roll(
     """The `steps` frames that follow `context`, in blocks `(frames, channels, *shape)` of the simulation's units.
 
     Memory holds the context and one block. Where a prediction is no longer finite or exceeds LARGEST_DEVIATION,
-    `blown_up` is called with its step, counted from 1, and that frame and all later ones are NaN.
+    `blown_up` is called with its step, counted from 1, and that frame and all later ones are NaN. The first prediction
+    must be finite.
 
     Args:
         model: in evaluation mode.
@@ -47,6 +49,9 @@ def roll(
         config: the app's.
         state: the app's.
         blown_up: called at most once.
+
+    Raises:
+        BadInput: the first predicted frame is not finite.
     """
     device = next(model.parameters()).device
     inputs = condition_tensors(simulation, valid, config, state, start - 1)
@@ -62,6 +67,9 @@ def roll(
             diverged = not bool((following.abs() <= LARGEST_DEVIATION).all())
             frame = units.denormalize(following)
             window = torch.cat((window[:, 1:], frame[:, None].masked_fill(~batch["valid"][:, None, None], 0.0)), 1)
+        if step == 1 and not bool(following.isfinite().all()):
+            advice = "train the model again"
+            raise BadInput(simulation.source, "prediction", "values that are not finite", "numbers", advice)
         if diverged:
             blown_up(step)
             yield from ([np.stack(block)] if block else [])

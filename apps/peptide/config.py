@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from transect.apps.peptide.models.config import RerankerConfig
 from transect.data_adapters.peptide.config import PhantomConfig, ReadConfig
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 Generate = Literal["missing", "always", "never"]
 
@@ -30,6 +30,7 @@ class PeaksConfig:
 
     def __post_init__(self) -> None:
         require(self.count >= 1, "count", self.count, "1 or more")
+        require_at_most(self, count=4096)
         require(0 <= self.min_mz < self.max_mz, "min_mz", self.min_mz, f"0 or more and below max_mz = {self.max_mz}")
         require(self.remove_precursor >= 0, "remove_precursor", self.remove_precursor, "0 or more")
         require(self.tolerance_ppm > 0, "tolerance_ppm", self.tolerance_ppm, "above 0")
@@ -93,6 +94,7 @@ class Config:
     def __post_init__(self) -> None:
         for name in ("generated", "candidates", "spectra_per_batch"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        require_at_most(self, generated=1000, candidates=10_000, spectra_per_batch=4096)
         require(0 < self.fdr < 1, "fdr", self.fdr, "a share in (0, 1)")
 
 

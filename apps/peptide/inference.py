@@ -15,6 +15,7 @@ from transect.apps.peptide.dataset import scorable, with_generated
 from transect.apps.peptide.distances import GAP_COST
 from transect.apps.peptide.models.reranker import Deviations
 from transect.core.precision import autocast
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.peptide import Peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
 from transect.data_adapters.peptide.spectrum import CandidateSet, Run, Spectrum
@@ -35,6 +36,9 @@ def rank(model: nn.Module, run: Run, config: Config, fitted: Calibration) -> Ite
         run: the spectra and their candidates.
         config: the app's.
         fitted: the calibration that gives the probabilities.
+
+    Raises:
+        BadInput: a score is not finite.
     """
     candidate_sets = run.candidate_sets()
     while chunk := list(islice(candidate_sets, BUFFERED * config.spectra_per_batch)):
@@ -45,7 +49,11 @@ def rank(model: nn.Module, run: Run, config: Config, fitted: Calibration) -> Ite
         )
         for start in range(0, len(order), config.spectra_per_batch):
             places = order[start : start + config.spectra_per_batch]
-            ranked.update(zip(places, _ranked(model, [chunk[i] for i in places], config, fitted), strict=True))
+            scored = _ranked(model, [chunk[i] for i in places], config, fitted)
+            if not all(np.isfinite(candidate.deviation) for spectrum in scored for candidate in spectrum.ranking):
+                advice = "set precision fp32, or train the model again"
+                raise BadInput(run.source, "prediction", "scores that are not finite", "numbers", advice)
+            ranked.update(zip(places, scored, strict=True))
         for index, candidate_set in enumerate(chunk):
             yield ranked.get(index, RankedSpectrum(candidate_set, ()))
 

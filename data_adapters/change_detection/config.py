@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 
 @dataclass
@@ -23,3 +23,5 @@ class ReadConfig:
     def __post_init__(self) -> None:
         usable = len(self.bands) > 0 and min(self.bands) >= 1
         require(usable, "read.bands", self.bands, "band numbers counted from 1")
+        require(len(self.bands) <= 1024, "read.bands", len(self.bands), "at most 1024 bands")
+        require_at_most(self, "read.", bands=65536, max_pixels=1 << 40)

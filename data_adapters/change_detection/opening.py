@@ -8,6 +8,7 @@ that are needed, after they were checked.
 import os
 import re
 import stat
+import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError  # some of GDAL's errors are raised unconverted
 from rasterio.dtypes import dtype_rev, typename_fwd
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from transect.data_adapters.base import BadInput, reason
@@ -43,6 +44,9 @@ would exceed MOST_INFLATION (deflate reaches 1032), unless it decodes to at most
 
 LARGEST_SIDE = 16 << 20
 """Maximum size of an `.aux.xml` in bytes."""
+
+# Images without georeferencing are valid input, and a warning per file would hide important ones.
+warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 @contextmanager

@@ -4,7 +4,6 @@ rasterio does the decoding. rioxarray is not used because untrusted files are ch
 because it masks each band by itself.
 """
 
-import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Self
@@ -13,7 +12,7 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError  # some of GDAL's errors are raised unconverted
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
@@ -25,9 +24,6 @@ from transect.data_adapters.change_detection.opening import STRICT, failure, ope
 CACHE_BYTES, VRT_CACHE_BYTES = 8 << 20, 64 << 20
 """GDAL's block cache in bytes while reading. Rows are read by whole blocks, so a larger cache does not help, except for
 a VRT, whose blocks differ from those of its sources."""
-
-# Images without georeferencing are valid input, and a warning per file would hide important ones.
-warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
 
 
 class Raster:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 FileLayout = Literal["auto", "pdebench", "well", "xarray", "mesh"]
 Boundary = Literal["periodic", "wall", "open"]
@@ -78,4 +78,5 @@ class PhantomConfig:
 
     def __post_init__(self) -> None:
         require(self.points >= 16, "points", self.points, "16 or more")
+        require_at_most(self, points=1 << 20, frames=1 << 20)
         require(self.frames >= 2, "frames", self.frames, "2 or more")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class ReadConfig:
     def __post_init__(self) -> None:
         for name, smallest in (("top", 1), ("precursor_tolerance_ppm", 0.001), ("isotopes", 0)):
             require(getattr(self, name) >= smallest, name, getattr(self, name), f"{smallest} or more")
+        require_at_most(self, top=1000, isotopes=100)
 
 
 @dataclass(frozen=True)
@@ -35,3 +36,6 @@ class PhantomConfig:
 
     spectra: int = 40
     tools: int = 4
+
+    def __post_init__(self) -> None:
+        require_at_most(self, spectra=10**7, tools=1000)

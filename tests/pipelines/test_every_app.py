@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import FrozenInstanceError, asdict, fields
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,10 @@ from transect.data_adapters.base import Case
 from transect.pipelines import config as configs
 from transect.pipelines import model_folder
 from transect.pipelines.config import TrainConfig
+from transect.pipelines.errors import UsageError
 from transect.pipelines.find import ROOT, app_class, app_names, app_summary, config_class
 from transect.pipelines.predict import predict
+from transect.pipelines.predict_case import predict_case
 from transect.pipelines.splits import with_splits
 
 
@@ -80,6 +82,19 @@ def test_settings_load_without_torch(name):
 
 def test_settings_are_plain_enough_for_a_file(app):
     assert json.loads(json.dumps(asdict(app.config)))
+
+
+def test_every_size_has_an_upper_limit_so_that_settings_from_elsewhere_cannot_claim_all_memory(name, unfitted):
+    sizes = [key for key, value in leaves(asdict(unfitted.config)) if type(value) is int]
+    assert sizes
+    for key in sizes:
+        with pytest.raises(UsageError, match=key.rpartition(".")[2]):
+            configs.load(name, None, [f"--{key}", str(10**15)])
+
+
+def leaves(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        yield from leaves(value, f"{prefix}{key}.") if isinstance(value, dict) else [(prefix + key, value)]
 
 
 def test_an_app_imports_its_own_folder_its_adapter_the_core_and_the_base(name):
@@ -215,6 +230,19 @@ def test_a_saved_model_predicts_what_it_did_before(app, saved, cases, tmp_path):
     assert files
     for file in files:
         assert (tmp_path / "before" / file).read_bytes() == (tmp_path / "after" / file).read_bytes(), file
+
+
+def test_a_prediction_that_is_not_finite_fails_its_case_by_name(saved, cases, tmp_path):
+    model = model_folder.load(str(saved))
+    with torch.no_grad():
+        for parameter in model.module.parameters():
+            parameter.fill_(torch.nan)
+    outcome = predict_case(model, cases[0], tmp_path)
+    assert outcome.status == "failed"
+    assert Path(cases[0].files[0]).name in outcome.message
+    assert "prediction: found" in outcome.message
+    assert "not finite" in outcome.message
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "text", "gone"])

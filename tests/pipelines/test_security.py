@@ -3,12 +3,19 @@
 import json
 import os
 import pickle
+import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from transect.apps.change_detection.app import ChangeDetection
+from transect.apps.change_detection.config import Config
+from transect.apps.change_detection.models.config import ModelConfig
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.files import sha256
 from transect.pipelines import model_folder
 from transect.pipelines.errors import UsageError
 from transect.pipelines.model_folder import import_weights
@@ -121,6 +128,14 @@ def test_weights_of_other_sizes_are_one_line_that_names_a_tensor(copy):
         ("app: change_detection\ntile: 63", "tile: found 63"),
         ("app: change_detection\ntitel: 63", "titel: found no such setting"),
         ("\x00", "config.yaml"),
+        ("app: change_detection\na: &a [1]\nb: *a", "line 3: found an alias"),
+        ("app: change_detection\nx: " + "[" * 3000, "settings nested more than 20 times"),
+        ("app: change_detection\nx: " + "a" * (1 << 19), "found a larger file, expected at most 256 kB"),
+        ("app: change_detection\ntile: " + "9" * 9999, "config.yaml"),
+        ("app: change_detection\ntile: 2020-99-99", "config.yaml"),
+        ("app: change_detection\nmodel: {{encoder: 'tu-hf-hub:evil/model'}}", "model.encoder: found 'tu-hf-hub:evil"),
+        ("app: change_detection\nmodel: {{encoder: 'tu-local-dir:/'}}", "model.encoder: found 'tu-local-dir:/'"),
+        ("app: change_detection\nmodel: {{encoder: 'timm-regnet/../x'}}", "model.encoder: found 'timm-regnet"),
     ],
 )
 def test_a_models_settings_cannot_run_code_and_errors_name_them(copy, tmp_path, command, text, message):
@@ -143,3 +158,102 @@ def test_names_of_cases_stay_inside_the_folder_of_results(untrained, pairs, tmp_
     assert [outcome.status for outcome in outcomes] == ["done"] * len(names)
     assert len({outcome.case for outcome in outcomes}) == len(names)
     assert {path.parent.parent for path in tmp_path.rglob("mask.tif")} == {out}
+
+
+def hang(file: Path) -> None:
+    """A pipe that nobody writes to."""
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+
+
+@pytest.mark.parametrize("name", [*model_folder.FILES, "extra"])
+@pytest.mark.parametrize("make", [hang, lambda file: (file.unlink(missing_ok=True), file.symlink_to("/dev/zero"))])
+def test_pipes_and_links_in_a_model_folder_are_not_opened(copy, name, make):
+    make(copy / name)
+    if name == "extra":
+        assert model_folder.load(str(copy)).sha256
+    else:
+        with pytest.raises(UsageError, match=rf"{name}"):
+            model_folder.load(str(copy))
+
+
+def test_other_files_do_not_change_what_a_model_is(untrained, copy):
+    expected = sha256(untrained)
+    assert model_folder.load(str(copy)).sha256 == expected
+    (copy / "notes.txt").write_text("mine")
+    (copy / "link").symlink_to("/")
+    assert model_folder.load(str(copy)).sha256 == expected
+
+
+def test_a_large_state_is_not_read(copy):
+    with (copy / "state.json").open("ab") as file:
+        file.write(b" " * (9 << 20))
+    with pytest.raises(UsageError, match=r"state\.json: size: found"):
+        model_folder.load(str(copy))
+
+
+@pytest.mark.parametrize("header", [b'{"w":{"dtype":"F32","shape":[1000000000,1000000],"data_offsets":[0,4]}}', b"{"])
+def test_a_header_that_claims_more_than_the_file_holds_is_refused(copy, header):
+    length = len(header) if len(header) > 1 else 1 << 60
+    (copy / "model.safetensors").write_bytes(length.to_bytes(8, "little") + header + bytes(4))
+    with pytest.raises(UsageError, match=r"model\.safetensors") as error:
+        model_folder.load(str(copy))
+    assert "\n" not in str(error.value)
+
+
+def test_a_sparse_file_larger_than_memory_is_refused(copy):
+    content = (copy / "model.safetensors").read_bytes()
+    start = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:start])
+    size = 1 << 43
+    header["w"] = {"dtype": "U8", "shape": [size], "data_offsets": [len(content) - start, len(content) - start + size]}
+    text = json.dumps(header).encode()
+    with (copy / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text + content[start:])
+        try:
+            file.truncate(8 + len(text) + len(content) - start + size)
+        except OSError:
+            pytest.skip("the file system has no files of this size")
+    with pytest.raises(UsageError, match=r"size: found .* expected at most"):
+        model_folder.load(str(copy))
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused(copy, bad):
+    tensors = load_file(copy / "model.safetensors")
+    name = next(name for name, tensor in tensors.items() if tensor.is_floating_point())
+    tensors[name].view(-1)[-1] = bad
+    save_file(tensors, copy / "model.safetensors")
+    with pytest.raises(UsageError, match=rf"{name}: found values that are not finite"):
+        model_folder.load(str(copy))
+
+
+def test_a_model_with_more_layers_than_weights_is_not_built(copy):
+    settings = (copy / "config.yaml").read_text()
+    changed = settings.replace("decoder_layers: 5", "decoder_layers: 1000")
+    assert changed != settings
+    (copy / "config.yaml").write_text(changed)
+    with pytest.raises(UsageError, match="fewer tensors than the model"):
+        model_folder.load(str(copy))
+
+
+def test_loading_a_model_that_started_from_published_weights_fetches_nothing(tmp_path, monkeypatch):
+    model = ModelConfig(encoder="timm-mobilenetv3_small_minimal_100", pretrained=True)
+    app = ChangeDetection(Config(model=model, tile=64))
+    module = ChangeDetection(Config(model=replace(model, pretrained=False), tile=64)).model()
+    model_folder.save(tmp_path / "model", APP, app, module, "# card\n")
+    attempts = []
+
+    def refuse(*arguments: object, **_: object) -> None:
+        attempts.append(arguments)
+        raise OSError("no network")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    model_folder.load(str(tmp_path / "model"))
+    started = app.warm_start(model_folder.weights(tmp_path / "model"))
+    assert not attempts
+    for name, tensor in module.state_dict().items():
+        assert torch.equal(started.state_dict()[name], tensor)
+    assert started.training
+    assert all(parameter.requires_grad for parameter in started.parameters())

@@ -5,11 +5,7 @@ from transect.apps.change_detection.models.detector import ChangeDetector
 
 
 def build(config: ModelConfig, channels: int = 3) -> ChangeDetector:
-    """A freshly initialised model in training mode, for images of `channels` bands.
-
-    Raises:
-        ValueError: the encoder is unknown to segmentation-models-pytorch.
-    """
+    """A freshly initialised model in training mode, for images of `channels` bands."""
     if config.name == "cdmaskformer":
         from transect.apps.change_detection.models.cdmaskformer import CDMaskFormer
 
@@ -17,7 +13,4 @@ def build(config: ModelConfig, channels: int = 3) -> ChangeDetector:
     # Here, not above: this import takes seconds, and CDMaskFormer does not need it.
     from transect.apps.change_detection.models.unet import ChangeUNet
 
-    try:
-        return ChangeUNet(config.name, config.encoder, config.pretrained, channels)
-    except KeyError as error:
-        raise ValueError(f"model.encoder: found {config.encoder!r}, expected {error.args[0]}") from error
+    return ChangeUNet(config.name, config.encoder, config.pretrained, channels)

@@ -1,12 +1,30 @@
 """Sizes of the change detectors, free of torch so that the command line's help is quick."""
 
+import difflib
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 ModelName = Literal["unet", "siamese_concat", "siamese_difference", "cdmaskformer"]
 Normalize = Literal["absolute", "image"]
+ENCODERS = {
+    "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x4d",
+    "resnext101_32x8d", "resnext101_32x16d", "resnext101_32x32d", "resnext101_32x48d", "dpn68", "dpn68b", "dpn92",
+    "dpn98", "dpn107", "dpn131", "vgg11", "vgg11_bn", "vgg13", "vgg13_bn", "vgg16", "vgg16_bn", "vgg19", "vgg19_bn",
+    "senet154", "se_resnet50", "se_resnet101", "se_resnet152", "se_resnext50_32x4d", "se_resnext101_32x4d",
+    "densenet121", "densenet169", "densenet201", "densenet161", "inceptionresnetv2", "inceptionv4", "efficientnet-b0",
+    "efficientnet-b1", "efficientnet-b2", "efficientnet-b3", "efficientnet-b4", "efficientnet-b5", "efficientnet-b6",
+    "efficientnet-b7", "mobilenet_v2", "xception", "timm-efficientnet-b0", "timm-efficientnet-b1",
+    "timm-efficientnet-b2", "timm-efficientnet-b3", "timm-efficientnet-b4", "timm-efficientnet-b5",
+    "timm-efficientnet-b6", "timm-efficientnet-b7", "timm-efficientnet-b8", "timm-efficientnet-l2",
+    "timm-tf_efficientnet_lite0", "timm-tf_efficientnet_lite1", "timm-tf_efficientnet_lite2",
+    "timm-tf_efficientnet_lite3", "timm-tf_efficientnet_lite4", "timm-skresnet18", "timm-skresnet34",
+    "timm-skresnext50_32x4d", "mobileone_s0", "mobileone_s1", "mobileone_s2", "mobileone_s3", "mobileone_s4",
+    "timm-mobilenetv3_large_075", "timm-mobilenetv3_large_100", "timm-mobilenetv3_large_minimal_100",
+    "timm-mobilenetv3_small_075", "timm-mobilenetv3_small_100", "timm-mobilenetv3_small_minimal_100",
+}  # fmt: skip
+"""Encoders of segmentation-models-pytorch. Its other names include addresses, from which it would load a model."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +68,9 @@ class StageConfig:
             "a multiple of 32 at the end (the change gate)",
         )
         require(min(self.expansions) > 0, "stages.expansions", self.expansions, "positive numbers")
+        require(len(self.channels) <= 100, "stages.channels", len(self.channels), "at most 100 blocks")
+        require_at_most(self, "stages.", channels=65536, expansions=64, kernel=63, depth=1000, key_dim=4096)
+        require_at_most(self, "stages.", mlp_ratio=64, heads=1024, value_ratio=64)
         require(self.kernel % 2 == 1, "stages.kernel", self.kernel, "an odd number")
         require(self.depth >= 0, "stages.depth", self.depth, "0 or more")
         for name in ("key_dim", "mlp_ratio", "heads", "value_ratio"):
@@ -96,6 +117,8 @@ class CDMaskFormerConfig:
     normalize: Normalize = "absolute"
 
     def __post_init__(self) -> None:
+        require_at_most(self, "cdmaskformer.", stem=65536, dim=65536, heads=1024, points=1024, queries=65536)
+        require_at_most(self, "cdmaskformer.", feedforward=1 << 20, encoder_layers=1000, decoder_layers=1000)
         require(len(self.stages) == 4, "cdmaskformer.stages", len(self.stages), "4 stages")
         require(
             len(self.stages[0].channels) >= 2, "cdmaskformer.stages", self.stages[0], "2 blocks or more in the first"
@@ -133,4 +156,9 @@ class ModelConfig:
 
     def __post_init__(self) -> None:
         require(self.name in get_args(ModelName), "model.name", self.name, f"one of {get_args(ModelName)}")
-        require(bool(self.encoder), "model.encoder", self.encoder, "an encoder of segmentation-models-pytorch")
+        require(self.encoder in ENCODERS, "model.encoder", self.encoder, _near_encoders(self.encoder))
+
+
+def _near_encoders(name: str) -> str:
+    near = difflib.get_close_matches(name[:100], ENCODERS, 3) or ["resnet18", "resnet50", "efficientnet-b0"]
+    return f"an encoder of segmentation-models-pytorch, such as {', '.join(near)}"

@@ -31,7 +31,8 @@ class ChangeUNet(ChangeDetector):
             encoder,
             in_channels=2 * channels if fusion == "unet" else channels,
             depth=len(DECODER_CHANNELS),
-            weights="imagenet" if pretrained else None,
+            # On the meta device a model is built to be given weights, so none are fetched.
+            weights="imagenet" if pretrained and torch.get_default_device().type != "meta" else None,
         )
         copies = 2 if fusion == "siamese_concat" else 1
         self.decoder = UnetDecoder(

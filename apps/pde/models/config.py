@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 ModelName = Literal["axial_operator", "morph", "mesh_operator"]
 Attention = Literal["axial", "full", "auto"]
@@ -49,6 +49,8 @@ class AxialOperatorConfig:
     constants: int = 0
 
     def __post_init__(self) -> None:
+        require_at_most(self, "axial_operator.", channels=65536, dim=65536, patch=1024, heads=1024, depth=1000)
+        require_at_most(self, "axial_operator.", kernel=63, blocks=16, mlp_ratio=64, parameters=4096, constants=4096)
         for name in ("channels", "patch", "dim", "depth", "heads", "mlp_ratio"):
             require(getattr(self, name) > 0, f"axial_operator.{name}", getattr(self, name), "a positive number")
         for name in ("blocks", "parameters", "constants"):
@@ -90,6 +92,8 @@ class MeshOperatorConfig:
     constants: int = 0
 
     def __post_init__(self) -> None:
+        require_at_most(self, "mesh_operator.", grid=2048, neighbours=1024, kernels=4096, width=65536)
+        require_at_most(self, "mesh_operator.", parameters=4096, constants=4096)
         for name in ("grid", "neighbours", "kernels", "width"):
             require(getattr(self, name) > 0, f"mesh_operator.{name}", getattr(self, name), "a positive number")
         for name in ("parameters", "constants"):
@@ -151,6 +155,9 @@ class MorphConfig:
     constants: int = 0
 
     def __post_init__(self) -> None:
+        require_at_most(self, "morph.", filters=65536, dim=65536, heads=1024, depth=1000, mlp=1 << 20, patch=1024)
+        require_at_most(self, "morph.", fusion_heads=1024, max_fields=4096, max_components=1024, max_patches=1 << 24)
+        require_at_most(self, "morph.", max_context=4096, parameters=4096, constants=4096)
         sizes = ("dim", "heads", "depth", "mlp", "patch", "fusion_heads")
         for name in (*sizes, "max_fields", "max_components", "max_patches", "max_context"):
             require(getattr(self, name) > 0, f"morph.{name}", getattr(self, name), "1 or more")
@@ -183,6 +190,7 @@ class LoraConfig:
 
     def __post_init__(self) -> None:
         require(self.level in range(5), "lora.level", self.level, "0 to 4")
+        require_at_most(self, "lora.", rank=65536, mlp_rank=65536)
         for name in ("rank", "mlp_rank"):
             require(getattr(self, name) > 0, f"lora.{name}", getattr(self, name), "1 or more")
         require(0 <= self.dropout < 1, "lora.dropout", self.dropout, "a rate in [0, 1)")

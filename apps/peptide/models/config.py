@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class RerankerConfig:
     def __post_init__(self) -> None:
         for name in ("dim", "heads", "feedforward", "encoder_layers", "layers", "max_length", "max_charge"):
             require(getattr(self, name) >= 1, name, getattr(self, name), "1 or more")
+        require_at_most(self, dim=65536, heads=1024, feedforward=1 << 20, encoder_layers=1000, layers=1000)
+        require_at_most(self, max_length=10_000, max_charge=1000)
         expected = f"a multiple of 8 and of heads = {self.heads}"
         require(self.dim % self.heads == 0 and self.dim % 8 == 0, "dim", self.dim, expected)
         require(0 <= self.dropout < 1, "dropout", self.dropout, "a share in [0, 1)")

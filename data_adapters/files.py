@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 import shutil
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -15,8 +16,10 @@ from transect.data_adapters.locks import Lock, acquire
 
 
 def safe_name(text: str) -> str:
-    """`text` as a portable file name: letters, digits, `.`, `_` and `-`, never hidden, never empty."""
-    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._") or "unnamed"
+    """`text` as a file name: letters and digits of any script, `.`, `_` and `-`, never hidden, never empty."""
+    composed = unicodedata.normalize("NFC", text)
+    kept = (char if char in "._-" or unicodedata.category(char)[0] in "LMN" else "\0" for char in composed)
+    return re.sub("\0+", "_", "".join(kept)).strip("._") or "unnamed"
 
 
 def sha256(path: Path, files: Iterable[Path] | None = None) -> str:

@@ -1,7 +1,9 @@
 """List the cases of a data set: folders, splits by folder name, CSV tables, and case identifiers."""
 
 import csv
+import errno
 import hashlib
+import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -9,6 +11,8 @@ from pathlib import Path
 
 from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.files import safe_name
+
+log = logging.getLogger("transect")
 
 SPLITS = ("train", "val", "test")
 
@@ -24,13 +28,15 @@ SPLIT_FOLDERS = {
 """The split that a folder of this name, in lower case, holds."""
 
 LONGEST_ID = 120
-"""Identifiers become folder names with a prefix and suffix; file systems allow 255 bytes."""
+"""Largest length of an identifier in bytes. It becomes a folder name, with a prefix and a suffix; file systems allow
+255 bytes."""
 
 
 def contents(folder: Path) -> tuple[list[Path], list[Path]]:
     """The sub-folders and the files of `folder`, sorted by name, without hidden ones (macOS `._x`).
 
     Every entry that is not a folder counts as a file, dangling links included, so that opening it fails with its name.
+    A link to itself is skipped with a warning.
 
     Raises:
         BadInput: the folder is missing or may not be read.
@@ -41,17 +47,16 @@ def contents(folder: Path) -> tuple[list[Path], list[Path]]:
         with os.scandir(folder) as entries:
             for entry in sorted(entries, key=lambda entry: entry.name):
                 if not entry.name.startswith("."):
-                    (folders if _is_folder(entry) else files).append(Path(entry.path))
+                    try:
+                        (folders if entry.is_dir() else files).append(Path(entry.path))
+                    except OSError as error:
+                        if error.errno == errno.ELOOP:
+                            log.warning("%s: skipped, since it is a link to itself", entry.path)
+                        else:  # no permission
+                            files.append(Path(entry.path))
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise BadInput(folder, "folder", reason(error).lower(), "a folder that can be read") from error
     return folders, files
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a symbolic link to itself, or no permission
-        return False
 
 
 def walk(root: Path, above: frozenset[Path] = frozenset()) -> Iterator[tuple[Path, list[Path], list[Path]]]:
@@ -161,7 +166,7 @@ def identifiers(names: Sequence[str], keys: Sequence[str]) -> list[str]:
     counts = Counter(name.casefold() for name in safe)
     return [
         name
-        if counts[name.casefold()] == 1 and len(name) <= LONGEST_ID
-        else f"{name[:LONGEST_ID]}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+        if counts[name.casefold()] == 1 and len(name.encode()) <= LONGEST_ID
+        else f"{name.encode()[:LONGEST_ID].decode(errors='ignore')}-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
         for name, key in zip(safe, keys, strict=True)
     ]

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -121,10 +122,27 @@ def test_what_goes_wrong_in_writing_names_the_file_in_one_line(tmp_path: Path, r
 def test_a_safe_name_is_one_visible_part_of_a_path(text: str) -> None:
     name = safe_name(text)
     assert name
-    assert name.isascii()
+    assert all(char in "._-" or char.isalnum() or unicodedata.category(char)[0] in "MN" for char in name)
+    assert name == unicodedata.normalize("NFC", name)
     assert Path(name).parts == (name,)
     assert not name.startswith(".")
     assert safe_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("流域", "流域"),
+        ("हिन्दी 2020", "हिन्दी_2020"),
+        ("Zu\u0308rich", "Z\u00fcrich"),
+        ("العراق/1", "العراق_1"),
+        ("a__b c", "a__b_c"),
+        ("\u202ea\ud800\u200b", "a"),
+        ("☃", "unnamed"),
+    ],
+)
+def test_a_safe_name_stays_readable_in_any_script(text: str, name: str) -> None:
+    assert safe_name(text) == name
 
 
 def test_a_folder_is_identified_by_its_names_and_contents(tmp_path: Path) -> None:

@@ -44,7 +44,18 @@ def test_contents_are_sorted_and_visible(tmp_path: Path) -> None:
 def test_links_that_lead_nowhere_are_files(tmp_path: Path) -> None:
     (tmp_path / "gone").symlink_to(tmp_path / "nothing")
     (tmp_path / "self").symlink_to(tmp_path / "self")
-    assert [path.name for path in contents(tmp_path)[1]] == ["gone", "self"]
+    assert [path.name for path in contents(tmp_path)[1]] == ["gone"]
+
+
+def test_a_link_to_itself_is_skipped_with_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    build(tmp_path, "a")
+    for name in ("self", "one"):
+        (tmp_path / name).symlink_to(tmp_path / {"self": "self", "one": "two"}[name])
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    assert walked(tmp_path) == [".", "a"]
+    assert sorted(record.getMessage() for record in caplog.records) == [
+        f"{tmp_path / name}: skipped, since it is a link to itself" for name in ("one", "self", "two")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -124,6 +135,14 @@ def test_a_table_that_cannot_be_used(tmp_path: Path, text: str, message: str) ->
 # Identifiers
 
 
+def test_identifiers_in_other_scripts_are_readable_and_short_enough_for_a_folder(tmp_path: Path) -> None:
+    names = ["流域", "流" * 200, "क्षेत्र"]
+    ids = identifiers(names, names)
+    assert (ids[0], ids[2]) == ("流域", "क्षेत्र")
+    for one in ids:
+        (tmp_path / f".{one}.partial").mkdir()
+
+
 def test_files_of_one_name_are_told_apart_by_their_folders() -> None:
     assert with_folders(["a", "A", "b", "a"], ["x/y", "", "z", "."]) == ["x_y-a", "A", "b", "a"]
 
@@ -141,5 +160,5 @@ def test_only_what_agrees_or_is_too_long_carries_a_hash() -> None:
 def test_identifiers_are_unique_safe_and_stable(names: list[str]) -> None:
     ids = identifiers(names, names)
     assert len({name.casefold() for name in ids}) == len(names)
-    assert all(safe_name(name) == name and len(name) < 140 for name in ids)
+    assert all(safe_name(name) == name and len(name.encode()) < 140 for name in ids)
     assert identifiers(names[::-1], names[::-1]) == ids[::-1]

@@ -38,10 +38,13 @@ def opened(path: Path) -> Iterator[xr.Dataset]:
     """
     with reading(path, "content"):
         engine, source, options = _source(path)
+        decoding: dict[str, Any] = {"decode_times": False, "decode_timedelta": False, "decode_coords": False}
         dataset = xr.open_dataset(
-            source, engine=engine, decode_times=False, decode_timedelta=False, decode_coords=False,
-            create_default_indexes=False, cache=False, **options,
-        )  # fmt: skip
+            source, engine=engine, **decoding, create_default_indexes=False, cache=False, **options
+        )
+        if engine == "zarr":
+            _set_fill_values(path, dataset)
+            dataset = xr.decode_cf(dataset, **decoding)
     with dataset:
         yield dataset
 
@@ -85,7 +88,8 @@ def _source(path: Path) -> tuple[str, Any, dict[str, Any]]:
     """Xarray's engine for the file, the object to open, and options."""
     if path.is_dir():
         _check_codecs(path)
-        return "zarr", _ConfinedStore(path, read_only=True), {"consolidated": False}
+        options = {"consolidated": False, "mask_and_scale": False}
+        return "zarr", _ConfinedStore(path, read_only=True), options
     with path.open("rb") as file:
         magic = file.read(8)
     absolute = str(path.absolute())  # so that it is never interpreted as a URL
@@ -108,8 +112,31 @@ class _ConfinedStore(LocalStore):
         return await super().get(key, *args, **kwargs)
 
 
+def _set_fill_values(path: Path, dataset: xr.Dataset) -> None:
+    """Choose the values of a store of version 2 that stand for missing ones.
+
+    xarray takes Zarr's fill value, which is that of chunks that were never written, and which it uses for missing
+    values itself. zarr-python sets it to 0 without being asked, so 0 counts only as an attribute `_FillValue`.
+    """
+    for name, variable in dataset.variables.items():
+        if variable.dtype.kind not in "fiu" or not (path / str(name) / ".zarray").is_file():
+            continue
+        attributes = path / str(name) / ".zattrs"
+        declared = json.loads(attributes.read_bytes()).get("_FillValue") if attributes.is_file() else None
+        if declared is not None:
+            variable.attrs["_FillValue"] = variable.dtype.type(declared)
+        elif variable.attrs.get("_FillValue") == 0:
+            del variable.attrs["_FillValue"]
+
+
 def _check_codecs(path: Path) -> None:
-    for file in sorted([*path.glob("*/.zarray"), *path.glob("*/zarr.json")]):
+    metadata = [path.glob(f"*/{name}") for name in (".zarray", ".zattrs", "zarr.json")]
+    for file in sorted(file for files in metadata for file in files):
+        if not file.is_file() or not file.resolve().is_relative_to(path.resolve()):
+            found = "a link that leads out of the store, or a pipe"
+            raise BadInput(path, f"{file.parent.name}/{file.name}", found, "a file in it", "copy the file there")
+        if file.name == ".zattrs":
+            continue
         unknown = set(_codecs(json.loads(file.read_bytes()))) - CODECS
         if unknown:
             advice = "write the store again with one of zstd, blosc or gzip"

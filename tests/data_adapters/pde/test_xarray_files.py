@@ -1,5 +1,6 @@
 """NetCDF and Zarr as simulations: roles of dimensions, missing values, boundaries, and refused files."""
 
+import base64
 import json
 import os
 import pickle
@@ -53,6 +54,36 @@ def flow(**coordinates: object) -> xr.Dataset:
 def read_all(path: Path, config: ReadConfig = PLAIN, member: str = "") -> tuple[Simulation, np.ndarray]:
     simulation = open_member(path, member, config)
     return simulation, simulation.read(0, len(simulation))
+
+
+@pytest.mark.parametrize("version", [2, 3])
+def test_zeros_of_a_store_of_zarr_itself_are_values_and_declared_fill_values_are_not(
+    tmp_path: Path, version: int
+) -> None:
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=version)
+    field = np.arange(24, dtype=np.float32).reshape(4, 6)
+    field[1, 2] = field[:, 5] = 0
+    arrays = {
+        "u": (field, ["time", "x"], None),
+        "x": (np.arange(6.0), ["x"], None),
+        "time": (np.arange(4.0), ["time"], None),
+        "marked": (np.where(field == 0, np.float32(0), field + 1), ["time", "x"], 0),
+        "filled": (np.where(field == 0, np.float32(-999), field), ["time", "x"], -999),
+    }
+    for name, (values, dims, mark) in arrays.items():
+        options = {"dimension_names": dims} if version == 3 else {}
+        options |= {"fill_value": -999} if (name, version) == ("filled", 2) else {}
+        array = group.create_array(name, shape=values.shape, dtype=values.dtype, chunks=values.shape, **options)
+        array[...] = values
+        if version == 2:
+            array.attrs["_ARRAY_DIMENSIONS"] = dims
+        if mark is not None and (name, version) != ("filled", 2):
+            array.attrs["_FillValue"] = base64.b64encode(np.float64(mark).tobytes()).decode() if version == 3 else mark
+    simulation, values = read_all(tmp_path / "a.zarr", ReadConfig(variables=("u", "marked", "filled")))
+    assert np.array_equal(simulation.time.values, np.arange(4.0))
+    assert np.array_equal(values[:, 0], field)
+    for channel in (1, 2):
+        assert np.array_equal(np.isnan(values[:, channel]), field == 0)
 
 
 def test_the_sample_has_the_values_gaps_units_and_round_globe_of_its_file() -> None:

@@ -23,9 +23,6 @@ def read_weights(file: Path) -> "Mapping[str, Tensor]":
     from safetensors.torch import load_file
 
     with _reading(file):
-        size, memory = file.stat().st_size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-        if size > memory:
-            raise UsageError(f"{file}: size: found {size:,} bytes, expected at most {memory:,}, this machine's memory")
         tensors = load_file(file)
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor.float()).all()):
@@ -62,9 +59,13 @@ def load_module(build: "Callable[[], nn.Module]", file: Path) -> "nn.Module":
 
 @contextmanager
 def _reading(file: Path) -> Iterator[None]:
+    """Check the size of a file before it is mapped into memory, and name it in errors."""
     from safetensors import SafetensorError
 
     try:
+        size, memory = file.stat().st_size, os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+        if size > memory:
+            raise UsageError(f"{file}: size: found {size:,} bytes, expected at most {memory:,}, this machine's memory")
         yield
     except (OSError, SafetensorError) as error:
         raise UsageError(f"{file}: {' '.join(str(error).split())}") from error

@@ -1,1 +1,7 @@
 """Bi-temporal image pairs for change detection: read from the layouts of public data sets, written as GIS files."""
+
+import os
+
+os.environ.setdefault(
+    "CPL_LOG", os.devnull
+)  # what GDAL prints to stderr as "ERROR 1: ..." is raised as an exception too

@@ -1,6 +1,8 @@
 """A raster, the files next to it, and a VRT cannot make GDAL open anything elsewhere; useful side files still count."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -181,6 +183,20 @@ def test_a_pipe_is_never_opened(folder: Path, suffix: str) -> None:
     os.mkfifo(folder / "b.tif")
     with pytest.raises(BadInput, match="a pipe or a device"):
         read(folder / "b.tif")
+
+
+def test_gdal_prints_no_errors_of_its_own(folder: Path) -> None:
+    code = f"""
+import transect.data_adapters.change_detection
+from rasterio.errors import RasterioError
+from rasterio.io import DatasetReader
+try:
+    DatasetReader({str(folder.parent / "secret.txt")!r}, driver=["GTiff"])  # in no Env, which would take the message
+except RasterioError:
+    print("raised")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.stdout, done.stderr) == ("raised\n", "")
 
 
 def test_metadata_in_the_file_cannot_name_overviews(folder: Path) -> None:

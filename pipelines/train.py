@@ -198,8 +198,7 @@ def _train(
 ) -> Path:
     torch.manual_seed(settings.seed)
     dataset = app.dataset([case for case in cases if case.split == "train"])
-    last = folder / "last.ckpt"
-    model = _initial_model(app, start, resumed=last.is_file())
+    model = _initial_model(app, start, resumed=checkpoint is not None)
     task = Task(app, model, settings, [case for case in cases if case.split == "val"], tracker)
     loader = DataLoader(
         dataset,

@@ -2,6 +2,4 @@
 
 import os
 
-os.environ.setdefault(
-    "CPL_LOG", os.devnull
-)  # what GDAL prints to stderr as "ERROR 1: ..." is raised as an exception too
+os.environ.setdefault("CPL_LOG", os.devnull)  # its "ERROR 1: ..." on stderr is raised as an exception too

@@ -14,7 +14,8 @@ from pydicom.pixels.decoders.base import Decoder
 from pydicom.uid import UID, RLELossless
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.volume.dicom_slices import FAILURES, Slice, quiet, reason
+from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason
+from transect.data_adapters.volume.dicom_slices import Slice
 
 PACKAGES = {"JPEG-LS": "pyjpegls", "JPEG 2000": "pylibjpeg-openjpeg", "JPEG": "python-gdcm"}
 """The package that decodes a family of transfer syntaxes, by a part of their names; the first that fits."""
@@ -46,26 +47,18 @@ def read_frames(slices: Sequence[Slice]) -> NDArray[Any]:
             opened = image.path, *_open(image)
         frame = _frame(image, *opened[1:])
         if values is None:
-            dtype = np.dtype(np.float32) if scaled else np.result_type(*{_stored_type(image) for image in slices})
+            dtype = np.dtype(np.float32) if scaled else np.result_type(*{image.pixels.dtype for image in slices})
             values = np.empty((*image.size, len(slices)), dtype)
         values[:, :, k] = (frame * image.rescale[0] + image.rescale[1] if scaled else frame).T
     assert values is not None
     return values
 
 
-def _stored_type(image: Slice) -> np.dtype[Any]:
-    size = max(int(image.header.get("BitsAllocated", 16)), 8) // 8
-    return np.dtype(f"{'i' if image.header.get('PixelRepresentation') else 'u'}{size}")
-
-
 def _open(image: Slice) -> tuple[Dataset, Decoder]:
     """The file as a whole, and the decoder of its transfer syntax."""
-    path, header = image.path, image.header
-    bits, stored, high = (header.get(name) for name in ("BitsAllocated", "BitsStored", "HighBit"))
-    if bits not in (8, 16, 32):
-        raise BadInput(path, "BitsAllocated", bits, "8, 16 or 32")
-    if stored is None or not 1 <= stored <= bits or high is None or not stored - 1 <= high < bits:
-        raise BadInput(path, "BitsStored and HighBit", f"{stored} and {high}", f"bits within the {bits} allocated")
+    path = image.path
+    if image.pixels.allocated < 8:
+        raise BadInput(path, "BitsAllocated", image.pixels.allocated, "8, 16 or 32")
     if image.size[0] * image.size[1] > LARGEST:
         raise BadInput(path, "Rows and Columns", f"{image.size[1]} and {image.size[0]}", f"at most {LARGEST:,} pixels")
     try:
@@ -107,15 +100,12 @@ def _frame(image: Slice, dataset: Dataset, decoder: Decoder) -> NDArray[Any]:
 
 def _bits(frame: NDArray[Any], image: Slice, native: bool) -> NDArray[Any]:
     """The stored bits alone, with their sign: other bits may hold overlays. JPEG decoders move them to the lowest."""
-    header = image.header
-    bits, stored, high = (int(header[name].value) for name in ("BitsAllocated", "BitsStored", "HighBit"))
-    signed = bool(header.get("PixelRepresentation"))
-    if stored < bits and frame.dtype.itemsize * 8 == bits:
-        left = bits - 1 - high if native else bits - stored
-        frame = np.left_shift(frame, left) >> (bits - stored)
-    inverted = image.text("PhotometricInterpretation") == "MONOCHROME1"
-    if inverted and image.text("Modality") not in QUANTITATIVE:
-        frame = (-1 - frame) if signed else ((1 << stored) - 1 - frame)
+    packed = image.pixels
+    unused = packed.allocated - packed.stored
+    if unused and frame.dtype.itemsize * 8 == packed.allocated:
+        frame = np.left_shift(frame, packed.allocated - 1 - packed.high if native else unused) >> unused
+    if packed.inverted and image.text("Modality") not in QUANTITATIVE:
+        frame = (-1 - frame) if packed.signed else ((1 << packed.stored) - 1 - frame)
     return frame
 
 

@@ -14,7 +14,8 @@ from pydicom.uid import generate_uid
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import writing
-from transect.data_adapters.volume.dicom_slices import FAILURES, Slice, quiet, reason, slices_of, text
+from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason, text
+from transect.data_adapters.volume.dicom_slices import Slice, slices_of
 from transect.data_adapters.volume.dicom_source import source_headers
 from transect.data_adapters.volume.volume import Volume
 

@@ -4,73 +4,37 @@ Nothing in a folder is trusted: names and instance numbers say nothing, a DICOMD
 named and skipped, and only the elements that are needed are parsed.
 """
 
-import warnings
-import zlib
-from collections.abc import Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import Dataset, dcmread
-from pydicom.filereader import read_file_meta_info
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, MediaStorageDirectoryStorage
+from pydicom import Dataset
+from pydicom.uid import MediaStorageDirectoryStorage
 
-from transect.data_adapters import base
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.listing import walk
-
-PATIENT = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "OtherPatientIDsSequence")
-
-TELL_APART = (
-    "EchoTime",
-    "EchoNumbers",
-    "InversionTime",
-    "FlipAngle",
-    "DiffusionBValue",
-    "DiffusionGradientOrientation",
-    "ImageType",
-    "TemporalPositionIdentifier",
-    "TemporalPositionIndex",
-    "AcquisitionNumber",
-)
-"""What may differ between images of one position, in the order in which it is tried."""
-
-TIMES = ("TriggerTime", "AcquisitionDateTime", "AcquisitionTime", "ContentTime", "InstanceNumber")
-"""What orders images of one position that nothing else tells apart."""
-
-GEOMETRY = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "Rows", "Columns")
-
-SERIES = (
-    *("StudyInstanceUID", "SeriesInstanceUID", "SeriesNumber", "SeriesDescription", "ProtocolName", "Modality"),
-    *("FrameOfReferenceUID", "BodyPartExamined", "StudyDate", "SliceThickness", "SpacingBetweenSlices"),
-    *("MagneticFieldStrength", "ScanningSequence", "PatientPosition", "Manufacturer"),
-)
-
-PIXELS = (
-    *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
-    *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "NumberOfFrames"),
-)
-
-GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
-
-TAGS = [
-    *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID"),
-    *(*PATIENT, *TELL_APART, *TIMES, *GEOMETRY, *SERIES, *PIXELS, *GROUPS),
-]
+from transect.data_adapters.volume.dicom_headers import FAILURES, TELL_APART, TIMES, read_headers, reason, text
 
 IMAGE_MODALITIES = ("MR", "CT", "PT", "NM", "OT", "")
 
-MOST_INFLATED = 1 << 30
-"""The most bytes that a deflated file may hold."""
 
-FAILURES = (
-    *(OSError, EOFError, ValueError, TypeError, AttributeError, KeyError, IndexError, NotImplementedError),
-    *(MemoryError, RuntimeError, OverflowError, RecursionError, zlib.error, AssertionError),
-)
-"""What pydicom raises on damaged files."""
+@dataclass(frozen=True)
+class PixelFormat:
+    """How stored integers are packed: `stored` of `allocated` bits, up to bit `high`."""
+
+    allocated: int
+    stored: int
+    high: int
+    signed: bool
+    inverted: bool
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type that holds a stored integer."""
+        return np.dtype(f"{'i' if self.signed else 'u'}{self.allocated // 8}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +49,7 @@ class Slice:
         cosines: `(2, 3)`, the directions in which the column index and the row index grow (LPS).
         spacing: Distance of neighbouring columns and of neighbouring rows, mm.
         size: Columns and rows.
+        pixels: How its integers are packed.
         rescale: Slope and intercept.
         traits: What may tell it apart from another image of the same position.
         header: The elements `TAGS` of its file.
@@ -97,6 +62,7 @@ class Slice:
     cosines: NDArray[np.float64]
     spacing: tuple[float, float]
     size: tuple[int, int]
+    pixels: PixelFormat
     rescale: tuple[float, float]
     traits: dict[str, Any]
     header: Dataset = field(repr=False)
@@ -121,42 +87,6 @@ class Scan:
     skipped: dict[Path, str]
 
 
-def reason(error: Exception) -> str:
-    """The message of an error, shortened: pydicom's hold whole values."""
-    words = base.reason(error) or type(error).__name__
-    return words if len(words) < 200 else f"{words[:200]} ..."
-
-
-def text(header: Dataset, keyword: str) -> str:
-    """An element as one line of text, "" if it is missing or cannot be decoded."""
-    try:
-        value = header.get(keyword)
-    except FAILURES:
-        return ""
-    return "" if value is None else " ".join(str(value).split())
-
-
-def read_headers(path: Path, whole: bool = False) -> Dataset:
-    """The header of a DICOM file without its pixels: the elements `TAGS`, or all of them.
-
-    Raises:
-        BadInput: it is no DICOM file, or a damaged one.
-    """
-    try:
-        with path.open("rb") as file:
-            head = file.read(132)
-        force = head[128:] != b"DICM"
-        if force and not _bare(head):
-            raise BadInput(path, "file", "no DICOM signature", "a DICOM file")
-        with quiet():
-            _require_inflatable(path, force)
-            return dcmread(path, force=force, stop_before_pixels=True, specific_tags=None if whole else TAGS)
-    except BadInput:
-        raise
-    except FAILURES as error:
-        raise BadInput(path, "header", reason(error), "a DICOM file that can be read") from error
-
-
 def scan(root: Path, skip: Container[Path] = ()) -> Scan:
     """Read the headers of every file below `root`, or of one file, except those in `skip`.
 
@@ -171,7 +101,7 @@ def scan(root: Path, skip: Container[Path] = ()) -> Scan:
             continue
         try:
             header = read_headers(path)
-            if header.get("SOPClassUID") == MediaStorageDirectoryStorage or "DirectoryRecordSequence" in header:
+            if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
                 skipped[path] = "a directory of files (DICOMDIR), which is not followed"
             elif text(header, "Modality") not in IMAGE_MODALITIES or "Rows" not in header:
                 objects[path] = text(header, "Modality") or "no image"
@@ -238,9 +168,7 @@ def _slice(path: Path, frame: int, header: Dataset, sources: list[Dataset]) -> S
     rows_apart, columns_apart = numbers("PixelSpacing", 2)
     if min(rows_apart, columns_apart) <= 0:
         raise BadInput(path, "PixelSpacing", [rows_apart, columns_apart], "two distances above 0 mm")
-    size = int(header.get("Columns") or 0), int(header.get("Rows") or 0)
-    if min(size) < 1:
-        raise BadInput(path, "Rows and Columns", f"{size[1]} and {size[0]}", "1 or more")
+    size = _whole(path, header, "Columns", range(1, 1 << 16)), _whole(path, header, "Rows", range(1, 1 << 16))
     scale, offset = first("RescaleSlope"), first("RescaleIntercept")
     slope, intercept = 1.0 if scale is None else float(scale), 0.0 if offset is None else float(offset)
     if not np.isfinite([slope, intercept]).all() or slope == 0:
@@ -250,7 +178,24 @@ def _slice(path: Path, frame: int, header: Dataset, sources: list[Dataset]) -> S
     traits["EchoTime"] = _trait(first("EffectiveEchoTime", "EchoTime"))
     cosines /= np.linalg.norm(cosines, axis=1, keepdims=True)
     spacing = float(columns_apart), float(rows_apart)
-    return Slice(path, frame, uid, position, cosines, spacing, size, (slope, intercept), traits, header)
+    pixels = _pixel_format(path, header)
+    return Slice(path, frame, uid, position, cosines, spacing, size, pixels, (slope, intercept), traits, header)
+
+
+def _pixel_format(path: Path, header: Dataset) -> PixelFormat:
+    allocated = _whole(path, header, "BitsAllocated", (1, 8, 16, 32))
+    stored = _whole(path, header, "BitsStored", range(1, allocated + 1))
+    high = _whole(path, header, "HighBit", range(stored - 1, allocated))
+    signed = _whole(path, header, "PixelRepresentation", (0, 1)) == 1
+    return PixelFormat(allocated, stored, high, signed, text(header, "PhotometricInterpretation") == "MONOCHROME1")
+
+
+def _whole(path: Path, header: Dataset, keyword: str, allowed: Collection[int]) -> int:
+    value = header.get(keyword)
+    if not isinstance(value, int) or value not in allowed:
+        some = f"{min(allowed)} to {max(allowed)}" if isinstance(allowed, range) else ", ".join(map(str, allowed))
+        raise BadInput(path, keyword, "none" if value is None else value, some)
+    return int(value)
 
 
 def _trait(value: Any) -> Any:
@@ -263,35 +208,3 @@ def _trait(value: Any) -> Any:
 def _files(root: Path) -> Iterator[Path]:
     for _, _, files in walk(root):
         yield from files
-
-
-def _bare(head: bytes) -> bool:
-    """Whether a file without preamble starts with an element of group 2 or 8, as old exports do."""
-    return head[:2] in (b"\x02\0", b"\x08\0") and head[3:4] == b"\0" and len(head) == 132
-
-
-def _require_inflatable(path: Path, force: bool) -> None:
-    """Refuse a deflated file that would fill the memory: pydicom inflates it whole."""
-    if force:
-        return
-    meta = read_file_meta_info(path)
-    if UID(meta.get("TransferSyntaxUID", "")) != DeflatedExplicitVRLittleEndian:
-        return
-    start = 144 + int(meta.get("FileMetaInformationGroupLength", 0))
-    inflater, count = zlib.decompressobj(-zlib.MAX_WBITS), 0
-    with path.open("rb") as file:
-        file.seek(start)
-        while block := file.read(1 << 16):
-            while block:
-                count += len(inflater.decompress(block, 1 << 20))
-                block = inflater.unconsumed_tail
-                if count > MOST_INFLATED:
-                    raise BadInput(path, "deflated data", f"more than {MOST_INFLATED:,} bytes", "one image")
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence pydicom's warnings about values that violate the standard: what matters is checked here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield

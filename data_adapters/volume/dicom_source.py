@@ -7,7 +7,7 @@ from pydicom.multival import MultiValue
 from pydicom.uid import generate_uid
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.volume.dicom_slices import FAILURES, quiet, read_headers, reason
+from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, read_headers, reason
 from transect.data_adapters.volume.volume import Volume
 
 REQUIRED_BUT_EMPTY = (

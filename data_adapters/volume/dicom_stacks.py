@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.volume.dicom_slices import TELL_APART, TIMES, Slice
+from transect.data_adapters.volume.dicom_headers import TELL_APART, TIMES
+from transect.data_adapters.volume.dicom_slices import Slice
 from transect.data_adapters.volume.volume import Grid, valid_affine
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])

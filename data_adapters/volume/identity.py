@@ -21,7 +21,7 @@ from pydicom import Dataset
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import safe_name
-from transect.data_adapters.volume.dicom_slices import text
+from transect.data_adapters.volume.dicom_headers import text
 
 SHORTEST = 4
 """Shorter values are only replaced where they are a whole part of a path: in a sentence they are something else."""

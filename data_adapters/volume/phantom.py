@@ -21,12 +21,12 @@ ORGANS: dict[str, tuple[tuple[float, ...], ...]] = {
     "muscle": ((0, 0, 0, 145, 100, 400),),
     "spine": ((0, -62, 0, 22, 20, 400),),
     "stomach": ((-48, 38, 15, 38, 28, 34),),
-    "heart": ((-25, 30, 98, 50, 42, 34),),
+    "heart": ((-25, 25, 98, 60, 52, 36),),
     "bowel": (
         (-60, 45, -60, 44, 30, 36),
         (25, 55, -62, 38, 28, 34),
         (-5, 20, -92, 50, 34, 22),
-        (85, 20, -85, 26, 34, 30),
+        (85, 20, -85, 40, 44, 30),
     ),
     "spleen": ((-98, -28, 22, 30, 44, 52),),
     "kidneys": ((66, -50, -45, 24, 26, 46), (-66, -50, -40, 24, 26, 46)),
@@ -40,7 +40,7 @@ AS_BRIGHT_AS_LIVER = ("liver", "spleen", "bowel", "heart")
 BRIGHTNESS = {
     False: {
         "fat": 0.85,
-        "muscle": 0.45,
+        "muscle": 0.48,
         "spine": 0.5,
         "stomach": 0.25,
         "heart": 0.6,
@@ -117,8 +117,8 @@ def abdomen(
         liver = inside if name == "liver" else liver
     along = rng.normal(size=3)
     wave = (places @ (along / np.linalg.norm(along))) / 250 + rng.uniform(0, 2 * np.pi)
-    signal *= 1 + (0.4 if unseen else 0.3) * np.sin(wave)
-    signal += rng.normal(0, 0.06, size)
+    signal *= 1 + (0.45 if unseen else 0.35) * np.sin(wave)
+    signal += rng.normal(0, 0.08, size)
     values = np.clip(np.round(signal * rng.uniform(600, 1400)), 0, 32767).astype(np.int16)
     values, turned = reorient(values, grid, orientation)
     mask, _ = reorient(liver.astype(np.uint8), grid, orientation)

@@ -16,7 +16,7 @@ from pydicom.uid import ImplicitVRLittleEndian, RTStructureSetStorage, generate_
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import writing
 from transect.data_adapters.volume.contours import Polygon, area, filled, outlines
-from transect.data_adapters.volume.dicom_slices import FAILURES, quiet, reason, text
+from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason, text
 from transect.data_adapters.volume.dicom_source import source_headers
 from transect.data_adapters.volume.volume import Volume
 

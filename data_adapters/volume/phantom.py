@@ -117,8 +117,8 @@ def abdomen(
         liver = inside if name == "liver" else liver
     along = rng.normal(size=3)
     wave = (places @ (along / np.linalg.norm(along))) / 250 + rng.uniform(0, 2 * np.pi)
-    signal *= 1 + (0.45 if unseen else 0.35) * np.sin(wave)
-    signal += rng.normal(0, 0.08, size)
+    signal *= 1 + (0.45 if unseen else 0.4) * np.sin(wave)
+    signal += rng.normal(0, 0.09, size)
     values = np.clip(np.round(signal * rng.uniform(600, 1400)), 0, 32767).astype(np.int16)
     values, turned = reorient(values, grid, orientation)
     mask, _ = reorient(liver.astype(np.uint8), grid, orientation)

@@ -25,7 +25,7 @@ class VolumeCase(Case):
     Args:
         files: The image and the label, if there is one; set from the others.
         image: A NIfTI file, or the folder (or file) of a DICOM study.
-        label: A NIfTI file; empty for none, and for DICOM, whose labels are in the study.
+        label: A NIfTI file, or for a study a SEG or RTSTRUCT; empty for none, or for those in the study itself.
         study: StudyInstanceUID; empty for NIfTI.
         names: Number and name of each label, where the data set says so.
         identity: What must not be shown of the patient.
@@ -82,6 +82,8 @@ def read_case(case: VolumeCase, preference: Preference, config: VolumeConfig, la
 
 
 def _study(case: VolumeCase, preference: Preference, config: VolumeConfig, label: str) -> LabelledVolume:
+    mask: NDArray[np.uint8] | None
+    notes: list[str]
     found = study_of(scan(Path(case.image)), case.study)
     if not found.slices:
         there = "; ".join(f"{path.name} ({why})" for path, why in [*found.objects.items(), *found.skipped.items()][:4])
@@ -89,7 +91,12 @@ def _study(case: VolumeCase, preference: Preference, config: VolumeConfig, label
     wanted = Preference(preference.modalities, config.series or preference.series, preference.prefer)
     stack, left_out = choose(stacks_of(found.slices), wanted)
     volume = read_stack(stack)
-    mask, notes = dicom_label(found.objects, volume, config.label or label, required=bool(config.label))
+    name = config.label or label
+    if case.label.lower().endswith((".nii", ".nii.gz")):
+        mask, notes = nifti_label(Path(case.label), volume, name, dict(case.names)), []
+    else:
+        objects = scan(Path(case.label)).objects if case.label else found.objects
+        mask, notes = dicom_label(objects, volume, name, required=bool(case.label or config.label))
     clean = case.identity.clean if config.ids == "hash" else str
     show = case.identity.shown if config.ids == "hash" else str
     facts: dict[str, Any] = {name: clean(str(value)) for name, value in volume.facts.items()}

@@ -14,6 +14,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from transect.data_adapters import base
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.volume.regular import require_regular
 
 PATIENT = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "OtherPatientIDsSequence")
 
@@ -87,6 +88,7 @@ def read_headers(path: Path, whole: bool = False) -> Dataset:
         BadInput: it is no DICOM file, or a damaged one.
     """
     try:
+        require_regular(path)
         with path.open("rb") as file:
             head = file.read(132)
         force = head[128:] != b"DICM"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.volume.dicom_seg import read_seg
 from transect.data_adapters.volume.nifti import read_nifti
+from transect.data_adapters.volume.resample import reorient
 from transect.data_adapters.volume.rtstruct import read_rtstruct
 from transect.data_adapters.volume.volume import Volume
 
@@ -16,7 +17,7 @@ SAME_VOXELS = 0.1
 
 
 def nifti_label(path: Path, volume: Volume, wanted: str, names: dict[int, str]) -> NDArray[np.uint8]:
-    """Read one region of a NIfTI mask.
+    """Read one region of a NIfTI mask, whose axes may be flipped or in another order than those of the image.
 
     Args:
         path: The mask.
@@ -31,14 +32,15 @@ def nifti_label(path: Path, volume: Volume, wanted: str, names: dict[int, str]) 
         BadInput: the mask lies on another grid, is no mask of whole numbers, or has no voxel of the region.
     """
     mask = read_nifti(path)
-    if not volume.grid.matches(mask.grid, SAME_VOXELS):
+    labels, grid = reorient(mask.values, mask.grid, volume.grid.orientation)
+    if not volume.grid.matches(grid, SAME_VOXELS):
         sides = [
             f"{' x '.join(map(str, grid.shape))} voxels of {' x '.join(f'{step:.4g}' for step in grid.spacing)} mm, "
             f"{grid.orientation}, first at {', '.join(f'{place:.4g}' for place in grid.affine[:3, 3])}"
             for grid in (mask.grid, volume.grid)
         ]
         raise BadInput(path, "grid", sides[0], sides[1], "resample the label to its image")
-    values = np.unique(mask.values)
+    values = np.unique(labels)
     if (values != np.round(values)).any():
         raise BadInput(path, "values", f"{values[values != np.round(values)][0]:g}", "whole numbers")
     present = [int(value) for value in values if value != 0]
@@ -46,7 +48,7 @@ def nifti_label(path: Path, volume: Volume, wanted: str, names: dict[int, str]) 
     if number not in present:
         there = ", ".join(map(str, present[:12])) or "no voxel of any label"
         raise BadInput(path, "label", there, f"voxels of {number}" + (f" ({names[number]})" if number in names else ""))
-    return (mask.values == number).astype(np.uint8)
+    return (labels == number).astype(np.uint8)
 
 
 def dicom_label(

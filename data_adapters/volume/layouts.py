@@ -42,6 +42,11 @@ def find_volumes(*inputs: str, config: VolumeConfig) -> list[VolumeCase]:
     Raises:
         BadInput: there is nothing, or the inputs are not what they should be.
     """
+    if len(inputs) == 2 and not is_nifti(Path(inputs[0])):
+        cases = studies(Path(inputs[0]), config)
+        if len(cases) != 1:
+            raise BadInput(inputs[0], "studies", len(cases), "one study, which the label belongs to")
+        return [replace(cases[0], label=inputs[1])]
     if len(inputs) == 2:
         return _named(
             [VolumeCase(_stem(Path(inputs[0])), "", image=inputs[0], label=inputs[1])], Path(inputs[0]).parent

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.files import writing
+from transect.data_adapters.volume.regular import require_regular
 from transect.data_adapters.volume.volume import Grid, Volume, valid_affine
 
 MILLIMETRES = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}
@@ -130,6 +131,7 @@ def write_nifti(path: Path, values: NDArray[Any], volume: Volume | Grid) -> None
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
+    require_regular(path)
     try:
         with path.open("rb") as raw:
             compressed = raw.read(2) == b"\x1f\x8b"

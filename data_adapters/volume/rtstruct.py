@@ -66,7 +66,7 @@ def read_rtstruct(path: Path, volume: Volume, roi: str = "") -> Contours:
             dataset = dcmread(path, force=True)
             if text(dataset, "Modality") != "RTSTRUCT":
                 raise BadInput(path, "Modality", text(dataset, "Modality") or "none", "RTSTRUCT")
-            names = {int(item.ROINumber): str(item.ROIName) for item in dataset.StructureSetROISequence}
+            names = {int(item.ROINumber): _name(item) for item in dataset.StructureSetROISequence}
             regions: dict[str, list[Dataset]] = {name: [] for name in names.values()}
             for item in dataset.get("ROIContourSequence") or []:
                 regions.setdefault(names.get(int(item.ReferencedROINumber), "unnamed"), []).extend(
@@ -79,6 +79,10 @@ def read_rtstruct(path: Path, volume: Volume, roi: str = "") -> Contours:
         raise
     except FAILURES as error:
         raise BadInput(path, "structure set", reason(error), "a structure set that can be read") from error
+
+
+def _name(item: Dataset) -> str:
+    return text(item, "ROIName") or f"unnamed {text(item, 'ROINumber')}"
 
 
 def _choose(path: Path, regions: dict[str, list[Dataset]], roi: str) -> str:
@@ -94,7 +98,7 @@ def _choose(path: Path, regions: dict[str, list[Dataset]], roi: str) -> str:
 
 def _require_same_frame(path: Path, dataset: Dataset, name: str, volume: Volume) -> None:
     expected = volume.slices[0].text("FrameOfReferenceUID") if volume.slices else ""
-    item = next(item for item in dataset.StructureSetROISequence if str(item.ROIName) == name)
+    item = next(item for item in dataset.StructureSetROISequence if _name(item) == name)
     found = text(item, "ReferencedFrameOfReferenceUID")
     if found and expected and found != expected:
         raise BadInput(path, "ReferencedFrameOfReferenceUID", found, expected, "it belongs to another scan")

@@ -9,6 +9,7 @@ from pydicom.data import get_testdata_file
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.volume.dicom_seg import LIVER, Segment, read_seg, write_seg
+from transect.data_adapters.volume.rtstruct import read_rtstruct, write_rtstruct
 
 SPLEEN = Segment("Spleen", ("91723000", "SCT", "Anatomical Structure"), ("78961009", "SCT", "Spleen"))
 
@@ -134,6 +135,16 @@ def test_frames_of_an_enhanced_file_are_referred_to(series, read, tmp_path):
     volume = read(tmp_path / "one")
     write_seg(tmp_path / "seg.dcm", mask_for(volume), volume, "model 1")
     np.testing.assert_array_equal(read_seg(tmp_path / "seg.dcm", volume)["Liver"], mask_for(volume))
+
+
+@pytest.mark.parametrize(("write", "load"), [(write_seg, read_seg), (write_rtstruct, read_rtstruct)])
+def test_masks_on_unevenly_spaced_slices_come_back(hospital, read, tmp_path, write, load):
+    volume = read(hospital("11_spacing_that_drifts") / "pet")
+    mask = np.zeros(volume.grid.shape, np.uint8)
+    mask[5:9, 4:8, 57:63] = 1
+    write(tmp_path / "mask.dcm", mask, volume, "model 1")
+    back = load(tmp_path / "mask.dcm", volume)
+    np.testing.assert_array_equal(back["Liver"] if isinstance(back, dict) else back.mask, mask)
 
 
 def test_a_segmentation_of_other_images_is_refused(series, read, tmp_path):

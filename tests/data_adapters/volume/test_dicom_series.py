@@ -1,5 +1,6 @@
 """Series of DICOM images: positions, gaps, repetitions, strays, several series, and enhanced files."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from pydicom.data import get_testdata_file
 
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.volume import dicom_headers
 from transect.data_adapters.volume.dicom_series import Preference, choose, read_stack
 from transect.data_adapters.volume.dicom_slices import scan
 from transect.data_adapters.volume.dicom_stacks import Stack, stacks_of
@@ -116,10 +118,11 @@ def test_a_series_is_read_as_it_was_written_and_other_files_do_no_harm(series, r
     (series / "notes.txt").write_text("x")
     (series / "empty.dcm").write_text("")
     (series / "loop").symlink_to(series)
+    os.mkfifo(series / "pipe")
     volume = read(series)
     np.testing.assert_array_equal(volume.values, case.values)
     assert volume.grid.matches(case.grid)
-    assert {path.name for path in scan(series).skipped} == {"DICOMDIR", "notes.txt", "empty.dcm"}
+    assert {path.name for path in scan(series).skipped} == {"DICOMDIR", "notes.txt", "empty.dcm", "pipe"}
 
 
 @pytest.mark.parametrize("orientation", ["LPS", "RAS", "LIA", "ASR"])
@@ -216,6 +219,32 @@ def test_an_enhanced_file_is_read_frame_by_frame(series, tmp_path, read):
     np.testing.assert_array_equal(volume.values, single.values)
     assert volume.grid.matches(single.grid)
     assert [image.frame for image in volume.slices] != list(range(8)) or len(volume.slices) == 8
+
+
+def test_a_deflated_file_that_would_fill_the_memory_is_refused(monkeypatch, tmp_path):
+    path = Path(shutil.copy(get_testdata_file("image_dfl.dcm"), tmp_path))
+    monkeypatch.setattr(dicom_headers, "MOST_INFLATED", 100_000)
+    assert scan(path).skipped == {path: "deflated data: found more than 100,000 bytes, expected one image"}
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "words"),
+    [
+        ("PixelSpacing", [17, 18.5], "PixelSpacing: found"),
+        ("FrameOfReferenceUID", "1.2.3", "FrameOfReferenceUID: found another"),
+        ("ImageOrientationPatient", [0.998, 0.0632, 0, -0.0632, 0.998, 0], "ImageOrientationPatient: found"),
+    ],
+)
+def test_strays_of_every_kind_are_named_and_leave_a_gap(series, keyword, value, words):
+    paths = by_height(series)
+    edit(paths[-1], **{keyword: value})
+    (stack,) = stacks(series)
+    assert read_stack(stack).grid.shape[2] == 7
+    assert words in str(stack.left_out)
+    edit(paths[3], **{keyword: value})
+    largest = max(stacks(series), key=lambda stack: len(stack.slices))
+    with pytest.raises(BadInput, match="1 images seem to be missing"):
+        largest.grid()
 
 
 def test_a_file_of_frames_without_places_is_refused_by_name():

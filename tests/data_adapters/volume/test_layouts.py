@@ -15,8 +15,9 @@ from transect.data_adapters.volume.config import VolumeConfig
 from transect.data_adapters.volume.dicom_seg import write_seg
 from transect.data_adapters.volume.dicom_series import Preference
 from transect.data_adapters.volume.layouts import find_volumes
-from transect.data_adapters.volume.nifti import read_nifti
+from transect.data_adapters.volume.nifti import read_nifti, write_nifti
 from transect.data_adapters.volume.phantom import abdomen, write_nnunet, write_series
+from transect.data_adapters.volume.resample import reorient
 from transect.data_adapters.volume.rtstruct import write_rtstruct
 
 CONFIG, MR = VolumeConfig(), Preference(("MR",))
@@ -156,6 +157,21 @@ def test_labels_in_a_study(tmp_path, write):
     write(tmp_path / "label.dcm", case.liver, volume, "reader 1")
     study = VolumeCase(study.id, study.group, image=str(tmp_path), study=study.study, identity=study.identity)
     np.testing.assert_array_equal(read_case(study, MR, CONFIG, "liver").label, case.liver)
+
+
+def test_a_label_next_to_a_study(tmp_path):
+    case = abdomen(np.random.default_rng(0), (20, 16, 6), (17.0, 18.0, 30.0))
+    write_series(tmp_path / "s", case)
+    flipped, grid = reorient(case.liver, case.grid, "ASR")  # dcm2niix flips axes
+    write_nifti(tmp_path / "label.nii.gz", np.ascontiguousarray(flipped), grid)
+    write_seg(tmp_path / "label.dcm", case.liver, read_case(*_study(tmp_path)).volume, "reader 1")
+    for name in ("label.nii.gz", "label.dcm"):
+        (study,) = find_volumes(str(tmp_path / "s"), str(tmp_path / name), config=CONFIG)
+        np.testing.assert_array_equal(read_case(study, MR, CONFIG, "liver").label, case.liver)
+
+
+def _study(folder: Path) -> tuple:
+    return find_volumes(str(folder / "s"), config=CONFIG)[0], MR, CONFIG, "liver"
 
 
 def test_an_unfitting_label_in_a_study_is_a_warning_unless_it_is_asked_for(tmp_path, hospital):

@@ -1,6 +1,7 @@
 """NIfTI files of every kind that hospitals and programs leave, and masks on their grids."""
 
 import gzip
+import os
 from pathlib import Path
 
 import nibabel
@@ -191,6 +192,12 @@ def test_truncated_files_nan_colours_and_other_files_are_named(tmp_path, file):
     }.items():
         with pytest.raises(BadInput, match=words):
             read_nifti(tmp_path / name)
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.nii.gz")
+    with pytest.raises(BadInput, match="file: found a pipe or a device"):
+        read_nifti(tmp_path / "a.nii.gz")
 
 
 @pytest.mark.parametrize("name", ["a.nii", "a.nii.gz"])

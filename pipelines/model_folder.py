@@ -17,7 +17,7 @@ import transect
 from transect.data_adapters.files import sha256, whole_folder
 from transect.pipelines import config as configs
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import app_class, app_summary
+from transect.pipelines.find import app_class, app_names, app_summary
 from transect.pipelines.state import read_state, write_state
 from transect.pipelines.weights import load_module, read_weights
 
@@ -267,11 +267,14 @@ def settings_of(folder: Path) -> dict[str, Any]:
     """The content of a model folder's `config.yaml`: the app's settings, and the name of the app under "app".
 
     Raises:
-        UsageError: the file cannot be read or names no app.
+        UsageError: the file cannot be read, or names no app that there is.
     """
     content = configs.read_yaml(folder / "config.yaml")
     if not isinstance(content.get("app"), str):
         raise UsageError(f"{folder / 'config.yaml'}: app: found none, expected the name of the app it configures")
+    if content["app"] not in app_names():
+        expected = ", ".join(app_names())
+        raise UsageError(f"{folder / 'config.yaml'}: app: found {content['app']!r}, expected one of {expected}")
     return content
 
 

@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 from affine import Affine
+from rasterio._err import CPLE_BaseError  # some of GDAL's errors are raised unconverted
 from rasterio.crs import CRS
 from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
@@ -62,7 +63,7 @@ class Alignment:
         x, y = self.target.transform * (columns.ravel(), rows.ravel())  # type: ignore[operator]
         try:
             x, y = map(np.array, transform(self.target.crs, self.source.crs, x, y))
-        except RasterioError:
+        except (RasterioError, CPLE_BaseError):
             x = y = np.full(x.shape, np.inf)
         with np.errstate(invalid="ignore"):
             columns_there, rows_there = ~self.source.transform * (x, y)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_at_most
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class SRMAMambaConfig:
     drop_path: float = 0.1
 
     def __post_init__(self) -> None:
-        require(2 <= self.dim <= 1024 and self.dim % 2 == 0, "dim", self.dim, "an even number from 2 to 1024")
-        require(all(1 <= depth <= 64 for depth in self.depths), "depths", self.depths, "1 to 64 each")
-        require(1 <= self.states <= 256, "states", self.states, "1 to 256")
-        require(1 <= self.decoder_dim <= 1024, "decoder_dim", self.decoder_dim, "1 to 1024")
+        require(self.dim >= 2 and self.dim % 2 == 0, "dim", self.dim, "an even number")
+        require(all(depth >= 1 for depth in self.depths), "depths", self.depths, "1 or more each")
+        require(self.states >= 1, "states", self.states, "1 or more")
+        require(self.decoder_dim >= 1, "decoder_dim", self.decoder_dim, "1 or more")
         require(0 <= self.drop_path < 1, "drop_path", self.drop_path, "a share in [0, 1)")
+        require_at_most(self, dim=1024, depths=64, states=256, decoder_dim=1024)

@@ -338,9 +338,17 @@ class TestFaults:
         pixels = np.ones((1, 9, 9), np.uint8)
         after = write(tmp_path / "b.tif", pixels)
         degrees = from_origin(9, 5, 1e-4, 1e-4)
-        for grid, crs in ((moved(0, 9), 32632), (moved(900, 0), 32632), (PLAIN, 32701), (degrees, 4326)):
+        beyond_the_pole = from_origin(9, 95, 1e-4, 1e-4)
+        for grid, crs in (
+            (moved(0, 9), 32632),
+            (moved(900, 0), 32632),
+            (PLAIN, 32701),
+            (degrees, 4326),
+            (beyond_the_pole, 4326),
+        ):
             before = write(tmp_path / "a.tif", pixels, grid, crs=f"EPSG:{crs}")
             assert f"extent: found no overlap with {after}" in refused(before, after)
+            assert f"extent: found no overlap with {before}" in refused(after, before)
 
     def test_no_valid_pixel_in_both(self, tmp_path: Path) -> None:
         left, right = np.ones((2, 1, 9, 9), np.uint8)

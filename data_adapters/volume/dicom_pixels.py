@@ -17,8 +17,13 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason
 from transect.data_adapters.volume.dicom_slices import Slice
 
-PACKAGES = {"JPEG-LS": "pyjpegls", "JPEG 2000": "pylibjpeg-openjpeg", "JPEG": "python-gdcm"}
-"""The package that decodes a family of transfer syntaxes, by a part of their names; the first that fits."""
+DECODERS = {
+    "JPEG-LS": ("pyjpegls", "pyjpegls"),
+    "JPEG 2000": ("pylibjpeg", "pylibjpeg-openjpeg"),
+    "JPEG": ("gdcm", "python-gdcm"),
+}
+"""The plugin of pydicom, and its package, for a family of transfer syntaxes, by a part of their names; the first that
+fits. Others are not tried: GDCM ends the process on damaged JPEG 2000 and JPEG-LS streams."""
 
 UNCHANGED: dict[str, Any] = {"correct_unused_bits": False}
 
@@ -73,11 +78,16 @@ def _open(image: Slice) -> tuple[Dataset, Decoder]:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
         raise BadInput(path, "TransferSyntaxUID", syntax.name, "one that pydicom decodes") from error
-    if not decoder.is_available:
-        package = next((package for name, package in PACKAGES.items() if name in syntax.name), "")
+    plugin, package = _plugin(syntax)
+    if not decoder.is_available or (plugin and plugin not in decoder.available_plugins):
         advice = f"pip install {package}" if package else ""
         raise BadInput(path, "TransferSyntaxUID", syntax.name, "a compression for which a decoder is installed", advice)
     return dataset, decoder
+
+
+def _plugin(syntax: UID) -> tuple[str, str]:
+    """The plugin and the package that decode a transfer syntax; empty where pydicom itself does."""
+    return next((plugin for name, plugin in DECODERS.items() if name in syntax.name), ("", ""))
 
 
 def _frame(image: Slice, dataset: Dataset, decoder: Decoder) -> NDArray[Any]:
@@ -85,8 +95,9 @@ def _frame(image: Slice, dataset: Dataset, decoder: Decoder) -> NDArray[Any]:
     try:
         with quiet():
             if decoder.is_encapsulated:
-                _require_size(image, dataset)
-            frame, _ = decoder.as_array(dataset, index=image.frame, raw=True, **UNCHANGED)
+                _require_header(image, dataset)
+            plugin, _ = _plugin(decoder.UID)
+            frame, _ = decoder.as_array(dataset, index=image.frame, raw=True, decoding_plugin=plugin, **UNCHANGED)
     except BadInput:
         raise
     except FAILURES as error:
@@ -109,26 +120,38 @@ def _bits(frame: NDArray[Any], image: Slice, native: bool) -> NDArray[Any]:
     return frame
 
 
-def _require_size(image: Slice, dataset: Dataset) -> None:
-    """Refuse a compressed frame whose own header claims another size: decoders believe that one."""
+def _require_header(image: Slice, dataset: Dataset) -> None:
+    """Refuse a compressed frame whose own header is damaged or claims another size: decoders believe it, or crash."""
     count = int(dataset.get("NumberOfFrames") or 1)
-    size = _coded_size(get_frame(dataset.PixelData, image.frame, number_of_frames=count))
-    if size not in (None, image.size):
-        raise BadInput(image.path, "PixelData", f"compressed {size}", f"{image.size} columns and rows")
-
-
-def _coded_size(code: bytes) -> tuple[int, int] | None:
-    """Columns and rows in the header of a JPEG, JPEG-LS or JPEG 2000 stream; None for RLE."""
-    if code[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: SOC, SIZ
+    code = get_frame(dataset.PixelData, image.frame, number_of_frames=count)
+    if code[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: start of codestream, size
         right, bottom, left, top = struct.unpack(">4I", code[8:24])
-        return right - left, bottom - top
-    place = 2
-    while code[:2] == b"\xff\xd8" and place + 9 <= len(code):
-        if code[place] != 0xFF:
+        found = right - left, bottom - top, 1
+    elif code[:2] == b"\xff\xd8":
+        found = _jpeg_size(code)
+    else:
+        return  # RLE, whose header pydicom checks
+    if found != (*image.size, 1):
+        expected = f"{image.size[0]} columns, {image.size[1]} rows, 1 value each"
+        raise BadInput(image.path, "PixelData", f"a compressed frame of {found}", expected, "it may be damaged")
+
+
+def _jpeg_size(code: bytes) -> tuple[int, int, int]:
+    """Columns, rows and components in the header of a JPEG or JPEG-LS stream; zeros where it is not well formed."""
+    place, found = 2, (0, 0, 0)
+    while place + 4 <= len(code):
+        start, marker, length = struct.unpack(">BBH", code[place : place + 4])
+        if start != 0xFF or length < 2 or marker < 0xC0 or marker in (0xC8, 0xD8, 0xD9):
             break
-        marker = code[place + 1]
-        if marker in (*range(0xC0, 0xD0), 0xF7) and marker not in (0xC4, 0xC8, 0xCC):  # a start of frame
-            rows, columns = struct.unpack(">2H", code[place + 5 : place + 9])
-            return columns, rows
-        place += 1 if marker == 0xFF else 2 + struct.unpack(">H", code[place + 2 : place + 4])[0]
-    return None
+        if marker == 0xDA:  # the scan begins
+            return found
+        if marker in (*range(0xC0, 0xD0), 0xF7) and marker not in (
+            0xC4,
+            0xCC,
+        ):  # the frame: precision, size, components
+            precision, rows, columns, components = struct.unpack(">BHHB", code[place + 4 : place + 10])
+            if found != (0, 0, 0) or not 2 <= precision <= 16:
+                break
+            found = columns, rows, components
+        place += 2 + length
+    return 0, 0, 0

@@ -21,7 +21,7 @@ from pydicom import Dataset
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import safe_name
-from transect.data_adapters.volume.dicom_headers import text
+from transect.data_adapters.volume.dicom_headers import FAILURES, text
 
 SHORTEST = 4
 """Shorter values are only replaced where they are a whole part of a path: in a sentence they are something else."""
@@ -79,10 +79,7 @@ def identity_of(header: Dataset) -> Identity:
     The PatientID names the patient; where there is none the name and the date of birth do, or else the study.
     """
     number, name, birth = (text(header, keyword) for keyword in ("PatientID", "PatientName", "PatientBirthDate"))
-    others = header.get("OtherPatientIDs") or []
-    others = [others] if isinstance(others, str) else [str(other) for other in others]
-    nested = [text(item, "PatientID") for item in header.get("OtherPatientIDsSequence") or []]
-    values = [number, *others, *nested, birth]
+    values = [number, birth, *_others(header)]
     if len(birth) == 8:
         values += [f"{birth[:4]}-{birth[4:6]}-{birth[6:]}", f"{birth[6:]}.{birth[4:6]}.{birth[:4]}"]
     for spelled in (part for part in name.split("=") if part.strip("^ ")):
@@ -92,6 +89,15 @@ def identity_of(header: Dataset) -> Identity:
     key = number or f"{name} {birth}".strip() or text(header, "StudyInstanceUID")
     distinct = sorted({value.strip() for value in values} - {"", "unnamed"}, key=lambda value: (-len(value), value))
     return Identity(f"patient-{pseudonym(key)}", tuple(distinct))
+
+
+def _others(header: Dataset) -> list[str]:
+    try:
+        others = header.get("OtherPatientIDs") or []
+        nested = header.get("OtherPatientIDsSequence") or []
+        return [*([others] if isinstance(others, str) else map(str, others)), *(text(i, "PatientID") for i in nested)]
+    except FAILURES:  # a damaged element
+        return []
 
 
 def pseudonym(key: str) -> str:

@@ -251,7 +251,10 @@ def _train(
 def _initial_model(app: App[Any, Any], start: Path | None, resumed: bool) -> nn.Module:
     if resumed:  # the checkpoint fills it
         with torch.device("meta"):
-            return app.model().to_empty(device="cpu")
+            model = app.model()
+        if unsaved := {name for name, _ in model.named_buffers()} - model.state_dict().keys():
+            raise TypeError(f"model: found buffers that are not saved with it: {', '.join(sorted(unsaved))}")
+        return model.to_empty(device="cpu")
     if start is None:
         return app.model()
     try:

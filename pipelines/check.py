@@ -1,6 +1,7 @@
 """Check data before work: read every case without a model, and tell what was read."""
 
 import logging
+import os
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -22,6 +23,9 @@ from transect.pipelines.results import Outcome, require_own, write_manifest, wri
 from transect.pipelines.splits import summary, with_splits
 
 log = logging.getLogger("transect")
+
+LISTED = 5
+"""Number of files that are left out whose names are given."""
 
 Facts = dict[str, float | str]
 
@@ -61,7 +65,8 @@ def check(
         overrides: settings as command line arguments.
 
     Returns:
-        One entry per case, and for an app a summary of the data set as training would split it.
+        One entry per case, and a summary of the data set: for an app how training would split it, and for all the files
+        in its folders that belong to no case.
 
     Raises:
         UsageError: there is no such app or model, a setting is wrong, or `out` holds other results or is, contains or
@@ -83,7 +88,8 @@ def check(
         progress.close()
     if out is not None:
         _write_tables(checked, out)
-    return checked, _summary(app, cases) if source in app_names() else ""
+    splits = _summary(app, cases) if source in app_names() else ""
+    return checked, "\n".join(filter(None, [splits, _left_out(inputs, cases)]))
 
 
 def _app(source: str, file: Path | None, overrides: Sequence[str]) -> App[Any, Any]:
@@ -150,3 +156,22 @@ def _summary(app: App[Any, Any], cases: Sequence[Case]) -> str:
         return f"splits: {error}"
     divided = with_splits(units, settings.validation_share, settings.seed)
     return summary(units, divided, getattr(app.adapter, "unit", "cases"))
+
+
+def _left_out(inputs: Sequence[str], cases: Sequence[Case]) -> str:
+    """A line on the files in folders of `inputs` that belong to no case; side files share the name of a case's file."""
+    used = {os.path.realpath(file) for case in cases for file in case.files}
+    stems = {os.path.splitext(file)[0] for file in used}
+    left = []
+    for root in filter(os.path.isdir, inputs):
+        for folder, folders, files in os.walk(os.path.realpath(root)):
+            folders[:] = [name for name in folders if os.path.join(folder, name) not in used]  # such as a Zarr store
+            for path in (os.path.join(folder, name) for name in files):
+                prefixes = (path[:end] for end, letter in enumerate(path) if letter == ".")
+                if path not in used and stems.isdisjoint(prefixes):
+                    left.append(os.path.relpath(path, os.path.realpath(root)))
+    if not left:
+        return ""
+    more = f" and {len(left) - LISTED} more" if len(left) > LISTED else ""
+    files = "1 file that belongs" if len(left) == 1 else f"{len(left)} files that belong"
+    return f"left out: {files} to no case: {', '.join(sorted(left)[:LISTED])}{more}"

@@ -61,6 +61,8 @@ def summary(listed: Sequence[Case], cases: Sequence[Case], unit: str = "cases") 
 def _source(listed: Sequence[Case], counts: Counter[str]) -> str:
     named = {case.split for case in listed} - {""}
     drawn = "validation drawn from the training groups by train.validation_share"
+    if not counts["val"] and not named:
+        return "no splits named"
     if not named:
         return drawn
     return "from names" if "val" in named or not counts["val"] else f"from names, {drawn}"

@@ -206,6 +206,21 @@ def test_pixel_sizes_are_in_metres(crs, transform, size):
     assert pixel_size(grid) == pytest.approx(size, rel=1e-6, nan_ok=True)
 
 
+def test_files_that_belong_to_no_case_are_named(name, data, command):
+    main = next(file for file in sorted(data.rglob("*")) if file.is_file() and is_main(file))
+    side, stray = main.with_name(main.name + ".aux.xml"), data / "notes.docx"
+    try:
+        side.write_text("<PAMDataset/>")
+        stray.write_text("x")
+        status, printed, error = command("check", name, data)
+    finally:
+        side.unlink()
+        stray.unlink()
+    assert status == 0, error
+    assert "left out: 1 file that belongs to no case: notes.docx\n" in printed
+    assert "left out" not in command("check", name, data)[1]
+
+
 def test_a_source_that_is_neither_an_app_nor_a_model_is_refused(command, tmp_path):
     status, _, error = command("check", "mars", os.devnull)
     assert status == 2

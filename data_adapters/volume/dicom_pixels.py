@@ -30,6 +30,15 @@ UNCHANGED: dict[str, Any] = {"correct_unused_bits": False}
 LARGEST = 1 << 28
 """The most pixels of one frame."""
 
+CODESTREAM = b"\xff\x4f\xff\x51"
+"""How a JPEG 2000 codestream starts; its size follows."""
+
+FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+"""The markers of JPEG and JPEG-LS that precede precision, rows, columns and number of components."""
+
+SEGMENTS = FRAME_HEADERS | {0xC4, 0xCC, 0xDA, 0xDB, 0xDC, 0xDD, *range(0xE0, 0xF0), 0xF8, 0xFE}
+"""All markers that stand before a scan; each has its length."""
+
 QUANTITATIVE = ("CT", "PT", "NM")
 """Modalities whose values are physical, so that MONOCHROME1 only says how to show them."""
 
@@ -95,7 +104,7 @@ def _frame(image: Slice, dataset: Dataset, decoder: Decoder) -> NDArray[Any]:
     try:
         with quiet():
             if decoder.is_encapsulated:
-                _require_header(image, dataset)
+                _require_header(image, dataset, decoder.UID)
             plugin, _ = _plugin(decoder.UID)
             frame, _ = decoder.as_array(dataset, index=image.frame, raw=True, decoding_plugin=plugin, **UNCHANGED)
     except BadInput:
@@ -120,17 +129,20 @@ def _bits(frame: NDArray[Any], image: Slice, native: bool) -> NDArray[Any]:
     return frame
 
 
-def _require_header(image: Slice, dataset: Dataset) -> None:
+def _require_header(image: Slice, dataset: Dataset, syntax: UID) -> None:
     """Refuse a compressed frame whose own header is damaged or claims another size: decoders believe it, or crash."""
+    if syntax == RLELossless:
+        return  # its header is checked by pydicom
     count = int(dataset.get("NumberOfFrames") or 1)
     code = get_frame(dataset.PixelData, image.frame, number_of_frames=count)
-    if code[:4] == b"\xff\x4f\xff\x51":  # JPEG 2000: start of codestream, size
+    found = 0, 0, 0
+    if code[4:8] == b"jP  ":  # a file in place of its codestream
+        code = code[max(code.find(CODESTREAM), 0) :]
+    if code[:4] == CODESTREAM:
         right, bottom, left, top = struct.unpack(">4I", code[8:24])
         found = right - left, bottom - top, 1
     elif code[:2] == b"\xff\xd8":
         found = _jpeg_size(code)
-    else:
-        return  # RLE, whose header pydicom checks
     if found != (*image.size, 1):
         expected = f"{image.size[0]} columns, {image.size[1]} rows, 1 value each"
         raise BadInput(image.path, "PixelData", f"a compressed frame of {found}", expected, "it may be damaged")
@@ -141,14 +153,11 @@ def _jpeg_size(code: bytes) -> tuple[int, int, int]:
     place, found = 2, (0, 0, 0)
     while place + 4 <= len(code):
         start, marker, length = struct.unpack(">BBH", code[place : place + 4])
-        if start != 0xFF or length < 2 or marker < 0xC0 or marker in (0xC8, 0xD8, 0xD9):
+        if start != 0xFF or length < 2 or marker not in SEGMENTS:
             break
         if marker == 0xDA:  # the scan begins
             return found
-        if marker in (*range(0xC0, 0xD0), 0xF7) and marker not in (
-            0xC4,
-            0xCC,
-        ):  # the frame: precision, size, components
+        if marker in FRAME_HEADERS:
             precision, rows, columns, components = struct.unpack(">BHHB", code[place + 4 : place + 10])
             if found != (0, 0, 0) or not 2 <= precision <= 16:
                 break

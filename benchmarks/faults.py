@@ -1,6 +1,4 @@
-"""Faults: damaged and hostile inputs, kills, and concurrent writers, and what came of each.
-
-    python -m benchmarks.faults [--seed 0]
+"""Damaged and hostile inputs, kills and concurrent writers, and what came of each: `python -m benchmarks.faults`.
 
 Prints one table. A case is right if the input was refused with an error that names it, or was read or predicted
 correctly; `losses` counts files of a user that changed and results that are not what their record says, `break-ins`

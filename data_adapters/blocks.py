@@ -54,7 +54,7 @@ def aligned(streams: Sequence[Iterable[Any]], rows: Callable[[Any], int] = len) 
     Raises:
         ValueError: the streams do not have the same number of rows.
     """
-    iterators = [iter(stream) for stream in streams]
+    iterators = [(block for block in stream if rows(block)) for stream in streams]
     blocks, starts = [next(iterator, None) for iterator in iterators], [0] * len(streams)
     while all(block is not None for block in blocks):
         count = min(rows(block) - start for block, start in zip(blocks, starts, strict=True))

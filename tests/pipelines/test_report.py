@@ -167,7 +167,7 @@ def test_the_page_works_in_a_browser_without_a_network(tmp_path: Path) -> None:
 
 def test_hostile_names_and_messages_are_text(tmp_path: Path) -> None:
     folder = run_folder(
-        tmp_path / "run", [HOSTILE, "b", "c", "d", "e", "javascript:hacked()"], [(HOSTILE, HOSTILE)],
+        tmp_path / "run", [HOSTILE, "b", "c", "d", "e", "javascript:hacked()"], [(f"failed {HOSTILE}", HOSTILE)],
         app=HOSTILE, model=HOSTILE, model_sha256=HOSTILE, settings={HOSTILE: {HOSTILE: HOSTILE}},
     )  # fmt: skip
     page = Page(write_report(folder).read_text())

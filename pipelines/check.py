@@ -173,5 +173,5 @@ def _left_out(inputs: Sequence[str], cases: Sequence[Case]) -> str:
     if not left:
         return ""
     more = f" and {len(left) - LISTED} more" if len(left) > LISTED else ""
-    files = "1 file that belongs" if len(left) == 1 else f"{len(left)} files that belong"
-    return f"left out: {files} to no case: {', '.join(sorted(left)[:LISTED])}{more}"
+    count = "1 file that belongs" if len(left) == 1 else f"{len(left)} files that belong"
+    return f"left out: {count} to no case: {', '.join(sorted(left)[:LISTED])}{more}"

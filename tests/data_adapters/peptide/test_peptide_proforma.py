@@ -127,9 +127,10 @@ _residues = st.tuples(st.sampled_from(sorted(AMINO_ACID_MASS)), st.one_of(st.jus
 @settings(deadline=None)
 @given(st.lists(_residues, min_size=1, max_size=30).map("".join), st.one_of(st.just(""), _deltas.map("{}-".format)))
 def test_masses_are_those_of_pyteomics(residues, terminus):
-    assert parse_peptide(terminus + residues).mass == pytest.approx(
-        proforma.ProForma.parse(terminus + residues).mass, abs=5e-5
-    )
+    """To rounding of each residue; threonine has the mass of the published models' vocabulary, 8.2e-6 Da too small."""
+    peptide = parse_peptide(terminus + residues)
+    rounding = 1e-6 * (len(peptide.residues) + 1) + 8.2e-6 * residues.count("T")
+    assert peptide.mass == pytest.approx(proforma.ProForma.parse(terminus + residues).mass, abs=rounding)
 
 
 @settings(deadline=None)

@@ -168,7 +168,9 @@ class App(ABC, Generic[Sample, Prediction]):
         Raises:
             ValueError: the members differ where they must agree, or models of this app cannot be averaged.
         """
-        raise ValueError("ensemble: found an app without ensembles, expected one that averages predictions")
+        raise ValueError(
+            "app: found one whose predictions cannot be averaged, expected one with `ensemble` and `average`"
+        )
 
     def average(self, predictions: Sequence[Prediction]) -> Prediction:
         """The mean of the members' predictions for one case, with their spread: the sample standard deviation.

@@ -107,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--name", required=True)
     sub.add_argument("--alias", default="champion", help="alias of the new version (default champion)")
 
-    sub = verb("ensemble", "combine models into one that averages their predictions and gives their spread")
+    sub = verb("ensemble", "combine models: average their predictions, and write the standard deviation")
     sub.add_argument("models", nargs="+", metavar="MODEL", help="two or more: a run's id, or a model as for predict")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new model folder")
 

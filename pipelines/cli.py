@@ -159,7 +159,7 @@ def _epochs(arguments: argparse.Namespace, overrides: list[str]) -> int | None:
     if given:
         raise UsageError(
             f"train: --resume: found {', '.join(given)}, expected at most --train.epochs and --device: "
-            "a run goes on with its own data and settings"
+            "a resumed run keeps its own data and settings"
         )
     epochs: int | None = known.epochs
     return epochs

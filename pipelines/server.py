@@ -39,7 +39,7 @@ class Limits:
     Args:
         computing: number of requests that are computed at a time, each by a process with the model.
         waiting: number of further requests that wait; any more are refused with status 503.
-        seconds: time of a request, with waiting; one that takes longer is ended with status 504.
+        seconds: longest time of a request, waiting included; then it is ended with status 504.
     """
 
     computing: int = 2

@@ -154,9 +154,15 @@ class ChangeDetection(App[Scene, ChangeMap]):
 
     @classmethod
     def ensemble(cls, members: Sequence[Self]) -> Self:
-        """An ensemble, whose threshold is the mean of the members' thresholds."""
-        threshold = float(np.mean([member.threshold for member in members]))
-        return cls(replace(members[0].config, threshold=None), replace(members[0].state, threshold=threshold))
+        """An ensemble: the mean of the members' thresholds, and the pixel sizes and data types of all training data."""
+        states = [member.state for member in members]
+        sizes = [size for state in states for size in state.pixel_sizes]
+        state = State(
+            threshold=float(np.mean([member.threshold for member in members])),
+            pixel_sizes=(min(sizes), max(sizes)) if sizes else (),
+            dtypes=tuple(sorted({dtype for state in states for dtype in state.dtypes})),
+        )
+        return cls(replace(members[0].config, threshold=None), state)
 
     def average(self, predictions: Sequence[ChangeMap]) -> ChangeMap:
         first = predictions[0]

@@ -11,7 +11,7 @@ class VolumeConfig:
 
     Args:
         series: Which series of a DICOM study: words of its description, its number, its SeriesInstanceUID, or a trait
-            such as "EchoTime 4.6". Empty for the one that fits best.
+            such as "EchoTime 4.6". Empty selects the best match.
         label: Which label: its number in a NIfTI mask, or its name in dataset.json, a SEG or an RTSTRUCT. Empty where
             there is only one.
         channel: Which channel of a data set with several (nnU-Net), from 0.

@@ -1,7 +1,7 @@
 """Keep what identifies a patient out of everything that is written, except DICOM objects.
 
 A patient is shown as `patient-` and eight digits of a keyed hash. Its key is the environment variable TRANSECT_SALT, or
-a secret file that is made once for a user, so that nobody else can find the patient by hashing all numbers. Machines
+a secret file that is made once for a user, so that no one else can find the patient by hashing all numbers. Machines
 that have the same TRANSECT_SALT show a patient alike, and split data alike.
 """
 

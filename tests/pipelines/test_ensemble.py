@@ -22,7 +22,10 @@ from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_names
 
 STATES = {
-    "change_detection": [{"threshold": 0.3}, {"threshold": 0.5}],
+    "change_detection": [
+        {"threshold": 0.3, "pixel_sizes": [10.0, 20.0], "dtypes": ["uint8"]},
+        {"threshold": 0.5, "pixel_sizes": [0.5, 15.0], "dtypes": ["uint16"]},
+    ],
     "pde": [{}, {}],
     "peptide": [
         {"calibration": {"bias": 1.0, "log_score": 0.5, "margin": 2.0, "agreement": 0.0, "fits": 1.0}},
@@ -114,6 +117,7 @@ def test_the_state_is_made_of_those_of_the_members(name, folder, members):
     state, first = model_folder.app_for(folder).state, model_folder.app_for(members[0]).state
     if name == "change_detection":
         assert state.threshold == pytest.approx(0.4)
+        assert (state.pixel_sizes, state.dtypes) == ((0.5, 20.0), ("uint16", "uint8"))
     elif name == "peptide":
         assert state.calibration == Calibration(-0.5, 1.0, 1.0, 0.5, 0.5)
     else:

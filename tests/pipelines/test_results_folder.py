@@ -275,7 +275,7 @@ def test_a_killed_command_loses_nothing_and_another_model_waits_its_turn(untrain
         time.sleep(0.01)
     time.sleep(0.2)
     assert other.is_alive()
-    assert not (out / held).exists(), "the other command leaves the case to the one that is at it"
+    assert not (out / held).exists(), "a case that another command is predicting is left to it"
     process.send_signal(signal.SIGKILL)
     process.communicate()
     other.join(timeout=60)

@@ -161,7 +161,7 @@ def test_names_of_cases_stay_inside_the_folder_of_results(untrained, pairs, tmp_
 
 
 def hang(file: Path) -> None:
-    """A pipe that nobody writes to."""
+    """A pipe without a writer."""
     file.unlink(missing_ok=True)
     os.mkfifo(file)
 

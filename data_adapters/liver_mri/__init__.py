@@ -1,0 +1,1 @@
+"""Liver MRI: volumes with a label of the liver in, masks in NIfTI and DICOM out."""

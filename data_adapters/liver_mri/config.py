@@ -1,6 +1,8 @@
-"""Settings of writing masks; imports no numpy, so that `--help` stays fast."""
+"""Settings of writing masks and phantoms; imports no numpy, so that `--help` stays fast."""
 
 from dataclasses import dataclass
+
+from transect.data_adapters.settings import require
 
 
 @dataclass(frozen=True)
@@ -14,3 +16,17 @@ class WriteConfig:
 
     rtstruct: bool = False
     empty_frames: bool = False
+
+
+@dataclass(frozen=True)
+class PhantomConfig:
+    """Synthetic abdomens.
+
+    Args:
+        format: "nifti" for nnU-Net's layout, or "dicom" for studies whose liver is a DICOM SEG.
+    """
+
+    format: str = "nifti"
+
+    def __post_init__(self) -> None:
+        require(self.format in ("nifti", "dicom"), "phantom.format", self.format, "nifti or dicom")

@@ -26,6 +26,6 @@ class VolumeConfig:
     ids: str = "hash"
 
     def __post_init__(self) -> None:
-        require(self.channel >= 0, "read.channel", self.channel, "0 or more")
-        require(self.index is None or self.index >= 0, "read.index", self.index, "0 or more")
+        require(0 <= self.channel <= 9999, "read.channel", self.channel, "0 to 9999")
+        require(self.index is None or 0 <= self.index <= 1 << 20, "read.index", self.index, f"0 to {1 << 20}")
         require(self.ids in ("hash", "path"), "read.ids", self.ids, "hash or path")

@@ -1,4 +1,4 @@
-"""Synthetic abdomens whose liver is known: NIfTI in nnU-Net's layout, and DICOM series.
+"""Synthetic abdomens whose liver is known: NIfTI in nnU-Net's layout, and DICOM studies.
 
 Organs are ellipsoids in world coordinates. Liver, spleen, heart and bowel are equally bright, under a bias field and
 noise: a threshold does not find the liver, its place and shape do.
@@ -160,6 +160,25 @@ def write_nnunet(root: Path, count: int, seed: int, size: tuple[int, int, int] =
         "file_ending": ".nii.gz",
     }
     write_json(folder / "dataset.json", content)
+    return volumes
+
+
+def write_studies(root: Path, count: int, seed: int, size: tuple[int, int, int] = (64, 64, 32)) -> list[float]:
+    """Write cases as DICOM studies of patients of their own, each with its liver as a SEG; else as `write_nnunet`."""
+    from transect.data_adapters.volume.dicom_seg import write_seg
+    from transect.data_adapters.volume.dicom_series import read_stack
+    from transect.data_adapters.volume.dicom_slices import scan
+    from transect.data_adapters.volume.dicom_stacks import stacks_of
+
+    volumes = []
+    for index, split in enumerate(phantom_splits(count)):
+        rng = np.random.default_rng([seed, index])
+        case = abdomen(rng, *_geometry(rng, size, split == "test"), split == "test")
+        folder = root / (split or "train") / f"{index:03d}"
+        write_series(folder / "series", case, f"PHANTOM-{seed}-{index}")
+        (stack,) = stacks_of(scan(folder / "series").slices)
+        write_seg(folder / "liver.dcm", case.liver, read_stack(stack), "phantom 1")
+        volumes.append(case.liver_ml)
     return volumes
 
 

@@ -6,8 +6,12 @@ from pathlib import Path
 from transect.data_adapters.listing import identifiers
 from transect.data_adapters.volume.cases import VolumeCase
 from transect.data_adapters.volume.config import VolumeConfig
+from transect.data_adapters.volume.dicom_headers import read_headers, text
 from transect.data_adapters.volume.dicom_slices import Slice, scan
 from transect.data_adapters.volume.identity import Identity, identity_of
+
+LABELS = ("SEG", "RTSTRUCT")
+"""Modality of objects that may hold the label of a study."""
 
 
 def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset()) -> list[VolumeCase]:
@@ -19,13 +23,18 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
         skip: Files that are known to be something else.
 
     Returns:
-        Cases sorted by identifier. Their `image` is the deepest folder that holds the study.
+        Cases sorted by identifier. Their `image` is the deepest folder that holds the study with its segmentations and
+        structure sets.
     """
     by_study: dict[str, list[Slice]] = defaultdict(list)
-    for image in scan(root, skip).slices:
+    found = scan(root, skip)
+    for image in found.slices:
         by_study[image.text("StudyInstanceUID")].append(image)
+    files = {study: [image.path for image in images] for study, images in by_study.items()}
+    for path in (path for path, modality in found.objects.items() if modality in LABELS):
+        files.get(text(read_headers(path), "StudyInstanceUID"), []).append(path)
     patients = {study: identity_of(images[0].header) for study, images in by_study.items()}
-    places = {study: _folder(root, images) for study, images in by_study.items()}
+    places = {study: _folder(root, paths) for study, paths in files.items()}
     names = {study: patients[study].name if config.ids == "hash" else _path(root, places[study]) for study in by_study}
     order = sorted(by_study, key=lambda study: (names[study], study))
     ids = identifiers([names[study] for study in order], order)
@@ -41,10 +50,10 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
     ]
 
 
-def _folder(root: Path, images: list[Slice]) -> Path:
+def _folder(root: Path, files: list[Path]) -> Path:
     if root.is_file():
         return root
-    folders = {image.path.parent for image in images}
+    folders = {file.parent for file in files}
     place = next(iter(folders))
     while not all(folder.is_relative_to(place) for folder in folders):
         place = place.parent

@@ -1,8 +1,11 @@
 """Sizes of the networks, free of torch so that the command line's help is quick."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from transect.data_adapters.settings import require, require_at_most
+
+ModelName = Literal["srma_mamba", "unet", "segresnet", "swinunetr"]
 
 
 @dataclass(frozen=True)
@@ -30,3 +33,29 @@ class SRMAMambaConfig:
         require(self.decoder_dim >= 1, "decoder_dim", self.decoder_dim, "1 or more")
         require(0 <= self.drop_path < 1, "drop_path", self.drop_path, "a share in [0, 1)")
         require_at_most(self, dim=1024, depths=64, states=256, decoder_dim=1024)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Which network segments a volume.
+
+    Args:
+        name: srma_mamba is the selective-scan network. unet, segresnet and swinunetr are MONAI's, as baselines.
+        srma_mamba: Sizes of SRMA-Mamba.
+        width: Channels of the first level of a baseline: a multiple of 8, for swinunetr of 12.
+    """
+
+    name: ModelName = "srma_mamba"
+    srma_mamba: SRMAMambaConfig = field(default_factory=SRMAMambaConfig)
+    width: int = 24
+
+    def __post_init__(self) -> None:
+        require(self.name in get_args(ModelName), "model.name", self.name, f"one of {get_args(ModelName)}")
+        multiple = 12 if self.name == "swinunetr" else 8
+        require(
+            self.width > 0 and self.width % multiple == 0,
+            "model.width",
+            self.width,
+            f"a positive multiple of {multiple}",
+        )
+        require_at_most(self, "model.", width=384)

@@ -61,29 +61,25 @@ def predict_flips(
         precision: Of the network.
         progress: Is given the finished share.
     """
-    flips = [
-        tuple(AXES.index(axis) for axis in some) for count in range(len(axes) + 1) for some in combinations(axes, count)
-    ]
-    mean = lowest = highest = None
-    for number, flip in enumerate(flips):
-        share = number / len(flips)
-        part = predict_windows(
-            model,
-            np.flip(image, flip),
-            windows,
-            precision,
-            lambda done, share=share: progress(share + done / len(flips)),
-        )
-        part = np.flip(part, flip)
-        if mean is None:
-            mean = part
-            if len(flips) > 1:
-                lowest, highest = part.copy(), part.copy()
-        else:
-            mean += part
-            np.minimum(lowest, part, out=lowest)
-            np.maximum(highest, part, out=highest)
-    assert mean is not None
+    counts = range(len(axes) + 1)
+    flips = [tuple(AXES.index(axis) for axis in some) for count in counts for some in combinations(axes, count)]
+
+    def flipped(number: int) -> Map:
+        def advance(done: float) -> None:
+            progress((number + done) / len(flips))
+
+        part = predict_windows(model, np.flip(image, flips[number]), windows, precision, advance)
+        return np.flip(part, flips[number])
+
+    mean = flipped(0)
+    if len(flips) == 1:
+        return Flipped(mean)
+    lowest, highest = mean.copy(), mean.copy()
+    for number in range(1, len(flips)):
+        part = flipped(number)
+        mean += part
+        np.minimum(lowest, part, out=lowest)
+        np.maximum(highest, part, out=highest)
     mean /= np.float32(len(flips))
     return Flipped(mean, lowest, highest)
 
@@ -127,14 +123,11 @@ def slabs(maps: Flipped, working: Grid, grid: Grid, resampled: bool, name: str) 
         BadInput: probabilities are not finite.
     """
     step = max(SLAB // (grid.shape[0] * grid.shape[1]), 1)
-    turned = [None if one is None or resampled else reorient(one, working, grid.orientation)[0] for one in maps]
+    known = [one if resampled else reorient(one, working, grid.orientation)[0] for one in maps if one is not None]
     for start in range(0, grid.shape[2], step):
         place = slice(start, min(start + step, grid.shape[2]))
-        parts = [
-            None if one is None else resample(one, working, grid, slices=place) if back is None else back[..., place]
-            for one, back in zip(maps, turned, strict=True)
-        ]
-        if parts[0] is None or not np.isfinite(parts[0]).all():
+        parts = [resample(one, working, grid, slices=place) if resampled else one[..., place] for one in known]
+        if not np.isfinite(parts[0]).all():
             advice = "set precision fp32, or train the model again"
             raise BadInput(name, "prediction", "probabilities that are not finite", "numbers", advice)
         yield Slab(start, *parts)

@@ -1,7 +1,8 @@
 """Dice and cross-entropy on every map of the network, and random augmentation with MONAI's transforms."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import torch
 from monai.losses import DiceCELoss
@@ -45,7 +46,7 @@ def augment(image: Tensor, label: Tensor, config: AugmentConfig) -> tuple[Tensor
 
 @cache
 def _transforms(config: AugmentConfig) -> Compose:
-    steps: list[object] = [RandFlipd(KEYS, 0.5, AXES.index(axis)) for axis in config.flip]
+    steps: list[Callable[..., Any]] = [RandFlipd(KEYS, 0.5, AXES.index(axis)) for axis in config.flip]
     if config.affine:
         turn, scale = (config.affine,) * 3, (config.affine,) * 3
         modes = ("bilinear", "nearest")

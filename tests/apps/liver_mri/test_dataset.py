@@ -91,7 +91,7 @@ def test_an_epoch_has_the_same_number_of_windows_of_each_volume_and_others_in_ea
         epochs.append(list(batches))
     assert [len(batch) for batch in epochs[0]] == [5, 5, 2]
     assert len(batches) == 3
-    flat = sum(epochs[0], [])
+    flat = [index for batch in epochs[0] for index in batch]
     assert [sum(index // POSITIONS == volume for index in flat) for volume in range(3)] == [4, 4, 4]
     assert sum(index % 2 == 0 for index in flat) == 6
     assert epochs[0] == epochs[2] != epochs[1]

@@ -153,5 +153,7 @@ def test_an_ensemble_has_the_mean_and_the_range_of_its_members():
     members = [iter([Slab(0, first)]), iter([Slab(0, second, second - 0.1, second + 0.1)])]
     (slab,) = average(members)
     assert slab.probability.ravel() == pytest.approx(0.5)
-    assert slab.lowest is not None and slab.lowest.ravel() == pytest.approx(0.2)
-    assert slab.highest is not None and slab.highest.ravel() == pytest.approx(0.9)
+    assert slab.lowest is not None
+    assert slab.lowest.ravel() == pytest.approx(0.2)
+    assert slab.highest is not None
+    assert slab.highest.ravel() == pytest.approx(0.9)

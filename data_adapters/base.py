@@ -1,6 +1,6 @@
 """The interface of data adapters: `Case`, `Adapter` and the error `BadInput`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -46,6 +46,17 @@ class Case:
     group: str
     files: tuple[str, ...]
     split: str = ""
+
+    def shown(self, text: str) -> str:
+        """A path or a message as tables, records and logs show it; a medical case hides what identifies its patient."""
+        return text
+
+
+def shown(text: str, cases: Iterable[Case]) -> str:
+    """A path or a message as all of `cases` show it."""
+    for case in cases:
+        text = case.shown(text)
+    return text
 
 
 CaseT = TypeVar("CaseT", bound=Case)

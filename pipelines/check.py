@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.apps.base import App
-from transect.data_adapters.base import BadInput, Case
+from transect.data_adapters.base import BadInput, Case, shown
 from transect.data_adapters.files import sha256, whole_folder, write_json
 from transect.pipelines import config, model_folder
 from transect.pipelines.claim import claim_check, require_apart
@@ -123,7 +123,7 @@ def _checked(app: App[Any, Any], case: Case, out: Path | None) -> Checked:
         return Checked(case, facts, tuple(warnings), seconds=time.monotonic() - clock)
     except Exception as error:
         raise_signal(error)
-        return Checked(case, problem=one_line(error), seconds=time.monotonic() - clock)
+        return Checked(case, problem=case.shown(one_line(error)), seconds=time.monotonic() - clock)
 
 
 def _write_tables(checked: Sequence[Checked], out: Path) -> None:
@@ -134,7 +134,7 @@ def _write_tables(checked: Sequence[Checked], out: Path) -> None:
             "case": each.case.id,
             "group": each.case.group,
             "split": each.case.split,
-            "files": " ".join(each.case.files),
+            "files": " ".join(map(each.case.shown, each.case.files)),
             "problem": each.problem,
             "warnings": "; ".join(each.warnings),
         }
@@ -164,6 +164,8 @@ def _left_out(inputs: Sequence[str], cases: Sequence[Case]) -> str:
     stems = {os.path.splitext(file)[0] for file in used}
     left = []
     for root in filter(os.path.isdir, inputs):
+        if os.path.realpath(root) in used:
+            continue
         for folder, folders, files in os.walk(os.path.realpath(root)):
             folders[:] = [name for name in folders if os.path.join(folder, name) not in used]  # such as a Zarr store
             for path in (os.path.join(folder, name) for name in files):
@@ -174,4 +176,5 @@ def _left_out(inputs: Sequence[str], cases: Sequence[Case]) -> str:
         return ""
     more = f" and {len(left) - LISTED} more" if len(left) > LISTED else ""
     count = "1 file that belongs" if len(left) == 1 else f"{len(left)} files that belong"
-    return f"left out: {count} to no case: {', '.join(sorted(left)[:LISTED])}{more}"
+    names = ", ".join(shown(file, cases) for file in sorted(left)[:LISTED])
+    return f"left out: {count} to no case: {names}{more}"

@@ -8,14 +8,14 @@ import shlex
 import socket
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from transect.data_adapters.base import Case
+from transect.data_adapters.base import Case, shown
 from transect.data_adapters.files import clear_leftovers, write_json
 from transect.data_adapters.locks import Lock, acquire
 from transect.pipelines.errors import UsageError
@@ -28,7 +28,7 @@ OURS = re.compile(r"manifest(-\d+-of-\d+)?\.csv|metrics\.json|cases\.csv|report\
 """Names of the files of a results folder, in addition to `run.json`."""
 
 
-def require_apart(out: Path, inputs: Sequence[str], cases: Iterable[Case], model: Model | None = None) -> None:
+def require_apart(out: Path, inputs: Sequence[str], cases: Sequence[Case], model: Model | None = None) -> None:
     """Refuse a results folder that is, contains or lies in an input, or that is or lies in the model folder.
 
     Args:
@@ -48,10 +48,8 @@ def require_apart(out: Path, inputs: Sequence[str], cases: Iterable[Case], model
         joined = os.path.join(parents[parent], name)
         places = {joined, os.path.realpath(joined)} if os.path.islink(joined) else {joined}
         if os.path.lexists(joined) and any(_within(place, other) or _within(other, place) for other in places):
-            raise UsageError(
-                f"--out {out}: found a folder that is, contains or lies in the input {path}, "
-                "expected a folder apart from the inputs; choose another --out"
-            )
+            found = shown(f"--out {out}: found a folder that is, contains or lies in the input {path}", cases)
+            raise UsageError(f"{found}, expected a folder apart from the inputs; choose another --out")
     if model is not None and model.folder != Path() and _within(place, os.path.realpath(model.folder)):
         raise UsageError(f"--out {out}: found the model folder, expected another; choose another --out")
 
@@ -61,7 +59,9 @@ def _within(path: str, folder: str) -> bool:
 
 
 @contextmanager
-def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[dict[str, Any]]:
+def claimed(
+    out: Path, model: Model, kind: str, overwrite: bool, cases: Sequence[Case] = ()
+) -> Iterator[dict[str, Any]]:
     """Hold a folder for the results of one model while a command runs.
 
     Predictions with the same model and settings share the folder. At the end `run.json` receives start and duration.
@@ -71,6 +71,7 @@ def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[dic
         model: the model.
         kind: "predict" or "evaluate".
         overwrite: replace the `run.json` of another model that is not running.
+        cases: the cases, which say how the command's arguments are shown.
 
     Yields:
         The content of `run.json`, which is written again at the end; `run` is what the records of its cases repeat.
@@ -99,7 +100,7 @@ def claimed(out: Path, model: Model, kind: str, overwrite: bool) -> Iterator[dic
                     path.unlink()
             if _read(out / "run.json").get("run") != record["run"]:
                 write_json(out / "run.json", record)
-            running = _announce(out, record)
+            running = _announce(out, record, cases)
             clear_leftovers(out)
     except OSError as error:
         raise UsageError(f"{out}: {error.strerror or error}; choose a writable --out") from error
@@ -146,12 +147,12 @@ def _alone(out: Path) -> Iterator[None]:
         lock.release()
 
 
-def _announce(out: Path, record: dict[str, Any]) -> Lock:
+def _announce(out: Path, record: dict[str, Any], cases: Sequence[Case]) -> Lock:
     """Name this command in a lock file of its own, which others find locked as long as it runs."""
     content = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
-        "command": shlex.join(sys.argv),
+        "command": shlex.join(shown(argument, cases) for argument in sys.argv),
         **{key: record[key] for key in ("kind", "model", "model_sha256", "run")},
     }
     number = 0

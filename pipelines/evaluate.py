@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from transect.apps.base import Contribution, Metric
-from transect.data_adapters.base import Case
+from transect.data_adapters.base import Case, shown
 from transect.data_adapters.files import whole_folder, write_json
 from transect.pipelines import model_folder
 from transect.pipelines.arguments import PICTURED_CASES
@@ -79,18 +79,19 @@ def evaluate(
     check_store()
     model = model_folder.load(model_name, overrides, device)
     listed = model.app.adapter.cases(*data)
-    cases = _of_split(model.app.split_units(listed), split, " ".join(data))
+    place = " ".join(shown(path, listed) for path in data)
+    cases = _of_split(model.app.split_units(listed), split, place)
     require_apart(out, data, listed, model)
     name = f"evaluate-{run_name(model.app_name, model.app.config)}"
     with ExitStack() as claim:
-        record = claim.enter_context(claimed(out, model, "evaluate", overwrite))
+        record = claim.enter_context(claimed(out, model, "evaluate", overwrite, listed))
         with tracked(model.app_name, name=name, kind=EVALUATION) as tracker:
-            describe(tracker, model, cases, " ".join(data), split)
+            describe(tracker, model, cases, place, split)
             record["run"] = tracker.run_id
             work = partial(
                 _score, out=out, run=tracker.run_id, pictured=frozenset(case.id for case in cases[:pictures])
             )
-            summary, intervals, outcomes = _evaluate(work, model, cases, " ".join(data), split, out, workers)
+            summary, intervals, outcomes = _evaluate(work, model, cases, place, split, out, workers)
             claim.close()
             write_report(out)
             log_results(tracker, _finite(summary), intervals, out)
@@ -222,7 +223,7 @@ def _score(model: Model, case: Case, out: Path, run: str, pictured: frozenset[st
         return Outcome(case.id, "done", time.monotonic() - clock), contribution
     except Exception as error:
         raise_signal(error)
-        return Outcome(case.id, "failed", time.monotonic() - clock, one_line(error)), None
+        return Outcome(case.id, "failed", time.monotonic() - clock, case.shown(one_line(error))), None
 
 
 def _finite(values: dict[str, float]) -> dict[str, float]:

@@ -98,7 +98,7 @@ def predict_cases(
     cases = listed[shard[0] - 1 :: shard[1]]
     require_apart(out, inputs, listed, model)
     since = datetime.now(UTC).isoformat(timespec="microseconds") if overwrite else ""
-    with claimed(out, model, "predict", overwrite) as record:
+    with claimed(out, model, "predict", overwrite, listed) as record:
         run = str(record["run"])
         outcomes = {case.id: outcome for case in cases if (outcome := finished(out, case, run, since)) is not None}
         missing = [case for case in cases if case.id not in outcomes]

@@ -79,7 +79,7 @@ def start_case(
 
 def _failed(case: Case, clock: float, error: Exception) -> Outcome:
     raise_signal(error)
-    return Outcome(case.id, "failed", time.monotonic() - clock, one_line(error))
+    return Outcome(case.id, "failed", time.monotonic() - clock, case.shown(one_line(error)))
 
 
 @contextmanager

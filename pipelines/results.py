@@ -106,7 +106,7 @@ def stamps(case: Case) -> dict[str, dict[str, int]]:
 
     For a folder, such as a Zarr store: the total size of its files and the latest modification.
     """
-    return {file: stamp for file in case.files if (stamp := _stamp(Path(file)))}
+    return {case.shown(file): stamp for file in case.files if (stamp := _stamp(Path(file)))}
 
 
 def _stamp(path: Path) -> dict[str, int]:

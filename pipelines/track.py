@@ -23,7 +23,7 @@ from mlflow.data.dataset_source_registry import resolve_dataset_source
 from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import LoggedModelStatus, Metric
 
-from transect.data_adapters.base import Case
+from transect.data_adapters.base import Case, shown
 from transect.pipelines.errors import UsageError, raise_signal
 from transect.pipelines.pictures import Picture, save_gif, side_by_side
 from transect.pipelines.store import get_run, store_uri, use_experiment
@@ -67,7 +67,7 @@ class Tracker:
         return max(metric.step for metric in self.client.get_metric_history(self.run_id, name))
 
     def describe(self, params: Mapping[str, Any], cases: Sequence[Case], data: str, context: str, note: str) -> None:
-        """Write parameters, and the data set with its path, splits and fingerprint.
+        """Write parameters, the command, and the data set with its path, splits and fingerprint.
 
         Args:
             params: nested settings, as `asdict` gives them.
@@ -78,11 +78,13 @@ class Tracker:
         """
         mlflow.log_params(_flat(dict(params)))
         splits = {split: sum(case.split == split for case in cases) for split in sorted({c.split for c in cases})}
-        source = resolve_dataset_source(str(Path(data).absolute()))
-        dataset = MetaDataset(source, name=Path(data).name, digest=fingerprint(cases)[:36])  # type: ignore[abstract]
+        place = shown(str(Path(data).absolute()), cases)
+        source = resolve_dataset_source(place)
+        dataset = MetaDataset(source, name=Path(place).name, digest=fingerprint(cases)[:36])  # type: ignore[abstract]
         mlflow.log_input(dataset, context=context)
         mlflow.log_params({f"data.{split or 'all'}_cases": count for split, count in splits.items()})
-        mlflow.set_tag("mlflow.note.content", f"{note} on `{data}`: {_join_counts(splits)} cases.")
+        mlflow.set_tag("mlflow.note.content", f"{note} on `{shown(data, cases)}`: {_join_counts(splits)} cases.")
+        self.tag("transect.command", " ".join(shown(argument, cases) for argument in sys.argv[1:]))
 
     def metrics(self, points: Iterable[tuple[str, float, int]]) -> None:
         """Write points (name, value, step), without those that an interrupted process wrote before."""
@@ -219,7 +221,6 @@ def _process_tags(app: str) -> dict[str, str]:
         "transect.app": app,
         "transect.host": socket.gethostname(),
         "transect.process": _process_name(os.getpid()),
-        "transect.command": " ".join(sys.argv[1:]),
         "transect.packages": ", ".join(f"{package} {version(package)}" for package in packages),
         "transect.git": _git_state(),
     }

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from transect.apps.base import App
 from transect.core.inspect import attention_pictures, record
 from transect.core.precision import computes_in_bf16
-from transect.data_adapters.base import Case
+from transect.data_adapters.base import Case, shown
 from transect.data_adapters.files import write_json
 from transect.pipelines import config as configs
 from transect.pipelines import model_folder
@@ -179,7 +179,7 @@ def _cases(app: App[Any, Any], data: Sequence[str], settings: TrainConfig) -> li
     counts = {split: sum(case.split == split for case in cases) for split in ("train", "val")}
     if not all(counts.values()):
         found = f"{counts['train']} training and {counts['val']} validation cases"
-        raise UsageError(f"{' '.join(data)}: found {found}, expected at least one of each")
+        raise UsageError(f"{shown(' '.join(data), cases)}: found {found}, expected at least one of each")
     for line in summary(listed, cases, getattr(app.adapter, "unit", "cases")).splitlines():
         log.info("%s", line)
     return cases

@@ -92,7 +92,7 @@ def _result(future: Future[Result], case: Case, failed: Failed[Result]) -> Resul
         raise error
     if isinstance(error, _CannotStart):
         raise UsageError(f"--workers: found a worker that cannot load the model ({error}); try fewer") from error
-    return failed(case, f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": "))
+    return failed(case, case.shown(f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(": ")))
 
 
 _model: Model | str

@@ -4,13 +4,14 @@ from transect.data_adapters.volume.dicom_series import Preference
 
 NO_ANATOMY = (
     "dwi|e?adc|diff|trace|b-?val|mrcp|cholangio|map(?![a-z])|t[12]-?map|t2\\*|t2.?star|r2\\*|r2.?star|iron|fat.?frac"
-    "|pdff|elasto|mre(?![a-z])|stiffness|spectro|sub(?![a-z])|subtr|phase.?contrast|flow|cine|opp|out(?![a-z])|fat.?only"
-    "|cor(?![a-z])|coronal|sag(?![a-z])|sagittal"
+    "|pdff|elasto|mre(?![a-z])|stiffness|spectro|sub(?![a-z])|subtr|phase.?contrast|flow|cine|opp|out(?![a-z])|outphase"
+    "|fat(?![a-z]|.?s(at|up))|f(?![a-z0-9.])|cor(?![a-z])|coronal|sag(?![a-z])|sagittal"
 )
 """Words of series that do not show anatomy by its usual contrast, or not in axial slices."""
 
 LIVER_MR = Preference(
     modalities=("MR",),
+    covers=100.0,
     prefer=tuple(
         rf"^(?!.*(?<![a-z])({NO_ANATOMY})).*(?<![a-z])({wanted})"
         for wanted in (

@@ -1,6 +1,6 @@
 """The case of volume apps: one volume and its label, from any format."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,10 @@ class VolumeCase(Case):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", (self.image, *filter(None, [self.label])))
+
+    def shown(self, text: str) -> str:
+        """A path or a message without what identifies the patient."""
+        return self.identity.shown(text)
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +92,7 @@ def _study(case: VolumeCase, preference: Preference, config: VolumeConfig, label
     if not found.slices:
         there = "; ".join(f"{path.name} ({why})" for path, why in [*found.objects.items(), *found.skipped.items()][:4])
         raise BadInput(case.image, "images", there or "none", "DICOM images with a place in the patient")
-    wanted = Preference(preference.modalities, config.series or preference.series, preference.prefer)
+    wanted = replace(preference, series=config.series or preference.series)
     stack, left_out = choose(stacks_of(found.slices), wanted)
     volume = read_stack(stack)
     name = config.label or label

@@ -75,7 +75,8 @@ def reason(error: Exception) -> str:
 def text(header: Dataset, keyword: str) -> str:
     """An element as one line of text, "" if it is missing or cannot be decoded."""
     try:
-        value = header.get(keyword)
+        with quiet():
+            value = header.get(keyword)
     except FAILURES:
         return ""
     return "" if value is None else " ".join(str(value).split())

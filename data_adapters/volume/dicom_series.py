@@ -30,18 +30,20 @@ class Preference:
         series: Chosen by a person: a part of the description, the series number, the SeriesInstanceUID, or one of these
             with a trait, as in "5 EchoTime 4.6"; words in any order, in upper or lower case. Empty for the best fit.
         prefer: Regular expressions for descriptions, the best first.
+        covers: What it should cover from its first to its last image, in mm; shorter ones come after all others.
     """
 
     modalities: tuple[str, ...]
     series: str = ""
     prefer: tuple[str, ...] = ()
+    covers: float = 0.0
 
 
 def choose(stacks: Sequence[Stack], preference: Preference) -> tuple[Stack, dict[str, str]]:
     """The volume of a study to use.
 
-    The order is: a description that `prefer` names, an original image, in-phase, axial, the larger extent, the series
-    number, the shorter echo time.
+    The order is: a series number that was asked for, one that covers enough, a description that `prefer` names, an
+    original image, in-phase, axial, the larger extent, the series number, the shorter echo time.
 
     Args:
         stacks: All volumes of a study, at least one.
@@ -106,9 +108,8 @@ def _unfit(stack: Stack, preference: Preference) -> str:
     first = stack.slices[0]
     modality = first.text("Modality")
     if preference.series:
-        words = preference.series.casefold().split()
-        have = f"{stack.name} {first.text('SeriesInstanceUID')} {first.text('SeriesNumber')}".casefold()
-        return "" if all(word in have for word in words) else f"does not match {preference.series!r}"
+        matches = all(_matches(word, stack) for word in preference.series.casefold().split())
+        return "" if matches else f"does not match {preference.series!r}"
     if modality not in preference.modalities:
         return f"Modality {modality or 'unknown'}, expected {' or '.join(preference.modalities)}"
     kind = f"{first.text('ImageType')} {first.text('SeriesDescription')}".replace("_", " ")
@@ -117,6 +118,15 @@ def _unfit(stack: Stack, preference: Preference) -> str:
     if len(stack.slices) < 2:
         return "a single image"
     return ""
+
+
+def _matches(word: str, stack: Stack) -> bool:
+    """Whether a word is a part of the name; a number is a whole word of it, or the UID or its end."""
+    name = stack.name.casefold()
+    if not re.fullmatch(r"[\d.]+", word):
+        return word in name
+    uid = stack.slices[0].text("SeriesInstanceUID")
+    return word in re.split(r"[\s,]+", name) or (len(word) >= 8 and uid.endswith(word))
 
 
 def _rank(stack: Stack, preference: Preference) -> tuple[Any, ...]:
@@ -128,6 +138,8 @@ def _rank(stack: Stack, preference: Preference) -> tuple[Any, ...]:
     extent = float(abs(last.position - first.position).max())
     number = first.text("SeriesNumber")
     return (
+        number not in preference.series.split(),
+        extent < preference.covers,
         matches.index(True) if True in matches else len(matches),
         "ORIGINAL" not in kind,
         not re.search(r"IN_?PHASE|\bIP\b", kind),

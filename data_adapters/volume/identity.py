@@ -11,6 +11,7 @@ import hmac
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -27,6 +28,15 @@ SHORTEST = 4
 """Shorter values are only replaced where they are a whole part of a path: in a sentence they are something else."""
 
 
+def _pattern(value: str) -> str:
+    """Where `value` is replaced in a text: as a part of a path with or without suffix, a longer one as a word too."""
+    part = re.escape(value)
+    places = [rf"(?<=/){part}(?=[\s/.:;,'\")]|$)", rf"(?:^|(?<=['\"(])){part}(?=/)", rf"(?<![\w.-]){part}(?=\.[a-z])"]
+    if len(value) >= SHORTEST:
+        places.append(rf"(?<![^\W_]){part}(?![^\W_])(?!-[0-9a-f]{{8}}\b)")
+    return "|".join(places)
+
+
 @dataclass(frozen=True)
 class Identity:
     """What a patient is shown as, and what is hidden.
@@ -41,23 +51,16 @@ class Identity:
 
     def clean(self, text: str) -> str:
         """`text` with every value that identifies the patient replaced by the patient's name here."""
+        folded = text.casefold()
         for value in self.values:
-            if len(value) >= SHORTEST and value.casefold() in text.casefold():
-                text = re.sub(rf"(?<![^\W_]){re.escape(value)}(?![^\W_])", self.name, text, flags=re.IGNORECASE)
+            if value.casefold() in folded:
+                text = re.sub(_pattern(value), self.name, text, flags=re.IGNORECASE)
         return text
 
     def shown(self, path: str | Path) -> str:
-        """A path in which parts that identify the patient, with or without suffix, are replaced."""
-        known = {value.casefold() for value in self.values}
-        parts = []
-        for part in str(path).split("/"):
-            stem, dot, suffix = part.partition(".")
-            if part.casefold() in known:
-                part = self.name
-            elif stem.casefold() in known:
-                part = f"{self.name}{dot}{suffix}"
-            parts.append(self.clean(part))
-        return "/".join(parts)
+        """A path, or a message with paths, in which all that identifies the patient is replaced."""
+        whole = str(path).casefold() in (value.casefold() for value in self.values)
+        return self.name if whole else self.clean(str(path))
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -86,6 +89,7 @@ def identity_of(header: Dataset) -> Identity:
         parts = [part for part in spelled.split("^") if part]
         values += [name, spelled, *(glue.join(parts) for glue in (" ", "_", "-", ", ", "")), " ".join(parts[::-1])]
     values += [safe_name(value) for value in values if value.strip("^= ")]
+    values = [unicodedata.normalize(form, value) for value in values for form in ("NFC", "NFD")]
     key = number or f"{name} {birth}".strip() or text(header, "StudyInstanceUID")
     distinct = sorted({value.strip() for value in values} - {"", "unnamed"}, key=lambda value: (-len(value), value))
     return Identity(f"patient-{pseudonym(key)}", tuple(distinct))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from transect.apps.liver_mri.models.config import ModelConfig
-from transect.data_adapters.liver_mri.config import WriteConfig
+from transect.data_adapters.liver_mri.config import PhantomConfig, WriteConfig
 from transect.data_adapters.settings import require, require_at_most
 from transect.data_adapters.volume.config import VolumeConfig
 
@@ -45,6 +45,7 @@ class Config:
         model: Which network segments a window.
         read: How volumes and labels are found and read.
         write: What is written of a prediction.
+        phantom: What `transect phantom` writes.
         augment: Random augmentation of training windows.
         spacing: Voxel size in mm that volumes are resampled to, right-left, front-back and head-foot. Null takes that
             of training: the median of the training volumes, at least 1.5 mm.
@@ -63,6 +64,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     read: VolumeConfig = field(default_factory=VolumeConfig)
     write: WriteConfig = field(default_factory=WriteConfig)
+    phantom: PhantomConfig = field(default_factory=PhantomConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     spacing: tuple[float, float, float] | None = None
     fast: bool = False

@@ -90,9 +90,7 @@ def predict_windows(
     """The probability of liver in an image `(X, Y, Z)`, whose windows are blended with Gaussian weights."""
     device = next(model.parameters()).device
     shape = image.shape
-    size = [min(side, -(-n // 16) * 16) for side, n in zip(windows.size, shape, strict=True)]
-    if max(size) <= 16:
-        size[0] = 32  # the smallest input of SRMA-Mamba
+    size = smallest_window(windows.size, shape)
     padded = [max(side, n) for side, n in zip(size, shape, strict=True)]
     starts = [_starts(n, side, windows.overlap) for n, side in zip(padded, size, strict=True)]
     weights = [_gaussian(side) for side in size]
@@ -141,6 +139,12 @@ def average(predictions: Sequence[Iterator[Slab]]) -> Iterator[Slab]:
         highest = [slab.probability if slab.highest is None else slab.highest for slab in parts]
         mean = np.mean(probabilities, axis=0)
         yield Slab(parts[0].start, mean, np.minimum.reduce(lowest), np.maximum.reduce(highest))
+
+
+def smallest_window(window: Sequence[int], shape: Sequence[int]) -> list[int]:
+    """A window no larger than a volume of `shape` needs: multiples of 16, one of them above, as SRMA-Mamba takes."""
+    size = [min(side, -(-n // 16) * 16) for side, n in zip(window, shape, strict=True)]
+    return size if max(size) > 16 else [32, *size[1:]]
 
 
 def _starts(n: int, side: int, overlap: float) -> list[int]:

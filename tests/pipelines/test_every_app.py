@@ -149,18 +149,21 @@ def test_no_group_is_in_two_splits(cases):
     assert {"train", "val"} <= {case.split for case in split_cases}
 
 
-def test_one_step_changes_every_weight(app, cases):
+def test_training_changes_every_weight(app, cases):
     torch.manual_seed(0)
     model = app.model()
     examples = app.dataset([case for case in cases if case.split in ("train", "")])
     optimizer = torch.optim.AdamW(app.parameter_groups(model), lr=1e-3, weight_decay=0)
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
-    loss = app.loss(model, default_collate([examples[index] for index in range(2)]))
-    loss.backward()
-    optimizer.step()
+    for _ in range(3):  # stochastic depth may leave out a block in one step
+        loss = app.loss(model, default_collate([examples[index] for index in range(2)]))
+        loss.backward()
+        optimizer.step()
+        unchanged = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
+        if not unchanged:
+            break
     assert torch.isfinite(loss)
     assert loss.ndim == 0
-    unchanged = [name for name, parameter in model.named_parameters() if torch.equal(parameter, before[name])]
     assert unchanged == []
     grouped = [parameter for group in app.parameter_groups(model) for parameter in group["params"]]
     assert len(grouped) == len({id(parameter) for parameter in grouped}) == len(before)

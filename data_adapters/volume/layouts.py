@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,9 +123,10 @@ def _sides(by_name: dict[str, Path]) -> list[tuple[str, Path, Path | None]]:
 
 def _paired(images: Path, labels: Path | None, split: str) -> list[VolumeCase]:
     masks = {LABEL.sub("", stem): path for stem, path in (_niftis(labels) if labels else {}).items()}
+    found = _niftis(images)
     return [
         VolumeCase(stem, _patient(stem), split=split, image=str(path), label=str(masks.get(stem, "")))
-        for stem, path in _niftis(images).items()
+        for stem, path in (found | _missing(masks, found, images, "")).items()
     ]
 
 
@@ -137,7 +138,9 @@ def _nnunet(folder: Path, by_name: dict[str, Path], config: VolumeConfig) -> lis
         if images not in by_name:
             continue
         masks = _niftis(by_name[labels]) if labels in by_name else {}
-        for stem, path in _niftis(by_name[images]).items():
+        found = _niftis(by_name[images])
+        channel = f"_{config.channel:04d}" if any(re.search(r"_\d{4}$", stem) for stem in found) else ""
+        for stem, path in (found | _missing(masks, found, by_name[images], channel)).items():
             match = re.fullmatch(r"(.+)_(\d{4})", stem)
             name = match[1] if match and stem not in masks else stem
             if name == stem or (match and int(match[2]) == config.channel):
@@ -145,6 +148,12 @@ def _nnunet(folder: Path, by_name: dict[str, Path], config: VolumeConfig) -> lis
                 patient = _patient(name)
                 cases.append(VolumeCase(name, patient, split=split, image=str(path), label=label, names=names))
     return cases
+
+
+def _missing(labels: Collection[str], images: Collection[str], folder: Path, channel: str) -> dict[str, Path]:
+    """The images that labels belong to and that are not there, so that these cases fail by name when they are read."""
+    stems = [f"{stem}{channel}" for stem in labels if stem not in images]
+    return {stem: folder / f"{stem}.nii.gz" for stem in stems if stem not in images}
 
 
 def _label_names(path: Path) -> tuple[tuple[int, str], ...]:

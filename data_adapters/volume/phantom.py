@@ -125,7 +125,7 @@ def abdomen(
     return Abdomen(np.ascontiguousarray(values), np.ascontiguousarray(mask), turned)
 
 
-def write_nnunet(root: Path, count: int, seed: int, size: tuple[int, int, int] = (64, 64, 32)) -> list[float]:
+def write_nnunet(root: Path, count: int, seed: int, size: tuple[int, int, int] = (48, 48, 24)) -> list[float]:
     """Write cases as nnU-Net raw: those to train in `imagesTr`, unseen ones in `imagesTs`, with labels for both.
 
     The unseen ones differ in contrast, orientation and spacing.
@@ -163,7 +163,7 @@ def write_nnunet(root: Path, count: int, seed: int, size: tuple[int, int, int] =
     return volumes
 
 
-def write_studies(root: Path, count: int, seed: int, size: tuple[int, int, int] = (64, 64, 32)) -> list[float]:
+def write_studies(root: Path, count: int, seed: int, size: tuple[int, int, int] = (48, 48, 24)) -> list[float]:
     """Write cases as DICOM studies of patients of their own, each with its liver as a SEG; else as `write_nnunet`."""
     from transect.data_adapters.volume.dicom_seg import write_seg
     from transect.data_adapters.volume.dicom_series import read_stack

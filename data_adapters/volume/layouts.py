@@ -11,7 +11,7 @@ from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.listing import contents, identifiers, split_of, walk, with_folders
 from transect.data_adapters.volume.cases import VolumeCase
 from transect.data_adapters.volume.config import VolumeConfig
-from transect.data_adapters.volume.studies import studies
+from transect.data_adapters.volume.studies import nothing_in, studies
 
 NIFTI = (".nii.gz", ".nii")
 
@@ -59,8 +59,7 @@ def find_volumes(*inputs: str, config: VolumeConfig) -> list[VolumeCase]:
     cases = [] if root.is_file() else _in_folder(root, config)
     found = _named(cases, root) + studies(root, config, skip=frozenset(Path(file) for c in cases for file in c.files))
     if not found:
-        there = "a file that is neither" if root.is_file() else "no such files"
-        raise BadInput(root, "volumes", there, EXPECTED)
+        raise nothing_in(root, config, EXPECTED)
     return found
 
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from pathlib import Path
 
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.listing import identifiers
 from transect.data_adapters.volume.cases import VolumeCase
 from transect.data_adapters.volume.config import VolumeConfig
@@ -12,6 +13,9 @@ from transect.data_adapters.volume.identity import Identity, identity_of
 
 LABELS = ("SEG", "RTSTRUCT")
 """Modality of objects that may hold the label of a study."""
+
+LISTED = 4
+"""Number of files that are named in an error."""
 
 
 def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset()) -> list[VolumeCase]:
@@ -48,6 +52,23 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
         )
         for study, new in zip(order, ids, strict=True)
     ]
+
+
+def nothing_in(root: Path, config: VolumeConfig, expected: str) -> BadInput:
+    """The error of a folder or file without a volume, which says why its DICOM files are none."""
+    found = scan(root)
+    reasons = {**found.objects, **found.skipped}
+    there, place = [], str(root)
+    for path, why in reasons.items():
+        try:
+            patient = identity_of(read_headers(path)) if config.ids == "hash" else Identity()
+        except BadInput:  # no DICOM file
+            continue
+        there.append(f"{patient.shown(path.name)} ({patient.clean(why)})")
+        place = patient.shown(place)
+    more = f"; and {len(there) - LISTED} more" if len(there) > LISTED else ""
+    text = "; ".join(there[:LISTED]) + more or ("a file that is neither" if root.is_file() else "no such files")
+    return BadInput(place, "volumes", text, expected)
 
 
 def _folder(root: Path, files: list[Path]) -> Path:

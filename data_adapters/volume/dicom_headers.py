@@ -1,5 +1,6 @@
 """Headers of DICOM files of which nothing is trusted: only the elements that are needed, within limits."""
 
+import logging
 import struct
 import warnings
 import zlib
@@ -64,6 +65,8 @@ FAILURES = (
     *(BytesLengthException, InvalidDicomError),
 )
 """What pydicom raises on damaged files."""
+
+logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings quote values, which may identify the patient
 
 
 def reason(error: Exception) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydicom import Dataset
 from pydicom.multival import MultiValue
 from pydicom.uid import generate_uid
+from pydicom.valuerep import DA, TM
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, read_headers, reason
@@ -23,8 +24,9 @@ TEXTS = ("SH", "LO", "ST", "LT", "UT", "UC", "PN")
 def source_headers(volume: Volume) -> list[Dataset]:
     r"""One header for each image file of a volume, in the order of its slices; an enhanced file comes once.
 
-    Missing elements that may be empty are added, private ones are dropped, and texts are decoded and declared as UTF-8
-    (ISO_IR 192): libraries refuse legal character sets such as `\ISO 2022 IR 87`.
+    Missing elements that may be empty are added, dates that are none are emptied, private elements are dropped, and
+    texts are decoded and declared as UTF-8 (ISO_IR 192): libraries refuse legal character sets such as
+    `\ISO 2022 IR 87`.
 
     Raises:
         BadInput: the volume was not read from DICOM, or a file has gone.
@@ -48,7 +50,7 @@ def _header(path: Path, frame: str) -> Dataset:
                     element.value = _text(element.value)
             header.SpecificCharacterSet = "ISO_IR 192"
             for name in REQUIRED_BUT_EMPTY:
-                if name not in header:
+                if name not in header or not _valid(header[name].VR, header[name].value):
                     setattr(header, name, "")
             header.FrameOfReferenceUID = frame
             if "PositionReferenceIndicator" not in header:
@@ -56,6 +58,16 @@ def _header(path: Path, frame: str) -> Dataset:
     except FAILURES as error:
         raise BadInput(path, "header", reason(error), "a DICOM header whose texts can be read") from error
     return header
+
+
+def _valid(representation: str, value: object) -> bool:
+    """Whether a date or a time is one; anonymized headers have others, such as "REMOVED"."""
+    try:
+        if representation in ("DA", "TM"):
+            (DA if representation == "DA" else TM)(value or None)
+    except FAILURES:
+        return False
+    return True
 
 
 def _text(value: object) -> str | list[str]:

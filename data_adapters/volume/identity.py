@@ -24,15 +24,19 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import safe_name
 from transect.data_adapters.volume.dicom_headers import FAILURES, text
 
-SHORTEST = 4
-"""Shorter values are only replaced where they are a whole part of a path: in a sentence they are something else."""
+SHORTEST, SHORTEST_NUMBER = 3, 4
+"""Shorter values are only replaced where they are a part of a path: in a sentence they are something else."""
 
 
 def _pattern(value: str) -> str:
     """Where `value` is replaced in a text: as a part of a path with or without suffix, a longer one as a word too."""
     part = re.escape(value)
-    places = [rf"(?<=/){part}(?=[\s/.:;,'\")]|$)", rf"(?:^|(?<=['\"(])){part}(?=/)", rf"(?<![\w.-]){part}(?=\.[a-z])"]
-    if len(value) >= SHORTEST:
+    places = [
+        rf"(?<=/){part}(?=[\s/.:;,'\")]|$)",
+        rf"(?:^|(?<=['\"(])){part}(?=/)",
+        rf"(?<![\w.-]){part}(?=\.(\d+\.)*[a-z])",
+    ]
+    if len(value) >= (SHORTEST_NUMBER if value.isdigit() else SHORTEST):
         places.append(rf"(?<![^\W_]){part}(?![^\W_])(?!-[0-9a-f]{{8}}\b)")
     return "|".join(places)
 

@@ -72,12 +72,14 @@ class View:
     """An interactive picture in a page of its own.
 
     Args:
-        kind: `film` plays the frames of an animated picture.
+        kind: `film` plays the frames of an animated picture. `volume` shows an image and a mask on the same grid in
+            three planes (NIfTI, the first two files), and where there are any the mask's surface (PLY, in RAS mm) and
+            statistics of it (JSON).
         files: names of the files that it shows, below the folder of the case.
         legend: one line that says what is seen.
     """
 
-    kind: Literal["film"]
+    kind: Literal["film", "volume"]
     files: tuple[str, ...]
     legend: str
 

@@ -195,7 +195,7 @@ def _case(folder: Path, case: str, run: object) -> CaseView | None:
         seconds=done.get("seconds", math.nan),
         facts=[(label(name), number(value, name)) for name, value in (done.get("facts") or {}).items()],
         files=[
-            (name, _href(case, name), _bytes((folder / case / name).stat().st_size))
+            (name, _href(case, name), file_size((folder / case / name).stat().st_size))
             for name in done.get("outputs") or {}
             if _is_part(name) and (folder / case / name).is_file()
         ],
@@ -257,7 +257,8 @@ def _png_size(path: Path) -> tuple[int, int] | None:
     return struct.unpack(">II", head[16:]) if len(head) == 24 and head[:4] == b"\x89PNG" else None
 
 
-def _bytes(size: float) -> str:
+def file_size(size: float) -> str:
+    """Format a number of bytes."""
     for unit in ("B", "kB", "MB", "GB"):
         if size < 1000 or unit == "GB":
             break

@@ -84,7 +84,8 @@ def _foreign(folder: Path, case: str) -> str:
     try:
         done = json.loads((folder / "done.json").read_text(encoding="utf-8"))
         recorded = {"done.json", *(f"preview/{name}.png" for name in done.get("preview", ()))}
-        recorded |= {f"views/{view['page']}" for view in done.get("views", ())}
+        for view in done.get("views", ()):
+            recorded |= {f"views/{view['page']}", *view.get("files", ())}
         outputs = dict(done["outputs"])
         if done["case"] != case or done.get("kind", "predict") not in KINDS:
             return "done.json"

@@ -2,15 +2,19 @@
 
 import base64
 import io
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image, ImageSequence
 
 from transect.apps.base import View
 from transect.pipelines.pictures import FRAME_MS
+from transect.pipelines.report import UNKNOWN, file_size, label, number
 
 LARGEST_PAGE = 20_000_000
 """Maximum bytes of data in a page; larger data are reduced until they fit."""
@@ -18,8 +22,10 @@ LARGEST_PAGE = 20_000_000
 LARGEST_WEBP = 16_383
 """Maximum width and height of a WebP in pixels; larger frames are reduced."""
 
+VENDOR = Path(__file__).parent / "vendor"
 
-def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str, str]]:
+
+def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str, Any]]:
     """Write one page per view to the subfolder `views`.
 
     Args:
@@ -28,23 +34,26 @@ def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str
         title: title of the pages.
 
     Returns:
-        Per view its kind, the name of its page, and its legend.
+        Per view its kind, the name of its page, its legend, and the files that it shows.
+
+    Raises:
+        ValueError: files that cannot be reduced exceed LARGEST_PAGE.
     """
     pages = []
-    for number, view in enumerate(views, start=1):
-        page = f"{view.kind}-{number}.html"
+    for index, view in enumerate(views, start=1):
+        page = f"{view.kind}-{index}.html"
         (folder / "views").mkdir(exist_ok=True)
         text = _ENVIRONMENT.get_template(f"{view.kind}.html.j2").render(
-            title=title, legend=view.legend, **_DATA[view.kind]([folder / file for file in view.files])
+            title=title, legend=view.legend, **_DATA[view.kind](folder, view.files)
         )
         (folder / "views" / page).write_text(text, encoding="utf-8")
-        pages.append({"kind": view.kind, "page": page, "legend": view.legend})
+        pages.append({"kind": view.kind, "page": page, "legend": view.legend, "files": list(view.files)})
     return pages
 
 
-def _film(files: Sequence[Path]) -> dict[str, Any]:
+def _film(folder: Path, files: Sequence[str]) -> dict[str, Any]:
     """The frames of an animated picture as data URLs; every n-th frame if all of them exceed LARGEST_PAGE."""
-    with Image.open(files[0]) as picture:
+    with Image.open(folder / files[0]) as picture:
         frames = [_webp(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)]
         size = picture.size
     step = 1
@@ -61,7 +70,53 @@ def _webp(picture: Image.Image) -> str:
     return "data:image/webp;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
 
 
-_DATA = {"film": _film}
+def _volume(folder: Path, files: Sequence[str]) -> dict[str, Any]:
+    """Image, mask and surface as base64, the statistics as text, the files of the case as links, and NiiVue."""
+    image, mask, *others = files
+    surface = next((name for name in others if name.endswith(".ply")), None)
+    statistics = next((name for name in others if name.endswith(".json")), None)
+    data = {"image": _base64(folder / image), "mask": _base64(folder / mask), "surface": ""}
+    if surface:
+        data["surface"] = _base64(folder / surface)
+    if (size := sum(map(len, data.values()))) > LARGEST_PAGE:
+        raise ValueError(f"view: found {size:,} bytes of volumes, expected at most {LARGEST_PAGE:,}; reduce them")
+    content = json.loads((folder / statistics).read_text(encoding="utf-8")) if statistics else {}
+    names = sorted(path.name for path in folder.iterdir() if path.is_file())
+    names += [surface] if surface else []
+    licence = (VENDOR / "niivue.LICENSE").read_text(encoding="utf-8")
+    return {
+        **data,
+        "statistics": list(_lines(content)),
+        "links": [(name, "../" + quote(name), file_size((folder / name).stat().st_size)) for name in names],
+        "library": Markup(f"/*\n{licence}*/\n" + (VENDOR / "niivue.umd.js").read_text(encoding="utf-8")),
+    }
+
+
+def _base64(file: Path) -> str:
+    return base64.b64encode(file.read_bytes()).decode("ascii")
+
+
+def _lines(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names and values of nested results as text, with units."""
+    for name, value in content.items():
+        name = f"{prefix}{name}"
+        if isinstance(value, Mapping):
+            yield from _lines(value, f"{name}_")
+        elif isinstance(value, list):
+            *others, last = value or [None]
+            parts = [*(_text(part) for part in others), _text(last, name)]
+            yield label(name), " \N{MULTIPLICATION SIGN} ".join(parts)
+        else:
+            yield label(name), _text(value, name)
+
+
+def _text(value: object, name: str = "") -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return UNKNOWN if value is None else number(value, name)
+
+
+_DATA = {"film": _film, "volume": _volume}
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )

@@ -210,6 +210,20 @@ def test_facts_are_shown_with_their_units(tmp_path: Path) -> None:
     assert "3 min 7 s" in text
 
 
+def test_interactive_pictures_are_linked_where_they_are(tmp_path: Path) -> None:
+    folder = run_folder(tmp_path, ["a b"])
+    done = json.loads((folder / "a b" / "done.json").read_text())
+    pages = ("volume-1.html", "missing.html", "../../elsewhere.html")
+    done["views"] = [{"kind": "volume", "page": page, "legend": f"In {HOSTILE}", "files": []} for page in pages]
+    (folder / "a b" / "done.json").write_text(json.dumps(done))
+    (folder / "a b" / "views").mkdir()
+    (folder / "a b" / "views" / "volume-1.html").write_text("")
+    (tmp_path.parent / "elsewhere.html").write_text("")
+    page = Page(write_report(folder).read_text())
+    assert page.all("a", "href") == ["a%20b/views/volume-1.html", "a%20b/mask%20%231%3F.tif"]
+    assert f"In {HOSTILE}" in page.all("a", "title")
+
+
 def test_failed_cases_come_before_the_others(tmp_path: Path) -> None:
     text = Page(write_report(run_folder(tmp_path, ["fine"], [("broken", "b.tif: data: cut off")])).read_text()).text
     assert 0 < text.index("b.tif: data: cut off") < text.index("Changed area")

@@ -17,12 +17,14 @@ from rasterio.transform import from_origin
 
 import transect
 from transect.apps.change_detection.app import ChangeDetection
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import sha256
 from transect.pipelines import model_folder
 from transect.pipelines.errors import UsageError
 from transect.pipelines.evaluate import evaluate
 from transect.pipelines.predict import predict
 from transect.pipelines.predict_rows import predict_rows
+from transect.pipelines.results import require_own
 
 PREDICT = """
 import sys, time
@@ -216,6 +218,19 @@ def test_what_is_the_users_in_a_cases_place_fails_the_case_and_stays(untrained, 
         assert "choose another --out" in messages["test_11"]
         assert messages["test_12"] == ""
     assert (tree(place) if kind != "file" else place.read_text()) == before
+
+
+def test_files_of_interactive_pictures_belong_to_the_result(tmp_path):
+    place = tmp_path / "a"
+    for name in ("preview/volume.nii.gz", "views/volume-1.html"):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_text("ours")
+    view = {"kind": "volume", "page": "volume-1.html", "legend": "", "files": ["preview/volume.nii.gz"]}
+    (place / "done.json").write_text(json.dumps({"case": "a", "outputs": {}, "preview": [], "views": [view]}))
+    require_own(place, "a")
+    (place / "preview" / "mine.nii.gz").write_text("mine")
+    with pytest.raises(BadInput, match="mine"):
+        require_own(place, "a")
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{", '"run"', '{"kind": 3}', "\xff", "[" * 100_000])

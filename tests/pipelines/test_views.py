@@ -6,14 +6,20 @@ import json
 import re
 import shutil
 import subprocess
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from transect.apps.base import View
+from transect.apps.liver_mri.mesh import surface, write_ply
+from transect.data_adapters.volume.nifti import read_nifti, write_nifti
+from transect.data_adapters.volume.volume import Grid
 from transect.pipelines.pictures import save_pictures
 from transect.pipelines.views import page as pages
 
@@ -30,7 +36,12 @@ def case(tmp_path: Path) -> Path:
 
 def film(case: Path) -> str:
     (saved,) = pages.save_views([View("film", ("preview/film.png",), "A <legend> & more")], case, "case <1>")
-    assert saved == {"kind": "film", "page": "film-1.html", "legend": "A <legend> & more"}
+    assert saved == {
+        "kind": "film",
+        "page": "film-1.html",
+        "legend": "A <legend> & more",
+        "files": ["preview/film.png"],
+    }
     return (case / "views" / saved["page"]).read_text(encoding="utf-8")
 
 
@@ -90,7 +101,7 @@ addEventListener("load", () => {
   element("forth").click(); element("forth").click();
   document.documentElement.dataset.seen = [element("count").textContent, element("play").textContent,
     element("frame").src === frames[Number(element("position").value)]].join("|");
-});</script></body>"""
+});</script>"""
     visited = case / "views" / "visited.html"
     visited.write_text(film(case).replace("</body>", script))
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -101,3 +112,152 @@ addEventListener("load", () => {
     count, label, same = re.findall(r'data-seen="([^"]*)"', ended.stdout)[0].split("|")
     assert count == "3 of 4"
     assert (label, same) == ("Play", "true")
+
+
+VOLUME = ("preview/volume.nii.gz", "preview/mask.nii.gz", "preview/surface.ply", "statistics.json")
+
+# Before any other script of the page, and after all of them.
+WATCH = """<script>
+const violations = [];
+addEventListener("securitypolicyviolation", event => violations.push(event.violatedDirective + " " + event.blockedURI));
+</script>"""
+
+VISIT = """<script>
+addEventListener("load", async () => {
+  while (!root.dataset.state) await new Promise(done => setTimeout(done, 50));
+  const seen = { state: root.dataset.state, failure: element("failure").textContent };
+  // The share of pixels of the mask's colour in the left and in the right half of the canvas.
+  function orange() {
+    nv.drawScene();
+    const { gl } = nv, width = gl.drawingBufferWidth, height = gl.drawingBufferHeight;
+    const pixels = new Uint8Array(4 * width * height);
+    gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, pixels);
+    const halves = [0, 0];
+    for (let at = 0; at < width * height; at++) {
+      if (pixels[4 * at] > pixels[4 * at + 2] + 60) halves[Number(at % width > width / 2)]++;
+    }
+    return halves.map(count => count / (width * height));
+  }
+  const choose = text => [...document.querySelectorAll("button")].find(button => button.textContent === text).click();
+  const set = (id, value) => { element(id).value = value; element(id).dispatchEvent(new Event("input")); };
+  seen.places = [...document.querySelectorAll(".planes output")].map(output => output.textContent);
+  seen.all = orange();
+  choose("Axial"); set("opacity", 80);
+  seen.axial = orange();
+  seen.pressed = [...document.querySelectorAll("#layout [aria-pressed=true]")].map(button => button.textContent);
+  set("opacity", 0);
+  seen.contour = orange();
+  element("contour").click();
+  seen.bare = orange();
+  choose("3-D"); choose("Surface");
+  seen.surface = orange();
+  choose("Dark tissue");
+  seen.window = [element("level").value, element("width").value, Math.round(nv.volumes[0].cal_max)];
+  const slider = document.querySelector(".planes input");
+  slider.value = 0; slider.dispatchEvent(new Event("input"));
+  seen.lowest = document.querySelector(".planes output").textContent;
+  const parts = [...document.querySelectorAll("button, input, canvas, a[href]")];
+  seen.unreachable = parts.filter(part => part.tabIndex < 0).length;
+  seen.overflow = document.documentElement.scrollWidth - innerWidth;
+  seen.violations = violations;
+  const loaded = performance.getEntriesByType("resource").map(entry => entry.name);
+  seen.requests = loaded.filter(name => !name.startsWith("data:"));
+  root.dataset.seen = JSON.stringify(seen);
+});
+</script>"""
+
+
+@pytest.fixture
+def volume(tmp_path: Path) -> Path:
+    """The folder of a case with a ball at the patient's right, and a name that must be escaped."""
+    grid = Grid((40, 32, 24), np.diag([3.0, 4.0, 5.0, 1.0]))
+    places = grid.world(np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), axis=-1))
+    mask = (np.linalg.norm(places - [84, 60, 60], axis=-1) < 30).astype(np.uint8)
+    folder = tmp_path / "case"
+    (folder / "preview").mkdir(parents=True)
+    write_nifti(folder / VOLUME[0], (60 + 80 * mask).astype(np.uint8), grid)
+    write_nifti(folder / VOLUME[1], mask, grid)
+    write_ply(folder / VOLUME[2], *surface(mask, grid))
+    statistics = {"volume_ml": 113.1, "extent_mm": [58, 60.5], "touches_edge": False, "flips": {"lowest_ml": None}}
+    (folder / VOLUME[3]).write_text(json.dumps(statistics))
+    (folder / "mask #1.nii.gz").write_bytes(bytes(1234))
+    return folder
+
+
+def volume_page(folder: Path) -> str:
+    (saved,) = pages.save_views([View("volume", VOLUME, "A <legend> & more")], folder, "case <1>")
+    assert saved == {"kind": "volume", "page": "volume-1.html", "legend": "A <legend> & more", "files": list(VOLUME)}
+    return (folder / "views" / saved["page"]).read_text(encoding="utf-8")
+
+
+def visit(volume: Path, width: int = 1000) -> tuple[dict[str, Any], str]:
+    """What VISIT saw on the page in Chromium, whose WebGL 2 is drawn by the CPU, and Chromium's console output."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs the browser chromium, which is not on the PATH")
+    head, style, rest = volume_page(volume).partition("<style>")
+    content, _, end = rest.rpartition("</body>")
+    page = volume / "views" / "visited.html"
+    page.write_text(head + WATCH + style + content + VISIT + end, encoding="utf-8")
+    flags = "--headless --no-sandbox --use-angle=swiftshader --enable-unsafe-swiftshader --disable-quic --no-first-run "
+    flags += "--disable-background-networking --disable-component-update --disable-sync --enable-logging=stderr "
+    flags += f"--virtual-time-budget=20000 --dump-dom --user-data-dir={volume.parent}/profile --window-size={width},700"
+    command = [chromium, *flags.split(), page.as_uri()]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    console = "\n".join(line for line in ended.stderr.splitlines() if "CONSOLE" in line)
+    encoded = re.findall(r'data-seen="([^"]*)"', ended.stdout[:10_000])
+    assert encoded, f"the script VISIT did not finish: {console}"
+    return json.loads(unescape(encoded[0])), console
+
+
+def test_a_volume_is_seen_in_a_browser_without_a_network(volume):
+    seen, console = visit(volume)
+    assert (seen["state"], seen["failure"], console) == ("ready", "", "")
+    assert (seen["violations"], seen["requests"]) == ([], [])
+    mask = read_nifti(volume / VOLUME[1])
+    areas = [mask.values.sum(axis=axes) for axes in ((0, 1), (0, 2), (1, 2))]
+    largest = [int(area.argmax()) * step for area, step in zip(areas, (5, 4, 3), strict=True)]
+    assert seen["places"] == [f"{letter} {place} mm" for letter, place in zip("SAR", largest, strict=True)]
+    assert seen["all"][1] > 0.01  # the surface, at the right of the planes
+    # The patient's right is on the left; then the contour alone, then nothing.
+    left, right = seen["axial"]
+    assert left > 0.05
+    assert right < 0.01
+    assert 0 < sum(seen["contour"]) < left / 3
+    assert sum(seen["bare"]) == 0
+    assert seen["pressed"] == ["Axial"]
+    assert sum(seen["surface"]) > 0.03
+    assert seen["window"] == ["25", "50", 127]
+    assert seen["lowest"] == "S 0 mm"
+    assert seen["unreachable"] == 0
+
+
+def test_a_phone_shows_a_volume_without_sideways_scrolling(volume):
+    seen, _ = visit(volume, width=500)
+    assert seen["state"] == "ready"
+    assert seen["overflow"] <= 0
+
+
+def test_a_volume_page_links_the_files_of_its_case_alone(volume):
+    html = volume_page(volume)
+    text = " ".join(re.sub(r"<[^>]*>", " ", html.partition("<main>")[2].partition("</main>")[0]).split())
+    links = Links(html).links
+    assert links == ["data:,", "../mask%20%231.nii.gz", "../statistics.json", "../preview/surface.ply"]
+    assert all((volume / "views" / unquote(link)).is_file() for link in links[1:])
+    assert "default-src 'none'" in html
+    assert "case &lt;1&gt; A &lt;legend&gt; &amp; more" in text
+    assert "Volume 113.1 ml Extent 58 \N{MULTIPLICATION SIGN} 60.5 mm Touches edge no Flips lowest \N{EN DASH}" in text
+    assert "Copyright (c) 2021, Niivue" in html
+
+
+def test_a_volume_needs_no_surface_and_no_statistics(volume):
+    (saved,) = pages.save_views([View("volume", VOLUME[:2], "")], volume, "case")
+    html = (volume / "views" / saved["page"]).read_text(encoding="utf-8")
+    assert 'id="surface"></script>' in html
+    assert 'id="statistics"' not in html
+
+
+def test_volumes_that_are_too_large_are_named(volume, monkeypatch):
+    monkeypatch.setattr(pages, "LARGEST_PAGE", 1000)
+    with pytest.raises(ValueError, match=r"bytes of volumes, expected at most 1,000; reduce them"):
+        volume_page(volume)

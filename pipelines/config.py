@@ -30,6 +30,8 @@ class TrainConfig:
         seed: Random seed of the initial weights, the order of examples and augmentation.
         workers: Number of data loading processes.
         validation_share: Fraction of the training groups held out if the data set has no validation split.
+        fold: Which fraction is held out, from 0. With 0.2, folds 0 to 4 are a cross-validation, and `transect ensemble`
+            averages their models.
     """
 
     epochs: int = 50
@@ -43,9 +45,10 @@ class TrainConfig:
     seed: int = 0
     workers: int = 0
     validation_share: float = 0.15
+    fold: int = 0
 
     def __post_init__(self) -> None:
-        for name, smallest in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("workers", 0)):
+        for name, smallest in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("workers", 0), ("fold", 0)):
             if getattr(self, name) < smallest:
                 raise ValueError(f"train.{name}: found {getattr(self, name)}, expected at least {smallest}")
         if not 0 < self.learning_rate < math.inf:

@@ -7,11 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from transect.data_adapters.base import Case
+from transect.data_adapters.settings import require
 
 SPLIT_NAMES = {"train": "training", "val": "validation", "test": "test"}
 
 
-def with_splits(cases: Sequence[Case], validation_share: float, seed: int) -> list[Case]:
+def with_splits(cases: Sequence[Case], validation_share: float, seed: int, fold: int = 0) -> list[Case]:
     """Assign a split to each case, with all cases of a group in the same split.
 
     Splits that the data set names are kept; other cases are assigned to "train". If no case is in "val", a share of the
@@ -22,12 +23,19 @@ def with_splits(cases: Sequence[Case], validation_share: float, seed: int) -> li
         cases: the cases.
         validation_share: fraction of the training groups for validation; at least one group, unless there is only one.
         seed: seed of the hash.
+        fold: which share of the groups is for validation, in the order of the hash.
+
+    Raises:
+        ValueError: there is no such fold, or the data set has a validation split of its own.
     """
     cases = [replace(case, split="train") if not case.split else case for case in cases]
     if any(case.split == "val" for case in cases):
+        require(fold == 0, "train.fold", fold, "0: the data set names its validation split")
         return cases
     groups = sorted({case.group for case in cases if case.split == "train"}, key=lambda name: _hash(name, seed))
-    held_out = set(groups[: max(round(len(groups) * validation_share), 1)]) if len(groups) > 1 else set()
+    size = max(round(len(groups) * validation_share), 1)
+    require(fold * size < max(len(groups), 1), "train.fold", fold, f"less than {-(-len(groups) // size)}")
+    held_out = set(groups[fold * size : (fold + 1) * size]) if len(groups) > 1 else set()
     return [replace(case, split="val") if case.split == "train" and case.group in held_out else case for case in cases]
 
 

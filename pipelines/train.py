@@ -175,7 +175,10 @@ def _tracked(app_name: str, run_id: str | None = None, name: str = "") -> Iterat
 
 def _cases(app: App[Any, Any], data: Sequence[str], settings: TrainConfig) -> list[Case]:
     listed = app.split_units(app.adapter.cases(*data))
-    cases = with_splits(listed, settings.validation_share, settings.seed)
+    try:
+        cases = with_splits(listed, settings.validation_share, settings.seed, settings.fold)
+    except ValueError as error:
+        raise UsageError(f"{' '.join(data)}: {error}") from error
     counts = {split: sum(case.split == split for case in cases) for split in ("train", "val")}
     if not all(counts.values()):
         found = f"{counts['train']} training and {counts['val']} validation cases"

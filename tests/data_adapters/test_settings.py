@@ -37,7 +37,7 @@ def test_what_adapters_refuse(config, values, message):
         config(**values)
 
 
-@pytest.mark.parametrize("adapter", ["change_detection", "pde", "peptide"])
+@pytest.mark.parametrize("adapter", ["change_detection", "liver_mri", "pde", "peptide", "volume"])
 def test_settings_import_neither_numpy_nor_torch(adapter):
     code = f"import sys, transect.data_adapters.{adapter}.config; print({{'numpy', 'torch'}} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

@@ -26,6 +26,10 @@ STATES = {
         {"threshold": 0.3, "pixel_sizes": [10.0, 20.0], "dtypes": ["uint8"]},
         {"threshold": 0.5, "pixel_sizes": [0.5, 15.0], "dtypes": ["uint16"]},
     ],
+    "liver_mri": [
+        {"modalities": ["MR"], "thickest": 10.0, "spacing": [9.0, 9.0, 9.0]},
+        {"modalities": [], "thickest": 12.0, "spacing": [12.0, 9.0, 9.0]},
+    ],
     "pde": [{}, {}],
     "peptide": [
         {"calibration": {"bias": 1.0, "log_score": 0.5, "margin": 2.0, "agreement": 0.0, "fits": 1.0}},
@@ -85,9 +89,11 @@ def case(folder: Path, data: Path) -> Case:
 
 
 def values(app: App[Any, Any], prediction: Any) -> Any:
-    """The numbers of a prediction in a fixed order: levels, frames, or the deviations of the candidates."""
+    """The numbers of a prediction in a fixed order: levels, probabilities, frames, or the deviations of the candidates."""
     if type(app).__name__ == "ChangeDetection":
         return np.concatenate([block.levels for block in prediction.blocks]).astype(float)
+    if type(app).__name__ == "LiverMRI":
+        return np.concatenate([slab.probability for slab in prediction.slabs], axis=2)
     if type(app).__name__ == "PDE":
         return np.concatenate(list(prediction.blocks))
     ranked = [sorted(block.ranking, key=lambda each: each.candidate.peptide.proforma) for block in prediction.blocks]
@@ -118,6 +124,8 @@ def test_the_state_is_made_of_those_of_the_members(name, folder, members):
     if name == "change_detection":
         assert state.threshold == pytest.approx(0.4)
         assert (state.pixel_sizes, state.dtypes) == ((0.5, 20.0), ("uint16", "uint8"))
+    elif name == "liver_mri":
+        assert (state.modalities, state.thickest) == (("MR",), 12.0)
     elif name == "peptide":
         assert state.calibration == Calibration(-0.5, 1.0, 1.0, 0.5, 0.5)
     else:
@@ -142,6 +150,10 @@ def test_every_command_takes_an_ensemble(name, members, folder, data, command, t
             assert spread.scales == (1 / 200,)
             assert 0 < spread.read(1, masked=True).max() <= 142
         assert (results / "preview" / "spread.png").is_file()
+    elif name == "liver_mri":
+        statistics = json.loads((results / "statistics.json").read_text())
+        low, high = statistics["volume_range_ml"]
+        assert low < high
     elif name == "pde":
         with xr.open_dataset(results / "rollout.nc") as rollout:
             names = [str(variable) for variable in rollout.data_vars if f"{variable}_spread" in rollout]
@@ -167,7 +179,12 @@ def test_an_ensemble_of_equal_members_is_the_member(name, members, case, tmp_pat
 
 
 def test_settings_given_for_prediction_apply_to_every_member(name, folder, case):
-    setting = {"change_detection": {"threshold": 0.7}, "pde": {"steps": 3}, "peptide": {"candidates": 3}}[name]
+    setting = {
+        "change_detection": {"threshold": 0.7},
+        "liver_mri": {"threshold": 0.7},
+        "pde": {"steps": 3},
+        "peptide": {"candidates": 3},
+    }[name]
     model = transect.load(str(folder), setting).model
     assert [vars(member.app.config) | setting for member in model.members] == [
         vars(member.app.config) for member in model.members
@@ -175,6 +192,8 @@ def test_settings_given_for_prediction_apply_to_every_member(name, folder, case)
     prediction = model.predict(case, model.app.adapter.read(case))
     if name == "change_detection":
         assert prediction.threshold_level == 140
+    elif name == "liver_mri":
+        assert prediction.threshold == 0.7
     elif name == "pde":
         assert len(prediction.times) == 3
     else:

@@ -28,7 +28,7 @@ LEARNED = {
 }
 
 
-@pytest.mark.parametrize("name", app_names())
+@pytest.mark.parametrize("name", sorted(LEARNED))
 def test_a_model_folder_without_a_state_keeps_what_it_had_learned(name, fixtures, tmp_path):
     """The folders in `fixtures/models` were written before `state.json` was introduced."""
     loaded = model_folder.load(str(fixtures / "models" / name))
@@ -41,7 +41,7 @@ def test_a_model_folder_without_a_state_keeps_what_it_had_learned(name, fixtures
     assert settings.get("threshold") is None
 
 
-@pytest.mark.parametrize("name", app_names())
+@pytest.mark.parametrize("name", sorted(LEARNED))
 def test_a_model_folder_without_a_state_still_predicts(name, fixtures, tmp_path):
     loaded = model_folder.load(str(fixtures / "models" / name))
     loaded.app.adapter.phantom(tmp_path / "data", 2, 0)
@@ -49,7 +49,7 @@ def test_a_model_folder_without_a_state_still_predicts(name, fixtures, tmp_path)
     assert {outcome.status for outcome in outcomes} == {"done"}, outcomes
 
 
-@pytest.mark.parametrize("name", app_names())
+@pytest.mark.parametrize("name", sorted(LEARNED))
 def test_training_starts_from_the_settings_of_such_a_folder_and_not_from_what_it_had_learned(name, fixtures, command):
     status, printed, error = command("train", name, "--from", fixtures / "models" / name, "--print-config")
     assert status == 0, error

@@ -189,6 +189,17 @@ def test_a_missing_validation_split_is_taken_from_training_alone():
     assert {c.id for c in more if c.split == "val"} & {c.id for c in cases if c.split == "val"}
 
 
+def test_folds_hold_out_every_group_once():
+    given = [case(f"{group}-{tile}") for group in "abcdefg" for tile in range(2)]
+    folds = [{each.group for each in with_splits(given, 0.3, 0, fold) if each.split == "val"} for fold in range(4)]
+    assert [len(fold) for fold in folds] == [2, 2, 2, 1]
+    assert set.union(*folds) == set("abcdefg")
+    with pytest.raises(ValueError, match=r"train\.fold: found 4, expected less than 4"):
+        with_splits(given, 0.3, 0, 4)
+    with pytest.raises(ValueError, match=r"train\.fold: found 1, expected 0: the data set names its validation split"):
+        with_splits([case("a", "train"), case("b", "val")], 0.3, 0, 1)
+
+
 def test_a_summary_counts_splits_groups_and_files_and_says_where_splits_come_from(tmp_path):
     (tmp_path / "a.png").touch()
     files = (str(tmp_path / "a.png"), str(tmp_path / "b.PNG"), "s3://bucket/c.png")

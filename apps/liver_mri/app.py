@@ -9,10 +9,11 @@ import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from transect.apps.base import App, Contribution, Picture
+from transect.apps.base import App, Contribution, Picture, View
 from transect.apps.liver_mri.charts import charts
 from transect.apps.liver_mri.config import Config, State
 from transect.apps.liver_mri.dataset import TrainingWindows, WindowBatches, labelled
+from transect.apps.liver_mri.figures import LiverPreview, volume_view
 from transect.apps.liver_mri.inference import Windows, average, predict_flips, slabs, smallest_window
 from transect.apps.liver_mri.metrics import LiverMetric
 from transect.apps.liver_mri.models.build import build
@@ -147,6 +148,12 @@ class LiverMRI(App[LabelledVolume, Segmentation]):
 
         mean = replace(first, slabs=computed(), progress=0.0)
         return mean
+
+    def preview(self, prediction: Segmentation, sample: LabelledVolume, labels: bool) -> LiverPreview:
+        return LiverPreview(prediction, sample, labels)
+
+    def views(self, prediction: Segmentation, sample: LabelledVolume, folder: Path) -> list[View]:
+        return volume_view(prediction, folder)
 
     def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:
         return charts(contributions)

@@ -89,7 +89,7 @@ def case(folder: Path, data: Path) -> Case:
 
 
 def values(app: App[Any, Any], prediction: Any) -> Any:
-    """The numbers of a prediction in a fixed order: levels, probabilities, frames, or the deviations of the candidates."""
+    """The numbers of a prediction in a fixed order: levels, probabilities, frames, or deviations of candidates."""
     if type(app).__name__ == "ChangeDetection":
         return np.concatenate([block.levels for block in prediction.blocks]).astype(float)
     if type(app).__name__ == "LiverMRI":

@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 
 from transect.apps.base import View
 from transect.pipelines.pictures import FRAME_MS
-from transect.pipelines.report import UNKNOWN, file_size, label, number
+from transect.pipelines.report import UNITS, UNKNOWN, file_size, label, number
 
 LARGEST_PAGE = 20_000_000
 """Maximum bytes of data in a page; larger data are reduced until they fit."""
@@ -97,15 +97,15 @@ def _base64(file: Path) -> str:
 
 
 def _lines(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of nested results as text, with units."""
-    for name, value in content.items():
-        name = f"{prefix}{name}"
+    """Names and values of nested results as text; a unit at the end of a name holds for all that it contains."""
+    stem, _, unit = prefix.rpartition("_")
+    for inner, value in content.items():
+        name = "_".join(filter(None, [stem, inner, unit] if unit in UNITS else [prefix, inner]))
         if isinstance(value, Mapping):
-            yield from _lines(value, f"{name}_")
+            yield from _lines(value, name)
         elif isinstance(value, list):
-            *others, last = value or [None]
-            parts = [*(_text(part) for part in others), _text(last, name)]
-            yield label(name), " \N{MULTIPLICATION SIGN} ".join(parts)
+            *others, last = value or ["none"]
+            yield label(name), ", ".join([*map(_text, others), _text(last, name)])
         else:
             yield label(name), _text(value, name)
 

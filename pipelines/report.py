@@ -30,7 +30,8 @@ UNITS = {
 
 ACRONYMS = {
     "iou": "IoU", "apebench": "APEBench", "pdebench": "PDEBench", "morph": "MORPH", "nrmse": "nRMSE", "vrmse": "VRMSE",
-    "crmse": "cRMSE", "brmse": "bRMSE", "frmse": "fRMSE", "auc": "AUC", "hd95": "HD95", "assd": "ASSD", "nsd": "NSD",
+    "crmse": "cRMSE", "brmse": "bRMSE", "frmse": "fRMSE", "auc": "AUC",
+    "ras": "RAS", "hd95": "HD95", "assd": "ASSD", "nsd": "NSD",
 }  # fmt: skip
 """Spelling of acronyms in labels."""
 

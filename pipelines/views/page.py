@@ -14,7 +14,7 @@ from PIL import Image, ImageSequence
 
 from transect.apps.base import View
 from transect.pipelines.pictures import FRAME_MS
-from transect.pipelines.report import UNITS, UNKNOWN, file_size, label, number
+from transect.pipelines.report import UNITS, file_size, label, number
 
 LARGEST_PAGE = 20_000_000
 """Maximum bytes of data in a page; larger data are reduced until they fit."""
@@ -97,10 +97,12 @@ def _base64(file: Path) -> str:
 
 
 def _lines(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Names and values of nested results as text; a unit at the end of a name holds for all that it contains."""
+    """Names and values of nested results as text, without nulls; the unit of a name holds for all that it contains."""
     stem, _, unit = prefix.rpartition("_")
     for inner, value in content.items():
         name = "_".join(filter(None, [stem, inner, unit] if unit in UNITS else [prefix, inner]))
+        if value is None:
+            continue
         if isinstance(value, Mapping):
             yield from _lines(value, name)
         elif isinstance(value, list):
@@ -111,9 +113,7 @@ def _lines(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _text(value: object, name: str = "") -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return UNKNOWN if value is None else number(value, name)
+    return ("yes" if value else "no") if isinstance(value, bool) else number(value, name)
 
 
 _DATA = {"film": _film, "volume": _volume}

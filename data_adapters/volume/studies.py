@@ -4,7 +4,7 @@ from collections import defaultdict
 from pathlib import Path
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.listing import identifiers
+from transect.data_adapters.listing import identifiers, split_of
 from transect.data_adapters.volume.cases import VolumeCase
 from transect.data_adapters.volume.config import VolumeConfig
 from transect.data_adapters.volume.dicom_headers import read_headers, text
@@ -46,6 +46,7 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
         VolumeCase(
             new,
             patients[study].name,
+            split=split_of(places[study], root),
             image=str(places[study]),
             study=study,
             identity=patients[study] if config.ids == "hash" else Identity(),

@@ -106,7 +106,7 @@ class State:
         body_parts: DICOM body parts of the training volumes.
         thickest: Largest distance of slices in mm; 0 if unknown.
         extent: Largest extent from head to foot in mm; 0 if unknown.
-        negative: Whether any has values below zero; those of CT have.
+        negative: Whether a tenth of the values of any volume is below zero, as the air of CT is.
     """
 
     spacing: tuple[float, ...] = ()

@@ -31,7 +31,7 @@ UNITS = {
 ACRONYMS = {
     "iou": "IoU", "apebench": "APEBench", "pdebench": "PDEBench", "morph": "MORPH", "nrmse": "nRMSE", "vrmse": "VRMSE",
     "crmse": "cRMSE", "brmse": "bRMSE", "frmse": "fRMSE", "auc": "AUC",
-    "ras": "RAS", "hd95": "HD95", "assd": "ASSD", "nsd": "NSD",
+    "ras": "RAS", "hd95": "HD95", "assd": "ASSD", "nsd": "NSD", "mri": "MRI",
 }  # fmt: skip
 """Spelling of acronyms in labels."""
 

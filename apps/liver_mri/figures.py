@@ -164,7 +164,7 @@ class Planes:
         position = self.grid.world(self.place)[axis]
         name = f"{PLANES[axis]}  {AXES[axis][int(position >= 0)]} {abs(position):.0f} mm"
         inset_x, inset_y = 7 / (columns * self.grid.spacing[across] * scale), 7 / (rows * self.grid.spacing[up] * scale)
-        axes.text(inset_x, 1 - inset_y, name, ha="left", va="top", **style)
+        axes.text(inset_x, inset_y, name, ha="left", va="bottom", **style)
         if axis == 2:
             bar = max(length for length in (10, 20, 50, 100) if length <= max(columns * self.grid.spacing[0] / 3, 10))
             end, half = 1 - 2 * inset_x, bar / self.grid.spacing[0] / columns / 2

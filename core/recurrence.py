@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LONGEST_LOOP = 128
+LONGEST_LOOP = 64
 """Longer axes are split into about `sqrt(L)` chunks, so that length `L` takes about `3 sqrt(L)` steps."""
 
 
@@ -53,6 +53,14 @@ def linear_recurrence(decay: Tensor, update: Tensor, axes: Sequence[int], *, rev
     return states
 
 
+def linear_recurrence_(decay: Tensor, update: Tensor, axes: Sequence[int], *, reverse: bool = False) -> Tensor:
+    """`linear_recurrence` without a gradient and without new memory: overwrites `update`, in whose type it computes.
+
+    Returns the states, in the memory of `update` unless its innermost axis is long and needed padding.
+    """
+    return _scan(decay, update, [axis + 1 for axis in axes], reverse)
+
+
 def previous(tensor: Tensor, axes: Sequence[int], *, reverse: bool = False) -> Tensor:
     """`tensor` delayed by one grid position in raster order; zero at the first position.
 
@@ -62,7 +70,7 @@ def previous(tensor: Tensor, axes: Sequence[int], *, reverse: bool = False) -> T
 
 
 def _compute(decay: Tensor, update: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
-    return _scan(decay, update, list(axes), reverse).contiguous()
+    return _scan(decay, update.clone(memory_format=torch.contiguous_format), list(axes), reverse).contiguous()
 
 
 def _fake(decay: Tensor, update: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:
@@ -83,7 +91,7 @@ def _gradient(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
 
 
 def _scan(decay: Tensor, update: Tensor, axes: list[int], reverse: bool) -> Tensor:
-    """The states, for axes of the tensors themselves."""
+    """The states, for axes of the tensors themselves; overwrites `update`."""
     *outer, inner = axes
     length = decay.shape[inner]
     if length > LONGEST_LOOP:
@@ -95,24 +103,19 @@ def _scan(decay: Tensor, update: Tensor, axes: list[int], reverse: bool) -> Tens
         axes = [axis + (axis > inner) for axis in outer] + [inner, inner + 1]
         return _scan(decay, update, axes, reverse).flatten(inner, inner + 1).narrow(inner, 0, length)
 
-    states = update.new_empty(update.shape)
-    decays, updates, state = (tensor.unbind(inner) for tensor in (decay, update, states))
+    decays, states = decay.unbind(inner), update.unbind(inner)
     first, *later = range(length)[::-1] if reverse else range(length)
     if outer:
-        end, product = updates[first].clone(), decays[first].clone()
+        end, product = states[first].clone(), decays[first].clone()
         for t in later:  # of one position each, so that both stay in the cache
-            torch.addcmul(updates[t], decays[t], end, out=end)
+            torch.addcmul(states[t], decays[t], end, out=end)
             product.mul_(decays[t])
         ends = _scan(product.unsqueeze(inner), end.unsqueeze(inner), outer, reverse)
-        start = _shift(ends, outer, reverse).squeeze(inner)
-        torch.addcmul(updates[first], decays[first], start, out=state[first])
-    else:
-        state[first].copy_(updates[first])
-    last = first
+        states[first].addcmul_(decays[first], _shift(ends, outer, reverse).squeeze(inner))
+    state = states[first]
     for t in later:
-        torch.addcmul(updates[t], decays[t], state[last], out=state[t])
-        last = t
-    return states
+        state = states[t].addcmul_(decays[t], state)
+    return update
 
 
 def _shift(tensor: Tensor, axes: Sequence[int], reverse: bool) -> Tensor:

@@ -1,5 +1,6 @@
 """The recurrence of a selective state-space model, computed in blocks so that its states never fill the memory."""
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from transect.core.recurrence import linear_recurrence, previous
+from transect.core.recurrence import linear_recurrence_, previous
 
 BLOCK_ELEMENTS = 2**21
 """States per block on a CPU: 8 MiB, which the allocator reuses instead of requesting new pages."""
@@ -101,7 +102,8 @@ def _forward(
             torch.mul(states.squeeze(-2), r, out=y.narrow(*block))
         else:
             y.narrow(*block).copy_((r[..., None, :] @ states).squeeze(-2))
-        state = _corner(states, axes, last=not reverse)
+        state = _corner(states, axes, last=not reverse).clone()
+        del states  # before the next block is computed
     return y, starts
 
 
@@ -143,7 +145,7 @@ def _backward(
         # The gradient of h_t comes from y_t and from h_{t+1}.
         total = y[..., None, :] * r[..., None]
         _corner(total, axes, last=not reverse).add_(carry)
-        propagated = linear_recurrence(decay, decay * total, axes, reverse=not reverse)
+        propagated = linear_recurrence_(decay, decay * total, axes, reverse=not reverse)
         carry = _corner(propagated, axes, last=reverse)
         total += previous(propagated, axes, reverse=not reverse)
 
@@ -207,10 +209,10 @@ def _states(
     """The steps, decays and states of a block with initial state `start`."""
     step = F.softplus(delta + bias.to(delta.dtype))
     # States before channels, so that the innermost axis of every operation is the long one.
-    decay = torch.mul(step[..., None, :], rates.to(step.dtype)).exp_()
+    decay = torch.mul(step[..., None, :], rates.to(step.dtype) / math.log(2)).exp2_()
     update = (step * u)[..., None, :] * write[..., None]
     _corner(update, axes, last=reverse).addcmul_(_corner(decay, axes, last=reverse), start)
-    return step, decay, linear_recurrence(decay, update, axes, reverse=reverse)
+    return step, decay, linear_recurrence_(decay, update, axes, reverse=reverse)
 
 
 def _dtype(u: Tensor) -> torch.dtype:

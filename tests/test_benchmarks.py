@@ -121,3 +121,15 @@ def test_every_benchmark_that_guards_its_inputs_is_tried():
         name for name in RUNNABLE if "benchmarks.inputs" in (ROOT / "benchmarks" / f"{name}.py").read_text("utf-8")
     }
     assert guarded == {name for name, _, _ in COMPARISONS}
+
+
+def test_the_scan_is_compared_with_loops_that_give_the_same(capsys):
+    from benchmarks import scan
+
+    scan.scans(512, rounds=1)
+    scan.window((32, 24, 16), rounds=1)
+    printed = capsys.readouterr().out
+    for name in (scan.FALLBACK, scan.FAST_LOOP, "associative_scan", scan.OURS, "four at once", "a token at L=512"):
+        assert name in printed
+    with pytest.raises(AssertionError, match="case: other differs from first by 1"):
+        scan.compare("case", {"first": lambda: [torch.ones(2)], "other": lambda: [torch.zeros(2)]}, 1, memory=False)

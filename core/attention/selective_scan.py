@@ -101,9 +101,7 @@ class SelectiveScan(nn.Module):
         for k, (order, reverse) in enumerate(directions):
             low_rank, write, read = torch.split(projected[..., k, :], self.splits, -1)
             delta = F.linear(low_rank, self.dt_proj_weight[k])
-            total = total + selective_recurrence(
-                u, delta, self.dt_proj_bias[k], rates[k], write, read, order, reverse=reverse
-            )
+            total += selective_recurrence(u, delta, self.dt_proj_bias[k], rates[k], write, read, order, reverse=reverse)
         return total
 
 

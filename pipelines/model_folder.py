@@ -13,11 +13,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import transect
 from transect.data_adapters.files import sha256, whole_folder
 from transect.pipelines import config as configs
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import app_class, app_names, app_summary
+from transect.pipelines.find import app_class, app_names
+from transect.pipelines.model_card import imported_card
 from transect.pipelines.state import read_state, write_state
 from transect.pipelines.weights import load_module, read_weights
 
@@ -290,44 +290,4 @@ def import_weights(app_name: str, file: Path, out: Path) -> None:
         BadInput: the file cannot be read without running code in it, or its tensors do not fit the model.
     """
     app, module = app_class(app_name).from_published(file)
-    card = f"""# {app_name}
-
-{app_summary(app_name)}
-
-Imported from `{file.name}` (SHA-256 `{sha256(file)}`). See the publisher for its licence, training data and
-scores before use.
-"""
-    save(out, app_name, app, module, card)
-
-
-def training_card(app_name: str, run_id: str, epoch: int, validation: "Mapping[str, float]") -> str:
-    """The card of a trained model: its run and its scores on the validation split."""
-    rows = "\n".join(f"| {name.replace('_', ' ')} | {value:.4f} |" for name, value in validation.items())
-    return f"""# {app_name}
-
-{app_summary(app_name)}
-
-Trained in run `{run_id}`; weights of epoch {epoch + 1}. The epoch and the calibrated values in `state.json` were chosen
-on the validation split, so the scores below are optimistic: report those of a test split.
-
-| on validation | |
-|---|---|
-{rows}
-
-`config.yaml` holds the settings, `state.json` what training learned from data, `model.safetensors` the weights.
-"""
-
-
-def code_sha256() -> str:
-    """The SHA-256 of the Python files of the package, to detect that a model runs with other code than its own."""
-    import hashlib
-
-    digest = hashlib.sha256()
-    for folder in (PACKAGE, *sorted(PACKAGE.iterdir())):  # `rglob` does not follow the links of a checkout
-        for file in sorted(folder.glob("*.py") if folder == PACKAGE else folder.rglob("*.py")):
-            digest.update(f"{file.relative_to(PACKAGE).as_posix()}\0{sha256(file)}\n".encode())
-    return digest.hexdigest()
-
-
-PACKAGE = Path(transect.__file__).parent
-"""The folder of the package, which is stored with a registered model."""
+    save(out, app_name, app, module, imported_card(app_name, file))

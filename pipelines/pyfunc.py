@@ -17,6 +17,7 @@ from mlflow.pyfunc import PythonModel
 from transect.data_adapters.base import BadInput
 from transect.pipelines import model_folder
 from transect.pipelines.confine import output_folder, server_roots
+from transect.pipelines.package import code_sha256
 from transect.pipelines.predict_rows import predict_rows
 
 DEVICE = "TRANSECT_DEVICE"
@@ -42,7 +43,7 @@ class CaseModel(PythonModel):
         self.example = Path(context.artifacts["example"])
         self.model = model_folder.load(context.artifacts["model"], device=os.environ.get(DEVICE, "auto"))
         expected = (self.example / "code.sha256").read_text(encoding="utf-8")
-        if model_folder.code_sha256() != expected:
+        if code_sha256() != expected:
             warnings.warn(
                 "this process had already imported other code than the model was registered with; "
                 "load one model per process, outside a checkout, to run the model's own code",

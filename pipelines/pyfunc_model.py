@@ -17,7 +17,8 @@ from packaging.requirements import Requirement
 from transect.apps.base import App
 from transect.data_adapters.files import sha256
 from transect.pipelines import model_folder
-from transect.pipelines.model_folder import PACKAGE, app_of, code_sha256
+from transect.pipelines.model_folder import app_of
+from transect.pipelines.package import PACKAGE, code_sha256
 from transect.pipelines.track import MODEL_SHA256, logged_model
 
 

@@ -28,6 +28,7 @@ from transect.pipelines.config import TrainConfig
 from transect.pipelines.device import choose
 from transect.pipelines.errors import StoreError, UsageError
 from transect.pipelines.find import app_class, split_state, state_class
+from transect.pipelines.model_card import training_card
 from transect.pipelines.pyfunc_model import log_model
 from transect.pipelines.splits import summary, with_splits
 from transect.pipelines.store import check_store
@@ -283,7 +284,7 @@ def _save_best(app_name: str, app: App[Any, Any], task: Task, folder: Path, trac
         )
     task.load_state_dict(best["state_dict"])
     task.model.to(memory_format=torch.contiguous_format)
-    card = model_folder.training_card(app_name, tracker.run_id, best["epoch"], best["validation"])
+    card = training_card(app_name, tracker.run_id, best["epoch"], best["validation"])
     model_folder.save(folder / "model", app_name, app, task.model, card)
     tracker.metrics([(f"best/{name}", value, best["epoch"]) for name, value in best["validation"].items()])
     log_model(folder / "model")

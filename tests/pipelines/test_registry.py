@@ -23,6 +23,7 @@ from mlflow import MlflowClient
 import transect
 from transect.pipelines import model_folder
 from transect.pipelines.errors import UsageError
+from transect.pipelines.package import code_sha256
 from transect.pipelines.pyfunc_model import pinned_requirements
 from transect.pipelines.register import register
 from transect.pipelines.store import use_store
@@ -148,11 +149,11 @@ def test_a_model_of_other_code_says_so(mlflow_folder, tmp_path):
 
 def test_the_model_carries_the_code_that_it_names(mlflow_folder):
     expected = (mlflow_folder / "artifacts" / "example" / "code.sha256").read_text()
-    code = "import sys; sys.path.insert(0, sys.argv[1]); from transect.pipelines.model_folder import *\n"
-    code += "print(code_sha256(), FILES)"
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from transect.pipelines.package import *\n"
+    code += "print(code_sha256())"
     command = [sys.executable, "-c", code, str(mlflow_folder / "code")]
     done = subprocess.run(command, capture_output=True, text=True, cwd=mlflow_folder, env=environment())
-    assert done.stdout.split()[0] == expected == model_folder.code_sha256(), done.stderr
+    assert done.stdout.split()[0] == expected == code_sha256(), done.stderr
     missing = [
         path
         for path in CHECKOUT.glob("pipelines/*.j2")

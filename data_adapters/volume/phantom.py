@@ -125,7 +125,9 @@ def abdomen(
     return Abdomen(np.ascontiguousarray(values), np.ascontiguousarray(mask), turned)
 
 
-def write_nnunet(root: Path, count: int, seed: int, size: tuple[int, int, int] = (48, 48, 24)) -> list[float]:
+def write_nnunet(
+    root: Path, count: int, seed: int, size: tuple[int, int, int] = (48, 48, 24), unseen: int | None = None
+) -> list[float]:
     """Write cases as nnU-Net raw: those to train in `imagesTr`, unseen ones in `imagesTs`, with labels for both.
 
     The unseen ones differ in contrast, orientation and spacing.
@@ -135,18 +137,19 @@ def write_nnunet(root: Path, count: int, seed: int, size: tuple[int, int, int] =
         count: Number of cases.
         seed: The same seed gives the same cases.
         size: Voxels of the training cases.
+        unseen: Number of unseen cases, the last ones; None for 15 %.
 
     Returns:
         The volume of each liver in mL.
     """
     folder = root / "Dataset001_Phantom"
-    splits = phantom_splits(count)
+    known = count - (phantom_splits(count).count("test") if unseen is None else unseen)
     volumes = []
-    for index, split in enumerate(splits):
+    for index in range(count):
         rng = np.random.default_rng([seed, index])
-        unseen = split == "test"
-        case = abdomen(rng, *_geometry(rng, size, unseen), unseen)
-        part = "Ts" if unseen else "Tr"
+        new = index >= known
+        case = abdomen(rng, *_geometry(rng, size, new), new)
+        part = "Ts" if new else "Tr"
         images, labels = folder / f"images{part}", folder / f"labels{part}"
         images.mkdir(parents=True, exist_ok=True)
         labels.mkdir(exist_ok=True)
@@ -156,7 +159,7 @@ def write_nnunet(root: Path, count: int, seed: int, size: tuple[int, int, int] =
     content = {
         "channel_names": {"0": "MRI"},
         "labels": {"background": 0, "liver": 1},
-        "numTraining": len(splits) - splits.count("test"),
+        "numTraining": known,
         "file_ending": ".nii.gz",
     }
     write_json(folder / "dataset.json", content)

@@ -16,7 +16,7 @@ from pydicom.uid import MediaStorageDirectoryStorage
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.listing import walk
-from transect.data_adapters.volume.dicom_headers import FAILURES, TELL_APART, TIMES, read_headers, reason, text
+from transect.data_adapters.volume.dicom_headers import FAILURES, TELL_APART, TIMES, quiet, read_headers, reason, text
 
 IMAGE_MODALITIES = ("MR", "CT", "PT", "NM", "OT", "")
 
@@ -100,13 +100,14 @@ def scan(root: Path, skip: Container[Path] = ()) -> Scan:
         if path in skip:
             continue
         try:
-            header = read_headers(path)
-            if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-                skipped[path] = "a directory of files (DICOMDIR), which is not followed"
-            elif text(header, "Modality") not in IMAGE_MODALITIES or "Rows" not in header:
-                objects[path] = text(header, "Modality") or "no image"
-            else:
-                slices += slices_of(path, header)
+            with quiet():
+                header = read_headers(path)
+                if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
+                    skipped[path] = "a directory of files (DICOMDIR), which is not followed"
+                elif text(header, "Modality") not in IMAGE_MODALITIES or "Rows" not in header:
+                    objects[path] = text(header, "Modality") or "no image"
+                else:
+                    slices += slices_of(path, header)
         except BadInput as error:
             skipped[path] = f"{error.field}: found {error.found}, expected {error.expected}"
         except FAILURES as error:

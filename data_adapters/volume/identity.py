@@ -22,7 +22,7 @@ from pydicom import Dataset
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import safe_name
-from transect.data_adapters.volume.dicom_headers import FAILURES, text
+from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, text
 
 SHORTEST, SHORTEST_NUMBER = 3, 4
 """Shorter values are only replaced where they are a part of a path: in a sentence they are something else."""
@@ -101,8 +101,9 @@ def identity_of(header: Dataset) -> Identity:
 
 def _others(header: Dataset) -> list[str]:
     try:
-        others = header.get("OtherPatientIDs") or []
-        nested = header.get("OtherPatientIDsSequence") or []
+        with quiet():
+            others = header.get("OtherPatientIDs") or []
+            nested = header.get("OtherPatientIDsSequence") or []
         return [*([others] if isinstance(others, str) else map(str, others)), *(text(i, "PatientID") for i in nested)]
     except FAILURES:  # a damaged element
         return []

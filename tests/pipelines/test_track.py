@@ -1,5 +1,6 @@
 """Pictures in a tracking store: attention maps, validation pictures and animations."""
 
+import sys
 from pathlib import Path
 
 import lightning.pytorch as lightning
@@ -13,13 +14,14 @@ from torch import nn
 
 from transect.core.attention import AxialAttention
 from transect.core.inspect import attention_pictures, record
+from transect.data_adapters.base import Case
 from transect.pipelines import config
 from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_class
 from transect.pipelines.pictures import save_pictures
 from transect.pipelines.store import use_experiment
 from transect.pipelines.task import Task
-from transect.pipelines.track import Tracker, log_pictures
+from transect.pipelines.track import Tracker, log_pictures, tracked
 from transect.pipelines.train import show_attention
 
 
@@ -86,3 +88,21 @@ def test_epochs_are_pictured_ever_more_rarely_and_the_last_one_is():
         if task._logs_pictures:
             pictured.append(epoch + 1)
     assert pictured == [1, 2, 4, 8, 16, 20]
+
+
+class Patient(Case):
+    """A case that hides the part `MRN-00471` of paths and messages."""
+
+    def shown(self, text):
+        return text.replace("MRN-00471", "patient-1")
+
+
+def test_a_run_names_its_data_and_command_as_the_cases_show_them(workplace, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["transect", "train", "--data", "/scans/MRN-00471"])
+    with tracked("liver_mri", name="run") as tracker:
+        tracker.describe({"a": 1}, [Patient("1", "1", ())], "/scans/MRN-00471", "training", "trained")
+    run = tracker.client.get_run(tracker.run_id)
+    assert run.data.tags["transect.command"] == "train --data /scans/patient-1"
+    assert "on `/scans/patient-1`" in run.data.tags["mlflow.note.content"]
+    assert run.inputs.dataset_inputs[0].dataset.name == "patient-1"
+    assert b"MRN-00471" not in Path(workplace, "mlflow.db").read_bytes()

@@ -38,8 +38,8 @@ from transect.data_adapters.volume.cases import LabelledVolume, VolumeCase
 from transect.data_adapters.volume.phantom import write_nnunet
 
 TRAINING, VALIDATION, UNSEEN = 20, 4, 8
-SIZE = (64, 64, 32)
-"""Voxels of the training scans, of about 5.5 x 4.5 x 7 mm."""
+SIZE = (60, 60, 30)
+"""Voxels of the training scans, of about 5.9 x 4.8 x 7.5 mm: resampled, each fits a window of 64 x 64 x 32 voxels."""
 VALIDATIONS = 10
 """How often a training is validated, at equal distances of CPU time."""
 BATCH, WEIGHT_DECAY, DECAY_POWER, CLIP_NORM = 2, 0.01, 0.9, 1.0

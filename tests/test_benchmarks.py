@@ -133,3 +133,15 @@ def test_the_scan_is_compared_with_loops_that_give_the_same(capsys):
         assert name in printed
     with pytest.raises(AssertionError, match="case: other differs from first by 1"):
         scan.compare("case", {"first": lambda: [torch.ones(2)], "other": lambda: [torch.zeros(2)]}, 1, memory=False)
+
+
+def test_a_large_volume_is_segmented_by_ours_and_by_monai(tmp_path):
+    from benchmarks import volumes
+
+    volumes.write_volume(tmp_path / "volume.nii.gz", (96, 96, 60))
+    rows = []
+    for number, way in enumerate((volumes.OURS, volumes.MONAI)):
+        (tmp_path / str(number)).mkdir()
+        rows.append(volumes.run(way, tmp_path / "volume.nii.gz", tmp_path / str(number)))
+    assert rows[0]["voxels"] > 10_000
+    assert volumes.dice(tmp_path) > 0.9  # edges, which both treat differently, weigh more than in a large volume

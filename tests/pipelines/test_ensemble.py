@@ -105,8 +105,14 @@ def predict(path: Path, case: Case) -> Any:
     return values(model.app, model.predict(case, model.app.adapter.read(case)))
 
 
-def test_predictions_are_the_mean_of_the_members(name, folder, members, case):
-    first, second = (predict(member, case) for member in members)
+@pytest.fixture(scope="module")
+def predicted(members: list[Path], case: Case) -> list[Any]:
+    """The prediction of each member."""
+    return [predict(member, case) for member in members]
+
+
+def test_predictions_are_the_mean_of_the_members(name, folder, predicted, case):
+    first, second = predicted
     averaged = predict(folder, case)
     assert np.abs(first - second).max() > 0
     if name == "change_detection":
@@ -167,11 +173,11 @@ def test_every_command_takes_an_ensemble(name, members, folder, data, command, t
         assert header.endswith("\topt_global_score_spread")
 
 
-def test_an_ensemble_of_equal_members_is_the_member(name, members, case, tmp_path):
+def test_an_ensemble_of_equal_members_is_the_member(name, members, predicted, case, tmp_path):
     from transect.pipelines.ensemble import ensemble
 
     ensemble([str(members[0])] * 3, tmp_path / "model")
-    single, averaged = predict(members[0], case), predict(tmp_path / "model", case)
+    single, averaged = predicted[0], predict(tmp_path / "model", case)
     if name == "pde":
         assert not averaged[:, single.shape[1] :].any()
         averaged = averaged[:, : single.shape[1]]

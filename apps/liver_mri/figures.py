@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LARGEST_VIEW = 4_000_000
 """Maximum voxels of an interactive view; larger volumes are reduced."""
 
+LARGEST_SURFACE = 300_000
+"""Maximum triangles of its surface; that of a mask of scattered voxels is left out."""
+
 LARGEST_WIDTH, LARGEST_HEIGHT, GAP = 960, 960, 6
 """Of a picture, and between its planes, in pixels."""
 
@@ -240,7 +243,7 @@ def volume_view(prediction: Segmentation, folder: Path) -> list[View]:
     write_nifti(folder / files[0], np.clip(np.round(image), 0, 255).astype(np.uint8), grid)
     write_nifti(folder / files[1], mask.astype(np.uint8), grid)
     vertices, triangles = surface(mask.astype(np.uint8), grid)
-    if len(triangles):
+    if 0 < len(triangles) <= LARGEST_SURFACE:
         files.append("preview/surface.ply")
         write_ply(folder / files[-1], vertices, triangles)
     if (folder / "statistics.json").is_file():

@@ -25,7 +25,7 @@ def facts_of(sample: LabelledVolume) -> dict[str, Any]:
     facts |= {_snake(name): value for name, value in volume.facts.items()} | volume.grid.facts()
     facts |= {"images": len(volume.slices)} if volume.slices else {}
     facts["values"] = f"{volume.values.dtype}, {float(volume.values.min()):g} to {float(volume.values.max()):g}"
-    warnings = list(volume.warnings)
+    warnings = [*volume.warnings, *sample.label_notes]
     if sample.label is not None:
         facts["label_ml"] = round(float(sample.label.sum(dtype=int)) * volume.grid.voxel_volume / 1000, 4)
         if edges := edges_of(sample.label, volume.grid):

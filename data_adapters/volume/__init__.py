@@ -13,6 +13,6 @@
 - `identity`: `Identity(name, values)` with `shown(path)`, `clean(text)`, `hidden()`; `case.identity` has it.
 - `config`: `VolumeConfig(series, label, channel, index, ids)`, the settings under `read`.
 - `layouts`: `find_volumes(*inputs, config) -> [VolumeCase]`; `cases`: `read_case(case, preference, config, label) ->
-  LabelledVolume(volume, label, left_out, skipped)`.
+  LabelledVolume(volume, read_label, left_out, skipped)`, whose `label` is read when it is asked for.
 - `phantom`: `abdomen(rng, size, spacing)`, `write_nnunet(root, count, seed)`, `write_series(folder, volume, ...)`.
 """

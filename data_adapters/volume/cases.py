@@ -1,8 +1,10 @@
 """The case of volume apps: one volume and its label, from any format."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,25 +48,55 @@ class VolumeCase(Case):
         return self.identity.shown(text)
 
 
+class Label(NamedTuple):
+    """A label, and why other objects of a study do not count as one.
+
+    Args:
+        mask: `(X, Y, Z)` of 0 and 1, or None.
+        notes: A sentence each.
+    """
+
+    mask: NDArray[np.uint8] | None = None
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledVolume:
-    """A volume, and its label on the same grid.
+    """A volume, and its label on the same grid, which is read when it is first asked for: prediction needs none.
 
     Args:
         volume: The volume.
-        label: `(X, Y, Z)` of 0 and 1, or None.
+        read_label: Reads the label.
         left_out: Other volumes of a study, and why they are left out.
         skipped: Files that are no images, and why.
     """
 
     volume: Volume
-    label: NDArray[np.uint8] | None = None
+    read_label: Callable[[], Label] = Label
     left_out: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def label(self) -> NDArray[np.uint8] | None:
+        """`(X, Y, Z)` of 0 and 1, or None.
+
+        Raises:
+            BadInput: the label cannot be read, or does not fit the volume.
+        """
+        return self._label.mask
+
+    @property
+    def label_notes(self) -> tuple[str, ...]:
+        """Why objects of a study do not count as its label."""
+        return self._label.notes
+
+    @cached_property
+    def _label(self) -> Label:
+        return self.read_label()
+
 
 def read_case(case: VolumeCase, preference: Preference, config: VolumeConfig, label: str) -> LabelledVolume:
-    """Read a case whole.
+    """Read the volume of a case whole.
 
     Args:
         case: From `find_volumes`.
@@ -75,19 +107,14 @@ def read_case(case: VolumeCase, preference: Preference, config: VolumeConfig, la
     Raises:
         BadInput: as the readers of the formats; the message names no patient.
     """
-    shown = case.identity if config.ids == "hash" else Identity()
-    with shown.hidden():
-        if not case.study:
-            volume = read_nifti(case.image, config.index)
-            wanted = config.label or label
-            mask = nifti_label(Path(case.label), volume, wanted, dict(case.names)) if case.label else None
-            return LabelledVolume(volume, mask)
-        return _study(case, preference, config, label)
+    with _identity(case, config).hidden():
+        if case.study:
+            return _study(case, preference, config, config.label or label)
+        volume = read_nifti(case.image, config.index)
+        return LabelledVolume(volume, partial(_nifti_label, case, volume, config.label or label, config))
 
 
 def _study(case: VolumeCase, preference: Preference, config: VolumeConfig, label: str) -> LabelledVolume:
-    mask: NDArray[np.uint8] | None
-    notes: list[str]
     found = study_of(scan(Path(case.image)), case.study)
     if not found.slices:
         there = "; ".join(f"{path.name} ({why})" for path, why in [*found.objects.items(), *found.skipped.items()][:4])
@@ -95,26 +122,41 @@ def _study(case: VolumeCase, preference: Preference, config: VolumeConfig, label
     wanted = replace(preference, series=config.series or preference.series)
     stack, left_out = choose(stacks_of(found.slices), wanted)
     volume = read_stack(stack)
-    name = config.label or label
-    if case.label.lower().endswith((".nii", ".nii.gz")):
-        mask, notes = nifti_label(Path(case.label), volume, name, dict(case.names)), []
-    else:
-        objects = scan(Path(case.label)).objects if case.label else found.objects
-        mask, notes = dicom_label(objects, volume, name, required=bool(case.label or config.label))
-    clean = case.identity.clean if config.ids == "hash" else str
-    show = case.identity.shown if config.ids == "hash" else str
-    facts: dict[str, Any] = {name: clean(str(value)) for name, value in volume.facts.items()}
-    volume = Volume(
-        volume.values,
-        volume.grid,
-        show(volume.name),
-        volume.modality,
-        facts,
-        tuple(map(clean, [*volume.warnings, *notes])),
-        slices=volume.slices,
+    identity = _identity(case, config)
+    volume = replace(
+        volume,
+        name=identity.shown(volume.name),
+        facts={name: identity.clean(str(value)) for name, value in volume.facts.items()},
+        warnings=tuple(map(identity.clean, volume.warnings)),
     )
-    skipped = {show(path): clean(why) for path, why in found.skipped.items()}
-    return LabelledVolume(volume, mask, {clean(name): clean(why) for name, why in left_out.items()}, skipped)
+    nifti = case.label.lower().endswith((".nii", ".nii.gz"))
+    read_label = (
+        partial(_nifti_label, case, volume, label, config)
+        if nifti
+        else partial(_study_label, case, volume, label, config, found.objects)
+    )
+    skipped = {identity.shown(path): identity.clean(why) for path, why in found.skipped.items()}
+    left_out = {identity.clean(name): identity.clean(why) for name, why in left_out.items()}
+    return LabelledVolume(volume, read_label, left_out, skipped)
+
+
+def _nifti_label(case: VolumeCase, volume: Volume, label: str, config: VolumeConfig) -> Label:
+    if not case.label:
+        return Label()
+    with _identity(case, config).hidden():
+        return Label(nifti_label(Path(case.label), volume, label, dict(case.names)))
+
+
+def _study_label(case: VolumeCase, volume: Volume, label: str, config: VolumeConfig, objects: dict[Path, str]) -> Label:
+    identity = _identity(case, config)
+    with identity.hidden():
+        given = scan(Path(case.label)).objects if case.label else objects
+        mask, notes = dicom_label(given, volume, label, required=bool(case.label or config.label))
+    return Label(mask, tuple(map(identity.clean, notes)))
+
+
+def _identity(case: VolumeCase, config: VolumeConfig) -> Identity:
+    return case.identity if config.ids == "hash" else Identity()
 
 
 def study_of(found: Scan, study: str) -> Scan:

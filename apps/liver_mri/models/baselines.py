@@ -34,6 +34,9 @@ class Baseline(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor]:
         """The logits."""
         size = x.shape[2:]
-        padding = [end for n in reversed(size) for end in (0, -n % self.multiple)]
+        padded = [n + -n % self.multiple for n in size]
+        if max(padded) == self.multiple:  # else the coarsest level is one voxel, which instance norm refuses
+            padded[0] *= 2
+        padding = [end for n, side in zip(reversed(size), reversed(padded), strict=True) for end in (0, side - n)]
         logits: Tensor = self.network(F.pad(x, padding))
         return (logits[..., : size[0], : size[1], : size[2]],)

@@ -13,7 +13,7 @@ from transect.apps.liver_mri.losses import augment, segmentation_loss
 from transect.apps.liver_mri.prepare import prepare
 from transect.apps.liver_mri.training_data import compared, learned, merged
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.volume.cases import LabelledVolume, VolumeCase
+from transect.data_adapters.volume.cases import Label, LabelledVolume, VolumeCase
 from transect.data_adapters.volume.phantom import Abdomen, abdomen
 from transect.data_adapters.volume.volume import Grid, Volume
 
@@ -26,7 +26,7 @@ def drawn(seed: int) -> Abdomen:
 
 def read(case: VolumeCase) -> LabelledVolume:
     one = drawn(ord(case.id))
-    return LabelledVolume(Volume(one.values, one.grid, case.id), one.liver)
+    return LabelledVolume(Volume(one.values, one.grid, case.id), lambda: Label(one.liver))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from transect.apps.liver_mri import figures
 from transect.apps.liver_mri.figures import GAP, LiverPreview, volume_view
 from transect.data_adapters.liver_mri.segmentation import Segmentation, Slab
-from transect.data_adapters.volume.cases import LabelledVolume
+from transect.data_adapters.volume.cases import Label, LabelledVolume
 from transect.data_adapters.volume.nifti import read_nifti
 from transect.data_adapters.volume.phantom import abdomen
 from transect.data_adapters.volume.volume import Grid, Volume
@@ -17,7 +17,7 @@ ORANGE, BLUE = np.array([230, 159, 0]), np.array([86, 180, 233])
 
 def segmentation(values, mask, grid, label=None):
     volume = Volume(values, grid)
-    return Segmentation(volume, iter([Slab(0, mask.astype(np.float32))])), LabelledVolume(volume, label)
+    return Segmentation(volume, iter([Slab(0, mask.astype(np.float32))])), LabelledVolume(volume, lambda: Label(label))
 
 
 def phantom(orientation="LPS"):

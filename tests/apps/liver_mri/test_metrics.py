@@ -14,7 +14,7 @@ from transect.apps.liver_mri.metrics import LiverMetric
 from transect.apps.liver_mri.surface import surface_scores
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.liver_mri.segmentation import Segmentation, Slab
-from transect.data_adapters.volume.cases import LabelledVolume
+from transect.data_adapters.volume.cases import Label, LabelledVolume
 from transect.data_adapters.volume.volume import Grid, Volume
 from transect.pipelines.evaluate import bootstrap
 
@@ -27,7 +27,8 @@ def contribution(prediction, label, grid=None, postprocess=lambda mask: mask):
     volume = Volume(np.zeros(prediction.shape, np.float32), grid, "scan.nii.gz", "MR")
     slabs = iter([Slab(0, prediction.astype(np.float32))])
     return METRIC.contribution(
-        Segmentation(volume, slabs, postprocess=postprocess), LabelledVolume(volume, label.astype(np.uint8))
+        Segmentation(volume, slabs, postprocess=postprocess),
+        LabelledVolume(volume, lambda: Label(label.astype(np.uint8))),
     )
 
 

@@ -42,7 +42,7 @@ SIZE = (60, 60, 30)
 """Voxels of the training scans, of about 5.9 x 4.8 x 7.5 mm: resampled, each fits a window of 64 x 64 x 32 voxels."""
 VALIDATIONS = 10
 """How often a training is validated, at equal distances of CPU time."""
-BATCH, WEIGHT_DECAY, DECAY_POWER, CLIP_NORM = 2, 0.01, 0.9, 1.0
+BATCH, WEIGHT_DECAY, DECAY_POWER, CLIP_NORM = 1, 0.01, 0.9, 1.0
 Row = tuple[Config, float]
 """Settings of the app, and the learning rate."""
 Result = dict[str, Any]
@@ -51,8 +51,8 @@ ROWS: dict[str, Row] = {
     "unet": (Config(ModelConfig("unet", width=16)), 2e-3),
     "segresnet": (Config(ModelConfig("segresnet", width=8)), 2e-3),
     "swinunetr": (Config(ModelConfig("swinunetr", width=12)), 1e-3),
-    "srma_mamba": (Config(ModelConfig(srma_mamba=SRMAMambaConfig(dim=16))), 2e-3),
-    "srma_mamba_fast": (Config(ModelConfig(srma_mamba=SRMAMambaConfig(dim=16)), fast=True), 2e-3),
+    "srma_mamba": (Config(ModelConfig(srma_mamba=SRMAMambaConfig(dim=16, drop_path=0.0))), 2e-3),
+    "srma_mamba_fast": (Config(ModelConfig(srma_mamba=SRMAMambaConfig(dim=16, drop_path=0.0)), fast=True), 2e-3),
 }
 COLUMNS = "{:<16} {:>10} {:>6} {:>10} {:>16} {:>18} {:>8} {:>12}"
 

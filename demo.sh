@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# End-to-end demo of all apps: change detection on synthetic pairs and a real pair of Landsat scenes, an equation, and
-# peptides. Usage: demo.sh TRANSECT FOLDER
+# End-to-end demo of all apps: change detection on synthetic pairs and a real pair of Landsat scenes, an equation,
+# peptides, and the liver in synthetic MRI. Usage: demo.sh TRANSECT FOLDER
 set -euo pipefail
 transect=$1
 samples=$(cd "$(dirname "$0")" && pwd)/samples/landsat5_2000_2010
 settings=$(cd "$(dirname "$0")" && pwd)/apps/change_detection/demo.yaml
+liver=$(cd "$(dirname "$0")" && pwd)/apps/liver_mri/demo.yaml
 equation=$(cd "$(dirname "$0")" && pwd)/apps/pde/demo.yaml
 rm -rf "$2" && mkdir -p "$2" && cd "$2"
 export MLFLOW_TRACKING_URI=sqlite:///mlflow.db
@@ -52,6 +53,17 @@ say "10. Identify the peptides of a run"
 "$transect" predict models:/peptide-demo@champion "$(find "$PWD/runs/test" -name '*.mgf' | sort | head -1)" \
     "$(find "$PWD/runs/test" -name '*.casanovo.mztab' | sort | head -1)" --out peptides
 
+say "11. Write synthetic abdomens, train a network to segment the liver and evaluate it"
+"$transect" phantom liver_mri --out abdomens --count 14
+"$transect" train liver_mri --data abdomens --config "$liver" | tee trained-liver.txt
+run=$(awk '$1 == "run" { print $2 }' trained-liver.txt)
+"$transect" register "$run" --name liver-demo --alias champion
+"$transect" evaluate models:/liver-demo@champion --data abdomens --out evaluation-liver
+
+say "12. Segment the liver in a DICOM study"
+"$transect" phantom liver_mri --out study --count 1 --phantom.format dicom
+"$transect" predict models:/liver-demo@champion study --out livers
+
 case=$(find "$PWD/landsat" -name mask.tif -printf '%h\n')
 say "Done. Results:"
 cat <<EOT
@@ -63,5 +75,7 @@ rollout (NetCDF)           $(find "$PWD/rollout" -name rollout.nc)
 report, equation           $PWD/evaluation-pde/report.html
 peptides (mzTab)           $(find "$PWD/peptides" -name results.mztab)
 report, peptides           $PWD/evaluation-peptide/report.html
+liver (DICOM SEG)          $(find "$PWD/livers" -name liver.seg.dcm)
+report, liver              $PWD/evaluation-liver/report.html
 MLflow                     cd $PWD && $transect ui    then open http://127.0.0.1:5000
 EOT

@@ -69,6 +69,7 @@ def write_volume(path: Path, shape: tuple[int, ...] = SHAPE) -> None:
 def ours(volume: Path, out: Path, config: Config, model: nn.Module | None) -> dict[str, float]:
     """Segment a volume with the app, and write what `transect predict` does; the CPU seconds after the network."""
     app = liver.LiverMRI(config, State(spacing=SPACING, shape=(256, 256, 256), resolution="full"))
+    torch.manual_seed(0)
     network = (app.model() if model is None else model).eval()
     started: list[float] = []
 

@@ -121,8 +121,11 @@ def _components(mask: NDArray[np.uint8]) -> NDArray[np.int_]:
     for axis in range(3):
         inside = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
         box.append(slice(inside[0], inside[-1] + 1))
-    parts, _ = label(mask[tuple(box)])
-    return np.bincount(parts.ravel())[1:]
+    parts, count = label(mask[tuple(box)])
+    sizes = np.zeros(count + 1, int)
+    for plane in parts:  # bincount makes a copy of 8 bytes a voxel
+        sizes += np.bincount(plane.ravel(), minlength=count + 1)
+    return sizes[1:]
 
 
 def _tuple(values: NDArray[np.float64]) -> tuple[float, ...]:

@@ -1,6 +1,7 @@
 """Measurements of a liver against numbers known from its construction."""
 
 import json
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -95,3 +96,16 @@ def test_a_sheared_grid_counts_the_determinant():
     found = statistics_of(volume(grid=Grid(SIZE, affine)), mask)
     assert found.volume_ml == pytest.approx(500 * 11.25 / 1000)
     np.testing.assert_allclose(found.extent_mm, [15, 15 + 5 * 1.3397, 25], atol=1e-3)
+
+
+def test_components_are_counted_in_the_memory_of_their_numbers():
+    mask = np.ones((100, 100, 60), np.uint8)
+    mask[50] = 0
+    image = volume(np.zeros(mask.shape, np.int16), Grid((100, 100, 60), np.eye(4)))
+    statistics_of(image, mask)
+    tracemalloc.start()
+    found = statistics_of(image, mask)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found.components, found.largest_ml) == (2, 300.0)
+    assert peak < 7 * mask.size  # 4 bytes a voxel, and those of a slice

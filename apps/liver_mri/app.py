@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, Sampler
 
 from transect.apps.base import App, Contribution, Picture, View
 from transect.apps.liver_mri.charts import charts
-from transect.apps.liver_mri.config import Config, State
+from transect.apps.liver_mri.config import AXES, AugmentConfig, Config, State
 from transect.apps.liver_mri.dataset import TrainingWindows, WindowBatches, labelled
 from transect.apps.liver_mri.figures import LiverPreview, volume_view
 from transect.apps.liver_mri.inference import Windows, average, predict_flips, slabs, smallest_window
@@ -48,7 +48,8 @@ class LiverMRI(App[LabelledVolume, Segmentation]):
 
         state = load_reference(file)
         model = from_reference(state, source=file)
-        config = Config(model=ModelConfig(srma_mamba=model.config), window=(224, 224, 64))
+        sizes = ModelConfig(srma_mamba=model.config)
+        config = Config(model=sizes, augment=AugmentConfig(flip=AXES), window=(224, 224, 64))
         return cls(config), model
 
     def fit(self, cases: Sequence[Case]) -> State:

@@ -63,8 +63,8 @@ def compared(volume: Volume, state: State) -> list[str]:
     extent = grid.shape[2] * grid.spacing[2]
     if state.extent and extent > SIMILAR * state.extent:
         lines.append(f"{extent:.0f} mm from head to foot, in the training data up to {state.extent:.0f} mm")
-    if state.shape and not state.negative and _mostly_negative(volume):
-        lines.append("values below zero as the air of CT, in the training data none")
+    if not state.negative and _mostly_negative(volume):
+        lines.append("values below zero, as the air of CT has and MR has not")
     return lines
 
 

@@ -24,7 +24,7 @@ OPEN_CASES = 20
 
 UNITS = {
     "percent": "%", "m": "m", "km": "km", "mm": "mm", "m2": "m²", "km2": "km²", "mm2": "mm²", "m3": "m³", "mm3": "mm³",
-    "ml": "ml", "ms": "ms", "s": "s", "seconds": "s", "days": "d", "deg": "°", "hz": "Hz", "da": "Da", "ppm": "ppm",
+    "ml": "mL", "ms": "ms", "s": "s", "seconds": "s", "days": "d", "deg": "°", "hz": "Hz", "da": "Da", "ppm": "ppm",
 }  # fmt: skip
 """Units by the suffix of the names that carry them."""
 

@@ -189,7 +189,7 @@ class Planes:
         for name, (mask, colour) in masks.items():
             millilitres = float(mask.sum(dtype=np.int64)) * self.volume.grid.voxel_volume / 1000
             axes.plot([14, 38], [top, top], color=colour, linewidth=3)
-            axes.text(48, top, f"{name}: liver of {millilitres:.0f} ml", color="white", va="center")
+            axes.text(48, top, f"{name}: liver of {millilitres:.0f} mL", color="white", va="center")
             top += 24
         text = fill(f"Surface: the prediction from the front. {CONVENTION}", max(int(width / 6.5), 12))
         axes.text(14, height - 10, text, color="#b0b0b0", fontsize=9, va="bottom", linespacing=1.4)

@@ -247,7 +247,7 @@ def test_a_volume_page_links_the_files_of_its_case_alone(volume):
     assert all((volume / "views" / unquote(link)).is_file() for link in links[1:])
     assert "default-src 'none'" in html
     assert "case &lt;1&gt; A &lt;legend&gt; &amp; more" in text
-    assert "Volume 113.1 ml Range 101.5, 120 ml Extent right left 58 mm Edges none Touches no Image slices 20" in text
+    assert "Volume 113.1 mL Range 101.5, 120 mL Extent right left 58 mm Edges none Touches no Image slices 20" in text
     assert "Copyright (c) 2021, Niivue" in html
 
 

@@ -19,21 +19,23 @@ class AugmentConfig:
         flip: Axes to flip: x is right-left, y front-back, z head-foot. Without x the network can tell the side of the
             liver from that of the spleen.
         affine: Largest rotation in radians and relative change of scale.
-        contrast: Largest relative change of the contrast curve, of gain and of offset.
+        contrast: Largest relative change of the contrast curve.
+        gain: Largest relative change of gain, and of offset in standard deviations.
         bias: Largest coefficient of a smooth bias field.
         noise: Standard deviation of noise, relative to that of the image.
     """
 
     flip: str = "yz"
     affine: float = 0.1
-    contrast: float = 0.3
-    bias: float = 0.3
+    contrast: float = 0.5
+    gain: float = 0.5
+    bias: float = 0.5
     noise: float = 0.1
 
     def __post_init__(self) -> None:
         letters = set(self.flip) <= set(AXES) and len(set(self.flip)) == len(self.flip)
         require(letters, "augment.flip", self.flip, 'letters of "xyz", each once, or none')
-        for name in ("affine", "contrast", "bias", "noise"):
+        for name in ("affine", "contrast", "gain", "bias", "noise"):
             require(0 <= getattr(self, name) < 1, f"augment.{name}", getattr(self, name), "a share in [0, 1)")
 
 

@@ -13,6 +13,7 @@ from monai.transforms import (
     RandBiasFieldd,
     RandFlipd,
     RandGaussianNoised,
+    RandHistogramShiftd,
     RandScaleIntensityd,
     RandShiftIntensityd,
 )
@@ -58,9 +59,13 @@ def _transforms(config: AugmentConfig) -> Compose:
     if config.contrast:
         change = config.contrast
         steps += [
+            RandHistogramShiftd("image", num_control_points=(4, 8), prob=0.5),
             RandAdjustContrastd("image", prob=0.5, gamma=(1 - change, 1 + 2 * change), retain_stats=True),
-            RandScaleIntensityd("image", change, prob=0.5),
-            RandShiftIntensityd("image", change, prob=0.5),
+        ]
+    if config.gain:
+        steps += [
+            RandScaleIntensityd("image", config.gain, prob=1.0),
+            RandShiftIntensityd("image", config.gain, prob=1.0),
         ]
     if config.noise:
         steps.append(RandGaussianNoised("image", prob=0.5, std=config.noise))

@@ -110,14 +110,14 @@ def test_augmentation_follows_torchs_generator_and_keeps_the_label_on_its_organ(
     assert not torch.equal(results[0][0][0], results[0][0][1])
     torch.manual_seed(0)
     for _ in range(4):  # flips and turns alone: intensities inside the label stay those of the organ
-        images, labels = augment(image, label, AugmentConfig(flip="xyz", contrast=0, bias=0, noise=0))
+        images, labels = augment(image, label, AugmentConfig(flip="xyz", contrast=0, gain=0, bias=0, noise=0))
         assert set(labels.unique().tolist()) == {0, 1}
         assert images[labels == 1].mean() == pytest.approx(float(image[label == 1].mean()), abs=0.05)
 
 
 def test_no_augmentation_changes_nothing():
     image, label = torch.rand(1, 1, 4, 5, 6), torch.ones(1, 1, 4, 5, 6, dtype=torch.uint8)
-    images, labels = augment(image, label, AugmentConfig("", 0, 0, 0, 0))
+    images, labels = augment(image, label, AugmentConfig("", 0, 0, 0, 0, 0))
     assert torch.equal(images, image)
     assert torch.equal(labels, label)
 

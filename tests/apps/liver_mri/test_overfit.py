@@ -17,7 +17,7 @@ def test_the_liver_of_one_mr_is_learned_within_two_cpu_minutes(shared_file, tmp_
     config = Config(
         model=ModelConfig(srma_mamba=SRMAMambaConfig(dim=16, drop_path=0.0)),
         read=VolumeConfig(label="5"),
-        augment=AugmentConfig("", 0, 0, 0, 0),
+        augment=AugmentConfig("", 0, 0, 0, 0, 0),
         spacing=(4.0, 4.0, 4.0),
         precision="fp32",
     )

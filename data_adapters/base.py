@@ -68,7 +68,8 @@ class Adapter(Protocol[CaseT, Sample, Prediction]):
     """The file formats of one domain.
 
     `columns` are the names of the files of one case, as columns of a table or fields of a request to the server. An
-    optional `unit` is what a case is called in the plural, such as "pairs". Optional too is a method
+    optional `unit` is what a case is called in the plural, such as "pairs"; optional `descriptions` are names of files
+    that describe a whole data set, such as "dataset.json". Optional too is a method
     `check(case, sample, folder)` for `transect check`: it reads the sample whole and returns facts about what was read,
     with anything suspicious under "warnings"; unless `folder` is None, it may write files there that show it.
     """

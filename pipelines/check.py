@@ -89,7 +89,8 @@ def check(
     if out is not None:
         _write_tables(checked, out)
     splits = _summary(app, cases) if source in app_names() else ""
-    return checked, "\n".join(filter(None, [splits, _left_out(inputs, cases)]))
+    descriptions = getattr(app.adapter, "descriptions", ())
+    return checked, "\n".join(filter(None, [splits, _left_out(inputs, cases, descriptions)]))
 
 
 def _app(source: str, file: Path | None, overrides: Sequence[str]) -> App[Any, Any]:
@@ -158,8 +159,11 @@ def _summary(app: App[Any, Any], cases: Sequence[Case]) -> str:
     return summary(units, divided, getattr(app.adapter, "unit", "cases"))
 
 
-def _left_out(inputs: Sequence[str], cases: Sequence[Case]) -> str:
-    """A line on the files in folders of `inputs` that belong to no case; side files share the name of a case's file."""
+def _left_out(inputs: Sequence[str], cases: Sequence[Case], descriptions: Sequence[str]) -> str:
+    """A line on the files in folders of `inputs` that belong to no case; side files share the name of a case's file.
+
+    `descriptions` are names of files that belong to the whole data set.
+    """
     used = {os.path.realpath(file) for case in cases for file in case.files}
     stems = {os.path.splitext(file)[0] for file in used}
     left = []
@@ -170,7 +174,7 @@ def _left_out(inputs: Sequence[str], cases: Sequence[Case]) -> str:
             folders[:] = [name for name in folders if os.path.join(folder, name) not in used]  # such as a Zarr store
             for path in (os.path.join(folder, name) for name in files):
                 prefixes = (path[:end] for end, letter in enumerate(path) if letter == ".")
-                if path not in used and stems.isdisjoint(prefixes):
+                if path not in used and stems.isdisjoint(prefixes) and os.path.basename(path) not in descriptions:
                     left.append(os.path.relpath(path, os.path.realpath(root)))
     if not left:
         return ""

@@ -19,6 +19,7 @@ class LiverAdapter:
 
     columns: tuple[str, ...] = ("image", "label")
     unit = "volumes"
+    descriptions = ("dataset.json", "dataset_description.json", "participants.tsv", "participants.json")
 
     def __init__(self, read: VolumeConfig, write: WriteConfig, phantom: PhantomConfig | None = None) -> None:
         self.read_config, self.write_config = read, write

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,8 @@ def test_every_app_tells_what_was_read(name, data, command, tmp_path):
     assert "3 of 3 cases can be used, 0 of them with warnings" in printed
     table = rows(tmp_path / "out" / "cases.csv")
     assert list(table[0])[:6] == ["case", "group", "split", "files", "problem", "warnings"]
-    assert sorted(row["split"] for row in table) == ["test", "train", "val"]
+    unnamed = ["", "", "test"]  # nnU-Net names no validation split
+    assert sorted(row["split"] for row in table) == (unnamed if name == "liver_mri" else ["test", "train", "val"])
     assert [row["status"] for row in rows(tmp_path / "out" / "manifest.csv")] == ["done"] * 3
     for row in table:
         facts = json.loads((tmp_path / "out" / row["case"] / "facts.json").read_text())
@@ -73,6 +75,10 @@ def test_the_facts_are_those_of_the_files(data, name, command, tmp_path):
         assert row["tensor"] == f"{frames.min():.4g} to {frames.max():.4g}"
         assert row["axis_x"].endswith("spacing 0.01562, periodic")
         assert float(row["time_step"]) == pytest.approx(0.05)
+    elif name == "liver_mri":
+        assert float(row["label_ml"]) == pytest.approx(sample.label.sum() * sample.volume.grid.voxel_volume / 1000)
+        assert row["shape"] == str(list(sample.volume.values.shape))
+        assert (tmp_path / "out" / case.id / "label.nii.gz").is_file()
     else:
         sets = list(sample.candidate_sets())
         assert int(row["spectra"]) == len(sets)
@@ -90,7 +96,7 @@ def test_nothing_is_written_without_out(name, data, command, tmp_path, monkeypat
 
 
 def test_a_bad_case_is_named_and_the_others_are_read(name, data, command, tmp_path):
-    (file,) = [file for file in data.rglob("*") if file.is_file() and "train" in str(file) and is_main(file)]
+    file, *_ = [file for file in sorted(data.rglob("*")) if is_main(file) and re.search("train|imagesTr", str(file))]
     content = file.read_bytes()
     try:
         file.write_bytes(b"\0" * 64)
@@ -101,13 +107,13 @@ def test_a_bad_case_is_named_and_the_others_are_read(name, data, command, tmp_pa
     assert "2 of 3 cases can be used" in printed
     (bad,) = [row for row in rows(tmp_path / "out" / "cases.csv") if row["problem"]]
     assert file.name in bad["problem"]
-    assert bad["split"] == "train"
+    assert bad["split"] == ("" if name == "liver_mri" else "train")
     assert not (tmp_path / "out" / bad["case"]).exists()
 
 
 def is_main(file: Path) -> bool:
     """Whether it is the one file of a case that every app's test may break."""
-    return file.suffix in (".mgf", ".hdf5") or file.parent.name == "B"
+    return file.suffix in (".mgf", ".hdf5") or file.parent.name == "B" or file.name.endswith("_0000.nii.gz")
 
 
 def test_settings_and_files_of_settings_apply(pairs, command, tmp_path):

@@ -26,7 +26,7 @@ def test_the_best_range_of_values_is_the_best_of_all():
 
 
 def test_no_range_of_values_reaches_dice_0_6_on_unseen_scans(tmp_path):
-    cases, validation, unseen = liver.phantoms(tmp_path, 0)
+    cases, validation, unseen = liver.phantoms(tmp_path, 2)
     assert (len(cases), len(validation), len(unseen)) == (20, 4, 8)
     assert len({case.id for case in [*cases, *validation, *unseen]}) == 32
     result = liver.by_threshold(unseen)

@@ -48,23 +48,28 @@ class Identity:
     Args:
         name: Such as "patient-1f0c93ab"; "" where a format has no patient.
         values: PatientName, PatientID, OtherPatientIDs and PatientBirthDate, as they may appear in texts and paths.
+        others: Other patients in the same folder, whose files a message may name.
     """
 
     name: str = ""
     values: tuple[str, ...] = field(default=(), repr=False)
+    others: tuple["Identity", ...] = field(default=(), repr=False)
 
     def clean(self, text: str) -> str:
-        """`text` with every value that identifies the patient replaced by the patient's name here."""
+        """`text` with every value that identifies a patient replaced by that patient's name here."""
         folded = text.casefold()
         for value in self.values:
             if value.casefold() in folded:
                 text = re.sub(_pattern(value), self.name, text, flags=re.IGNORECASE)
+        for other in self.others:
+            text = other.clean(text)
         return text
 
     def shown(self, path: str | Path) -> str:
         """A path, or a message with paths, in which all that identifies the patient is replaced."""
-        whole = str(path).casefold() in (value.casefold() for value in self.values)
-        return self.name if whole else self.clean(str(path))
+        folded = str(path).casefold()
+        whole = (each.name for each in (self, *self.others) if folded in map(str.casefold, each.values))
+        return next(whole, None) or self.clean(str(path))
 
     @contextmanager
     def hidden(self) -> Iterator[None]:
@@ -72,7 +77,7 @@ class Identity:
         try:
             yield
         except BadInput as error:
-            if not self.values:
+            if not self.name:
                 raise
             found, expected = self.clean(str(error.found)), self.clean(str(error.expected))
             raise BadInput(
@@ -80,11 +85,22 @@ class Identity:
             ) from None
 
 
-def identity_of(header: Dataset) -> Identity:
-    """The identity in a DICOM header.
+def identity_of(*headers: Dataset) -> Identity:
+    """The identity in the DICOM headers of one patient, who may be spelled in several ways.
 
-    The PatientID names the patient; where there is none the name and the date of birth do, or else the study.
+    The PatientID of the first header names the patient; where there is none the name and the date of birth do, or else
+    the study.
     """
+    number, name, birth, study = (
+        text(headers[0], keyword) for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
+    )
+    values = {value for header in headers for value in _values(header)} - {"", "unnamed"}
+    longest_first = sorted(values, key=lambda value: (-len(value), value))
+    return Identity(f"patient-{pseudonym(number or f'{name} {birth}'.strip() or study)}", tuple(longest_first))
+
+
+def _values(header: Dataset) -> set[str]:
+    """All that identifies the patient in a header, as it may be spelled."""
     number, name, birth = (text(header, keyword) for keyword in ("PatientID", "PatientName", "PatientBirthDate"))
     values = [number, birth, *_others(header)]
     if len(birth) == 8:
@@ -93,10 +109,7 @@ def identity_of(header: Dataset) -> Identity:
         parts = [part for part in spelled.split("^") if part]
         values += [name, spelled, *(glue.join(parts) for glue in (" ", "_", "-", ", ", "")), " ".join(parts[::-1])]
     values += [safe_name(value) for value in values if value.strip("^= ")]
-    values = [unicodedata.normalize(form, value) for value in values for form in ("NFC", "NFD")]
-    key = number or f"{name} {birth}".strip() or text(header, "StudyInstanceUID")
-    distinct = sorted({value.strip() for value in values} - {"", "unnamed"}, key=lambda value: (-len(value), value))
-    return Identity(f"patient-{pseudonym(key)}", tuple(distinct))
+    return {unicodedata.normalize(form, value).strip() for value in values for form in ("NFC", "NFD")}
 
 
 def _others(header: Dataset) -> list[str]:

@@ -1,13 +1,14 @@
 """The DICOM studies of a folder, each a case that is called by its patient's pseudonym."""
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.listing import identifiers, split_of
 from transect.data_adapters.volume.cases import VolumeCase
 from transect.data_adapters.volume.config import VolumeConfig
-from transect.data_adapters.volume.dicom_headers import read_headers, text
+from transect.data_adapters.volume.dicom_headers import PATIENT, read_headers, text
 from transect.data_adapters.volume.dicom_slices import Slice, scan
 from transect.data_adapters.volume.identity import Identity, identity_of
 
@@ -37,8 +38,14 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
     files = {study: [image.path for image in images] for study, images in by_study.items()}
     for path in (path for path, modality in found.objects.items() if modality in LABELS):
         files.get(text(read_headers(path), "StudyInstanceUID"), []).append(path)
-    patients = {study: identity_of(images[0].header) for study, images in by_study.items()}
+    patients = {study: _patient(images) for study, images in by_study.items()}
     places = {study: _folder(root, paths) for study, paths in files.items()}
+    beside = {
+        study: tuple(
+            patients[other] for other in by_study if other != study and places[other].is_relative_to(places[study])
+        )
+        for study in by_study
+    }
     names = {study: patients[study].name if config.ids == "hash" else _path(root, places[study]) for study in by_study}
     order = sorted(by_study, key=lambda study: (names[study], study))
     ids = identifiers([names[study] for study in order], order)
@@ -49,10 +56,16 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
             split=split_of(places[study], root),
             image=str(places[study]),
             study=study,
-            identity=patients[study] if config.ids == "hash" else Identity(),
+            identity=replace(patients[study], others=beside[study]) if config.ids == "hash" else Identity(),
         )
         for study, new in zip(order, ids, strict=True)
     ]
+
+
+def _patient(images: list[Slice]) -> Identity:
+    """The patient of a study; its images may spell the name or the number in several ways."""
+    distinct = {tuple(map(image.text, PATIENT)): image.header for image in images}
+    return identity_of(*distinct.values())
 
 
 def nothing_in(root: Path, config: VolumeConfig, expected: str) -> BadInput:

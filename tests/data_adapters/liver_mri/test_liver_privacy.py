@@ -97,6 +97,35 @@ def test_nothing_written_names_the_patient(checked, predicted, tmp_path, caplog,
     assert "patient-" in texts["shown"]
 
 
+def test_patients_that_share_a_folder_do_not_name_each_other(checked, predicted, tmp_path):
+    data = tmp_path / "data"
+    for number, patient in enumerate(("MRN-00471", "MRN-00472")):
+        case = abdomen(np.random.default_rng(number), (20, 16, 8), (17.0, 18.0, 28.0))
+        write_series(data / patient, case, patient)
+        for index, path in enumerate(sorted((data / patient).iterdir())):
+            path.rename(data / f"{patient}.{index}.dcm")
+        (data / patient).rmdir()
+        shot = pydicom.dcmread(data / f"{patient}.0.dcm")
+        shot.SamplesPerPixel, shot.SOPInstanceUID = 3, f"1.2.{number}"
+        shot.save_as(data / f"{patient}.shot.dcm")
+    roots = tmp_path / "checked", tmp_path / "predicted"
+    cases, summary = checked(roots[0], data)
+    assert len({each.case.id for each in cases}) == 2
+    assert all(f"{each.case.id}.shot.dcm" in each.facts["skipped"] for each in cases)
+    predicted(roots[1], data)
+    require_none(["MRN-00471", "MRN-00472"], {**written(*roots), "summary": summary})
+
+
+def test_a_patient_with_two_numbers_in_a_study_is_hidden_by_both(checked, tmp_path):
+    study(tmp_path / "data", "MRN-00471", "Miller^Jane", "exam", "IM")
+    for path in (tmp_path / "data" / "exam" / "1").iterdir():
+        image = pydicom.dcmread(path)
+        image.PatientID, image.PatientName, image.SeriesDescription = "OUT-9", "Miller^J", "t1 of OUT-9, MILLER J"
+        image.save_as(path)
+    checked(tmp_path / "checked", tmp_path / "data")
+    require_none(["MRN-00471", "OUT-9", "Miller^J", "MILLER J"], written(tmp_path / "checked"))
+
+
 def test_paths_are_shown_where_they_are_asked_for(checked, predicted, tmp_path):
     study(tmp_path / "data", "MRN-00471", "Miller^Jane", "MRN-00471", "MRN-00471")
     ((each,), _) = checked(tmp_path / "checked", tmp_path / "data", ids="path")

@@ -140,7 +140,7 @@ def labelled(cases: Sequence[Case]) -> list[VolumeCase]:
         BadInput: one of them can have no label.
     """
     volumes = [case for case in cases if isinstance(case, VolumeCase)]
-    without = [case.id for case in volumes if not case.label and not case.study]
+    without = [case.id for case in volumes if not case.label and case.study is None]
     if without:
         names = ", ".join(without[:5])
         raise BadInput(

@@ -28,7 +28,7 @@ class VolumeCase(Case):
         files: The image and the label, if there is one; set from the others.
         image: A NIfTI file, or the folder (or file) of a DICOM study.
         label: A NIfTI file, or for a study a SEG or RTSTRUCT; empty for none, or for those in the study itself.
-        study: StudyInstanceUID; empty for NIfTI.
+        study: StudyInstanceUID, "" for DICOM images that have none; None for NIfTI.
         names: Number and name of each label, where the data set says so.
         identity: What must not be shown of the patient.
     """
@@ -36,7 +36,7 @@ class VolumeCase(Case):
     files: tuple[str, ...] = field(init=False)
     image: str = ""
     label: str = ""
-    study: str = ""
+    study: str | None = None
     names: tuple[tuple[int, str], ...] = ()
     identity: Identity = field(default=Identity(), repr=False)
 
@@ -108,14 +108,14 @@ def read_case(case: VolumeCase, preference: Preference, config: VolumeConfig, la
         BadInput: as the readers of the formats; the message names no patient.
     """
     with _identity(case, config).hidden():
-        if case.study:
-            return _study(case, preference, config, config.label or label)
+        if case.study is not None:
+            return _study(case, case.study, preference, config, config.label or label)
         volume = read_nifti(case.image, config.index)
         return LabelledVolume(volume, partial(_nifti_label, case, volume, config.label or label, config))
 
 
-def _study(case: VolumeCase, preference: Preference, config: VolumeConfig, label: str) -> LabelledVolume:
-    found = study_of(scan(Path(case.image)), case.study)
+def _study(case: VolumeCase, study: str, preference: Preference, config: VolumeConfig, label: str) -> LabelledVolume:
+    found = study_of(scan(Path(case.image)), study)
     if not found.slices:
         there = "; ".join(f"{path.name} ({why})" for path, why in [*found.objects.items(), *found.skipped.items()][:4])
         raise BadInput(case.image, "images", there or "none", "DICOM images with a place in the patient")

@@ -17,6 +17,9 @@ REQUIRED_BUT_EMPTY = (
 )
 """Elements that must be there, and may be empty (type 2); many exports lack them."""
 
+IDENTIFIERS = ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+"""What images of a volume share; where they lack one, it is derived from the first image."""
+
 TEXTS = ("SH", "LO", "ST", "LT", "UT", "UC", "PN")
 """Representations that a character set applies to."""
 
@@ -24,9 +27,9 @@ TEXTS = ("SH", "LO", "ST", "LT", "UT", "UC", "PN")
 def source_headers(volume: Volume) -> list[Dataset]:
     r"""One header for each image file of a volume, in the order of its slices; an enhanced file comes once.
 
-    Missing elements that may be empty are added, dates that are none are emptied, private elements are dropped, and
-    texts are decoded and declared as UTF-8 (ISO_IR 192): libraries refuse legal character sets such as
-    `\ISO 2022 IR 87`.
+    Missing elements that may be empty and missing identifiers are added, dates that are none are emptied, private
+    elements are dropped, and texts are decoded and declared as UTF-8 (ISO_IR 192): libraries refuse legal character
+    sets such as `\ISO 2022 IR 87`.
 
     Raises:
         BadInput: the volume was not read from DICOM, or a file has gone.
@@ -34,12 +37,12 @@ def source_headers(volume: Volume) -> list[Dataset]:
     if not volume.slices:
         raise BadInput(volume.name, "format", "no DICOM images", "a volume that was read from DICOM")
     paths = dict.fromkeys(image.path for image in volume.slices)
-    frame = volume.slices[0].text("FrameOfReferenceUID")
-    frame = frame or generate_uid(entropy_srcs=[volume.slices[0].text("SeriesInstanceUID"), "frame of reference"])
-    return [_header(path, frame) for path in paths]
+    first = volume.slices[0]
+    identifiers = {name: first.text(name) or generate_uid(entropy_srcs=[first.uid, name]) for name in IDENTIFIERS}
+    return [_header(path, identifiers) for path in paths]
 
 
-def _header(path: Path, frame: str) -> Dataset:
+def _header(path: Path, identifiers: dict[str, str]) -> Dataset:
     header = read_headers(path, whole=True)
     try:
         with quiet():
@@ -52,7 +55,8 @@ def _header(path: Path, frame: str) -> Dataset:
             for name in REQUIRED_BUT_EMPTY:
                 if name not in header or not _valid(header[name].VR, header[name].value):
                     setattr(header, name, "")
-            header.FrameOfReferenceUID = frame
+            for name, value in identifiers.items():
+                setattr(header, name, value)
             if "PositionReferenceIndicator" not in header:
                 header.PositionReferenceIndicator = ""
     except FAILURES as error:

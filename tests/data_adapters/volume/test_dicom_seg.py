@@ -96,6 +96,7 @@ def test_several_segments(series, read, tmp_path):
     [
         *("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "StudyID", "AccessionNumber", "StudyDate"),
         *("StudyTime", "ReferringPhysicianName", "FrameOfReferenceUID", "PositionReferenceIndicator", "SeriesNumber"),
+        *("StudyInstanceUID", "SeriesInstanceUID"),
     ],
 )
 def test_images_that_lack_an_element_can_be_referred_to(series, read, tmp_path, keyword):

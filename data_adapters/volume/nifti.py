@@ -169,7 +169,7 @@ def _shape(path: Path, header: Nifti1Header, index: int | None) -> tuple[int, ..
     if dtype.kind not in "iuf":
         raise BadInput(path, "datatype", dtype, "one number a voxel")
     if len(shape) == 4 and index is None:
-        raise BadInput(path, "axes", text, "three", f"choose one of its {shape[3]} volumes by its index")
+        raise BadInput(path, "axes", text, "three", f"read.index chooses one of its {shape[3]} volumes")
     if len(shape) == 4 and not 0 <= (index or 0) < shape[3]:
         raise BadInput(path, "index", index, f"0 to {shape[3] - 1}")
     if len(shape) not in (3, 4) or min(shape) < 1:

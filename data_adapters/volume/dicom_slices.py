@@ -80,11 +80,13 @@ class Scan:
         slices: All images with a place in the patient.
         objects: Other DICOM objects by path, each with its Modality, such as "SEG" or "RTSTRUCT".
         skipped: Why each other file is left out.
+        images: The headers of all image files, also of those in `skipped`.
     """
 
     slices: tuple[Slice, ...]
     objects: dict[Path, str]
     skipped: dict[Path, str]
+    images: dict[Path, Dataset] = field(default_factory=dict, repr=False)
 
 
 def scan(root: Path, skip: Container[Path] = ()) -> Scan:
@@ -96,6 +98,7 @@ def scan(root: Path, skip: Container[Path] = ()) -> Scan:
     slices: list[Slice] = []
     objects: dict[Path, str] = {}
     skipped: dict[Path, str] = {}
+    images: dict[Path, Dataset] = {}
     for path in [root] if root.is_file() else _files(root):
         if path in skip:
             continue
@@ -107,12 +110,13 @@ def scan(root: Path, skip: Container[Path] = ()) -> Scan:
                 elif text(header, "Modality") not in IMAGE_MODALITIES or "Rows" not in header:
                     objects[path] = text(header, "Modality") or "no image"
                 else:
+                    images[path] = header
                     slices += slices_of(path, header)
         except BadInput as error:
             skipped[path] = f"{error.field}: found {error.found}, expected {error.expected}"
         except FAILURES as error:
             skipped[path] = f"header: {reason(error)}"
-    return Scan(tuple(slices), objects, skipped)
+    return Scan(tuple(slices), objects, skipped, images)
 
 
 def slices_of(path: Path, header: Dataset) -> list[Slice]:

@@ -4,16 +4,21 @@ from collections import defaultdict
 from dataclasses import replace
 from pathlib import Path
 
+from pydicom import Dataset
+
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.listing import identifiers, split_of
 from transect.data_adapters.volume.cases import VolumeCase
 from transect.data_adapters.volume.config import VolumeConfig
 from transect.data_adapters.volume.dicom_headers import PATIENT, read_headers, text
-from transect.data_adapters.volume.dicom_slices import Slice, scan
+from transect.data_adapters.volume.dicom_slices import scan
 from transect.data_adapters.volume.identity import Identity, identity_of
 
 LABELS = ("SEG", "RTSTRUCT")
 """Modality of objects that may hold the label of a study."""
+
+SCANNERS = ("MR", "CT", "PT", "NM")
+"""Modality of images that make up volumes; others may be screenshots."""
 
 LISTED = 4
 """Number of files that are named in an error."""
@@ -29,16 +34,21 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
 
     Returns:
         Cases sorted by identifier. Their `image` is the deepest folder that holds the study with its segmentations and
-        structure sets.
+        structure sets. A study of a scanner is a case even if none of its images can be used, so that it fails by name.
     """
-    by_study: dict[str, list[Slice]] = defaultdict(list)
+    by_study: dict[str, dict[Path, Dataset]] = defaultdict(dict)
     found = scan(root, skip)
-    for image in found.slices:
-        by_study[image.text("StudyInstanceUID")].append(image)
-    files = {study: [image.path for image in images] for study, images in by_study.items()}
+    for path, header in found.images.items():
+        by_study[text(header, "StudyInstanceUID")][path] = header
+    by_study = {
+        study: images
+        for study, images in by_study.items()
+        if any(path not in found.skipped or text(images[path], "Modality") in SCANNERS for path in images)
+    }
+    files = {study: list(images) for study, images in by_study.items()}
     for path in (path for path, modality in found.objects.items() if modality in LABELS):
         files.get(text(read_headers(path), "StudyInstanceUID"), []).append(path)
-    patients = {study: _patient(images) for study, images in by_study.items()}
+    patients = {study: _patient(list(images.values())) for study, images in by_study.items()}
     places = {study: _folder(root, paths) for study, paths in files.items()}
     beside = {
         study: tuple(
@@ -62,9 +72,9 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
     ]
 
 
-def _patient(images: list[Slice]) -> Identity:
+def _patient(images: list[Dataset]) -> Identity:
     """The patient of a study; its images may spell the name or the number in several ways."""
-    distinct = {tuple(map(image.text, PATIENT)): image.header for image in images}
+    distinct = {tuple(text(header, keyword) for keyword in PATIENT): header for header in images}
     return identity_of(*distinct.values())
 
 

@@ -138,6 +138,19 @@ def test_patients_of_dicom_folders_are_shown_by_pseudonyms_in_everything(tmp_pat
     assert by_path[0].id == "MRN-4711_T2"
 
 
+def test_a_study_without_a_usable_image_is_a_case_that_fails_by_name(tmp_path):
+    case = abdomen(np.random.default_rng(0), (20, 16, 6), (17.0, 18.0, 30.0))
+    write_series(tmp_path / "whole", case, "P1")
+    write_series(tmp_path / "damaged", case, "P2", StudyInstanceUID="1.2.3", SeriesInstanceUID="1.2.3.1")
+    for path in (tmp_path / "damaged").iterdir():
+        image = pydicom.dcmread(path)
+        del image.PixelSpacing
+        image.save_as(path)
+    damaged = {Path(case.image).name: case for case in find_volumes(str(tmp_path), config=CONFIG)}["damaged"]
+    with pytest.raises(BadInput, match="PixelSpacing: found none, expected 2 numbers"):
+        read_case(damaged, MR, CONFIG, "liver")
+
+
 def test_images_without_a_study_are_a_case(tmp_path):
     case = abdomen(np.random.default_rng(0), (20, 16, 6), (17.0, 18.0, 30.0))
     write_series(tmp_path, case, "P1")
@@ -146,7 +159,7 @@ def test_images_without_a_study_are_a_case(tmp_path):
         del image.StudyInstanceUID
         image.save_as(path)
     (study,) = find_volumes(str(tmp_path), config=CONFIG)
-    np.testing.assert_array_equal(read_case(study, MR, CONFIG, "liver").volume.values.shape, case.liver.shape)
+    assert read_case(study, MR, CONFIG, "liver").volume.values.shape == case.liver.shape
 
 
 def test_two_studies_of_one_patient_are_two_cases_of_one_group(tmp_path):

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.apps.base import Contribution, Metric
-from transect.apps.liver_mri.postprocess import Mask, fill_holes, largest_component
+from transect.apps.liver_mri.postprocess import fill_holes, largest_component
 from transect.apps.liver_mri.surface import surface_scores
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.liver_mri.segmentation import Segmentation
 from transect.data_adapters.volume.cases import LabelledVolume
+from transect.data_adapters.volume.masks import Mask
 
 NSD_TOLERANCE_MM = 2.0
 Values = NDArray[np.float64]

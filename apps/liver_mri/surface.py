@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.apps.liver_mri.postprocess import Mask, bounding_box
+from transect.data_adapters.volume.masks import Mask, bounding_box
 from transect.data_adapters.volume.volume import Grid
 
 ROUNDING_MM = 1e-4

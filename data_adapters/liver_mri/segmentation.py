@@ -8,9 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.data_adapters.volume.masks import Mask
 from transect.data_adapters.volume.volume import Volume
-
-Mask = NDArray[np.uint8]
 
 
 class Slab(NamedTuple):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transect.data_adapters.volume.masks import components
 from transect.data_adapters.volume.volume import Grid, Volume
 
 FACES = (("left", "right"), ("posterior", "anterior"), ("inferior", "superior"))
@@ -23,7 +24,7 @@ class Statistics:
         deviation: Standard deviation of the image there.
         extent_mm: From the right to the left, front to back, and foot to head, outer edges of the voxels included.
         centroid_mm: RAS.
-        components: Number of parts that share no face of a voxel.
+        components: Number of connected parts; voxels that share a face, an edge or a corner are connected.
         largest_ml: Volume of the largest part.
         edges: Faces of the field of view that the liver touches: some of it may lie outside.
     """
@@ -88,7 +89,7 @@ def statistics_of(volume: Volume, mask: NDArray[np.uint8], range_ml: tuple[float
         count += size
     if not count:
         return Statistics(0.0, range_ml, None, None, (0.0, 0.0, 0.0), None, 0, 0.0, ())
-    sizes = _components(mask)
+    sizes = components(mask).sizes
     extent = high - low + np.abs(volume.grid.affine[:3, :3]).sum(axis=1)
     return Statistics(
         count * voxel_ml,
@@ -111,21 +112,6 @@ def edges_of(mask: NDArray[np.uint8], grid: Grid) -> tuple[str, ...]:
             if mask.take(end, axis=axis).any():
                 touched.append(FACES[world][positive])
     return tuple(sorted(set(touched)))
-
-
-def _components(mask: NDArray[np.uint8]) -> NDArray[np.int_]:
-    """Voxels of each part of a mask that is not empty."""
-    from scipy.ndimage import label
-
-    box = []
-    for axis in range(3):
-        inside = np.flatnonzero(mask.any(axis=tuple({0, 1, 2} - {axis})))
-        box.append(slice(inside[0], inside[-1] + 1))
-    parts, count = label(mask[tuple(box)])
-    sizes = np.zeros(count + 1, int)
-    for plane in parts:  # bincount makes a copy of 8 bytes a voxel
-        sizes += np.bincount(plane.ravel(), minlength=count + 1)
-    return sizes[1:]
 
 
 def _tuple(values: NDArray[np.float64]) -> tuple[float, ...]:

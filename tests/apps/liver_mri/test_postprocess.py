@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from transect.apps.liver_mri.postprocess import bounding_box, fill_holes, largest_component
+from transect.apps.liver_mri.postprocess import fill_holes, largest_component
+from transect.data_adapters.volume.masks import bounding_box
 
 
 def shells(*boxes: tuple[int, int]) -> np.ndarray:

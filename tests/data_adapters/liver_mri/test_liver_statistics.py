@@ -109,3 +109,12 @@ def test_components_are_counted_in_the_memory_of_their_numbers():
     tracemalloc.stop()
     assert (found.components, found.largest_ml) == (2, 300.0)
     assert peak < 7 * mask.size  # 4 bytes a voxel, and those of a slice
+
+
+def test_parts_that_touch_at_a_corner_are_one_component_as_in_post_processing():
+    mask = np.zeros((8, 8, 8), np.uint8)
+    mask[1:3, 1:3, 1:3] = mask[3:5, 3:5, 3:5] = 1
+    image = volume(np.zeros(mask.shape, np.int16), Grid((8, 8, 8), np.eye(4)))
+    assert statistics_of(image, mask).components == 1
+    mask[6, 6, 6] = 1
+    assert statistics_of(image, mask).components == 2

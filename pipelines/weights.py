@@ -5,12 +5,16 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Any
 
 from transect.pipelines.errors import UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+LONGEST_REASON = 400
+"""Characters of the reason why weights do not fit, which may name hundreds of tensors."""
 
 
 def read_weights(file: Path) -> "Mapping[str, Tensor]":
@@ -53,7 +57,7 @@ def load_module(build: "Callable[[], nn.Module]", file: Path) -> "nn.Module":
     try:
         module.load_state_dict(read_weights(file), strict=True, assign=True)
     except RuntimeError as error:
-        raise UsageError(f"{file}: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{file}: {shorten(str(error), LONGEST_REASON, placeholder=' ...')}") from error
     return module
 
 

@@ -23,9 +23,10 @@ from transect.apps.liver_mri.prepare import prepare
 from transect.apps.liver_mri.training_data import compared, learned, merged
 from transect.data_adapters.base import Case
 from transect.data_adapters.liver_mri.adapter import LiverAdapter
-from transect.data_adapters.liver_mri.segmentation import Mask, Segmentation, Slab
+from transect.data_adapters.liver_mri.segmentation import Segmentation, Slab
 from transect.data_adapters.settings import require, require_same
 from transect.data_adapters.volume.cases import LabelledVolume, VolumeCase
+from transect.data_adapters.volume.masks import Mask
 
 OPENED = 64
 """Number of training volumes whose geometry is read."""
@@ -65,12 +66,7 @@ class LiverMRI(App[LabelledVolume, Segmentation]):
     @property
     def spacing(self) -> tuple[float, ...]:
         """Voxel size of the working grid in mm; empty for that of each volume."""
-        if self.config.spacing is not None:
-            return self.config.spacing
-        if self.state.resolution:
-            fast = self.state.resolution == "fast"
-            require(self.config.fast == fast, "fast", self.config.fast, f"{fast}, as the model was trained")
-        return self.state.spacing
+        return self.state.spacing if self.config.spacing is None else self.config.spacing
 
     @property
     def window(self) -> tuple[int, int, int]:
@@ -79,6 +75,9 @@ class LiverMRI(App[LabelledVolume, Segmentation]):
         return x, y, z
 
     def model(self) -> nn.Module:
+        if self.state.resolution:
+            fast = self.state.resolution == "fast"
+            require(self.config.fast == fast, "fast", self.config.fast, f"{fast}, as the model was trained")
         return build(self.config.model)
 
     def dataset(self, cases: Sequence[Case]) -> TrainingWindows:

@@ -108,3 +108,16 @@ def test_a_model_folder_that_lost_its_state_is_refused(name, fixtures, tmp_path)
     (tmp_path / "model" / "state.json").unlink()
     with pytest.raises(UsageError, match=r"state\.json: found none, expected the file that was saved with the model"):
         model_folder.load(str(tmp_path / "model"))
+
+
+def test_settings_that_the_weights_or_the_state_contradict_are_one_short_line(fixtures):
+    folder = str(fixtures / "models" / "liver_mri")
+    for words, message in (
+        (["--fast", "true"], "config.yaml: fast: found True, expected False, as the model was trained"),
+        (["--model.name", "unet"], "model.safetensors: Error(s) in loading state_dict for Baseline: Missing key(s)"),
+    ):
+        with pytest.raises(UsageError) as error:
+            model_folder.load(folder, words)
+        assert message in str(error.value)
+        assert len(str(error.value)) < len(folder) + 500
+        assert "\n" not in str(error.value)

@@ -163,9 +163,9 @@ def trained(
 
 def _batches(app: LiverMRI, cases: Sequence[VolumeCase], seed: int) -> Iterator[Any]:
     dataset = app.dataset(cases)
-    sampler = app.batch_sampler(dataset, BATCH, seed)
+    sampler: Any = app.batch_sampler(dataset, BATCH, seed)
     for epoch in itertools.count():
-        sampler.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+        sampler.sampler.set_epoch(epoch)
         for batch in sampler:
             yield default_collate([dataset[index] for index in batch])
 

@@ -30,7 +30,7 @@ class VolumeCase(Case):
         label: A NIfTI file, or for a study a SEG or RTSTRUCT; empty for none, or for those in the study itself.
         study: StudyInstanceUID, "" for DICOM images that have none; None for NIfTI.
         names: Number and name of each label, where the data set says so.
-        identity: What must not be shown of the patient.
+        identity: What must not be shown of the patient; empty where `read.ids` is "path".
     """
 
     files: tuple[str, ...] = field(init=False)
@@ -107,11 +107,11 @@ def read_case(case: VolumeCase, preference: Preference, config: VolumeConfig, la
     Raises:
         BadInput: as the readers of the formats; the message names no patient.
     """
-    with _identity(case, config).hidden():
+    with case.identity.hidden():
         if case.study is not None:
             return _study(case, case.study, preference, config, config.label or label)
         volume = read_nifti(case.image, config.index)
-        return LabelledVolume(volume, partial(_nifti_label, case, volume, config.label or label, config))
+        return LabelledVolume(volume, partial(_nifti_label, case, volume, config.label or label))
 
 
 def _study(case: VolumeCase, study: str, preference: Preference, config: VolumeConfig, label: str) -> LabelledVolume:
@@ -122,41 +122,34 @@ def _study(case: VolumeCase, study: str, preference: Preference, config: VolumeC
     wanted = replace(preference, series=config.series or preference.series)
     stack, left_out = choose(stacks_of(found.slices), wanted)
     volume = read_stack(stack)
-    identity = _identity(case, config)
+    identity = case.identity
     volume = replace(
         volume,
         name=identity.shown(volume.name),
         facts={name: identity.clean(str(value)) for name, value in volume.facts.items()},
         warnings=tuple(map(identity.clean, volume.warnings)),
     )
-    nifti = case.label.lower().endswith((".nii", ".nii.gz"))
-    read_label = (
-        partial(_nifti_label, case, volume, label, config)
-        if nifti
-        else partial(_study_label, case, volume, label, config, found.objects)
-    )
+    if case.label.lower().endswith((".nii", ".nii.gz")):
+        read_label = partial(_nifti_label, case, volume, label)
+    else:
+        read_label = partial(_study_label, case, volume, label, found.objects, bool(case.label or config.label))
     skipped = {identity.shown(path): identity.clean(why) for path, why in found.skipped.items()}
     left_out = {identity.clean(name): identity.clean(why) for name, why in left_out.items()}
     return LabelledVolume(volume, read_label, left_out, skipped)
 
 
-def _nifti_label(case: VolumeCase, volume: Volume, label: str, config: VolumeConfig) -> Label:
+def _nifti_label(case: VolumeCase, volume: Volume, label: str) -> Label:
     if not case.label:
         return Label()
-    with _identity(case, config).hidden():
+    with case.identity.hidden():
         return Label(nifti_label(Path(case.label), volume, label, dict(case.names)))
 
 
-def _study_label(case: VolumeCase, volume: Volume, label: str, config: VolumeConfig, objects: dict[Path, str]) -> Label:
-    identity = _identity(case, config)
-    with identity.hidden():
+def _study_label(case: VolumeCase, volume: Volume, label: str, objects: dict[Path, str], required: bool) -> Label:
+    with case.identity.hidden():
         given = scan(Path(case.label)).objects if case.label else objects
-        mask, notes = dicom_label(given, volume, label, required=bool(case.label or config.label))
-    return Label(mask, tuple(map(identity.clean, notes)))
-
-
-def _identity(case: VolumeCase, config: VolumeConfig) -> Identity:
-    return case.identity if config.ids == "hash" else Identity()
+        mask, notes = dicom_label(given, volume, label, required)
+    return Label(mask, tuple(map(case.identity.clean, notes)))
 
 
 def study_of(found: Scan, study: str) -> Scan:

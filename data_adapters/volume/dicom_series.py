@@ -42,7 +42,7 @@ class Preference:
 def choose(stacks: Sequence[Stack], preference: Preference) -> tuple[Stack, dict[str, str]]:
     """The volume of a study to use.
 
-    The order is: a series number that was asked for, one that covers enough, a description that `prefer` names, an
+    The order is: a requested series number, a sufficient extent (`covers`), a description that `prefer` names, an
     original image, in-phase, axial, the larger extent, the series number, the shorter echo time.
 
     Args:

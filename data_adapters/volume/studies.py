@@ -50,7 +50,7 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
         files.get(text(read_headers(path), "StudyInstanceUID"), []).append(path)
     patients = {study: _patient(list(images.values())) for study, images in by_study.items()}
     places = {study: _folder(root, paths) for study, paths in files.items()}
-    beside = {
+    neighbours = {
         study: tuple(
             patients[other] for other in by_study if other != study and places[other].is_relative_to(places[study])
         )
@@ -66,7 +66,7 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
             split=split_of(places[study], root),
             image=str(places[study]),
             study=study,
-            identity=replace(patients[study], others=beside[study]) if config.ids == "hash" else Identity(),
+            identity=replace(patients[study], others=neighbours[study]) if config.ids == "hash" else Identity(),
         )
         for study, new in zip(order, ids, strict=True)
     ]

@@ -1,0 +1,1 @@
+"""Axial slices of PET/CT studies that show tumour."""

@@ -1,0 +1,1 @@
+"""PET/CT studies in, and the probability of tumour of each axial slice out."""

@@ -6,14 +6,13 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from transect.core.recurrence import linear_recurrence_, previous
 
-BLOCK_ELEMENTS = 2**21
-"""States per block on a CPU: 8 MiB, which the allocator reuses instead of requesting new pages."""
-ACCELERATOR_BLOCKS = 32
+BLOCK_ELEMENTS = 2**19
+"""States per block on a CPU: 2 MiB, which the allocator reuses instead of requesting new pages."""
+ACCELERATOR_BLOCKS = 128
 """How many times larger blocks are on an accelerator, where few large operations are faster."""
 
 
@@ -207,12 +206,22 @@ def _states(
     reverse: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """The steps, decays and states of a block with initial state `start`."""
-    step = F.softplus(delta + bias.to(delta.dtype))
+    step = _softplus(delta + bias.to(delta.dtype))
     # States before channels, so that the innermost axis of every operation is the long one.
     decay = torch.mul(step[..., None, :], rates.to(step.dtype) / math.log(2)).exp2_()
     update = (step * u)[..., None, :] * write[..., None]
     _corner(update, axes, last=reverse).addcmul_(_corner(decay, axes, last=reverse), start)
     return step, decay, linear_recurrence_(decay, update, axes, reverse=reverse)
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """`max(x, 0) + log(1 + p)` with `p = exp(-|x|)`, overwrites `x`.
+
+    As `log(1 + p) = 2 atanh(p / (2 + p))`, which is vectorized on CPUs; `F.softplus` and `log1p` take three times as
+    long there.
+    """
+    p = x.abs().neg_().exp_()
+    return x.clamp_(min=0).add_(p.div_(p + 2).atanh_(), alpha=2)
 
 
 def _dtype(u: Tensor) -> torch.dtype:

@@ -116,10 +116,8 @@ class State:
         calibration: Maps logits to probabilities.
         tracers: Of the training studies.
         centres: Of the training studies.
-        ct: Whether all training studies had a CT.
         slice_distance: Smallest and largest mean distance of slices, mm; none if unknown.
         field_of_view: Smallest and largest width of the slices, mm; none if unknown.
-        extent: Smallest and largest extent from feet to head, mm; none if unknown.
         patients: Pseudonyms of the training patients.
     """
 
@@ -127,8 +125,6 @@ class State:
     calibration: Calibration = field(default_factory=Calibration)
     tracers: tuple[str, ...] = ()
     centres: tuple[str, ...] = ()
-    ct: bool = False
     slice_distance: tuple[float, ...] = ()
     field_of_view: tuple[float, ...] = ()
-    extent: tuple[float, ...] = ()
     patients: tuple[str, ...] = ()

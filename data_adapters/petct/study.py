@@ -28,6 +28,7 @@ class StudyCase(Case):
         centre: The hospital, or the maker of the scanner where it is unknown; "" if neither is known.
         tracer: As far as the layout says it.
         identity: What must not be shown of the patient; empty where `read.ids` is "path".
+        patient: What the patient is called in tables: the group, unless that is set later to something else.
         part: Which of how many random parts of the slices count, for a split of slices; None for all.
     """
 
@@ -39,9 +40,11 @@ class StudyCase(Case):
     centre: str = ""
     tracer: str = ""
     identity: Identity = field(default=Identity(), repr=False)
+    patient: str = ""
     part: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "patient", self.patient or self.group)
         object.__setattr__(self, "files", (self.pet, *filter(None, [self.ct, self.label])))
 
     def shown(self, text: str) -> str:
@@ -90,6 +93,7 @@ class Study:
         centre: The hospital, or the maker of the scanner; "" if unknown.
         left_out: Other series of a study, and why they are left out.
         skipped: Files that are no images, and why.
+        patient: As `StudyCase.patient`.
         part: As `StudyCase.part`.
     """
 
@@ -102,6 +106,7 @@ class Study:
     centre: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
     skipped: dict[str, str] = field(default_factory=dict)
+    patient: str = ""
     part: tuple[int, int] | None = None
 
     @cached_property
@@ -125,12 +130,16 @@ class Study:
     @cached_property
     def counted(self) -> NDArray[np.bool_]:
         """The slices that count in training and evaluation, bool `(Z,)`; all but where a split divides slices."""
-        count = self.pet.grid.shape[2]
-        if self.part is None:
-            return np.ones(count, bool)
-        number, parts = self.part
-        return np.random.default_rng(count).permutation(count) % parts == number
+        return counted_slices(self.pet.grid.shape[2], self.part)
 
     def of_part(self, part: tuple[int, int] | None) -> Study:
         """The same study where only a part of the slices counts."""
         return replace(self, part=part)
+
+
+def counted_slices(count: int, part: tuple[int, int] | None) -> NDArray[np.bool_]:
+    """Which of `count` slices belong to a random part, bool `(count,)`; all for None."""
+    if part is None:
+        return np.ones(count, bool)
+    number, parts = part
+    return np.random.default_rng(count).permutation(count) % parts == number

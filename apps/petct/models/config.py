@@ -21,7 +21,8 @@ class ModelConfig:
         dim: Channels of a slice in the slice-context model.
         heads: Attention heads of the slice-context model.
         depth: Attention blocks of the slice-context model.
-        run: Consecutive slices of a training example of the slice-context model.
+        run: Consecutive slices of a training example of the slice-context model, and how far its slices attend to each
+            other.
     """
 
     name: Literal["resnet18", "slice_context"] = "slice_context"
@@ -39,3 +40,13 @@ class ModelConfig:
             require(getattr(self, name) >= 1, f"model.{name}", getattr(self, name), "1 or more")
         require_at_most(self, width=512, dim=4096, heads=64, depth=64, run=1024)
         require(self.dim % self.heads == 0, "model.dim", self.dim, f"a multiple of heads = {self.heads}")
+
+    @property
+    def channels(self) -> int:
+        """Channels of a slice with its neighbours."""
+        return len(self.inputs.split("+")) * (2 * self.neighbours + 1)
+
+    @property
+    def slices(self) -> int:
+        """Consecutive slices of a training example."""
+        return self.run if self.name == "slice_context" else 1

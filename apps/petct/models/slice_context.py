@@ -1,0 +1,71 @@
+"""Slices judged with their neighbours: ResNet-18 features of each, and axial attention along the study."""
+
+import torch
+from torch import Tensor, nn
+
+from transect.apps.petct.models.resnet import SliceNetwork, Trunk
+from transect.core.attention import AxialAttention
+from transect.core.attention.relative_bias import ContinuousRelativeBias
+
+EXCLUDED = -30000.0
+"""Added to the logits of attention between slices that are too far apart: finite also in half precision."""
+
+
+class Block(nn.Module):
+    """Attention along the slices, then an MLP for each; both pre-norm with a residual connection.
+
+    `h = h + A(LN(h));  h = h + W_2 gelu(W_1 LN(h))`, `(batch, slices, dim)` in, the same out. The logits of A have a
+    bias that is a learned function of the offset between two slices.
+    """
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(dim)
+        self.attention = AxialAttention(dim, heads, ndim=1)
+        self.bias = ContinuousRelativeBias(heads)
+        self.mlp_norm = nn.LayerNorm(dim)
+        self.mlp = nn.Sequential(nn.Linear(dim, 4 * dim), nn.GELU(), nn.Linear(4 * dim, dim))
+
+    def forward(self, h: Tensor, mask: Tensor | None, far: Tensor) -> Tensor:
+        """Mix `h` `(batch, slices, dim)`; `far` `(slices, slices)` is added to the logits of attention."""
+        bias = self.bias(h.shape[1]) + far
+        h = h + self.attention(self.attention_norm(h), mask, [bias])
+        h = h + self.mlp(self.mlp_norm(h))
+        return h
+
+
+class SliceContext(SliceNetwork):
+    """A slice is classified with its neighbours: how far uptake extends along the body tells a lesion from an organ.
+
+    `h = W f(slice)`, `depth` blocks of axial attention along the slices, `logit = w LN(h)`. A slice attends to those
+    less than `reach` away, which are the offsets that training sees in a run of `reach` slices; positions enter as
+    offsets in slices alone, so that a study may start anywhere in the body. Attention takes `4 S^2 dim` floating-point
+    operations for S slices: little compared with their features, so that a study is always seen whole.
+
+    Args:
+        channels: Of a slice.
+        width: Channels of the first stage of the ResNet-18.
+        dim: Channels of a slice in attention.
+        heads: Attention heads.
+        depth: Attention blocks.
+        reach: Offset from which on slices do not attend to each other.
+
+    Shapes: `(batch, slices, channels, H, W)` in, `(batch, slices)` out.
+    """
+
+    def __init__(self, channels: int, width: int, dim: int, heads: int, depth: int, reach: int) -> None:
+        super().__init__(Trunk(channels, width))
+        self.reach = reach
+        self.embed = nn.Linear(self.trunk.size, dim)
+        self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
+        self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 1))
+
+    def logits(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The logits `(batch, slices)`."""
+        place = torch.arange(features.shape[1], device=features.device)
+        far = EXCLUDED * ((place[:, None] - place).abs() >= self.reach).float()
+        h = self.embed(features)
+        for block in self.blocks:
+            h = block(h, mask, far)
+        logits: Tensor = self.head(h)[..., 0]
+        return logits

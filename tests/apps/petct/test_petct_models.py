@@ -1,0 +1,81 @@
+"""The slice classifiers against torchvision's ResNet-18, and what they see of neighbouring slices."""
+
+import pytest
+import torch
+from torchvision.models import resnet18
+
+from transect.apps.petct.models.build import build
+from transect.apps.petct.models.config import ModelConfig
+from transect.apps.petct.models.resnet import ResNet18, norm
+from transect.core.attention.axial import AxialAttention
+
+SMALL = {"width": 8, "dim": 16, "heads": 2}
+
+
+def test_width_64_with_three_channels_is_torchvisions_resnet18():
+    torch.manual_seed(0)
+    own, other = ResNet18(3, 64).eval(), resnet18(weights=None, num_classes=1, norm_layer=norm).eval()
+    named = {name.removeprefix("trunk."): value for name, value in own.state_dict().items()}
+    other.load_state_dict(named)
+    assert sum(value.numel() for value in named.values()) == 11_177_025
+    images = torch.randn(2, 3, 3, 64, 48)
+    with torch.no_grad():
+        torch.testing.assert_close(own(images).flatten(), other(images.flatten(0, 1))[:, 0])
+
+
+def test_initial_weights_are_drawn_as_torchvision_draws_them():
+    torch.manual_seed(0)
+    own, other = ResNet18(3, 64).trunk.state_dict(), resnet18(weights=None, norm_layer=norm).state_dict()
+    for name, value in own.items():
+        assert value.std() == pytest.approx(float(other[name].std()), rel=0.1), name
+
+
+@pytest.mark.parametrize(
+    ("inputs", "neighbours", "channels"), [("pet", 0, 1), ("ct", 1, 3), ("pet+ct", 0, 2), ("pet+ct", 2, 10)]
+)
+@pytest.mark.parametrize("name", ["resnet18", "slice_context"])
+def test_a_slice_gets_one_logit_with_any_channels(name, inputs, neighbours, channels):
+    model = build(ModelConfig(name, inputs, neighbours, depth=1, **SMALL))
+    assert model(torch.rand(2, 3, channels, 40, 32)).shape == (2, 3)
+    with pytest.raises(RuntimeError):
+        model(torch.rand(2, 3, channels + 1, 40, 32))
+
+
+def changed(model: torch.nn.Module, slices: int, where: int) -> list[int]:
+    """The slices whose logit changes with slice `where`."""
+    images = torch.rand(1, slices, 1, 32, 32)
+    other = images.clone()
+    other[:, where] = torch.rand(1, 32, 32)
+    with torch.no_grad():
+        difference = (model(images) - model(other)).abs()[0]
+    return torch.nonzero(difference > 1e-6).flatten().tolist()
+
+
+def test_a_resnet_judges_slices_alone_and_the_context_model_with_neighbours_within_its_reach():
+    torch.manual_seed(0)
+    assert changed(build(ModelConfig("resnet18", **SMALL)).eval(), 9, 4) == [4]
+    assert changed(build(ModelConfig("slice_context", depth=1, run=16, **SMALL)).eval(), 9, 4) == list(range(9))
+    assert changed(build(ModelConfig("slice_context", depth=1, run=3, **SMALL)).eval(), 9, 4) == [2, 3, 4, 5, 6]
+
+
+def test_the_context_model_depends_on_offsets_alone():
+    torch.manual_seed(0)
+    model = build(ModelConfig("slice_context", depth=2, run=3, **SMALL)).eval()
+    images = torch.rand(1, 14, 1, 32, 32)
+    with torch.no_grad():
+        whole, later = model(images)[0], model(images[:, 3:])[0]
+    torch.testing.assert_close(whole[7:], later[4:])  # beyond two blocks that each reach two slices
+
+
+def test_padding_changes_nothing():
+    torch.manual_seed(0)
+    images, mask = torch.rand(2, 7, 1, 32, 32), torch.tensor([[True] * 5 + [False] * 2]).repeat(2, 1)
+    for name in ("resnet18", "slice_context"):
+        model = build(ModelConfig(name, **SMALL)).eval()
+        with torch.no_grad():
+            torch.testing.assert_close(model(images, mask)[:, :5], model(images[:, :5]))
+
+
+def test_the_context_model_uses_the_core():
+    model = build(ModelConfig(depth=3, **SMALL))
+    assert sum(isinstance(module, AxialAttention) for module in model.modules()) == 3

@@ -193,13 +193,13 @@ def _evaluate(arguments: argparse.Namespace, overrides: list[str]) -> int:
         arguments.pictures,
     )
     for name, baselines in with_baselines(summary).items():
-        low, high = intervals.get(name, (float("nan"),) * 2)
+        interval = "  [{:.4f}, {:.4f}]".format(*intervals[name]) if name in intervals else ""
         others = "".join(
             f"  {baseline} {summary[other]:.4f}"
             for baseline, other in baselines.items()
             if summary[other] == summary[other]
         )
-        print(f"{name:22} {summary[name]:.4f}  [{low:.4f}, {high:.4f}]{others}")
+        print(f"{name:22} {summary[name]:.4f}{interval}{others}")
     return _print_outcomes(outcomes, arguments.out)
 
 

@@ -24,6 +24,7 @@ from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import LoggedModelStatus, Metric
 
 from transect.data_adapters.base import Case, shown
+from transect.data_adapters.listing import walk
 from transect.pipelines.errors import UsageError, raise_signal
 from transect.pipelines.pictures import Picture, save_gif, side_by_side
 from transect.pipelines.store import get_run, store_uri, use_experiment
@@ -198,11 +199,20 @@ def log_pictures(run_id: str, pictures: Mapping[str, Any]) -> None:
 
 
 def fingerprint(cases: Sequence[Case]) -> str:
-    """A hash of the ids and splits of the cases and of each file's name, size, first and last 64 KiB."""
+    """A hash of the ids and splits of the cases and of each file's name, size, first and last 64 KiB.
+
+    Of a folder, such as a DICOM study, it has the names and sizes of all files, which are too many to be read.
+    """
     digest = hashlib.sha256()
     for case in cases:
         digest.update(f"{case.id}\0{case.split}\n".encode())
         for file in map(Path, case.files):
+            if file.is_dir():
+                for folder, _, files in walk(file):
+                    for each in files:
+                        name = (folder / each.name).relative_to(file).as_posix()
+                        digest.update(f"{name}\0{each.stat().st_size if each.is_file() else -1}\n".encode())
+                continue
             if not file.is_file():
                 digest.update(f"{file}\n".encode())
                 continue

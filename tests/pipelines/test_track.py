@@ -21,7 +21,7 @@ from transect.pipelines.find import app_class
 from transect.pipelines.pictures import save_pictures
 from transect.pipelines.store import use_experiment
 from transect.pipelines.task import Task
-from transect.pipelines.track import Tracker, log_pictures, tracked
+from transect.pipelines.track import Tracker, fingerprint, log_pictures, tracked
 from transect.pipelines.train import show_attention
 
 
@@ -106,3 +106,19 @@ def test_a_run_names_its_data_and_command_as_the_cases_show_them(workplace, monk
     assert "on `/scans/patient-1`" in run.data.tags["mlflow.note.content"]
     assert run.inputs.dataset_inputs[0].dataset.name == "patient-1"
     assert b"MRN-00471" not in Path(workplace, "mlflow.db").read_bytes()
+
+
+def test_the_fingerprint_of_data_changes_with_any_file_of_a_folder(tmp_path):
+    study = tmp_path / "study"
+    (study / "series").mkdir(parents=True)
+    (study / "series" / "1.dcm").write_bytes(b"12")
+    case = Case("a", "a", (str(study),))
+    first = fingerprint([case])
+    assert fingerprint([case]) == first
+    (study / "series" / "2.dcm").write_bytes(b"34")
+    second = fingerprint([case])
+    (study / "series" / "2.dcm").write_bytes(b"345")
+    third = fingerprint([case])
+    assert len({first, second, third}) == 3
+    moved = study.rename(tmp_path / "moved")
+    assert fingerprint([Case("a", "a", (str(moved),))]) == third, "it depends on where the data lie"

@@ -44,6 +44,11 @@ SERIES = (
     *("MagneticFieldStrength", "ScanningSequence", "PatientPosition", "Manufacturer"),
 )
 
+PET = (
+    *("Units", "CorrectedImage", "SeriesType", "NumberOfSlices", "InstitutionName", "PatientSex", "PatientWeight"),
+    "RadiopharmaceuticalInformationSequence",
+)
+
 PIXELS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
     *("RescaleSlope", "RescaleIntercept", "ModalityLUTSequence", "NumberOfFrames"),
@@ -53,7 +58,7 @@ GROUPS = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 TAGS = [
     *("SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID"),
-    *(*PATIENT, *TELL_APART, *TIMES, *GEOMETRY, *SERIES, *PIXELS, *GROUPS),
+    *(*PATIENT, *TELL_APART, *TIMES, *GEOMETRY, *SERIES, *PET, *PIXELS, *GROUPS),
 ]
 
 MOST_INFLATED = 1 << 30

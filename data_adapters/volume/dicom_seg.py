@@ -1,7 +1,7 @@
 """DICOM segmentations (SEG): a mask for the images of a DICOM series, each frame on its own image."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from pydicom.uid import generate_uid
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import writing
-from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason, text
+from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, read_headers, reason, text
 from transect.data_adapters.volume.dicom_slices import Slice, slices_of
 from transect.data_adapters.volume.dicom_source import source_headers
 from transect.data_adapters.volume.volume import Volume
@@ -121,8 +121,34 @@ def write_seg(
         seg.save_as(path)
 
 
-def read_seg(path: Path, volume: Volume) -> dict[str, NDArray[np.uint8]]:
+def segments_of(path: Path) -> dict[str, tuple[str, ...]]:
+    """The segments of a SEG by label, each with the value and the meaning of its code.
+
+    Raises:
+        BadInput: it is damaged.
+    """
+    header = read_headers(path, whole=True)
+    try:
+        with quiet():
+            return {
+                str(item.SegmentLabel): tuple(
+                    text(code, name)
+                    for code in item.get("SegmentedPropertyTypeCodeSequence") or []
+                    for name in ("CodeValue", "CodeMeaning")
+                )
+                for item in header.SegmentSequence
+            }
+    except FAILURES as error:
+        raise BadInput(path, "SegmentSequence", reason(error), "the segments of a SEG") from error
+
+
+def read_seg(path: Path, volume: Volume, wanted: Collection[str] | None = None) -> dict[str, NDArray[np.uint8]]:
     """Read a SEG onto the grid of `volume`: every frame by its position, not by its index.
+
+    Args:
+        path: The SEG.
+        volume: The images that it belongs to.
+        wanted: The labels to read; None for all.
 
     Returns:
         `(X, Y, Z)` of 0 and 1 by segment label. A label that several segments share has their union.
@@ -140,6 +166,7 @@ def read_seg(path: Path, volume: Volume) -> dict[str, NDArray[np.uint8]]:
             if size > LARGEST:
                 raise BadInput(path, "frames", f"{size:,} voxels", f"at most {LARGEST:,}")
             labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in dataset.SegmentSequence}
+            labels = {number: label for number, label in labels.items() if wanted is None or label in wanted}
             masks = {label: np.zeros(volume.grid.shape, np.uint8) for label in labels.values()}
             for number, frame, place in _frames(path, dataset):
                 for value, label in labels.items():
@@ -158,7 +185,7 @@ def _frames(path: Path, dataset: Dataset) -> Iterator[tuple[int, NDArray[Any], S
     pixels = dataset.pixel_array.reshape(-1, int(dataset.Rows), int(dataset.Columns))
     kind = text(dataset, "SegmentationType")
     if kind == "FRACTIONAL":
-        pixels = pixels * 2 > int(dataset.MaximumFractionalValue)
+        pixels = pixels >= int(dataset.MaximumFractionalValue) / 2
     places = slices_of(path, dataset)
     shared = dataset.get("SharedFunctionalGroupsSequence") or [Dataset()]
     for frame, place, groups in zip(pixels, places, dataset.PerFrameFunctionalGroupsSequence, strict=True):

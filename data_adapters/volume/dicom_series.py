@@ -1,7 +1,7 @@
 """A volume out of a folder of DICOM files: choose the series that fits, name the others, read it."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,13 +55,13 @@ def choose(stacks: Sequence[Stack], preference: Preference) -> tuple[Stack, dict
     Raises:
         BadInput: nothing fits; the message names what there is.
     """
-    place = _place(stacks)
+    place = common_folder(stacks)
     left_out: dict[str, str] = {}
     fitting: list[Stack] = []
     for stack in stacks:
         why = _unfit(stack, preference)
         if why:
-            left_out[_unique(stack, left_out)] = why
+            left_out[unique_name(stack, left_out)] = why
         else:
             fitting.append(stack)
     if not fitting:
@@ -71,7 +71,7 @@ def choose(stacks: Sequence[Stack], preference: Preference) -> tuple[Stack, dict
         raise BadInput(place, "series", found, wanted, _advice(preference))
     fitting.sort(key=lambda stack: _rank(stack, preference))
     for stack in fitting[1:]:
-        left_out[_unique(stack, left_out)] = "fits less well than the chosen one"
+        left_out[unique_name(stack, left_out)] = "fits less well than the chosen one"
     return fitting[0], left_out
 
 
@@ -108,8 +108,7 @@ def _unfit(stack: Stack, preference: Preference) -> str:
     first = stack.slices[0]
     modality = first.text("Modality")
     if preference.series:
-        matches = all(_matches(word, stack) for word in preference.series.casefold().split())
-        return "" if matches else f"does not match {preference.series!r}"
+        return "" if matches(stack, preference.series) else f"does not match {preference.series!r}"
     if modality not in preference.modalities:
         return f"Modality {modality or 'unknown'}, expected {' or '.join(preference.modalities)}"
     kind = f"{first.text('ImageType')} {first.text('SeriesDescription')}".replace("_", " ")
@@ -120,8 +119,12 @@ def _unfit(stack: Stack, preference: Preference) -> str:
     return ""
 
 
+def matches(stack: Stack, wanted: str) -> bool:
+    """Whether each word of `wanted` is a part of the name; a number is a whole word of it, or the UID or its end."""
+    return all(_matches(word, stack) for word in wanted.casefold().split())
+
+
 def _matches(word: str, stack: Stack) -> bool:
-    """Whether a word is a part of the name; a number is a whole word of it, or the UID or its end."""
     name = stack.name.casefold()
     if not re.fullmatch(r"[\d.]+", word):
         return word in name
@@ -132,7 +135,7 @@ def _matches(word: str, stack: Stack) -> bool:
 def _rank(stack: Stack, preference: Preference) -> tuple[Any, ...]:
     first, last = stack.slices[0], stack.slices[-1]
     description = f"{first.text('SeriesDescription')} {first.text('ProtocolName')}"
-    matches = [bool(re.search(pattern, description, re.I)) for pattern in preference.prefer]
+    preferred = [bool(re.search(pattern, description, re.I)) for pattern in preference.prefer]
     kind = first.text("ImageType").upper()
     axial = abs(first.cosines[0][2]) < 0.5 and abs(first.cosines[1][2]) < 0.5
     extent = float(abs(last.position - first.position).max())
@@ -140,7 +143,7 @@ def _rank(stack: Stack, preference: Preference) -> tuple[Any, ...]:
     return (
         number not in preference.series.split(),
         extent < preference.covers,
-        matches.index(True) if True in matches else len(matches),
+        preferred.index(True) if True in preferred else len(preferred),
         "ORIGINAL" not in kind,
         not re.search(r"IN_?PHASE|\bIP\b", kind),
         not axial,
@@ -151,12 +154,14 @@ def _rank(stack: Stack, preference: Preference) -> tuple[Any, ...]:
     )
 
 
-def _unique(stack: Stack, names: dict[str, str]) -> str:
+def unique_name(stack: Stack, names: Collection[str]) -> str:
+    """The name of a volume, with the end of its UID where `names` has it."""
     name = stack.name
     return name if name not in names else f"{name} ({stack.slices[0].text('SeriesInstanceUID')[-12:]}, {len(names)})"
 
 
-def _place(stacks: Sequence[Stack]) -> Path:
+def common_folder(stacks: Sequence[Stack]) -> Path:
+    """The deepest folder that holds all volumes."""
     folders = [stack.slices[0].path.parent for stack in stacks]
     return next((p for p in [folders[0], *folders[0].parents] if all(f.is_relative_to(p) for f in folders)), folders[0])
 

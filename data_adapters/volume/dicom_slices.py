@@ -52,7 +52,7 @@ class Slice:
         pixels: How its integers are packed.
         rescale: Slope and intercept.
         traits: What may tell it apart from another image of the same position.
-        header: The elements `TAGS` of its file.
+        header: The elements `TAGS` of its file, or all but the pixels.
     """
 
     path: Path
@@ -89,8 +89,13 @@ class Scan:
     images: dict[Path, Dataset] = field(default_factory=dict, repr=False)
 
 
-def scan(root: Path, skip: Container[Path] = ()) -> Scan:
+def scan(root: Path, skip: Container[Path] = (), whole: bool = False) -> Scan:
     """Read the headers of every file below `root`, or of one file, except those in `skip`.
+
+    Args:
+        root: The folder or the file.
+        skip: Files that are known to be something else.
+        whole: Keep all elements of the headers, not only `TAGS`.
 
     Raises:
         BadInput: a folder cannot be listed.
@@ -104,7 +109,7 @@ def scan(root: Path, skip: Container[Path] = ()) -> Scan:
             continue
         try:
             with quiet():
-                header = read_headers(path)
+                header = read_headers(path, whole)
                 if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
                     skipped[path] = "a directory of files (DICOMDIR), which is not followed"
                 elif text(header, "Modality") not in IMAGE_MODALITIES or "Rows" not in header:

@@ -88,15 +88,16 @@ class Identity:
 def identity_of(*headers: Dataset) -> Identity:
     """The identity in the DICOM headers of one patient, who may be spelled in several ways.
 
-    The PatientID of the first header names the patient; where there is none the name and the date of birth do, or else
-    the study.
+    The PatientID of the first header names the patient, in upper or lower case; where there is none the name and the
+    date of birth do, or else the study.
     """
     number, name, birth, study = (
         text(headers[0], keyword) for keyword in ("PatientID", "PatientName", "PatientBirthDate", "StudyInstanceUID")
     )
     values = {value for header in headers for value in _values(header)} - {"", "unnamed"}
     longest_first = sorted(values, key=lambda value: (-len(value), value))
-    return Identity(f"patient-{pseudonym(number or f'{name} {birth}'.strip() or study)}", tuple(longest_first))
+    key = number.casefold() or f"{name} {birth}".strip() or study
+    return Identity(f"patient-{pseudonym(key)}", tuple(longest_first))
 
 
 def _values(header: Dataset) -> set[str]:

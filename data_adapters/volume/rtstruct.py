@@ -31,6 +31,12 @@ AREAS = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 IN_PLANE = 0.5
 """The most that the points of a contour may leave a slice, in slice distances."""
 
+HALFWAY = 1e-4
+"""What rounding may add to an index halfway between two slices."""
+
+SAME_PLANE = 0.05
+"""The largest distance of contours that were drawn on one plane, in slice distances."""
+
 
 @dataclass(frozen=True, eq=False)
 class Contours:
@@ -38,7 +44,8 @@ class Contours:
 
     Args:
         name: ROIName.
-        mask: `(X, Y, Z)` of 0 and 1: voxels whose centres lie inside by the even-odd rule.
+        mask: `(X, Y, Z)` of 0 and 1: voxels whose centres lie inside by the even-odd rule, in any of the planes of
+            contours that are nearest to their slice.
         slices: Indices of the slices with a contour of positive area, even if no voxel centre lies inside.
         ignored: What was left out, such as single points, one sentence each.
     """
@@ -50,7 +57,10 @@ class Contours:
 
 
 def read_rtstruct(path: Path, volume: Volume, roi: str = "") -> Contours:
-    """Read one region.
+    """Read one region. A contour belongs to the nearest slice within half a slice distance.
+
+    Contours of one plane follow the even-odd rule, so that one inside of another is a hole; planes that share a slice,
+    where they were drawn on a finer series, add up.
 
     Args:
         path: The structure set.
@@ -105,7 +115,7 @@ def _require_same_frame(path: Path, dataset: Dataset, name: str, volume: Volume)
 
 
 def _read(path: Path, name: str, contours: list[Dataset], volume: Volume) -> Contours:
-    polygons: dict[int, list[Polygon]] = defaultdict(list)
+    polygons: dict[int, dict[float, list[Polygon]]] = defaultdict(dict)
     ignored: list[str] = []
     for number, contour in enumerate(contours, 1):
         label = f"{name}, contour {number}"
@@ -117,8 +127,9 @@ def _read(path: Path, name: str, contours: list[Dataset], volume: Volume) -> Con
         if points.size % 3 or not np.isfinite(points).all():
             raise BadInput(path, f"{label}, ContourData", f"{points.size} numbers", "finite x, y, z of each point")
         index = volume.grid.index(points.reshape(-1, 3) * [-1.0, -1.0, 1.0])
-        k = int(np.round(index[:, 2].mean()))
-        if np.abs(index[:, 2] - index[:, 2].mean()).max() > IN_PLANE:
+        height = float(index[:, 2].mean())
+        k = _nearest(height, volume.grid.shape[2])
+        if np.abs(index[:, 2] - height).max() > IN_PLANE:
             raise BadInput(path, label, "points on several slices", f"contours in the planes of {volume.name}")
         low, high = index[:, :2].min(axis=0), index[:, :2].max(axis=0)
         if not 0 <= k < volume.grid.shape[2] or (high < -0.5).any() or (low + 0.5 > volume.grid.shape[:2]).any():
@@ -126,13 +137,22 @@ def _read(path: Path, name: str, contours: list[Dataset], volume: Volume) -> Con
         elif area(index[:, :2]) == 0:
             ignored.append(f"{label} has no area")
         else:
-            polygons[k].append(index[:, :2])
+            planes = polygons[k]
+            plane = next((other for other in planes if abs(other - height) < SAME_PLANE), height)
+            planes.setdefault(plane, []).append(index[:, :2])
     if contours and not polygons:
         raise BadInput(path, name, "; ".join(ignored[:4]), f"a contour with an area within {volume.name}")
     mask = np.zeros(volume.grid.shape, np.uint8)
-    for k, shapes in polygons.items():
-        mask[:, :, k] = filled(shapes, volume.grid.shape[:2])
+    for k, planes in polygons.items():
+        for shapes in planes.values():
+            mask[:, :, k] |= filled(shapes, volume.grid.shape[:2])
     return Contours(name, mask, tuple(sorted(polygons)), tuple(ignored))
+
+
+def _nearest(height: float, count: int) -> int:
+    """The slice nearest to an index, the upper one halfway between two; halfway beyond the last one is its own."""
+    k = int(np.floor(height + 0.5 + HALFWAY))
+    return k - 1 if k == count and height <= count - 0.5 + HALFWAY else k
 
 
 def _points(contour: Dataset) -> NDArray[np.float64]:

@@ -61,6 +61,7 @@ def _nifti(case: StudyCase, config: ReadConfig) -> Study:
         _label_reader(case, pet, config) or no_label,
         tracer=case.tracer,
         centre=case.centre,
+        patient=case.patient,
         part=case.part,
     )
 
@@ -125,11 +126,12 @@ def _dicom(case: StudyCase, study: str, config: ReadConfig) -> Study:
         partial(_dicom_ct, case, ct, pet.grid) if ct else no_ct,
         _label_reader(case, pet, config) or partial(_dicom_label, case, pet, ct, objects, config.label),
         rule,
-        rule.tracer or case.tracer,
-        case.centre,
-        {clean(name): clean(why) for name, why in left_out.items()},
-        {case.identity.shown(path): clean(why) for path, why in found.skipped.items()},
-        case.part,
+        tracer=rule.tracer or case.tracer,
+        centre=case.centre,
+        left_out={clean(name): clean(why) for name, why in left_out.items()},
+        skipped={case.identity.shown(path): clean(why) for path, why in found.skipped.items()},
+        patient=case.patient,
+        part=case.part,
     )
 
 

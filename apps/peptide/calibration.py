@@ -8,7 +8,6 @@ as the calibration, on data like that which it was fitted on. `realised` measure
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,7 +17,6 @@ from transect.data_adapters.peptide.ranking import RankedSpectrum
 from transect.data_adapters.peptide.results.write import q_values
 
 LEAST_SCORE = 1e-9
-BINS = 10
 FEATURES = 4
 """Number of `features`."""
 
@@ -102,42 +100,3 @@ def realised(
     total = float(weight[accepted].sum())
     wrong = float(weight[accepted] @ ~np.asarray(right, np.bool_)[accepted])
     return total, wrong / total if total else math.nan
-
-
-@dataclass(frozen=True)
-class Bin:
-    """One bin of a reliability curve: weighted count, mean predicted probability, and observed fraction right."""
-
-    count: float
-    probability: float
-    right: float
-
-
-def reliability(
-    probabilities: ArrayLike, right: ArrayLike, bins: int = BINS, weights: ArrayLike | None = None
-) -> list[Bin]:
-    """Reliability curve: mean predicted probability against observed accuracy, per non-empty bin; NaN is left out.
-
-    Written here because scikit-learn's `calibration_curve` and torchmetrics' calibration error take no sample weights.
-    """
-    p, observed = np.asarray(probabilities, np.float64), np.asarray(right, np.float64)
-    weight = np.ones(len(p)) if weights is None else np.asarray(weights, np.float64)
-    known = ~np.isnan(p)
-    p, observed, weight = p[known], observed[known], weight[known]
-    number = np.minimum((p * bins).astype(int), bins - 1)
-    counts, sums, rights = (np.bincount(number, weight * values, bins) for values in (np.ones(len(p)), p, observed))
-    return [
-        Bin(float(count), float(total / count), float(correct / count))
-        for count, total, correct in zip(counts, sums, rights, strict=True)
-        if count
-    ]
-
-
-def expected_calibration_error(probabilities: ArrayLike, right: ArrayLike, weights: ArrayLike | None = None) -> float:
-    """Expected calibration error (Guo et al. 2017, ICML): mean over winners of |predicted - observed| of their bin.
-
-    NaN without winners.
-    """
-    curve = reliability(probabilities, right, weights=weights)
-    total = sum(part.count for part in curve)
-    return sum(part.count * abs(part.probability - part.right) for part in curve) / total if total else math.nan

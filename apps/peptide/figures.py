@@ -17,15 +17,14 @@ from transect.apps.canvas import (
     WRONG_COLOUR,
     Picture,
     chart,
-    open_frame,
-    panel,
 )
 from transect.apps.peptide.baselines import UNTRAINED
-from transect.apps.peptide.calibration import expected_calibration_error, q_values, reliability
+from transect.apps.peptide.calibration import q_values
 from transect.apps.peptide.fragments import FRAGMENT_TOLERANCE_PPM
 from transect.apps.peptide.metrics import choices_in, curve, pool, summary_of
 from transect.apps.peptide.outcomes import RERANKER
 from transect.apps.peptide.spectrum_figure import mirror, render
+from transect.apps.reliability import draw_reliability
 from transect.data_adapters.peptide.ranking import RankedSpectrum
 
 if TYPE_CHECKING:
@@ -120,7 +119,8 @@ def charts(contributions: Sequence[Contribution], fdr: float) -> dict[str, Pictu
         draw = partial(_draw_scores, scores[answered], right[answered], "score of the winner")
         made["scores"] = render(draw)
     if known.any():
-        made["calibration"] = render(partial(_draw_calibration, probabilities[known], right[known]))
+        draw = partial(draw_reliability, probabilities[known], right[known], "winners", "that the winner is right")
+        made["calibration"] = render(draw)
         made["accepted"] = render(partial(_draw_accepted, probabilities[known], right[known], fdr))
     return made
 
@@ -175,31 +175,6 @@ def _point(contributions: Sequence[Contribution], name: str) -> tuple[float, flo
     pooled = pool(contributions, name)
     predicted, right = int((pooled.count("predicted") > 0).sum()), int(pooled.count("right").sum())
     return predicted / len(pooled.true), right / predicted if predicted else math.nan
-
-
-def _draw_calibration(probabilities: Numbers, right: Flags, figure: "Figure") -> None:
-    from matplotlib.ticker import MaxNLocator
-
-    error = expected_calibration_error(probabilities, right)
-    title = f"Reliability of {len(right)} winners: expected calibration error {error:.3f}"
-    axes = chart(figure, title, "", "observed fraction right", bottom=248)
-    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="perfectly calibrated")
-    bins = reliability(probabilities, right)
-    predicted, observed, counts = (
-        np.array([getattr(part, name) for part in bins]) for name in ("probability", "right", "count")
-    )
-    # One standard error of a proportion, with one success and one failure added (Agresti and Coull, 1998).
-    spread = np.sqrt((observed * counts + 1) * ((1 - observed) * counts + 1) / (counts + 2) ** 2 / (counts + 2))
-    label = "observed ± 1 SE"
-    axes.errorbar(predicted, observed, spread, color=MODEL_COLOUR, marker="o", capsize=3, linewidth=1.6, label=label)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02))
-    axes.tick_params(labelbottom=False)
-    axes.legend(frameon=False, loc="upper left")
-    histogram = panel(figure, 84, 64, 32, 572)
-    open_frame(histogram)
-    histogram.hist(probabilities, BARS, color=MODEL_COLOUR, alpha=0.8)
-    histogram.set(xlim=(0, 1), xlabel="probability that the winner is right", ylabel="winners")
-    histogram.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def _draw_accepted(probabilities: Numbers, right: Flags, fdr: float, figure: "Figure") -> None:

@@ -14,6 +14,7 @@ from transect.apps.peptide.baselines import UNTRAINED, choices
 from transect.apps.peptide.config import Calibration, State
 from transect.apps.peptide.dataset import GRAPH
 from transect.apps.peptide.outcomes import COUNTS, RERANKER, joined, spectrum_row
+from transect.apps.reliability import expected_calibration_error
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.peptide.ranking import Ranking
 from transect.data_adapters.peptide.spectrum import Run
@@ -188,7 +189,7 @@ def _calibrated(contributions: Sequence[Contribution], fdr: float, weights: Weig
         return dict.fromkeys(("calibration_error", "accepted_share", "accepted_wrong_share"), math.nan)
     accepted, wrong = calibration.realised(pooled.probability, right, fdr, pooled.weight)
     return {
-        "calibration_error": calibration.expected_calibration_error(pooled.probability, right, pooled.weight),
+        "calibration_error": expected_calibration_error(pooled.probability, right, pooled.weight),
         "accepted_share": _share(accepted, float(pooled.weight.sum())),
         "accepted_wrong_share": wrong,
     }

@@ -3,7 +3,7 @@
 Written here with scipy because MONAI's need scikit-image.
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +27,17 @@ class Components(NamedTuple):
     sizes: NDArray[np.int64]
 
 
-def components(mask: Mask) -> Components:
-    """The connected parts of a mask; voxels that share a face, an edge or a corner are connected."""
+def components(mask: Mask, neighbours: Literal[18, 26] = 26) -> Components:
+    """The connected parts of a mask.
+
+    Args:
+        mask: The mask.
+        neighbours: 18 connects voxels that share a face or an edge, 26 those that share a corner as well.
+    """
     from scipy import ndimage
 
     box = bounding_box(mask)
-    labels, count = ndimage.label(mask[box], np.ones((3, 3, 3)))
+    labels, count = ndimage.label(mask[box], ndimage.generate_binary_structure(3, 2 if neighbours == 18 else 3))
     sizes = np.zeros(count + 1, np.int64)
     for plane in labels:  # bincount makes a copy of 8 bytes a voxel
         sizes += np.bincount(plane.ravel(), minlength=count + 1)

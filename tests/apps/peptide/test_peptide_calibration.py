@@ -4,14 +4,13 @@ import numpy as np
 import pytest
 
 from transect.apps.peptide.calibration import (
-    expected_calibration_error,
     features,
     fit,
     probability,
     realised,
-    reliability,
 )
 from transect.apps.peptide.config import Calibration
+from transect.apps.reliability import expected_calibration_error
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
 from transect.data_adapters.peptide.spectrum import Candidate, CandidateSet, Spectrum
@@ -101,13 +100,3 @@ def test_the_stated_rate_is_the_realised_one_where_probabilities_are_true() -> N
         accepted, wrong = realised(p, right, fdr)
         assert accepted > 1000
         assert wrong == pytest.approx(fdr, abs=4 * math.sqrt(fdr / accepted))
-
-
-def test_reliability_by_hand() -> None:
-    p, right = [0.05, 0.15, 0.11, 0.95, 1.0, math.nan], [False, True, False, True, True, True]
-    actual = reliability(p, right)
-    assert [one.count for one in actual] == [1, 2, 2]
-    assert [one.right for one in actual] == [0, 0.5, 1]
-    assert [one.probability for one in actual] == pytest.approx([0.05, 0.13, 0.975])
-    assert expected_calibration_error(p, right) == pytest.approx((0.05 + 2 * 0.37 + 2 * 0.025) / 5)
-    assert math.isnan(expected_calibration_error([math.nan], [True]))

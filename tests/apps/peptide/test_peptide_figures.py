@@ -26,6 +26,7 @@ from transect.apps.peptide.spectrum_figure import (
     mirror,
     render,
 )
+from transect.apps.reliability import draw_reliability
 from transect.data_adapters.peptide.peptide import PROTON, WATER, Peptide
 from transect.data_adapters.peptide.proforma import parse_peptide
 from transect.data_adapters.peptide.ranking import RankedCandidate, RankedSpectrum
@@ -234,7 +235,7 @@ def test_calibration_lies_on_the_diagonal_where_probabilities_hold() -> None:
     wanted = [int(MODEL_COLOUR[at : at + 2], 16) for at in (1, 3, 5)]
     for said in (0.5, 0.8):
         probabilities, right = np.full(40, said), np.arange(40) % 2 == 0
-        made = render(partial(figures._draw_calibration, probabilities, right))
+        made = render(partial(draw_reliability, probabilities, right, "winners", "of it"))
         panel = made[64 : HEIGHT - 250, 240:1168].astype(int)  # without the legend
         rows, columns = np.nonzero((np.abs(panel - wanted) <= 2).all(-1))
         assert columns.mean() + 240 == pytest.approx(84 + said * width, abs=3)

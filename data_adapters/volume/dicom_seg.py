@@ -16,7 +16,7 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import writing
 from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, read_headers, reason, text
 from transect.data_adapters.volume.dicom_slices import Slice, slices_of
-from transect.data_adapters.volume.dicom_source import source_headers
+from transect.data_adapters.volume.dicom_source import series_number, source_headers
 from transect.data_adapters.volume.volume import Volume
 
 LARGEST = 1 << 31
@@ -105,7 +105,7 @@ def write_seg(
                 plane_positions=positions if len(headers) < len(volume.slices) else None,
                 omit_empty_frames=not empty_frames,
                 series_instance_uid=generate_uid(),
-                series_number=_series_number(headers[0]),
+                series_number=series_number(headers[0]),
                 sop_instance_uid=generate_uid(),
                 instance_number=1,
                 manufacturer="Transect",
@@ -217,11 +217,6 @@ def _require_same_frame(path: Path, dataset: Dataset, volume: Volume) -> None:
     expected = volume.slices[0].text("FrameOfReferenceUID") if volume.slices else ""
     if found and expected and found != expected:
         raise BadInput(path, "FrameOfReferenceUID", found, expected, "it belongs to another scan")
-
-
-def _series_number(header: Dataset) -> int:
-    number = text(header, "SeriesNumber")
-    return (int(number) if number.isdigit() else 0) * 100 + 1 if len(number) < 7 else 1
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from pydicom.uid import generate_uid
 from pydicom.valuerep import DA, TM
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, read_headers, reason
+from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, read_headers, reason, text
 from transect.data_adapters.volume.volume import Volume
 
 REQUIRED_BUT_EMPTY = (
@@ -42,6 +42,12 @@ def source_headers(volume: Volume) -> list[Dataset]:
     return [_header(path, identifiers) for path in paths]
 
 
+def series_number(header: Dataset) -> int:
+    """The number of a new series that is derived from that of an image."""
+    number = text(header, "SeriesNumber")
+    return (int(number) if number.isdigit() else 0) * 100 + 1 if len(number) < 7 else 1
+
+
 def _header(path: Path, identifiers: dict[str, str]) -> Dataset:
     header = read_headers(path, whole=True)
     try:
@@ -55,6 +61,8 @@ def _header(path: Path, identifiers: dict[str, str]) -> Dataset:
             for name in REQUIRED_BUT_EMPTY:
                 if name not in header or not _valid(header[name].VR, header[name].value):
                     setattr(header, name, "")
+            if header.PatientSex not in ("M", "F", "O"):
+                header.PatientSex = ""
             for name, value in identifiers.items():
                 setattr(header, name, value)
             if "PositionReferenceIndicator" not in header:

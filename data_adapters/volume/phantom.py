@@ -198,12 +198,14 @@ def _geometry(
     return (x, y, z), (float(step[0]), float(step[1]), float(step[2])), str(rng.choice(orientations))
 
 
-def write_series(folder: Path, case: Abdomen, patient: str = "PHANTOM", number: int = 1, **elements: object) -> Volume:
-    """Write a scan as an MR series of one file a slice, under names that say nothing of the order.
+def write_series(
+    folder: Path, case: Abdomen | Volume, patient: str = "PHANTOM", number: int = 1, **elements: object
+) -> Volume:
+    """Write a scan as a series of one file a slice, of MR by default, under names that say nothing of the order.
 
     Args:
         folder: To write to; it is made.
-        case: The scan.
+        case: The scan, int16.
         patient: PatientID, from which all UIDs follow; PatientName is `PATIENT^ONE`.
         number: SeriesNumber.
         elements: Other DICOM elements by keyword.
@@ -219,7 +221,7 @@ def write_series(folder: Path, case: Abdomen, patient: str = "PHANTOM", number: 
     folder.mkdir(parents=True, exist_ok=True)
     for k in range(case.grid.shape[2]):
         meta = FileMetaDataset()
-        meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = ExplicitVRLittleEndian, MRImageStorage
+        meta.TransferSyntaxUID = ExplicitVRLittleEndian
         meta.MediaStorageSOPInstanceUID = generate_uid(entropy_srcs=[patient, str(number), str(k)])
         image = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         image.SOPClassUID, image.SOPInstanceUID = MRImageStorage, meta.MediaStorageSOPInstanceUID
@@ -239,6 +241,7 @@ def write_series(folder: Path, case: Abdomen, patient: str = "PHANTOM", number: 
         image.BitsAllocated, image.BitsStored, image.HighBit, image.PixelRepresentation = 16, 16, 15, 1
         for keyword, value in elements.items():
             setattr(image, keyword, value)
+        meta.MediaStorageSOPClassUID = image.SOPClassUID
         image.PixelData = np.ascontiguousarray(case.values[:, :, k].T, "<i2").tobytes()
         image.save_as(folder / f"{generate_uid(entropy_srcs=[str(k)])[-12:]}.dcm", enforce_file_format=True)
     return Volume(case.values, case.grid, str(folder), "MR")

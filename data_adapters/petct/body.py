@@ -126,8 +126,8 @@ def body(rng: np.random.Generator, size: int = 48, slices: int = 48, context: bo
                 hot |= np.hypot(x - cx * scale[0], y - cy * scale[1])[..., 0] < max(a, b) + APART_MM / 2
     trunk = int((z <= NECK).sum())
     free = ((x / (0.8 * across[0])) ** 2 + (y / (0.8 * deep[0])) ** 2)[..., 0] <= 1
-    places = np.argwhere(free & ~hot)
-    drawn = _tubes(rng, trunk, place[places]) if context else _single(rng, trunk, place[places])
+    places = place[np.argwhere(free & ~hot)].astype(np.float64)
+    drawn = _tubes(rng, trunk, places) if context else _single(rng, trunk, places)
     tumour = np.zeros(suv.shape, np.uint8)
     for each in drawn:
         along = np.s_[..., each.first : each.stop]
@@ -159,7 +159,8 @@ def _tubes(rng: np.random.Generator, trunk: int, places: NDArray[np.float64]) ->
         first = int(rng.integers(0, trunk - count + 1))
         a, b = rng.uniform(10, 18, 2)
         angle, suv = rng.uniform(0, np.pi), rng.uniform(5, 11)
-        drawn.append(Uptake(first, first + count, *place, a, b, angle, suv, bool(is_lesion)))
+        x, y = map(float, place)
+        drawn.append(Uptake(first, first + count, x, y, a, b, angle, suv, bool(is_lesion)))
     return drawn
 
 
@@ -169,10 +170,10 @@ def _single(rng: np.random.Generator, trunk: int, places: NDArray[np.float64]) -
     for number in range(trunk):
         for is_lesion, share in ((True, LESION_SHARE), (False, SPOT_SHARE)):
             if rng.random() < share:
-                place = places[rng.integers(len(places))]
+                x, y = map(float, places[rng.integers(len(places))])
                 long = rng.uniform(1.4, 2.2) if is_lesion else rng.uniform(1, 1.5)
                 radius = rng.uniform(11, 16)
                 suv = rng.uniform(6, 12) if is_lesion else rng.uniform(4, 10)
                 a, b = radius * np.sqrt(long), radius / np.sqrt(long)
-                drawn.append(Uptake(number, number + 1, *place, a, b, rng.uniform(0, np.pi), suv, is_lesion))
+                drawn.append(Uptake(number, number + 1, x, y, a, b, rng.uniform(0, np.pi), suv, is_lesion))
     return drawn

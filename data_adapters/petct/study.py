@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,38 @@ from transect.data_adapters.base import Case
 from transect.data_adapters.petct.suv import Suv
 from transect.data_adapters.volume.identity import Identity
 from transect.data_adapters.volume.volume import Volume
+
+
+class Person(NamedTuple):
+    """What a DICOM header says of a person, to recognize two under one PatientID.
+
+    Args:
+        number: PatientID in lower case.
+        name: PatientName in lower case.
+        sex: PatientSex.
+        birth: PatientBirthDate.
+        weight: kg; 0 if unknown.
+        day: StudyDate, on which the weight was such.
+    """
+
+    number: str
+    name: str
+    sex: str
+    birth: str
+    weight: float
+    day: str
+
+
+class Sample(NamedTuple):
+    """An image of a DICOM study, to recognize a copy under another PatientID.
+
+    Args:
+        path: Its file.
+        size: What copies share: columns, rows and number of images.
+    """
+
+    path: str
+    size: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -30,6 +63,9 @@ class StudyCase(Case):
         identity: What must not be shown of the patient; empty where `read.ids` is "path".
         patient: What the patient is called in tables: the group, unless that is set later to something else.
         part: Which of how many random parts of the slices count, for a split of slices; None for all.
+        person: Who it is according to the headers; None for NIfTI, and where a table says whose the study is.
+        frame: FrameOfReferenceUID of the PET; "" for NIfTI.
+        sample: An image of the PET; None for NIfTI.
     """
 
     files: tuple[str, ...] = field(init=False)
@@ -42,6 +78,9 @@ class StudyCase(Case):
     identity: Identity = field(default=Identity(), repr=False)
     patient: str = ""
     part: tuple[int, int] | None = None
+    person: Person | None = field(default=None, repr=False)
+    frame: str = field(default="", repr=False)
+    sample: Sample | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patient", self.patient or self.group)

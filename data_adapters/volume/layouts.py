@@ -43,24 +43,33 @@ def find_volumes(*inputs: str, config: VolumeConfig) -> list[VolumeCase]:
         BadInput: there is nothing, or the inputs are not what they should be.
     """
     if len(inputs) == 2 and not is_nifti(Path(inputs[0])):
-        cases = studies(Path(inputs[0]), config)
+        cases = _studies(Path(inputs[0]), config)
         if len(cases) != 1:
             raise BadInput(inputs[0], "studies", len(cases), "one study, which the label belongs to")
         return [replace(cases[0], label=inputs[1])]
     if len(inputs) == 2:
         return _named(
-            [VolumeCase(_stem(Path(inputs[0])), "", image=inputs[0], label=inputs[1])], Path(inputs[0]).parent
+            [VolumeCase(nifti_stem(Path(inputs[0])), "", image=inputs[0], label=inputs[1])], Path(inputs[0]).parent
         )
     if len(inputs) != 1:
         raise BadInput("inputs", "number", len(inputs), "a folder, a volume, or a volume and its label")
     root = Path(inputs[0])
     if is_nifti(root) and not root.is_dir():
-        return _named([VolumeCase(_stem(root), "", image=str(root))], root.parent)
+        return _named([VolumeCase(nifti_stem(root), "", image=str(root))], root.parent)
     cases = [] if root.is_file() else _in_folder(root, config)
-    found = _named(cases, root) + studies(root, config, skip=frozenset(Path(file) for c in cases for file in c.files))
+    found = _named(cases, root) + _studies(root, config, skip=frozenset(Path(file) for c in cases for file in c.files))
     if not found:
-        raise nothing_in(root, config, EXPECTED)
+        raise nothing_in(root, config.ids, EXPECTED)
     return found
+
+
+def _studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset()) -> list[VolumeCase]:
+    return [
+        VolumeCase(
+            found.id, found.patient, split=found.split, image=str(found.place), study=found.uid, identity=found.identity
+        )
+        for found in studies(root, config.ids, skip)
+    ]
 
 
 def is_nifti(path: Path) -> bool:
@@ -68,7 +77,8 @@ def is_nifti(path: Path) -> bool:
     return path.name.lower().endswith(NIFTI)
 
 
-def _stem(path: Path) -> str:
+def nifti_stem(path: Path) -> str:
+    """The name of a NIfTI file without its suffix."""
     return re.sub(r"\.nii(\.gz)?$", "", path.name, flags=re.I)
 
 
@@ -92,12 +102,12 @@ def _in_folder(root: Path, config: VolumeConfig) -> list[VolumeCase]:
 
 
 def _niftis(folder: Path) -> dict[str, Path]:
-    return {_stem(path): path for path in contents(folder)[1] if is_nifti(path)}
+    return {nifti_stem(path): path for path in contents(folder)[1] if is_nifti(path)}
 
 
 def _flat(folder: Path, files: list[Path], split: str) -> list[VolumeCase]:
     """A folder of images, each perhaps with `NAME_seg.nii.gz` next to it."""
-    by_stem = {_stem(path): path for path in files if is_nifti(path)}
+    by_stem = {nifti_stem(path): path for path in files if is_nifti(path)}
     labels = {LABEL.sub("", stem): path for stem, path in by_stem.items() if LABEL.search(stem)}
     images = {stem: path for stem, path in by_stem.items() if not LABEL.search(stem) and not NO_IMAGE.search(stem)}
     return [
@@ -178,21 +188,23 @@ def _bids(folder: Path) -> list[VolumeCase]:
         for derivatives in folders
         if derivatives.name == "derivatives"
         for path in _below(derivatives)
-        if re.search(r"_(mask|dseg)$", _stem(path))
+        if re.search(r"_(mask|dseg)$", nifti_stem(path))
     ]
     cases = []
     for path in images:
-        entities = _stem(path).rpartition("_")[0]
-        own = [mask for mask in masks if re.match(rf"{re.escape(entities)}(_|$)", _stem(mask))]
+        entities = nifti_stem(path).rpartition("_")[0]
+        own = [mask for mask in masks if re.match(rf"{re.escape(entities)}(_|$)", nifti_stem(mask))]
         own = [mask for mask in own if "liver" in mask.name.lower()] or own
         label = str(own[0]) if len(own) == 1 else ""
-        cases.append(VolumeCase(_stem(path), path.name.partition("_")[0], image=str(path), label=label))
+        cases.append(VolumeCase(nifti_stem(path), path.name.partition("_")[0], image=str(path), label=label))
     return cases
 
 
 def _is_bids_image(path: Path) -> bool:
     return (
-        path.parent.name in ("anat", "pet", "ct") and not LABEL.search(_stem(path)) and not NO_IMAGE.search(_stem(path))
+        path.parent.name in ("anat", "pet", "ct")
+        and not LABEL.search(nifti_stem(path))
+        and not NO_IMAGE.search(nifti_stem(path))
     )
 
 

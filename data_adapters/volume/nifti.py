@@ -84,6 +84,29 @@ def read_grid(path: str | Path) -> Grid:
         return _grid(path, header, _shape(path, header, 0)[:3])[0]
 
 
+def read_slice(path: str | Path) -> NDArray[Any]:
+    """The stored values of the middle slice along the third axis, `(X, Y)`: only a part of the file is read.
+
+    Raises:
+        BadInput: as `read_nifti`.
+    """
+    path = Path(path)
+    with _opened(path) as file:
+        header = _header(path, file)
+        shape = _shape(path, header, None)
+        _require_size(path, header, file)
+        dtype, count = header.get_data_dtype(), shape[0] * shape[1]
+        place = int(header["vox_offset"]) + shape[2] // 2 * count * dtype.itemsize
+        try:
+            file.seek(place)
+            values = np.frombuffer(file.read(count * dtype.itemsize), dtype)
+        except FAILURES as error:
+            raise BadInput(path, "voxels", reason(error), "as many values as the header says") from error
+    if values.size != count:
+        raise BadInput(path, "voxels", f"{values.size:,} in a slice", f"{count:,}")
+    return values.reshape(shape[:2], order="F")
+
+
 def write_nifti(path: Path, values: NDArray[Any], volume: Volume | Grid) -> None:
     """Write `values`, uint8 for a mask, on the grid of `volume`.
 

@@ -1,15 +1,13 @@
-"""The DICOM studies of a folder, each a case that is called by its patient's pseudonym."""
+"""The DICOM studies of a folder, each called by its patient's pseudonym."""
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from pydicom import Dataset
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.listing import identifiers, split_of
-from transect.data_adapters.volume.cases import VolumeCase
-from transect.data_adapters.volume.config import VolumeConfig
 from transect.data_adapters.volume.dicom_headers import PATIENT, read_headers, text
 from transect.data_adapters.volume.dicom_slices import scan
 from transect.data_adapters.volume.identity import Identity, identity_of
@@ -24,17 +22,40 @@ LISTED = 4
 """Number of files that are named in an error."""
 
 
-def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset()) -> list[VolumeCase]:
+@dataclass(frozen=True)
+class FoundStudy:
+    """A study in a folder.
+
+    Args:
+        id: Unique below the root, safe as a folder name.
+        uid: StudyInstanceUID, "" where the images have none.
+        place: The deepest folder that holds it with its segmentations and structure sets, or its file.
+        patient: What the patient is called.
+        identity: What must not be shown; empty where patients are shown as their files are called.
+        split: As folders name it.
+        images: The headers of its image files.
+    """
+
+    id: str
+    uid: str
+    place: Path
+    patient: str
+    identity: Identity
+    split: str
+    images: dict[Path, Dataset] = field(repr=False)
+
+
+def studies(root: Path, ids: str = "hash", skip: frozenset[Path] = frozenset()) -> list[FoundStudy]:
     """List the studies below a folder, or of one file.
 
     Args:
         root: The folder or file.
-        config: Settings; `ids` is how patients are shown.
+        ids: How patients are shown: "hash", or "path" as their files are called.
         skip: Files that are known to be something else.
 
     Returns:
-        Cases sorted by identifier. Their `image` is the deepest folder that holds the study with its segmentations and
-        structure sets. A study of a scanner is a case even if none of its images can be used, so that it fails by name.
+        Studies sorted by identifier. A study of a scanner is listed even if none of its images can be used, so that it
+        fails by name.
     """
     by_study: dict[str, dict[Path, Dataset]] = defaultdict(dict)
     found = scan(root, skip)
@@ -56,19 +77,19 @@ def studies(root: Path, config: VolumeConfig, skip: frozenset[Path] = frozenset(
         )
         for study in by_study
     }
-    names = {study: patients[study].name if config.ids == "hash" else _path(root, places[study]) for study in by_study}
+    names = {study: patients[study].name if ids == "hash" else _path(root, places[study]) for study in by_study}
     order = sorted(by_study, key=lambda study: (names[study], study))
-    ids = identifiers([names[study] for study in order], order)
     return [
-        VolumeCase(
+        FoundStudy(
             new,
+            study,
+            places[study],
             patients[study].name,
-            split=split_of(places[study], root),
-            image=str(places[study]),
-            study=study,
-            identity=replace(patients[study], others=neighbours[study]) if config.ids == "hash" else Identity(),
+            replace(patients[study], others=neighbours[study]) if ids == "hash" else Identity(),
+            split_of(places[study], root),
+            by_study[study],
         )
-        for study, new in zip(order, ids, strict=True)
+        for study, new in zip(order, identifiers([names[study] for study in order], order), strict=True)
     ]
 
 
@@ -78,14 +99,14 @@ def _patient(images: list[Dataset]) -> Identity:
     return identity_of(*distinct.values())
 
 
-def nothing_in(root: Path, config: VolumeConfig, expected: str) -> BadInput:
-    """The error of a folder or file without a volume, which says why its DICOM files are none."""
+def nothing_in(root: Path, ids: str, expected: str) -> BadInput:
+    """The error of a folder or file without a case, which says why its DICOM files are none."""
     found = scan(root)
     reasons = {**found.objects, **found.skipped}
     there, place = [], str(root)
     for path, why in reasons.items():
         try:
-            patient = identity_of(read_headers(path)) if config.ids == "hash" else Identity()
+            patient = identity_of(read_headers(path)) if ids == "hash" else Identity()
         except BadInput:  # no DICOM file
             continue
         there.append(f"{patient.shown(path.name)} ({patient.clean(why)})")

@@ -1,0 +1,71 @@
+"""Facts about a study as it was read, and its SUV, CT and label as NIfTI files."""
+
+from pathlib import Path
+from typing import Any
+
+from transect.data_adapters.petct.study import Study
+from transect.data_adapters.volume.nifti import write_nifti
+
+SUV, CT, LABEL = "suv.nii.gz", "ct.nii.gz", "label.nii.gz"
+
+LISTED = 20
+"""Number of files that are skipped whose names are given."""
+
+
+def facts_of(study: Study) -> dict[str, Any]:
+    """Describe a study.
+
+    Returns:
+        Format, series, geometry and the first and last position; for DICOM how SUV follows from the stored values: the
+        factor of each slice times its RescaleSlope (`suv_factor`, both bounds where slices differ), the `suv_rule`,
+        both reference times and the units; tracer, centre, the largest SUV; with a label `positive_slices`,
+        `tumour_voxels` and `tumour_ml`; `left_out`, other series, and `skipped`, files that are no images, each with
+        the reason; and `warnings`.
+    """
+    grid, rule = study.pet.grid, study.suv
+    facts: dict[str, Any] = {"format": "DICOM" if study.pet.slices else "NIfTI"}
+    facts |= {_snake(name): value for name, value in study.pet.facts.items()} | grid.facts()
+    facts["slices"] = grid.shape[2]
+    facts["unevenly_spaced"] = grid.positions is not None
+    facts["position_mm"] = [round(float(study.positions[k]), 4) for k in (0, -1)]
+    warnings = list(study.pet.warnings)
+    if rule is not None:
+        low, high = float(rule.factors.min()), float(rule.factors.max())
+        facts["suv_factor"] = low if low == high else [low, high]
+        facts |= {"suv_rule": rule.rule, "units": rule.units, "reference_time": rule.reference_time}
+        facts |= {"other_reference_time": rule.other_reference_time}
+        facts |= {"half_life_s": rule.half_life_s, "dose_bq": rule.dose_bq, "weight_kg": rule.weight_kg}
+        warnings += rule.warnings
+    facts |= {"tracer": study.tracer, "centre": study.centre, "suv_max": round(float(study.pet.values.max()), 4)}
+    facts["ct"] = study.ct is not None
+    if (label := study.label) is not None:
+        voxels = int(label.mask.sum(dtype=int))
+        facts |= {"positive_slices": int(label.positive.sum()), "tumour_voxels": voxels}
+        facts["tumour_ml"] = round(voxels * grid.voxel_volume / 1000, 4)
+        warnings += label.notes
+        if not label.positive.any():
+            warnings.append("the label marks no slice: a study without tumour")
+    for name, files in (("left_out", study.left_out), ("skipped", study.skipped)):
+        if files:
+            more = [f"{len(files) - LISTED} more"] if len(files) > LISTED else []
+            facts[name] = "; ".join([*(f"{file}: {why}" for file, why in list(files.items())[:LISTED]), *more])
+    return facts | ({"warnings": "; ".join(warnings)} if warnings else {})
+
+
+def write_as_read(study: Study, folder: Path) -> None:
+    """Write the SUV, and the CT and the label where there are any, on the grid of the PET.
+
+    Raises:
+        BadInput: the CT or the label cannot be read.
+        OSError: a file cannot be written.
+    """
+    write_nifti(folder / SUV, study.pet.values, study.pet)
+    if study.ct is not None:
+        write_nifti(folder / CT, study.ct, study.pet)
+    if study.label is not None:
+        write_nifti(folder / LABEL, study.label.mask, study.pet)
+
+
+def _snake(keyword: str) -> str:
+    """A DICOM keyword such as "SeriesDescription" as the name of a fact."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in keyword).lstrip("_")

@@ -34,7 +34,7 @@ class PetctAdapter:
         from transect.data_adapters.petct.write import write_scores
 
         with case.identity.hidden():
-            return write_scores(prediction, folder, source, self.write_config)
+            return write_scores(case, prediction, folder, source, self.write_config)
 
     def check(self, case: StudyCase, sample: Study, folder: Path | None) -> dict[str, Any]:
         """Facts about the study; see `facts_of`. Writes SUV, CT and label as they were read."""

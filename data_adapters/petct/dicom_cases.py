@@ -87,7 +87,7 @@ def _height(header: Dataset) -> float:
 def _label(study: FoundStudy, found: Sequence[FoundStudy], labels: Sequence[Path]) -> str:
     own = [label for label in labels if [each for each in found if _near(label, each.place)] == [study]]
     if len(own) > 1:
-        names = ", ".join(study.identity.shown(label) for label in own)
+        names = ", ".join(study.identity.shown(label.name) for label in own[:4])
         log.warning("%s: several labels (%s): none is taken, name one in a table", study.id, names)
     return str(own[0]) if len(own) == 1 else ""
 

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from transect.data_adapters.petct.study import Study
+from transect.data_adapters.petct.summary import suv_facts
 from transect.data_adapters.volume.nifti import write_nifti
 
 SUV, CT, LABEL = "suv.nii.gz", "ct.nii.gz", "label.nii.gz"
@@ -16,26 +17,20 @@ def facts_of(study: Study) -> dict[str, Any]:
     """Describe a study.
 
     Returns:
-        Format, series, geometry and the first and last position; for DICOM how SUV follows from the stored values: the
-        factor of each slice times its RescaleSlope (`suv_factor`, both bounds where slices differ), the `suv_rule`,
-        both reference times and the units; tracer, centre, the largest SUV; with a label `positive_slices`,
+        Format, series, geometry and the first and last position; for DICOM how SUV follows from the stored values, see
+        `suv_facts`; tracer, centre, the largest SUV; whether there is a CT; with a label `positive_slices`,
         `tumour_voxels` and `tumour_ml`; `left_out`, other series, and `skipped`, files that are no images, each with
         the reason; and `warnings`.
     """
-    grid, rule = study.pet.grid, study.suv
+    grid = study.pet.grid
     facts: dict[str, Any] = {"format": "DICOM" if study.pet.slices else "NIfTI"}
     facts |= {_snake(name): value for name, value in study.pet.facts.items()} | grid.facts()
     facts["slices"] = grid.shape[2]
     facts["unevenly_spaced"] = grid.positions is not None
     facts["position_mm"] = [round(float(study.positions[k]), 4) for k in (0, -1)]
     warnings = list(study.pet.warnings)
-    if rule is not None:
-        low, high = float(rule.factors.min()), float(rule.factors.max())
-        facts["suv_factor"] = low if low == high else [low, high]
-        facts |= {"suv_rule": rule.rule, "units": rule.units, "reference_time": rule.reference_time}
-        facts |= {"other_reference_time": rule.other_reference_time}
-        facts |= {"half_life_s": rule.half_life_s, "dose_bq": rule.dose_bq, "weight_kg": rule.weight_kg}
-        warnings += rule.warnings
+    facts |= suv_facts(study.suv)
+    warnings += study.suv.warnings if study.suv else ()
     facts |= {"tracer": study.tracer, "centre": study.centre, "suv_max": round(float(study.pet.values.max()), 4)}
     facts["ct"] = study.ct is not None
     if (label := study.label) is not None:

@@ -22,7 +22,7 @@ CHANNELS = {0: "ct", 1: "pet"}
 
 TRACERS = ("FDG", "PSMA", "DOTATATE", "DOTATOC", "FAPI", "FET")
 
-DATE = r"(?:\d{8}|\d{4}-\d\d-\d\d|\d\d-\d\d-\d{4})"
+DATE = r"(?:(?:19|20)\d\d(?:0[1-9]|1[0-2])[0-3]\d|(?:19|20)\d\d-\d\d-\d\d|\d\d-\d\d-(?:19|20)\d\d)"
 VISIT = r"(?:ses-?\w+|baseline|interim|follow-?up\d*|(?:scan|visit|study|tp)[_-]?\d+)"
 OF_A_STUDY = re.compile(rf"(?P<patient>.+?)[_-](?:{DATE}(?![0-9]).*|{VISIT})", re.I)
 STUDY = re.compile(rf"{DATE}(?![0-9]).*|{VISIT}", re.I)
@@ -105,10 +105,11 @@ def origin_of(name: str) -> Origin:
     """Whose the study of this name is, such as `CHUM-001`, `fdg_0011_2003-03-23` or `P7_20200302`."""
     if match := TRACER_FIRST.fullmatch(name):
         return Origin(name, match["patient"], match["tracer"].upper(), "")
+    if name.startswith("PETCT_"):  # FDG-PET-CT-Lesions
+        return Origin(name, name, "FDG", "")
     match = OF_A_STUDY.fullmatch(name)
     centre = CENTRE.match(name)
-    tracer = "FDG" if name.startswith("PETCT_") else ""  # FDG-PET-CT-Lesions
-    return Origin(name, match["patient"] if match else name, tracer, centre[1].upper() if centre else "")
+    return Origin(name, match["patient"] if match else name, "", centre[1].upper() if centre else "")
 
 
 def origin_of_folder(folder: Path) -> Origin:

@@ -1,7 +1,6 @@
 """Whose each study is, and studies of one patient under several names, which would leak from training to test."""
 
 import hashlib
-import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,8 +20,6 @@ from transect.data_adapters.volume.dicom_pixels import read_frames
 from transect.data_adapters.volume.dicom_slices import slices_of
 from transect.data_adapters.volume.identity import pseudonym
 from transect.data_adapters.volume.nifti import read_grid, read_slice
-
-log = logging.getLogger("transect")
 
 SAME_WEIGHT = 0.1
 """By which fraction the weight of one patient may differ between days; on one day it is the same."""

@@ -1,6 +1,6 @@
 """The DICOM studies of a folder, each called by its patient's pseudonym."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -103,7 +103,8 @@ def nothing_in(root: Path, ids: str, expected: str) -> BadInput:
     """The error of a folder or file without a case, which says why its DICOM files are none."""
     found = scan(root)
     reasons = {**found.objects, **found.skipped}
-    there, place = [], str(root)
+    counts = Counter(image.text("Modality") or "none" for image in found.slices)
+    there, place = [f"{count} images of Modality {name}" for name, count in counts.items()], str(root)
     for path, why in reasons.items():
         try:
             patient = identity_of(read_headers(path)) if ids == "hash" else Identity()

@@ -37,10 +37,11 @@ class Block(nn.Module):
 class SliceContext(SliceNetwork):
     """A slice is classified with its neighbours: how far uptake extends along the body tells a lesion from an organ.
 
-    `h = W f(slice)`, `depth` blocks of axial attention along the slices, `logit = w LN(h)`. A slice attends to those
-    less than `reach` away, which are the offsets that training sees in a run of `reach` slices; positions enter as
-    offsets in slices alone, so that a study may start anywhere in the body. Attention takes `4 S^2 dim` floating-point
-    operations for S slices: little compared with their features, so that a study is always seen whole.
+    `h = W f(slice)`, `depth` blocks of axial attention along the slices, and `logit = v f(slice) + w LN(h)`, where w is
+    initially 0: training starts from a ResNet-18, and learns what neighbours add. A slice attends to those less than
+    `reach` away, which are the offsets that training sees in a run of `reach` slices; positions enter as offsets in
+    slices alone, so that a study may start anywhere in the body. Attention takes `4 S^2 dim` floating-point operations
+    for S slices: little compared with their features, so that a study is always seen whole.
 
     Args:
         channels: Of a slice.
@@ -56,9 +57,11 @@ class SliceContext(SliceNetwork):
     def __init__(self, channels: int, width: int, dim: int, heads: int, depth: int, reach: int) -> None:
         super().__init__(Trunk(channels, width))
         self.reach = reach
+        self.fc = nn.Linear(self.trunk.size, 1)
         self.embed = nn.Linear(self.trunk.size, dim)
         self.blocks = nn.ModuleList(Block(dim, heads) for _ in range(depth))
-        self.head = nn.Sequential(nn.LayerNorm(dim), nn.Linear(dim, 1))
+        self.norm, self.context = nn.LayerNorm(dim), nn.Linear(dim, 1, bias=False)
+        nn.init.zeros_(self.context.weight)
 
     def logits(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """The logits `(batch, slices)`."""
@@ -67,5 +70,5 @@ class SliceContext(SliceNetwork):
         h = self.embed(features)
         for block in self.blocks:
             h = block(h, mask, far)
-        logits: Tensor = self.head(h)[..., 0]
+        logits: Tensor = (self.fc(features) + self.context(self.norm(h)))[..., 0]
         return logits

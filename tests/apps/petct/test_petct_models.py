@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 from torchvision.models import resnet18
 
 from transect.apps.petct.models.build import build
 from transect.apps.petct.models.config import ModelConfig
 from transect.apps.petct.models.resnet import ResNet18, norm
+from transect.apps.petct.models.slice_context import SliceContext
 from transect.core.attention.axial import AxialAttention
 
 SMALL = {"width": 8, "dim": 16, "heads": 2}
@@ -41,6 +43,25 @@ def test_a_slice_gets_one_logit_with_any_channels(name, inputs, neighbours, chan
         model(torch.rand(2, 3, channels + 1, 40, 32))
 
 
+def in_context(**sizes: int) -> SliceContext:
+    """A context model as if it had learned: what neighbours add has a weight of 0 before training."""
+    torch.manual_seed(0)
+    model = build(ModelConfig("slice_context", **SMALL, **sizes)).eval()
+    assert isinstance(model, SliceContext)
+    nn.init.normal_(model.context.weight)
+    return model
+
+
+def test_training_of_the_context_model_starts_from_a_resnet():
+    torch.manual_seed(0)
+    model = build(ModelConfig("slice_context", **SMALL))
+    assert changed(model, 9, 4) == [4]
+    for _ in range(2):
+        model(torch.rand(2, 5, 1, 32, 32)).square().mean().backward()
+        torch.optim.SGD(model.parameters(), 0.1).step()
+    assert len(changed(model, 9, 4)) == 9
+
+
 def changed(model: torch.nn.Module, slices: int, where: int) -> list[int]:
     """The slices whose logit changes with slice `where`."""
     images = torch.rand(1, slices, 1, 32, 32)
@@ -52,15 +73,14 @@ def changed(model: torch.nn.Module, slices: int, where: int) -> list[int]:
 
 
 def test_a_resnet_judges_slices_alone_and_the_context_model_with_neighbours_within_its_reach():
-    torch.manual_seed(0)
     assert changed(build(ModelConfig("resnet18", **SMALL)).eval(), 9, 4) == [4]
-    assert changed(build(ModelConfig("slice_context", depth=1, run=16, **SMALL)).eval(), 9, 4) == list(range(9))
-    assert changed(build(ModelConfig("slice_context", depth=1, run=3, **SMALL)).eval(), 9, 4) == [2, 3, 4, 5, 6]
+    assert changed(in_context(depth=1, run=16), 9, 4) == list(range(9))
+    assert changed(in_context(depth=1, run=3), 9, 4) == [2, 3, 4, 5, 6]
+    assert changed(in_context(depth=2, run=3), 9, 4) == list(range(9))
 
 
 def test_the_context_model_depends_on_offsets_alone():
-    torch.manual_seed(0)
-    model = build(ModelConfig("slice_context", depth=2, run=3, **SMALL)).eval()
+    model = in_context(depth=2, run=3)
     images = torch.rand(1, 14, 1, 32, 32)
     with torch.no_grad():
         whole, later = model(images)[0], model(images[:, 3:])[0]
@@ -68,10 +88,8 @@ def test_the_context_model_depends_on_offsets_alone():
 
 
 def test_padding_changes_nothing():
-    torch.manual_seed(0)
     images, mask = torch.rand(2, 7, 1, 32, 32), torch.tensor([[True] * 5 + [False] * 2]).repeat(2, 1)
-    for name in ("resnet18", "slice_context"):
-        model = build(ModelConfig(name, **SMALL)).eval()
+    for model in (build(ModelConfig("resnet18", **SMALL)).eval(), in_context()):
         with torch.no_grad():
             torch.testing.assert_close(model(images, mask)[:, :5], model(images[:, :5]))
 

@@ -93,19 +93,24 @@ def text(header: Dataset, keyword: str) -> str:
 def read_headers(path: Path, whole: bool = False) -> Dataset:
     """The header of a DICOM file without its pixels: the elements `TAGS`, or all of them.
 
+    Returns:
+        The header; its attribute `end` is where the pixels begin in the file.
+
     Raises:
         BadInput: it is no DICOM file, or a damaged one.
     """
     try:
         require_regular(path)
-        with path.open("rb") as file:
+        with path.open("rb") as file, quiet():
             head = file.read(132)
-        force = head[128:] != b"DICM"
-        if force and not _bare(head):
-            raise BadInput(path, "file", "no DICOM signature", "a DICOM file")
-        with quiet():
+            force = head[128:] != b"DICM"
+            if force and not _bare(head):
+                raise BadInput(path, "file", "no DICOM signature", "a DICOM file")
             _require_inflatable(path, force)
-            return dcmread(path, force=force, stop_before_pixels=True, specific_tags=None if whole else TAGS)
+            file.seek(0)
+            header = dcmread(file, force=force, stop_before_pixels=True, specific_tags=None if whole else TAGS)
+            header.end = file.tell()
+            return header
     except BadInput:
         raise
     except FAILURES as error:

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder
 from pydicom.pixels.decoders.base import Decoder
-from pydicom.uid import UID, RLELossless
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian, RLELossless
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason
@@ -26,6 +26,12 @@ DECODERS = {
 fits. Others are not tried: GDCM ends the process on damaged JPEG 2000 and JPEG-LS streams."""
 
 UNCHANGED: dict[str, Any] = {"correct_unused_bits": False}
+
+START_OF_PIXELS = {
+    ImplicitVRLittleEndian: b"\xe0\x7f\x10\x00",
+    ExplicitVRLittleEndian: b"\xe0\x7f\x10\x00OW\x00\x00",
+}
+"""What precedes the length of the pixels in an uncompressed file, by its transfer syntax."""
 
 LARGEST = 1 << 28
 """The most pixels of one frame."""
@@ -57,15 +63,45 @@ def read_frames(slices: Sequence[Slice]) -> NDArray[Any]:
     values: NDArray[Any] | None = None
     opened: tuple[Path, Dataset, Decoder] | None = None
     for k, image in enumerate(slices):
-        if opened is None or opened[0] != image.path:
-            opened = image.path, *_open(image)
-        frame = _frame(image, *opened[1:])
+        frame = _uncompressed(image)
+        if frame is None:
+            if opened is None or opened[0] != image.path:
+                opened = image.path, *_open(image)
+            frame = _frame(image, *opened[1:])
         if values is None:
             dtype = np.dtype(np.float32) if scaled else np.result_type(*{image.pixels.dtype for image in slices})
             values = np.empty((*image.size, len(slices)), dtype)
         values[:, :, k] = (frame * image.rescale[0] + image.rescale[1] if scaled else frame).T
     assert values is not None
     return values
+
+
+def _uncompressed(image: Slice) -> NDArray[Any] | None:
+    """The one frame of an uncompressed file, `(rows, columns)`, read from where its header ended.
+
+    That saves parsing the header again, which is most of the time of small images. None for all other files, and for
+    those that do not hold what their header says: `_open` reads them, and names what is wrong.
+    """
+    header, count = image.header, image.size[0] * image.size[1]
+    syntax, end = header.file_meta.get("TransferSyntaxUID"), getattr(header, "end", None)
+    if syntax not in START_OF_PIXELS or end is None or "PerFrameFunctionalGroupsSequence" in header:
+        return None
+    if image.pixels.allocated < 8 or count > LARGEST:
+        return None
+    size = count * image.pixels.allocated // 8
+    start = START_OF_PIXELS[syntax]
+    try:
+        with image.path.open("rb") as file:
+            file.seek(end)
+            found = file.read(len(start) + 4 + size)
+    except OSError:
+        return None
+    if not found.startswith(start) or len(found) != len(start) + 4 + size:
+        return None
+    if int.from_bytes(found[len(start) : len(start) + 4], "little") != size + size % 2:
+        return None
+    frame = np.frombuffer(found, image.pixels.dtype.newbyteorder("<"), offset=len(start) + 4)
+    return _bits(frame.reshape(image.size[::-1]), image, native=True)
 
 
 def _open(image: Slice) -> tuple[Dataset, Decoder]:

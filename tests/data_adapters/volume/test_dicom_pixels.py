@@ -157,3 +157,35 @@ def test_jpeg_lossless(tmp_path):
     values = pixels(placed(sample("JPEG-LL.dcm"), tmp_path / "ll.dcm"))
     assert values.shape == (256, 1024)
     assert (int(values.astype(int).sum()), int(values.max())) == (3596452, 278)
+
+
+def with_pixels(folder: Path, first: int) -> Path:
+    """A small uncompressed image whose values count from `first`."""
+    path = placed(sample("MR_small.dcm"), folder / "image.dcm", Rows=4, Columns=6)
+    image = pydicom.dcmread(path)
+    image.PixelData = np.arange(first, first + 24, dtype="<i2").tobytes()
+    image.save_as(path)
+    return path
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_uncompressed_pixels_are_read_without_parsing_the_header_again(tmp_path, monkeypatch, whole):
+    path = with_pixels(tmp_path, -5)
+    images = slices_of(path, read_headers(path, whole))
+    monkeypatch.setattr("transect.data_adapters.volume.dicom_pixels.dcmread", None)
+    values = read_frames(images)[:, :, 0]
+    assert values.dtype == np.int16
+    np.testing.assert_array_equal(values, np.arange(-5, 19).reshape(4, 6).T)
+
+
+def test_pixels_of_a_file_that_has_changed_since_its_header_was_read_are_those_of_the_file(tmp_path):
+    path = with_pixels(tmp_path, 0)
+    images = slices_of(path, read_headers(path))
+    image = pydicom.dcmread(path)
+    image.StudyDescription = "longer than before, so that the pixels begin later"
+    image.save_as(path)
+    np.testing.assert_array_equal(read_frames(images)[:, :, 0], np.arange(24).reshape(4, 6).T)
+    content = path.read_bytes()
+    path.write_bytes(content[: content.index(b"\xe0\x7f\x10\x00OW") + 40])
+    with pytest.raises(BadInput, match="PixelData"):
+        read_frames(images)

@@ -99,14 +99,14 @@ class PetctMetric(Metric[Study, SliceScores]):
         weights = np.ones(pool.cases) if weights is None else weights
         slices = pool.slices["model"]
         weight, positive = weights[slices.case], slices.positive
-        summary = _flagged(pool, "model", weights)
+        summary = flagged(pool, "model", weights)
         for name, (low, high) in AREAS_CM2.items():
             of_size = weight * positive * (pool.area_mm2 >= 100 * low) * (pool.area_mm2 < 100 * high)
             summary[f"sensitivity_{name}"] = _share(of_size @ slices.flag, of_size.sum())
         summary["calibration_error"] = expected_calibration_error(slices.score, positive, weight)
         summary["brier"] = _share(weight @ (slices.score - positive) ** 2, weight.sum())
         for scorer in SCORERS[1:]:
-            summary |= {f"{scorer}_{name}": value for name, value in _flagged(pool, scorer, weights).items()}
+            summary |= {f"{scorer}_{name}": value for name, value in flagged(pool, scorer, weights).items()}
         return summary
 
     def calibrate(self, contributions: Sequence[Contribution]) -> State | None:
@@ -135,11 +135,13 @@ class PetctMetric(Metric[Study, SliceScores]):
         return pool
 
 
-def _flagged(pool: Pool, scorer: str, weights: Weights) -> dict[str, float]:
-    """The metrics that a scorer and its flags have."""
+def flagged(pool: Pool, scorer: str, weights: Weights) -> dict[str, float]:
+    """The metrics that a scorer and its flags have.
+
+    A proportion of the maximum of the study cannot rank studies: it is 1 in each.
+    """
     slices, lesions, studies = (level[scorer] for level in (pool.slices, pool.lesions, pool.studies))
     auroc, auprc = slices.ranking.areas(weights[slices.case])
-    study_auroc, study_auprc = studies.ranking.areas(weights[studies.case])
     tp, fp, fn, tn = _confusion(slices, weights)
     study_tp, study_fp, study_fn, study_tn = _confusion(studies, weights)
     lesion = weights[lesions.case]
@@ -151,11 +153,15 @@ def _flagged(pool: Pool, scorer: str, weights: Weights) -> dict[str, float]:
         "precision": _share(tp, tp + fp),
         "sensitivity_per_lesion": _share(lesion @ lesions.flag, lesion.sum()),
         "false_slices_per_study": _share(fp, weights @ pool.share),
-        "auroc_per_study": study_auroc,
-        "auprc_per_study": study_auprc,
+        **(_areas_of_studies(studies, weights) if scorer != "suv41" else {}),
         "sensitivity_per_study": _share(study_tp, study_tp + study_fn),
         "specificity_per_study": _share(study_tn, study_tn + study_fp),
     }
+
+
+def _areas_of_studies(studies: Scored, weights: Weights) -> dict[str, float]:
+    auroc, auprc = studies.ranking.areas(weights[studies.case])
+    return {"auroc_per_study": auroc, "auprc_per_study": auprc}
 
 
 def _confusion(scored: Scored, weights: Weights) -> tuple[float, float, float, float]:

@@ -14,7 +14,7 @@ from transect.data_adapters.petct.study import Study
 BODY_SUV = 0.2
 """Voxels above are the body."""
 
-LEAST_HEIGHT, WHOLE_BODY = 1.5, 3.2
+LEAST_HEIGHT, WHOLE_BODY = 1.15, 3.2
 """Height of the body in widths: less is only a part of it, and more includes the legs."""
 
 THIGHS = 0.38
@@ -39,7 +39,7 @@ ORGANS = {
     "brain": [Box((0.88, 1.01), (-0.6, 0.6), (-1.2, 1.2))],
     "heart": [Box((0.56, 0.78), (-0.6, 0.15), (-0.1, 1.0))],
     "kidneys": [Box((0.36, 0.57), (0.12, 0.7), (-0.8, 0.2)), Box((0.36, 0.57), (-0.7, -0.12), (-0.8, 0.2))],
-    "bladder": [Box((0.14, 0.3), (-0.3, 0.3), (-0.5, 0.9))],
+    "bladder": [Box((0.02, 0.3), (-0.3, 0.3), (-0.5, 0.9))],
 }
 NAMES = ("elsewhere", *ORGANS)
 """`spots` has indices of these."""

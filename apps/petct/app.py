@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
 from torch import Tensor, nn
 from torch.utils.data import Dataset, Sampler
 
-from transect.apps.base import App
-from transect.apps.petct.calibration import probability
+from transect.apps.base import App, Contribution, Picture, View
+from transect.apps.petct.calibration import logit, probability
+from transect.apps.petct.charts import charts
 from transect.apps.petct.config import Config, State
 from transect.apps.petct.dataset import RunBatches, TrainingRuns, labelled
+from transect.apps.petct.figures import StudyPreview, film_view
 from transect.apps.petct.inference import slice_logits
 from transect.apps.petct.losses import augment, classification_loss
 from transect.apps.petct.metrics import PetctMetric
@@ -107,11 +110,20 @@ class PetCT(App[Study, SliceScores]):
         return cls(replace(members[0].config, threshold=None), state)
 
     def average(self, predictions: Sequence[SliceScores]) -> SliceScores:
-        """The mean of the calibrated probabilities and of the logits, and the standard deviation of the former."""
+        """The mean of the calibrated probabilities, its logit, and their standard deviation."""
         positions = [prediction.study.positions for prediction in predictions]
         same = all(np.array_equal(one, positions[0]) for one in positions)
         require(same, "series", [prediction.study.pet.name for prediction in predictions], "the same for each member")
         probabilities = np.stack([prediction.probability for prediction in predictions])
-        logit = np.mean([prediction.logit for prediction in predictions], axis=0)
+        mean = probabilities.mean(axis=0)
         spread = probabilities.std(axis=0, ddof=1) if len(predictions) > 1 else None
-        return SliceScores(predictions[0].study, probabilities.mean(axis=0), self.threshold, logit, spread)
+        return SliceScores(predictions[0].study, mean, self.threshold, logit(mean), spread)
+
+    def preview(self, prediction: SliceScores, sample: Study, labels: bool) -> StudyPreview:
+        return StudyPreview(prediction, sample, labels)
+
+    def views(self, prediction: SliceScores, sample: Study, folder: Path) -> list[View]:
+        return film_view(folder)
+
+    def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:
+        return charts(self.metric.pooled(contributions), self.state.validation_auroc, self.config.split.unit)

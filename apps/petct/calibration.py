@@ -15,6 +15,12 @@ def probability(calibration: Calibration, logit: Values) -> Values:
     return np.exp(-np.logaddexp(0, -(calibration.slope * np.asarray(logit, np.float64) + calibration.bias)))
 
 
+def logit(probability: Values) -> Values:
+    """log(p / (1 - p)), finite for 0 and 1."""
+    p = np.clip(probability, np.finfo(float).tiny, 1 - np.finfo(float).epsneg)
+    return np.log(p) - np.log1p(-p)
+
+
 def fit(logit: Values, positive: NDArray[np.bool_]) -> Calibration | None:
     """Platt scaling (Platt, 1999) of the logits of slices.
 

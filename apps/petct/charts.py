@@ -31,14 +31,26 @@ if TYPE_CHECKING:
 LABELS = dict(zip(SCORERS, ("model", "SUV > 4.0", "SUV > 41 % of the maximum"), strict=True))
 COLOURS = dict(zip(SCORERS, (MODEL_COLOUR, BASELINE_COLOUR, "#8a8a3a"), strict=True))
 MARKS = dict(zip(SCORERS, ("o", "s", "D"), strict=True))
+SHARING = {
+    "patient": "other patients",
+    "centre": "other hospitals",
+    "slice": "other slices of the same patients",
+}
+"""What the validation split has, by its unit."""
 
 
-def charts(pool: Pool) -> dict[str, Picture]:
+def charts(pool: Pool, validation_auroc: float | None, unit: str) -> dict[str, Picture]:
     """Charts of a whole split by name, of one size; each needs slices, lesions or false positives to show.
 
     ROC and precision-recall curves of slices, the reliability of their probabilities, sensitivity by the area of tumour
     in the slice, lesions with a flagged slice against false slices of a study, the same metrics per slice and per
-    study, and where the hottest voxels of false positives lie. Both SUV thresholds are drawn with the model.
+    study, where the hottest voxels of false positives lie, and AUROC on validation against that on new patients. Both
+    SUV thresholds are drawn with the model.
+
+    Args:
+        pool: Of all cases.
+        validation_auroc: AUROC of slices on the validation split, None if unknown.
+        unit: What the validation split does not share with training: "patient", "centre" or "slice".
     """
     slices, lesions, studies = pool.slices["model"], pool.lesions["model"], pool.studies["model"]
     both = slices.positive.any() and not slices.positive.all()
@@ -57,6 +69,10 @@ def charts(pool: Pool) -> dict[str, Picture]:
         made["slices_and_studies"] = partial(_draw_levels, pool)
     if (slices.flag & ~slices.positive).any():
         made["false_positives"] = partial(_draw_false_positives, pool)
+    auroc, _ = slices.ranking.areas((~pool.trained_on).astype(float)[slices.case])
+    # Equal where these data are the validation split itself.
+    if validation_auroc is not None and not np.isnan(auroc) and auroc != validation_auroc:
+        made["split"] = partial(_draw_split, pool, validation_auroc, unit)
     return {name: picture(draw) for name, draw in made.items()}
 
 
@@ -184,6 +200,31 @@ def _draw_false_positives(pool: Pool, figure: "Figure") -> None:
     axes.locator_params("x", integer=True)
     text = "By position within the body alone, not by a segmentation of organs."
     figure.text(0.98, 0.015, text, ha="right", va="bottom", color=SOFT, fontsize=10)
+
+
+def _draw_split(pool: Pool, validation: float, unit: str, figure: "Figure") -> None:
+    slices = pool.slices["model"]
+    shared = unit == "slice"
+    bars = [(f"validation in training:\n{SHARING[unit]}", validation, BASELINE_COLOUR if shared else MODEL_COLOUR)]
+    for known, name in ((True, "these data:\npatients of the training"), (False, "these data:\nnew patients")):
+        auroc, _ = slices.ranking.areas((pool.trained_on == known).astype(float)[slices.case])
+        if not np.isnan(auroc):
+            bars.append((name, auroc, BASELINE_COLOUR if known else MODEL_COLOUR))
+    title = "AUROC of slices: " + (
+        "a validation that shares patients with training, and new patients" if shared else "validation and new patients"
+    )
+    axes = canvas_chart(figure, title, "", "AUROC of slices", bottom=100)
+    axes.grid(visible=False, axis="x")
+    names, values, colours = zip(*bars, strict=True)
+    for place, (value, colour) in enumerate(zip(values, colours, strict=True)):
+        axes.plot(place, value, "o", color=colour, markersize=13)
+        axes.annotate(f"{value:.3f}", (place, value), (14, 0), textcoords="offset points", va="center", color=INK)
+    axes.axhline(0.5, color=SOFT, linewidth=0.8, linestyle=":")
+    axes.set_xticks(range(len(bars)), names)
+    axes.set(xlim=(-0.6, len(bars) - 0.4), ylim=(min(0.45, *values) - 0.05, 1.05))
+    text = "Slices of one patient are alike: orange overestimates how well the model does on new patients."
+    if any(colour == BASELINE_COLOUR for colour in colours):
+        figure.text(0.98, 0.015, text, ha="right", va="bottom", color=SOFT, fontsize=10)
 
 
 def _legend(axes: "Axes") -> None:

@@ -114,6 +114,7 @@ class State:
     Args:
         threshold: Probability from which a slice is flagged, by `sensitivity` on the validation split.
         calibration: Maps logits to probabilities.
+        validation_auroc: AUROC of the slices of the validation split; null if unknown.
         tracers: Of the training studies.
         centres: Of the training studies.
         slice_distance: Smallest and largest mean distance of slices, mm; none if unknown.
@@ -123,6 +124,7 @@ class State:
 
     threshold: float = 0.5
     calibration: Calibration = field(default_factory=Calibration)
+    validation_auroc: float | None = None
     tracers: tuple[str, ...] = ()
     centres: tuple[str, ...] = ()
     slice_distance: tuple[float, ...] = ()

@@ -17,6 +17,7 @@ from transect.apps.reliability import expected_calibration_error
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.petct.scores import SliceScores
 from transect.data_adapters.petct.study import Study
+from transect.data_adapters.volume.identity import pseudonym
 
 Weights = NDArray[np.float64]
 
@@ -52,7 +53,7 @@ class PetctMetric(Metric[Study, SliceScores]):
         largest SUV of the study; `label` bool, `area_mm2` float64 (0 for a contour smaller than a voxel) and `spot`
         uint8 `(slices,)`, an index of `organs.NAMES`: where the hottest voxel without tumour lies. `lesion_scores`
         float64 `(lesions, 3)`: the highest of each score over the slices of a lesion. `share` float64 `()` is that of
-        the slices that count.
+        the slices that count, `trained_on` bool `()` whether the training data had this patient.
 
         Raises:
             BadInput: the study has no label.
@@ -74,6 +75,7 @@ class PetctMetric(Metric[Study, SliceScores]):
             "area_mm2": (np.count_nonzero(label.mask, axis=(0, 1)) * pixel)[counted],
             "spot": spots(sample, label.mask)[counted],
             "share": np.array(counted.mean()),
+            "trained_on": np.array(bool(sample.patient) and pseudonym(sample.patient) in self.state.patients),
             "lesion_scores": np.array([each.max(axis=0) for each in covered if len(each)]).reshape(-1, len(SCORERS)),
         }
 
@@ -121,7 +123,11 @@ class PetctMetric(Metric[Study, SliceScores]):
         pool = Pool(contributions, by, self.threshold)
         slices, lesions = pool.slices["model"].score, pool.lesions["model"].score
         threshold = operating_point(slices, lesions, self.sensitivity)
-        return None if threshold is None else replace(self.state, calibration=by, threshold=threshold)
+        if threshold is None:
+            return None
+        auroc, _ = raw.slices["model"].ranking.areas(np.ones(len(logit)))
+        known = None if np.isnan(auroc) else auroc
+        return replace(self.state, calibration=by, threshold=threshold, validation_auroc=known)
 
     def pooled(self, contributions: Sequence[Contribution]) -> Pool:
         """The contributions joined, with probabilities and flags of the state; kept for the next call.

@@ -63,6 +63,7 @@ class Pool:
         for table in (slices, lesions):
             table[:, 0] = probability(calibration, table[:, 0])
         self.share = np.array([each["share"] for each in contributions], np.float64)
+        self.trained_on = np.array([each["trained_on"] for each in contributions], bool)
         self.area_mm2 = self._joined("area_mm2")
         self.spot = self._joined("spot").astype(np.int64)
         self.slices = self._scored(slices, self._joined("label") > 0, self._cases("label"))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from transect.apps.petct.config import Calibration, State
+from transect.apps.petct.config import State
 from transect.data_adapters.petct.study import Study
 from transect.data_adapters.volume.identity import pseudonym
 
@@ -51,18 +51,16 @@ def compared(study: Study, state: State) -> list[str]:
 
 
 def merged(states: Sequence[State], threshold: float) -> State:
-    """The state of an ensemble: what any member's training studies had, and the mean of its calibration.
+    """The state of an ensemble: what any member's training studies had.
+
+    The probabilities that it averages are calibrated already.
 
     Args:
         states: Of the members.
         threshold: Of the ensemble.
     """
-    calibrations = [state.calibration for state in states]
     return State(
         threshold=threshold,
-        calibration=Calibration(
-            float(np.mean([one.slope for one in calibrations])), float(np.mean([one.bias for one in calibrations]))
-        ),
         tracers=tuple(sorted({tracer for state in states for tracer in state.tracers})),
         centres=tuple(sorted({centre for state in states for centre in state.centres})),
         slice_distance=_range([state.slice_distance for state in states]),

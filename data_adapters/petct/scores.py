@@ -17,7 +17,7 @@ class SliceScores:
         study: What was predicted.
         probability: float64 `(Z,)`, calibrated on validation.
         threshold: Slices of at least this probability are flagged.
-        logit: float64 `(Z,)`, before calibration.
+        logit: float64 `(Z,)`, before calibration; of an ensemble, that of the mean probability.
         spread: float64 `(Z,)`, the sample standard deviation over the members of an ensemble; None for one model.
     """
 

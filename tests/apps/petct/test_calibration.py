@@ -9,9 +9,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from transect.apps.petct.calibration import fit, operating_point, probability
-from transect.apps.petct.config import Calibration, State
+from transect.apps.petct.app import PetCT
+from transect.apps.petct.calibration import fit, logit, operating_point, probability
+from transect.apps.petct.config import Calibration, Config, State
 from transect.apps.petct.metrics import PetctMetric
+from transect.data_adapters.petct.scores import SliceScores
 
 
 class Known(ClassifierMixin, BaseEstimator):
@@ -41,22 +43,28 @@ def test_probabilities_do_not_overflow():
     assert probability(Calibration(2, 1), np.array([-0.5])) == pytest.approx([0.5])
 
 
+def test_a_logit_is_the_inverse_of_a_probability():
+    p = np.array([1e-12, 0.3, 0.9999])
+    assert probability(Calibration(), logit(p)) == pytest.approx(p)
+    assert np.isfinite(logit(np.array([0.0, 1.0]))).all()
+
+
 @pytest.mark.parametrize("scale", [0.01, 1, 100])
 def test_a_known_calibration_is_found(scale):
-    logit, positive = sampled(Calibration(0.5, -2))
-    found = fit(logit * scale, positive)
+    logits, positive = sampled(Calibration(0.5, -2))
+    found = fit(logits * scale, positive)
     assert found is not None
     assert (found.slope * scale, found.bias) == pytest.approx((0.5, -2), abs=0.1)
 
 
 def test_it_is_platt_scaling_as_scikit_learn_does_it():
-    logit, positive = sampled(Calibration(0.5, -2), 200)
-    inputs = logit[:, None]
+    logits, positive = sampled(Calibration(0.5, -2), 200)
+    inputs = logits[:, None]
     known = FrozenEstimator(Known().fit(inputs, positive))
     theirs = CalibratedClassifierCV(known, method="sigmoid").fit(inputs, positive).predict_proba(inputs)[:, 1]
-    found = fit(logit, positive)
+    found = fit(logits, positive)
     assert found is not None
-    assert probability(found, logit) == pytest.approx(theirs, abs=1e-3)
+    assert probability(found, logits) == pytest.approx(theirs, abs=1e-3)
 
 
 def test_separable_logits_keep_a_finite_slope():
@@ -112,11 +120,14 @@ def test_calibrating_hits_the_share_of_lesions(study, scores):
     metric = PetctMetric(0.9, None, state)
     made = contributions(study, scores, metric, logits)
     chosen = metric.calibrate(made)
-    assert chosen == replace(state, threshold=chosen.threshold, calibration=chosen.calibration)
+    auroc = metric.summary(made)["auroc"]
+    assert chosen == replace(
+        state, threshold=chosen.threshold, calibration=chosen.calibration, validation_auroc=pytest.approx(auroc)
+    )
     summary = PetctMetric(0.9, None, chosen).summary(made)
     assert summary["sensitivity_per_lesion"] == pytest.approx(36 / 40)
     assert summary["calibration_error"] < metric.summary(made)["calibration_error"]
-    assert summary["auroc"] == metric.summary(made)["auroc"]
+    assert summary["auroc"] == auroc
 
 
 def test_without_lesions_nothing_is_chosen(study, scores):
@@ -133,3 +144,20 @@ def test_a_model_that_is_worse_than_chance_keeps_its_order(study, scores):
     chosen = metric.calibrate(contributions(study, scores, metric, logits))
     assert chosen.calibration == Calibration()
     assert chosen.threshold == pytest.approx(1 / (1 + math.e) / 2)
+
+
+def test_an_ensemble_is_measured_by_its_mean_probability(study, scores):
+    members = [PetCT(Config(), State(threshold=0.2 + 0.2 * k, calibration=Calibration(1 + k, -k))) for k in range(2)]
+    both = PetCT.ensemble(members)
+    mask = np.zeros((4, 4, 5), np.uint8)
+    mask[1, 1, 3] = 1
+    one, logits = study(mask), np.array([[-1.0, 0, 1, 2, 3], [2, 1, 0, -1, 3]])
+    predictions = [
+        SliceScores(one, probability(member.state.calibration, each), member.threshold, each)
+        for member, each in zip(members, logits, strict=True)
+    ]
+    mean = both.average(predictions)
+    made = [both.metric.contribution(mean, one)]
+    pool = both.metric.pooled(made)
+    assert pool.slices["model"].score == pytest.approx(mean.probability)
+    assert pool.slices["model"].flag.tolist() == mean.flags.tolist()

@@ -118,4 +118,4 @@ def test_the_state_names_no_patient_and_that_of_an_ensemble_is_that_of_all_membe
     both = merged([first, State(**{**second.__dict__, "calibration": Calibration(3.0, 1.0)})], 0.25)
     assert both.patients == first.patients
     assert (both.tracers, both.slice_distance, both.threshold) == (("FDG", "PSMA"), (3.0, 9.0), 0.25)
-    assert both.calibration == Calibration(2.0, 0.5)
+    assert both.calibration == Calibration()  # the averaged probabilities are calibrated already

@@ -117,8 +117,7 @@ def _require_known(studies: Sequence[StudyCase]) -> None:
             by_number[study.person.number].append(study)
     for number, own in by_number.items():
         persons = [study.person for study in own if study.person is not None]
-        name = own[0].patient if number else "studies"
-        what = "one value" if number else "none"
+        name, what = own[0].patient, "one value" if number else "none"
         if differing := next((why for a in persons for b in persons if (why := _differ(a, b))), ""):
             found = f"{what} for studies that differ in {differing}: {_files(own)}"
             raise BadInput(name, "PatientID", found, "one person of each PatientID", ADVICE)

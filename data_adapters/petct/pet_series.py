@@ -98,20 +98,21 @@ def _unfit(stack: Stack) -> BadInput | None:
     """Why a series cannot be the PET of its study."""
     first = stack.slices[0]
     place = f"{first.path.parent}, {stack.name}"
-    kind = first.text("ImageType")
-    shown = NO_SOURCE.search(f"{kind} {first.text('SeriesDescription')}".replace("_", " "))
+    kind = values(first, "ImageType")
+    shown = NO_SOURCE.search(f"{' '.join(kind)} {first.text('SeriesDescription')}".replace("_", " "))
     images = len(stack.slices)
     positions = f"{images} images" + (f" on {stack.repeated} positions" if stack.repeated else "")
     series_type = values(first, "SeriesType")
     if name := ENHANCED.get(first.text("SOPClassUID")):
         advice = "convert it to single-frame images"
         return BadInput(place, "SOPClassUID", f"{name} (multi-frame)", "PET images of one frame", advice)
-    if kind and not {"ORIGINAL", "PRIMARY"} & set(values(first, "ImageType")):
-        return BadInput(place, "ImageType", kind, "ORIGINAL or PRIMARY: an acquired image")
+    if kind and not {"ORIGINAL", "PRIMARY"} & set(kind):
+        return BadInput(place, "ImageType", ", ".join(kind), "ORIGINAL or PRIMARY: an acquired image")
     if shown:
         return BadInput(place, "ImageType and SeriesDescription", shown[0], "an acquired volume")
-    if "ATTN" not in values(first, "CorrectedImage"):
-        return BadInput(place, "CorrectedImage", first.text("CorrectedImage") or "none", "ATTN: attenuation corrected")
+    corrections = values(first, "CorrectedImage")
+    if "ATTN" not in corrections:
+        return BadInput(place, "CorrectedImage", ", ".join(corrections) or "none", "ATTN: attenuation corrected")
     if first.text("Units") not in UNITS:
         return BadInput(place, "Units", first.text("Units") or "none", f"one of {', '.join(UNITS)}")
     if series_type and series_type[0] not in STATIC:

@@ -92,10 +92,11 @@ class PetCT(App[Study, SliceScores]):
         return slice(0, 0) if inputs == "ct" else slice(0, None, 1 if inputs == "pet" else 2)
 
     def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """Biases and normalization have no weight decay."""
-        parameters = list(model.parameters())
-        decayed = [parameter for parameter in parameters if parameter.ndim >= 2]
-        others = [parameter for parameter in parameters if parameter.ndim < 2]
+        """Biases, those of attention included, and normalization have no weight decay."""
+        decayed: list[nn.Parameter] = []
+        others: list[nn.Parameter] = []
+        for name, parameter in model.named_parameters():
+            (others if parameter.ndim < 2 or name.endswith("table") else decayed).append(parameter)
         return [{"params": decayed}, {"params": others, "weight_decay_scale": 0.0}]
 
     def predict(self, model: nn.Module, sample: Study) -> SliceScores:

@@ -9,20 +9,13 @@ BLOCKS = 2
 """Residual blocks of each of the four stages of a ResNet-18."""
 
 
-def norm(channels: int) -> nn.Module:
-    """GroupNorm with groups of 8 channels or more, at most 32 groups.
-
-    Not BatchNorm: half of a training batch are slices with tumour, and those of a run are nearly alike, so that its
-    statistics are not those of a study; with GroupNorm training and prediction compute the same function.
-    """
-    groups = min(32, max(channels // 8, 1))
-    return nn.GroupNorm(next(count for count in range(groups, 0, -1) if channels % count == 0), channels)
-
-
 class Trunk(nn.Module):
     """ResNet-18 without its last layer; the blocks are torchvision's, whose own ResNet has neither width nor channels.
 
     Parameters have the names of torchvision's ResNet. Nothing is fetched: initial weights are random, as there.
+
+    Batches of slices are large enough for BatchNorm also on a CPU. GroupNorm would divide each slice by the spread of
+    its own uptake, and trained more slowly: how hot a spot is must be comparable between slices.
 
     Args:
         channels: Of a slice.
@@ -36,7 +29,7 @@ class Trunk(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels, width, 7, stride=2, padding=3, bias=False)
-        self.bn1 = norm(width)
+        self.bn1 = nn.BatchNorm2d(width)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
         widths = [width, width, 2 * width, 4 * width, 8 * width]
@@ -58,9 +51,9 @@ class Trunk(nn.Module):
 def _stage(before: int, channels: int) -> nn.Sequential:
     stride, shortcut = 1, None
     if channels != before:
-        stride, shortcut = 2, nn.Sequential(conv1x1(before, channels, 2), norm(channels))
-    first = BasicBlock(before, channels, stride, shortcut, norm_layer=norm)
-    return nn.Sequential(first, *(BasicBlock(channels, channels, norm_layer=norm) for _ in range(BLOCKS - 1)))
+        stride, shortcut = 2, nn.Sequential(conv1x1(before, channels, 2), nn.BatchNorm2d(channels))
+    first = BasicBlock(before, channels, stride, shortcut)
+    return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(BLOCKS - 1)))
 
 
 class SliceNetwork(nn.Module):

@@ -7,8 +7,8 @@ from torchvision.models import resnet18
 
 from transect.apps.petct.models.build import build
 from transect.apps.petct.models.config import ModelConfig
-from transect.apps.petct.models.resnet import ResNet18, norm
-from transect.apps.petct.models.slice_context import SliceContext
+from transect.apps.petct.models.resnet import ResNet18
+from transect.apps.petct.models.slice_context import EXCLUDED, OffsetBias, SliceContext
 from transect.core.attention.axial import AxialAttention
 
 SMALL = {"width": 8, "dim": 16, "heads": 2}
@@ -16,10 +16,10 @@ SMALL = {"width": 8, "dim": 16, "heads": 2}
 
 def test_width_64_with_three_channels_is_torchvisions_resnet18():
     torch.manual_seed(0)
-    own, other = ResNet18(3, 64).eval(), resnet18(weights=None, num_classes=1, norm_layer=norm).eval()
+    own, other = ResNet18(3, 64).eval(), resnet18(weights=None, num_classes=1).eval()
     named = {name.removeprefix("trunk."): value for name, value in own.state_dict().items()}
     other.load_state_dict(named)
-    assert sum(value.numel() for value in named.values()) == 11_177_025
+    assert sum(parameter.numel() for parameter in own.parameters()) == 11_177_025
     images = torch.randn(2, 3, 3, 64, 48)
     with torch.no_grad():
         torch.testing.assert_close(own(images).flatten(), other(images.flatten(0, 1))[:, 0])
@@ -27,8 +27,11 @@ def test_width_64_with_three_channels_is_torchvisions_resnet18():
 
 def test_initial_weights_are_drawn_as_torchvision_draws_them():
     torch.manual_seed(0)
-    own, other = ResNet18(3, 64).trunk.state_dict(), resnet18(weights=None, norm_layer=norm).state_dict()
+    own, other = ResNet18(3, 64).trunk.state_dict(), resnet18(weights=None).state_dict()
     for name, value in own.items():
+        if value.ndim < 4:
+            torch.testing.assert_close(value, other[name])
+            continue
         assert value.std() == pytest.approx(float(other[name].std()), rel=0.1), name
 
 
@@ -55,11 +58,23 @@ def in_context(**sizes: int) -> SliceContext:
 def test_training_of_the_context_model_starts_from_a_resnet():
     torch.manual_seed(0)
     model = build(ModelConfig("slice_context", **SMALL))
-    assert changed(model, 9, 4) == [4]
+    assert changed(model.eval(), 9, 4) == [4]
     for _ in range(2):
-        model(torch.rand(2, 5, 1, 32, 32)).square().mean().backward()
+        model.train()(torch.rand(2, 5, 1, 32, 32)).square().mean().backward()
         torch.optim.SGD(model.parameters(), 0.1).step()
-    assert len(changed(model, 9, 4)) == 9
+    assert model.context.weight.abs().max() > 1e-3
+
+
+def test_the_bias_of_attention_is_learned_by_offset_and_forbids_farther_slices():
+    torch.manual_seed(0)
+    layer = OffsetBias(2, 3)
+    bias = layer(5)
+    assert bias[0, 0].tolist() == [0, -2, -4, EXCLUDED, EXCLUDED]
+    assert bias[1, 2].tolist() == [-1, -0.5, 0, -0.5, -1]
+    nn.init.normal_(layer.table)
+    bias = layer(5)
+    assert bias[1, 3, 2] == bias[1, 1, 0] == layer.table[1, 3] != bias[1, 2, 3]
+    assert layer(2).tolist() == bias[:, :2, :2].tolist()
 
 
 def changed(model: torch.nn.Module, slices: int, where: int) -> list[int]:

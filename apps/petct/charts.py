@@ -138,14 +138,10 @@ def _draw_lesions(pool: Pool, figure: "Figure") -> None:
     axes = canvas_chart(figure, f"Lesions with a flagged slice, of {title}", across, "share of lesions", bottom=84)
     studies, widest = max(float(pool.share.sum()), 1e-9), 1.0
     for name, scored in pool.slices.items():
-        threshold = scored.ranking.thresholds
-        false = scored.ranking.counts(np.ones(len(scored.score))).fp / studies
         found = pool.lesions[name]
-        hit = 1 - np.searchsorted(np.sort(found.score), threshold) / len(lesions)
-        axes.plot(
-            np.append(0, false), np.append(0, hit), color=COLOURS[name], drawstyle="steps-post",
-            linewidth=2.2 if name == "model" else 1.3,
-        )  # fmt: skip
+        style: Any = {"color": COLOURS[name]}
+        wide = 2.2 if name == "model" else 1.3
+        axes.plot(*lesion_curve(pool, name), drawstyle="steps-post", linewidth=wide, **style)
         place = float((scored.flag & ~scored.positive).sum()) / studies
         text = f"{LABELS[name]}: {found.flag.mean():.0%} of lesions, {place:.1f} false slices per study"
         axes.plot(
@@ -160,6 +156,14 @@ def _draw_lesions(pool: Pool, figure: "Figure") -> None:
         widest = max(widest, place)
     axes.set(xlim=(-0.02 * widest, 1.15 * widest), ylim=(-0.02, 1.05))
     _legend(axes)
+
+
+def lesion_curve(pool: Pool, scorer: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """False slices per study, and the share of lesions with a flagged slice, at each threshold from the highest."""
+    slices, lesions = pool.slices[scorer], np.sort(pool.lesions[scorer].score)
+    false = slices.ranking.counts(np.ones(len(slices.score))).fp / max(float(pool.share.sum()), 1e-9)
+    share = 1 - np.searchsorted(lesions, slices.ranking.thresholds) / len(lesions)
+    return np.append(0, false), np.append(0, share)
 
 
 def _draw_levels(pool: Pool, figure: "Figure") -> None:

@@ -12,7 +12,7 @@ from transect.data_adapters.petct.config import ReadConfig
 from transect.data_adapters.petct.injection import injection_of
 from transect.data_adapters.petct.patients import person_of
 from transect.data_adapters.petct.study import Sample, StudyCase
-from transect.data_adapters.volume.dicom_headers import FAILURES, text
+from transect.data_adapters.volume.dicom_headers import FAILURES, read_headers, text
 from transect.data_adapters.volume.identity import pseudonym
 from transect.data_adapters.volume.studies import FoundStudy, studies
 
@@ -47,7 +47,7 @@ def _case(study: FoundStudy, label: str) -> StudyCase:
         label=label,
         study=study.uid,
         centre=study.identity.clean(text(first, "InstitutionName") or text(first, "Manufacturer")),
-        tracer=_tracer(first),
+        tracer=study.identity.clean(_tracer(next(iter(headers)))),
         identity=study.identity,
         person=person_of(first),
         frame=frames.most_common(1)[0][0],
@@ -59,10 +59,10 @@ def _pet(study: FoundStudy) -> dict[Path, Dataset]:
     return {path: header for path, header in study.images.items() if text(header, "Modality") == "PT"}
 
 
-def _tracer(header: Dataset) -> str:
+def _tracer(path: Path) -> str:
     """The radiopharmaceutical; "" where it is unknown or there are several, which fails when the study is read."""
     try:
-        return injection_of(header, "").tracer
+        return injection_of(read_headers(path, whole=True), path).tracer
     except (BadInput, *FAILURES):
         return ""
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from transect.data_adapters.petct.ct_series import AIR
 from transect.data_adapters.petct.study import Study
 from transect.data_adapters.petct.summary import suv_facts
 from transect.data_adapters.volume.nifti import write_nifti
@@ -33,6 +34,8 @@ def facts_of(study: Study) -> dict[str, Any]:
     warnings += study.suv.warnings if study.suv else ()
     facts |= {"tracer": study.tracer, "centre": study.centre, "suv_max": round(float(study.pet.values.max()), 4)}
     facts["ct"] = study.ct is not None
+    if study.ct is not None and (outside := int((study.ct.max(axis=(0, 1)) <= AIR).sum())):
+        warnings.append(f"the CT covers {grid.shape[2] - outside} of {grid.shape[2]} slices")
     if (label := study.label) is not None:
         voxels = int(label.mask.sum(dtype=int))
         facts |= {"positive_slices": int(label.positive.sum()), "tumour_voxels": voxels}

@@ -126,7 +126,7 @@ def _dicom(case: StudyCase, study: str, config: ReadConfig) -> Study:
         partial(_dicom_ct, case, ct, pet.grid) if ct else no_ct,
         _label_reader(case, pet, config) or partial(_dicom_label, case, pet, ct, objects, config.label),
         rule,
-        tracer=rule.tracer or case.tracer,
+        tracer=clean(rule.tracer) or case.tracer,
         centre=case.centre,
         left_out={clean(name): clean(why) for name, why in left_out.items()},
         skipped={case.identity.shown(path): clean(why) for path, why in found.skipped.items()},

@@ -5,7 +5,7 @@
   `index(world)`, `matches(other)`.
 - `resample`: `reorient(values, grid, "RAS")`, `with_spacing(grid, spacing)`, `resample(values, source, target, order)`.
 - `nifti`: `read_nifti(path, index) -> Volume`, `read_grid(path) -> Grid`, `write_nifti(path, values, volume)`.
-- `dicom_slices`: `scan(folder) -> Scan(slices, objects, skipped, images)`;
+- `dicom_slices`: `scan(folder) -> Scan(images, objects, others)` with `slices`, `skipped`;
   `dicom_stacks`: `stacks_of(slices) -> [Stack]`;
   `dicom_series`: `choose(stacks, Preference(modalities, series, prefer)) -> Stack, left_out`,
   `read_stack(stack) -> Volume`.

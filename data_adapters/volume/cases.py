@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.volume.config import VolumeConfig
+from transect.data_adapters.volume.dicom_headers import text
 from transect.data_adapters.volume.dicom_series import Preference, choose, read_stack
 from transect.data_adapters.volume.dicom_slices import Scan, scan
 from transect.data_adapters.volume.dicom_stacks import stacks_of
@@ -154,6 +155,5 @@ def _study_label(case: VolumeCase, volume: Volume, label: str, objects: dict[Pat
 
 def study_of(found: Scan, study: str) -> Scan:
     """What belongs to one study; files without a study stay."""
-    return Scan(
-        tuple(image for image in found.slices if image.text("StudyInstanceUID") == study), found.objects, found.skipped
-    )
+    own = {path: header for path, header in found.images.items() if text(header, "StudyInstanceUID") == study}
+    return replace(found, images=own)

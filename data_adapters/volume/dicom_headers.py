@@ -44,10 +44,7 @@ SERIES = (
     *("MagneticFieldStrength", "ScanningSequence", "PatientPosition", "Manufacturer"),
 )
 
-PET = (
-    *("Units", "CorrectedImage", "SeriesType", "NumberOfSlices", "InstitutionName", "PatientSex", "PatientWeight"),
-    "RadiopharmaceuticalInformationSequence",
-)
+PET = ("Units", "CorrectedImage", "SeriesType", "NumberOfSlices", "InstitutionName", "PatientSex", "PatientWeight")
 
 PIXELS = (
     *("SamplesPerPixel", "PhotometricInterpretation", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),

@@ -6,6 +6,7 @@ named and skipped, and only the elements that are needed are parsed.
 
 from collections.abc import Collection, Container, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -77,16 +78,39 @@ class Scan:
     """What a folder holds.
 
     Args:
-        slices: All images with a place in the patient.
+        images: The headers of all image files.
         objects: Other DICOM objects by path, each with its Modality, such as "SEG" or "RTSTRUCT".
-        skipped: Why each other file is left out.
-        images: The headers of all image files, also of those in `skipped`.
+        others: Why each other file is left out.
     """
 
-    slices: tuple[Slice, ...]
+    images: dict[Path, Dataset] = field(repr=False)
     objects: dict[Path, str]
-    skipped: dict[Path, str]
-    images: dict[Path, Dataset] = field(default_factory=dict, repr=False)
+    others: dict[Path, str]
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """All images with a place in the patient."""
+        return self._placed[0]
+
+    @property
+    def skipped(self) -> dict[Path, str]:
+        """Why each other file is left out, and images without a place."""
+        return self._placed[1]
+
+    @cached_property
+    def _placed(self) -> tuple[tuple[Slice, ...], dict[Path, str]]:
+        """Found when they are asked for: to list studies headers are enough."""
+        slices: list[Slice] = []
+        skipped = dict(self.others)
+        for path, header in self.images.items():
+            try:
+                with quiet():
+                    slices += slices_of(path, header)
+            except BadInput as error:
+                skipped[path] = f"{error.field}: found {error.found}, expected {error.expected}"
+            except FAILURES as error:
+                skipped[path] = f"header: {reason(error)}"
+        return tuple(slices), skipped
 
 
 def scan(root: Path, skip: Container[Path] = (), whole: bool = False) -> Scan:
@@ -100,10 +124,9 @@ def scan(root: Path, skip: Container[Path] = (), whole: bool = False) -> Scan:
     Raises:
         BadInput: a folder cannot be listed.
     """
-    slices: list[Slice] = []
-    objects: dict[Path, str] = {}
-    skipped: dict[Path, str] = {}
     images: dict[Path, Dataset] = {}
+    objects: dict[Path, str] = {}
+    others: dict[Path, str] = {}
     for path in [root] if root.is_file() else _files(root):
         if path in skip:
             continue
@@ -111,17 +134,16 @@ def scan(root: Path, skip: Container[Path] = (), whole: bool = False) -> Scan:
             with quiet():
                 header = read_headers(path, whole)
                 if header.file_meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-                    skipped[path] = "a directory of files (DICOMDIR), which is not followed"
+                    others[path] = "a directory of files (DICOMDIR), which is not followed"
                 elif text(header, "Modality") not in IMAGE_MODALITIES or "Rows" not in header:
                     objects[path] = text(header, "Modality") or "no image"
                 else:
                     images[path] = header
-                    slices += slices_of(path, header)
         except BadInput as error:
-            skipped[path] = f"{error.field}: found {error.found}, expected {error.expected}"
+            others[path] = f"{error.field}: found {error.found}, expected {error.expected}"
         except FAILURES as error:
-            skipped[path] = f"header: {reason(error)}"
-    return Scan(tuple(slices), objects, skipped, images)
+            others[path] = f"header: {reason(error)}"
+    return Scan(images, objects, others)
 
 
 def slices_of(path: Path, header: Dataset) -> list[Slice]:
@@ -160,7 +182,8 @@ def _items(*groups: Dataset) -> list[Dataset]:
 def _slice(path: Path, frame: int, header: Dataset, sources: list[Dataset]) -> Slice:
     def first(*keywords: str) -> Any:
         """The first value in the frame's own groups, then the shared ones, then the file."""
-        return next((s[k].value for s in sources for k in keywords if k in s and s[k].value not in (None, "")), None)
+        values = (source.get(keyword) for source in sources for keyword in keywords)
+        return next((value for value in values if value not in (None, "")), None)
 
     def numbers(keyword: str, count: int) -> NDArray[np.float64]:
         value = first(keyword)
@@ -173,7 +196,7 @@ def _slice(path: Path, frame: int, header: Dataset, sources: list[Dataset]) -> S
         return array
 
     position, cosines = numbers("ImagePositionPatient", 3), numbers("ImageOrientationPatient", 6).reshape(2, 3)
-    if not np.allclose(cosines @ cosines.T, np.eye(2), atol=1e-2):
+    if np.abs(cosines @ cosines.T - np.eye(2)).max() > 1e-2:
         raise BadInput(path, "ImageOrientationPatient", cosines.ravel().tolist(), "two perpendicular directions")
     rows_apart, columns_apart = numbers("PixelSpacing", 2)
     if min(rows_apart, columns_apart) <= 0:

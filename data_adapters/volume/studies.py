@@ -64,7 +64,8 @@ def studies(root: Path, ids: str = "hash", skip: frozenset[Path] = frozenset()) 
     by_study = {
         study: images
         for study, images in by_study.items()
-        if any(path not in found.skipped or text(images[path], "Modality") in SCANNERS for path in images)
+        if any(text(header, "Modality") in SCANNERS for header in images.values())
+        or any(path not in found.skipped for path in images)
     }
     files = {study: list(images) for study, images in by_study.items()}
     for path in (path for path, modality in found.objects.items() if modality in LABELS):

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pydicom
 import pytest
+from highdicom.legacy import LegacyConvertedEnhancedPETImage
 from pydicom.uid import generate_uid
 
 from tests.data_adapters.petct.reading import by_height, edit, read_one, with_elements
@@ -51,6 +52,17 @@ def test_a_series_that_is_not_the_pet_is_refused_alone_and_left_out_next_to_one_
     with pytest.raises(BadInput, match=re.escape(message)) as raised:
         read_one(short_study)
     assert "series 2" in raised.value.file
+
+
+def test_a_multi_frame_object_of_a_converter_is_refused_by_its_kind(short_study) -> None:
+    images = [pydicom.dcmread(path) for path in by_height(short_study / "pet")]
+    for image in images:
+        image.AccessionNumber = image.StudyID = "1"
+    enhanced = LegacyConvertedEnhancedPETImage(images, generate_uid(), 7, generate_uid(), 1)
+    shutil.rmtree(short_study / "pet")
+    enhanced.save_as(short_study / "enhanced.dcm")
+    with pytest.raises(BadInput, match=r"SOPClassUID: found Legacy Converted Enhanced PET \(multi-frame\)"):
+        read_one(short_study)
 
 
 def test_of_several_series_one_is_chosen_by_a_setting(short_study) -> None:

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # End-to-end demo of all apps: change detection on synthetic pairs and a real pair of Landsat scenes, an equation,
-# peptides, and the liver in synthetic MRI. Usage: demo.sh TRANSECT FOLDER
+# peptides, the liver in synthetic MRI, and tumours in synthetic PET/CT. Usage: demo.sh TRANSECT FOLDER
 set -euo pipefail
 transect=$1
 samples=$(cd "$(dirname "$0")" && pwd)/samples/landsat5_2000_2010
 settings=$(cd "$(dirname "$0")" && pwd)/apps/change_detection/demo.yaml
 liver=$(cd "$(dirname "$0")" && pwd)/apps/liver_mri/demo.yaml
+tumour=$(cd "$(dirname "$0")" && pwd)/apps/petct/demo.yaml
 equation=$(cd "$(dirname "$0")" && pwd)/apps/pde/demo.yaml
 rm -rf "$2" && mkdir -p "$2" && cd "$2"
 export MLFLOW_TRACKING_URI=sqlite:///mlflow.db
@@ -64,6 +65,17 @@ say "12. Segment the liver in a DICOM study"
 "$transect" phantom liver_mri --out study --count 1 --phantom.format dicom
 "$transect" predict models:/liver-demo@champion study --out livers
 
+say "13. Write synthetic PET/CT studies, train a network to find slices with tumour and evaluate it"
+"$transect" phantom petct --out bodies --count 24
+"$transect" train petct --data bodies --config "$tumour" | tee trained-petct.txt
+run=$(awk '$1 == "run" { print $2 }' trained-petct.txt)
+"$transect" register "$run" --name petct-demo --alias champion
+"$transect" evaluate models:/petct-demo@champion --data bodies --out evaluation-petct
+
+say "14. Find the slices with tumour of a DICOM study"
+"$transect" phantom petct --out scan --count 1 --seed 1 --phantom.format dicom
+"$transect" predict models:/petct-demo@champion scan --out tumours
+
 case=$(find "$PWD/landsat" -name mask.tif -printf '%h\n')
 say "Done. Results:"
 cat <<EOT
@@ -77,5 +89,7 @@ peptides (mzTab)           $(find "$PWD/peptides" -name results.mztab)
 report, peptides           $PWD/evaluation-peptide/report.html
 liver (DICOM SEG)          $(find "$PWD/livers" -name liver.seg.dcm)
 report, liver              $PWD/evaluation-liver/report.html
+slices with tumour (CSV)   $(find "$PWD/tumours" -name slices.csv)
+report, PET/CT             $PWD/evaluation-petct/report.html
 MLflow                     cd $PWD && $transect ui    then open http://127.0.0.1:5000
 EOT

@@ -24,7 +24,8 @@ OPEN_CASES = 20
 
 UNITS = {
     "percent": "%", "m": "m", "km": "km", "mm": "mm", "m2": "m²", "km2": "km²", "mm2": "mm²", "m3": "m³", "mm3": "mm³",
-    "ml": "mL", "ms": "ms", "s": "s", "seconds": "s", "days": "d", "deg": "°", "hz": "Hz", "da": "Da", "ppm": "ppm",
+    "ml": "mL", "g": "g", "ms": "ms", "s": "s", "seconds": "s", "days": "d", "deg": "°", "hz": "Hz", "da": "Da",
+    "ppm": "ppm",
 }  # fmt: skip
 """Units by the suffix of the names that carry them."""
 
@@ -32,6 +33,8 @@ ACRONYMS = {
     "iou": "IoU", "apebench": "APEBench", "pdebench": "PDEBench", "morph": "MORPH", "nrmse": "nRMSE", "vrmse": "VRMSE",
     "crmse": "cRMSE", "brmse": "bRMSE", "frmse": "fRMSE", "auc": "AUC",
     "ras": "RAS", "hd95": "HD95", "assd": "ASSD", "nsd": "NSD", "mri": "MRI",
+    "auroc": "AUROC", "auprc": "AUPRC", "suv": "SUV", "suv4": "SUV > 4.0", "suv41": "SUV > 41 %", "cm2": "cm²",
+    "mtv": "MTV", "tlg": "TLG", "petct": "PET/CT",
 }  # fmt: skip
 """Spelling of acronyms in labels."""
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.apps.base import Picture, View
-from transect.apps.canvas import DPI, INK, MODEL_COLOUR, SOFT, headline, open_frame, panel, picture
+from transect.apps.canvas import DPI, INK, MODEL_COLOUR, SOFT, open_frame, panel, picture
 from transect.apps.petct.lesions import lesions, runs
 from transect.apps.petct.projection import BODY_SUV, Image, Projections
 from transect.apps.petct.slice_figure import Slices
@@ -30,9 +30,12 @@ SUV_BLACK = 10.0
 FLAG_COLOUR, LABEL_COLOUR = "#e69f00", "#0072b2"
 """Orange and blue of Okabe and Ito's palette, which readers with any colour vision tell apart."""
 
-HEIGHT, WIDTH = 720, 960
-TOP, BOTTOM, GAP, AXIS, CURVE = 76, 92, 14, 68, 220
-"""Margins of the projections, and widths of the vertical axis and the curve next to them, in pixels."""
+LEAST_HEIGHT, HEIGHT, WIDTH = 560, 720, 960
+"""Of pictures, in pixels: a short field of view needs less height."""
+
+TOP, BOTTOM, GAP, AXIS, CURVE = 52, 100, 14, 68, 224
+"""Margins of the projections, and widths of the vertical axis and the curve next to them, in pixels. The report names a
+picture in its upper corners."""
 
 LEAST_SHOWN = 0.001
 """Probabilities below, and above 1 minus this, are drawn at it."""
@@ -65,11 +68,11 @@ class StudyPreview:
         views = [self._cropped(self._projections.view(angle)) for angle in (0, 90)]
         titles = ["from the front", "from the left"]
         made = {
-            "image": picture(partial(self._draw, views, titles, False), HEIGHT, WIDTH),
-            "prediction": picture(partial(self._draw, views, titles, True), HEIGHT, WIDTH),
+            "image": picture(partial(self._draw, views, titles, False), self._height(views), WIDTH),
+            "prediction": picture(partial(self._draw, views, titles, True), self._height(views), WIDTH),
             "turning": self._turning(),
         }
-        slices = Slices(self._study, self._scores, self._positive is not None)
+        slices = Slices(self._study, self._scores, self._positive is not None, self._height(views))
         for name, (title, tiles) in self._chosen().items():
             if tiles:
                 made[name] = slices.picture(title, tiles)
@@ -96,7 +99,7 @@ class StudyPreview:
             best = [first + int(probability[first : last + 1].argmax()) for first, last in runs(slices)]
             return sorted(best, key=lambda index: -probability[index])
 
-        found = {"flagged": ("Flagged slices: the most probable of each run", peaks(flags))}
+        found = {"flagged": ("Flagged slices, the most probable of each run", peaks(flags))}
         label = self._study.label
         if self._positive is None or label is None:
             return found
@@ -113,7 +116,7 @@ class StudyPreview:
 
         views = self._projections.turn(FRAMES)
         scale, width = self._layout(views[:1])
-        still = picture(partial(self._draw, views[:1], [""], True), HEIGHT, width)
+        still = picture(partial(self._draw, views[:1], [""], True), self._height(views[:1]), width)
         film = np.repeat(still[None], FRAMES, axis=0)
         wide, tall = (round(size) for size in self._size(views[0], scale))
         for frame, view in zip(film, views, strict=True):
@@ -127,6 +130,10 @@ class StudyPreview:
         """Width and height of a view in pixels."""
         low, high = self._ends
         return view.shape[1] * self._projections.pixel * scale, (high - low) * scale
+
+    def _height(self, views: list[Image]) -> int:
+        scale, _ = self._layout(views)
+        return max(round(self._size(views[0], scale)[1]) + TOP + BOTTOM, LEAST_HEIGHT)
 
     def _layout(self, views: list[Image]) -> tuple[float, int]:
         """Pixels per mm, and the width of a picture of views and curve that fits in HEIGHT and WIDTH."""
@@ -156,35 +163,34 @@ class StudyPreview:
     def _draw(self, views: list[Image], titles: list[str], predicted: bool, figure: Figure) -> None:
         scale, _ = self._layout(views)
         total = float(figure.get_figwidth() * DPI)
-        headline(figure, "Maximum-intensity projection" + ("s" if len(views) > 1 else "") + " of the PET")
-        left = float(GAP)
+        height, left = figure.get_figheight() * DPI, float(GAP)
         for view, title in zip(views, titles, strict=True):
             wide, tall = self._size(view, scale)
-            bottom = HEIGHT - TOP - tall
+            bottom = height - TOP - tall
             axes = panel(figure, left, bottom, total - left - wide, TOP)
             axes.set_axis_off()
             axes.imshow(self._rows(view), "gray_r", vmin=0, vmax=self._black, aspect="auto", interpolation="bilinear")
             axes.text(0.5, -8 / tall, title, transform=axes.transAxes, ha="center", va="top", color=SOFT, fontsize=10)
             left += wide + GAP
-        self._scale_bar(figure, total, bottom - 62)
-        side = panel(figure, left + AXIS, bottom, total - left - AXIS - CURVE, TOP)
+        self._scale_bar(figure, total, height, bottom - 62)
+        side = panel(figure, left + AXIS, bottom, GAP, TOP)
         side.set_ylim(*self._ends)
-        side.set_ylabel("position [mm], feet to head")
+        side.set_ylabel("position [mm], feet to head", fontsize=10)
         open_frame(side)
         self._draw_probability(side) if predicted else self._draw_suv(side)
 
-    def _scale_bar(self, figure: Figure, total: float, bottom: float) -> None:
-        bar = panel(figure, GAP + 6, bottom, total - GAP - 186, HEIGHT - bottom - 12)
+    def _scale_bar(self, figure: Figure, total: float, height: float, bottom: float) -> None:
+        bar = panel(figure, GAP + 6, bottom, total - GAP - 186, height - bottom - 12)
         bar.imshow(np.linspace(0, 1, 256)[None], "gray_r", aspect="auto", extent=(0, self._black, 0, 1))
         bar.set_yticks([])
         bar.set_xticks([0, self._black / 2, self._black], ["0", f"{self._black / 2:.3g}", f"≥ {self._black:.3g}"])
         bar.tick_params(labelsize=9)
-        figure.text((GAP + 200) / total, (bottom + 6) / HEIGHT, "SUV [g/mL]", va="center", fontsize=10, color=INK)
+        figure.text((GAP + 200) / total, (bottom + 6) / height, "SUV [g/mL]", va="center", fontsize=10, color=INK)
 
     def _draw_suv(self, axes: Axes) -> None:
         largest = self._study.pet.values.max(axis=(0, 1))
         axes.step(largest, self._study.positions, where="mid", color=INK, linewidth=1.2)
-        axes.set_xlabel("largest SUV of the slice [g/mL]")
+        axes.set_xlabel("largest SUV of the slice [g/mL]", fontsize=10)
         axes.set_xlim(left=0)
 
     def _draw_probability(self, axes: Axes) -> None:
@@ -202,8 +208,8 @@ class StudyPreview:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.set_xticks([], minor=True)
         axes.tick_params(axis="x", labelsize=9)
-        axes.set_xlabel("probability of tumour in the slice")
-        entries = [(FLAG_COLOUR, f"{int(scores.flags.sum())} flagged, from {scores.threshold:.3g}")]
+        axes.set_xlabel("probability of tumour in the slice", fontsize=10)
+        entries = [(FLAG_COLOUR, f"{int(scores.flags.sum())} slices flagged, from {scores.threshold:.3g}")]
         if self._positive is not None:
             for first, last in runs(self._positive):
                 axes.plot(
@@ -211,10 +217,10 @@ class StudyPreview:
                     color=LABEL_COLOUR, linewidth=7, solid_capstyle="butt", clip_on=False,
                 )  # fmt: skip
             entries.append((LABEL_COLOUR, f"{int(self._positive.sum())} with tumour in the label"))
-        for number, (colour, text) in enumerate(entries[::-1]):
-            style: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "bottom", "fontsize": 9.5}
-            axes.annotate("■", (0, 1), (0, 4 + 12 * number), color=colour, **style)
-            axes.annotate(text, (0, 1), (13, 4 + 12 * number), color=INK, **style)
+        style: Any = {"xycoords": "axes fraction", "textcoords": "offset points", "va": "top", "fontsize": 9.5}
+        for number, (colour, text) in enumerate(entries):
+            axes.annotate("■", (0, 0), (0, -36 - 13 * number), color=colour, **style)
+            axes.annotate(text, (0, 0), (13, -36 - 13 * number), color=INK, **style)
 
 
 def film_view(folder: Path) -> list[View]:

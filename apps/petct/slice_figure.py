@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.apps.base import Picture
-from transect.apps.canvas import INK, SOFT, headline, panel, picture
+from transect.apps.canvas import INK, SOFT, panel, picture
 from transect.apps.petct.organs import NAMES, spots
 from transect.apps.petct.projection import BODY_SUV
 from transect.data_adapters.base import BadInput
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-HEIGHT, WIDTH = 720, 960
-TOP, BOTTOM, GAP = 52, 140, 12
+WIDTH, TOP, BOTTOM, GAP = 960, 52, 152, 12
+"""In pixels."""
+
 MOST = 4
 """Slices of a picture."""
 
@@ -43,16 +44,17 @@ class Slices:
         study: The study.
         scores: Their probabilities.
         labels: Whether to draw the tumour of the label.
+        height: Of a picture, in pixels.
     """
 
-    def __init__(self, study: Study, scores: SliceScores, labels: bool) -> None:
-        self._study, self._scores, self._labels = study, scores, labels
+    def __init__(self, study: Study, scores: SliceScores, labels: bool, height: int) -> None:
+        self._study, self._scores, self._labels, self._height = study, scores, labels, height
 
     def picture(self, title: str, slices: list[int]) -> Picture:
-        """The first MOST of the slices, uint8 `(HEIGHT, WIDTH, 3)`."""
+        """The first MOST of the slices, uint8 `(height, WIDTH, 3)`."""
         shown = slices[:MOST]
         more = f", {len(shown)} of {len(slices)}" if len(slices) > len(shown) else ""
-        return picture(lambda figure: self._draw(f"{title}{more}", shown, figure), HEIGHT, WIDTH)
+        return picture(lambda figure: self._draw(f"{title}{more}", shown, figure), self._height, WIDTH)
 
     @cached_property
     def _ct(self) -> NDArray[np.float32] | None:
@@ -87,14 +89,13 @@ class Slices:
         return spans[0], spans[1]
 
     def _draw(self, title: str, shown: list[int], figure: Figure) -> None:
-        headline(figure, title)
-        rows, box = 1 if self._ct is None else 2, self._box(shown)
+        rows, box = (1 if self._ct is None else 2), self._box(shown)
         _, grid = reorient(self._study.pet.values, self._study.pet.grid, "LPS")
         down, across = (
             len(range(*span.indices(count))) * step
             for span, count, step in zip(box, self._pet.shape, grid.spacing[1::-1], strict=False)
         )
-        room = (WIDTH - GAP) / len(shown) - GAP, (HEIGHT - TOP - BOTTOM) / rows - GAP
+        room = (WIDTH - GAP) / len(shown) - GAP, (self._height - TOP - BOTTOM) / rows - GAP
         scale = min(room[0] / across, room[1] / down)
         wide, tall = across * scale, down * scale
         pitch = (WIDTH - GAP) / len(shown)
@@ -102,11 +103,11 @@ class Slices:
             left = GAP + number * pitch + (pitch - GAP - wide) / 2
             for row in range(rows):
                 top = TOP + row * (tall + GAP)
-                axes = panel(figure, left, HEIGHT - top - tall, WIDTH - left - wide, top)
+                axes = panel(figure, left, self._height - top - tall, WIDTH - left - wide, top)
                 axes.set_axis_off()
                 self._draw_slice(axes, index, box, fused=row == 1)
             self._caption(figure, index, left, TOP + rows * (tall + GAP))
-        self._explain(figure, rows)
+        self._explain(figure, title, rows)
 
     def _draw_slice(self, axes: Axes, index: int, box: tuple[slice, slice], fused: bool) -> None:
         pet = self._pet[(*box, index)]
@@ -146,12 +147,13 @@ class Slices:
         ]
         for number, line in enumerate(lines):
             colour = INK if number < 3 else SOFT
-            place = 1 - (top + 18 * number) / HEIGHT
+            place = 1 - (top + 18 * number) / self._height
             figure.text(left / WIDTH, place, line, va="top", fontsize=10, color=colour)
 
-    def _explain(self, figure: Figure, rows: int) -> None:
+    def _explain(self, figure: Figure, title: str, rows: int) -> None:
         text = "PET: 0 is white, SUV 10 and more black." + (" Below: PET on CT, from SUV 1." if rows > 1 else "")
         text += " Tumour of the label in blue." if self._labels else ""
         text += " Patient's right on the left.\n"
         text += "Places are those of the hottest voxel (circle), by position within the body alone."
-        figure.text(GAP / WIDTH, 12 / HEIGHT, text, va="bottom", fontsize=9, color=SOFT, linespacing=1.4)
+        figure.text(GAP / WIDTH, 50 / self._height, title, va="bottom", fontsize=12, color=INK)
+        figure.text(GAP / WIDTH, 12 / self._height, text, va="bottom", fontsize=9, color=SOFT, linespacing=1.4)

@@ -18,17 +18,18 @@ def facts_of(study: Study) -> dict[str, Any]:
     """Describe a study.
 
     Returns:
-        Format, series, geometry and the first and last position; for DICOM how SUV follows from the stored values, see
-        `suv_facts`; tracer, centre, the largest SUV; whether there is a CT; with a label `positive_slices`,
-        `tumour_voxels` and `tumour_ml`; `left_out`, other series, and `skipped`, files that are no images, each with
-        the reason; and `warnings`.
+        Format, series, geometry, the first and the last position (all of them where slices are unevenly spaced); for
+        DICOM how SUV follows from the stored values, see `suv_facts`; tracer, centre, the largest SUV; whether there is
+        a CT; with a label `positive_slices`, `tumour_voxels` and `tumour_ml`; `left_out`, other series, and `skipped`,
+        files that are no images, each with the reason; and `warnings`.
     """
     grid = study.pet.grid
     facts: dict[str, Any] = {"format": "DICOM" if study.pet.slices else "NIfTI"}
     facts |= {_snake(name): value for name, value in study.pet.facts.items()} | grid.facts()
     facts["slices"] = grid.shape[2]
     facts["unevenly_spaced"] = grid.positions is not None
-    facts["position_mm"] = [round(float(study.positions[k]), 4) for k in (0, -1)]
+    shown = study.positions if grid.positions is not None else study.positions[[0, -1]]
+    facts["position_mm"] = [round(float(position), 4) for position in shown]
     warnings = list(study.pet.warnings)
     facts |= suv_facts(study.suv)
     warnings += study.suv.warnings if study.suv else ()

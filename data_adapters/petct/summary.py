@@ -82,7 +82,7 @@ def suv_facts(suv: Suv | None) -> dict[str, Any]:
     return {
         "units": suv.units,
         "factor": lowest if lowest == highest else [lowest, highest],
-        "reference_time_rule": suv.rule,
+        "rule": suv.rule,
         "reference_time": suv.reference_time,
         "other_reference_time": suv.other_reference_time,
         "half_life_s": suv.half_life_s,

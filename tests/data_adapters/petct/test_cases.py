@@ -81,4 +81,5 @@ def test_11_every_slice_keeps_its_position_and_its_label(hospital, checked) -> N
         assert np.flatnonzero(study.label.positive).tolist() == [58, 59, 60, 61]
         np.testing.assert_array_equal(study.pet.values > 4, study.label.mask > 0)
         assert facts["slices"] == 120
+        np.testing.assert_allclose(facts["position_mm"], expected, atol=0.01)
         assert "slices are taken as those of the series" in facts["warnings"]

@@ -160,7 +160,7 @@ def test_key_images_are_exactly_the_flagged_images(pet: Volume, tmp_path: Path) 
         assert document[keyword].value == headers[0][keyword].value
     assert document.SeriesInstanceUID != headers[0].SeriesInstanceUID
     assert summary["key_images"] == KEY_IMAGES
-    assert summary["suv"]["reference_time_rule"] == "SeriesTime"
+    assert summary["suv"]["rule"] == "SeriesTime"
     assert summary["suv"]["factor"] == pytest.approx(75000 / (370e6 * 0.5 ** (3600 / 6586.2)), rel=1e-6)
 
 

@@ -143,7 +143,7 @@ def test_check_writes_what_was_read(study, tmp_path) -> None:
     assert (facts["slices"], facts["tracer"], facts["centre"]) == (32, "FDG", "Hospital 1")
     assert facts["units"] == "BQML"
     assert facts["reference_time"] == "2026-01-02T11:00:00"
-    assert {"factor", "reference_time_rule", "other_reference_time", "suv_max", "position_mm"} <= facts.keys()
+    assert {"factor", "rule", "other_reference_time", "suv_max", "position_mm"} <= facts.keys()
 
 
 def test_facts_name_what_is_left_out_and_skipped_without_the_patient(short_study) -> None:

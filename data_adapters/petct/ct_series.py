@@ -31,17 +31,18 @@ def choose_ct(stacks: Sequence[Stack], pet: Stack, wanted: str = "") -> tuple[St
         BadInput: the wanted series is not there, or does not belong to the PET.
     """
     left_out: dict[str, str] = {}
-    fit = []
+    fit, faults = [], []
     for stack in (stack for stack in stacks if stack.slices[0].text("Modality") == "CT"):
         if why := "" if matches(stack, wanted) else f"does not match {wanted!r}":
             left_out[unique_name(stack, left_out)] = why
         elif fault := _unfit(stack, pet):
-            if wanted:
-                raise fault
+            faults.append(fault)
             left_out[unique_name(stack, left_out)] = f"{fault.field}: found {fault.found}, expected {fault.expected}"
         else:
             fit.append(stack)
     if wanted and not fit:
+        if faults:
+            raise faults[0]
         found = "; ".join(left_out) or "none"
         raise BadInput(common_folder(stacks), "CT series", found, f"one that matches {wanted!r}", "read.ct chooses one")
     fit.sort(key=lambda stack: (-_covered(stack, pet), -len(stack.slices), stack.name))
@@ -89,7 +90,8 @@ def on_grid_of_pet(ct: Volume, grid: Grid) -> NDArray[np.float32]:
     """
     if ct.grid.matches(grid):
         return np.maximum(ct.values.astype(np.float32), np.float32(AIR))
-    values = np.maximum(ct.values, np.array(AIR).astype(np.float32 if ct.values.dtype.kind == "u" else ct.values.dtype))
+    signed = np.can_cast(np.int16, ct.values.dtype)
+    values = np.maximum(ct.values, np.array(AIR, ct.values.dtype if signed else np.float32))
     inside = resample(np.ones((1, 1, 1), np.uint8), _block(ct.grid), grid, order=0)
     if not inside.any():
         raise BadInput(ct.name, "grid", "no voxel within the PET", "a CT that covers the PET", "is it of this patient?")

@@ -225,6 +225,9 @@ def test_the_ct_that_covers_the_pet_is_taken_and_another_by_its_name(short_study
         with_elements(SeriesInstanceUID=generate_uid(), SeriesDescription="CT legs", SeriesNumber=5),
     )
     assert list(read_one(short_study).left_out) == ["series 5, CT legs"]
+    edit(short_study / "part", with_elements(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]))
+    assert not (read_one(short_study, ct="CT").ct[..., 4:] == -1024).all()  # the words fit both, one is a volume
+    edit(short_study / "part", with_elements(ImageType=["ORIGINAL", "PRIMARY", "AXIAL"]))
     legs = read_one(short_study, ct="legs").ct
     assert (legs[..., 4:] == -1024).all()
     assert not (legs[..., :4] == -1024).all()

@@ -10,7 +10,7 @@ from pydicom.uid import generate_uid
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.files import writing
-from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason, text
+from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason
 from transect.data_adapters.volume.dicom_slices import Slice
 from transect.data_adapters.volume.dicom_source import REQUIRED_BUT_EMPTY, series_number, source_headers
 from transect.data_adapters.volume.volume import Volume
@@ -51,6 +51,8 @@ def write_key_images(path: Path, volume: Volume, flags: NDArray[np.bool_], sourc
             raise BadInput(image.path, "SOPInstanceUID", "none", expected, ADVICE)
     (header,) = source_headers(replace(volume, slices=volume.slices[:1]))
     references = [_reference(image, header) for image in images]
+    for keyword in ("SpecificCharacterSet", *REQUIRED_BUT_EMPTY):  # highdicom takes the patient from the first one
+        setattr(references[0], keyword, header[keyword].value)
     name, _, version = source.rpartition(" ")
     device = highdicom.sr.ObserverContext(
         observer_type=codes.DCM.Device,
@@ -88,11 +90,10 @@ def write_key_images(path: Path, volume: Volume, flags: NDArray[np.bool_], sourc
 
 
 def _reference(image: Slice, first: Dataset) -> Dataset:
-    """What identifies an image, with the patient and the study of the first one."""
+    """What identifies an image, with the identifiers of the first one where it lacks its own."""
     result = Dataset()
-    for keyword in ("SpecificCharacterSet", "StudyInstanceUID", *REQUIRED_BUT_EMPTY):
-        setattr(result, keyword, first[keyword].value)
-    result.Rows, result.Columns = first.Rows, first.Columns  # without them it is no image to highdicom
     result.SOPClassUID, result.SOPInstanceUID = image.text("SOPClassUID"), image.uid
-    result.SeriesInstanceUID = text(image.header, "SeriesInstanceUID") or first.SeriesInstanceUID
+    result.StudyInstanceUID = first.StudyInstanceUID
+    result.SeriesInstanceUID = image.text("SeriesInstanceUID") or first.SeriesInstanceUID
+    result.Rows, result.Columns = first.Rows, first.Columns  # without them it is no image to highdicom
     return result

@@ -1,5 +1,7 @@
 """SUV of reference objects and real series, and of each way in which makers state it."""
 
+import doctest
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -219,3 +221,11 @@ def test_images_corrected_to_the_injection_need_no_time() -> None:
     facts = suv([image(item, DecayCorrection="ADMIN", SeriesTime=None, AcquisitionTime=None)])
     assert facts.factors[0] == pytest.approx(70000 / 370e6)
     assert "ADMIN" in facts.rule
+
+
+@pytest.mark.parametrize("name", ["suv", "decay", "body_norms"])
+def test_the_examples_of_the_documentation_run(name: str) -> None:
+    module = importlib.import_module(f"transect.data_adapters.petct.{name}")
+    results = doctest.testmod(module)
+    assert results.attempted
+    assert not results.failed

@@ -113,7 +113,7 @@ def _draw_curves(pool: Pool, figure: "Figure") -> None:
 def _draw_areas(pool: Pool, figure: "Figure") -> None:
     positive = pool.slices["model"].positive
     title = f"Sensitivity by area of tumour in the slice, {_count(positive[positive], 'positive slice')}"
-    axes = canvas_chart(figure, title, "area of tumour in the slice [cm²]", "sensitivity of slices", bottom=84)
+    axes = canvas_chart(figure, title, "area of tumour in the slice [cm²]", "sensitivity of slices", bottom=136)
     bins = [positive & (pool.area_mm2 >= 100 * low) & (pool.area_mm2 < 100 * high) for low, high in AREAS_CM2.values()]
     counts = np.array([members.sum() for members in bins], np.float64)
     places, known = np.arange(len(bins)), counts > 0
@@ -135,7 +135,7 @@ def _draw_lesions(pool: Pool, figure: "Figure") -> None:
     lesions = pool.lesions["model"].score
     title = f"{_count(lesions, 'lesion')} in {_count(pool.studies['model'].score, 'study', 'studies')}"
     across = "flagged slices without tumour per study"
-    axes = canvas_chart(figure, f"Lesions with a flagged slice, of {title}", across, "share of lesions", bottom=84)
+    axes = canvas_chart(figure, f"Lesions with a flagged slice, of {title}", across, "share of lesions", bottom=136)
     studies, widest = max(float(pool.share.sum()), 1e-9), 1.0
     for name, scored in pool.slices.items():
         found = pool.lesions[name]
@@ -232,7 +232,8 @@ def _draw_split(pool: Pool, validation: float, unit: str, figure: "Figure") -> N
 
 
 def _legend(axes: "Axes") -> None:
-    axes.legend(frameon=False, loc="lower right", fontsize=10)
+    """Below the axes, where it covers no point."""
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(0, -0.13), borderaxespad=0, fontsize=10)
 
 
 def _range(low: float, high: float) -> str:

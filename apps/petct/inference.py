@@ -41,7 +41,9 @@ def slice_logits(
             images = torch.from_numpy(with_neighbours(near, first - low, count, neighbours))
             features.append(model.trunk(images.to(device)))
             progress((first + count) / total)
-        logits = model.logits(torch.cat(features)[None])[0]
+    # In full precision: bf16 would give slices of different probability the same logit.
+    with torch.inference_mode():
+        logits = model.logits(torch.cat(features).float()[None])[0]
     found: NDArray[np.float64] = logits.double().cpu().numpy()
     if not np.isfinite(found).all():
         advice = "set precision fp32, or train the model again"

@@ -77,10 +77,10 @@ def test_a_perfect_roc_runs_along_the_upper_left():
 
 def test_sensitivity_is_drawn_in_the_bin_of_the_area():
     picture = made(case([1, 1, 1, 1, 0], [2, 2, 2, -2, -2], area=500.0))["sensitivity_by_area"]
-    rows, columns = pixels(picture[64 : HEIGHT - 200], MODEL_COLOUR)
+    rows, columns = pixels(picture[64 : HEIGHT - 140], MODEL_COLOUR)
     across = 84 + (2 + 0.5 - 0.14) / 4 * (WIDTH - 84 - 32)  # the third bin, 3 to 10 cm2
     assert np.median(columns) == pytest.approx(across, abs=3)
-    up = (1.05 - 0.75) / 1.07 * (HEIGHT - 64 - 84)
+    up = (1.05 - 0.75) / 1.07 * (HEIGHT - 64 - 136)
     assert np.median(rows) == pytest.approx(up, abs=25)
 
 

@@ -1,5 +1,7 @@
 """Prediction of whole studies, what a model keeps of its training, splits and ensembles."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -34,6 +36,16 @@ def test_a_study_in_batches_is_that_of_one_pass(name, neighbours, batch):
     assert np.ptp(found) > 1e-4
     assert seen == sorted(seen)
     assert seen[-1] == 1
+
+
+def test_slices_keep_their_order_in_bf16():
+    """A logit near -40 has steps of 0.25 in bf16: slices would be alike."""
+    torch.manual_seed(0)
+    config = replace(small(), precision="bf16")
+    model = build(config.model).eval()
+    with torch.no_grad():
+        model.fc.bias.fill_(-40.0)
+    assert len(np.unique(slice_logits(model, a_study(VALUES), config))) == VALUES.shape[2]
 
 
 def test_logits_that_are_not_finite_are_refused():

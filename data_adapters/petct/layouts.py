@@ -124,8 +124,13 @@ def _in_folder(root: Path, config: ReadConfig) -> list[StudyCase]:
         if here and folder.name.casefold() not in holders:
             cases += _of_folder(root, folder, here)
     used = {file for case in cases for file in case.files}
-    labels = [path for path in niftis if str(path) not in used and named(path).kind == "label"]
+    labels = [path for path in niftis if str(path) not in used and _may_be_of_a_pet(named(path))]
     return _named(cases, root) + dicom_cases(root, config, frozenset(niftis), labels)
+
+
+def _may_be_of_a_pet(file: Named) -> bool:
+    """Whether a file is a label, and not by its name one of an MR image."""
+    return file.kind == "label" and not re.match(r"mr(?![a-z])", file.base, re.I)
 
 
 def _named(cases: Iterable[StudyCase], root: Path) -> list[StudyCase]:

@@ -294,5 +294,6 @@ def test_masks_of_files_are_those_of_the_dicom_series(study) -> None:
     mask = found.label.mask
     (study / "tumour.dcm").unlink()
     write_nifti(study / "tumour.nii.gz", *reorient(mask, found.pet.grid, "RAS"))
+    (study / "MR_T1_mask.nii.gz").write_bytes((study / "tumour.nii.gz").read_bytes())
     for inputs in ((study,), (study / "pet", study / "tumour.nii.gz")):
         np.testing.assert_array_equal(read_one(*inputs).label.mask, mask)

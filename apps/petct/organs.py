@@ -14,6 +14,9 @@ from transect.data_adapters.petct.study import Study
 BODY_SUV = 0.2
 """Voxels above are the body."""
 
+SEEN = 500_000
+"""Voxels, evenly spread, from which the middle and the width of the body are found."""
+
 LEAST_HEIGHT, WHOLE_BODY = 1.15, 3.2
 """Height of the body in widths: less is only a part of it, and more includes the legs."""
 
@@ -47,10 +50,13 @@ NAMES = ("elsewhere", *ORGANS)
 
 def hottest(study: Study, excluded: NDArray[np.uint8] | None = None) -> NDArray[np.int64]:
     """The voxel index of the largest SUV of each slice, int64 `(Z, 3)`, outside of `excluded`."""
-    values = study.pet.values if excluded is None else np.where(excluded, -np.inf, study.pet.values)
-    columns = values.reshape(-1, values.shape[2]).argmax(axis=0)
-    x, y = np.unravel_index(columns, values.shape[:2])
-    return np.stack([x, y, np.arange(values.shape[2])], axis=1)
+    values, count = study.pet.values, study.pet.grid.shape[2]
+    places = np.empty((count, 3), np.int64)
+    for k in range(count):  # a slice at a time: a copy of the whole would take as much memory as the PET
+        plane = values[..., k] if excluded is None else np.where(excluded[..., k], -np.inf, values[..., k])
+        x, y = divmod(int(plane.argmax()), plane.shape[1])
+        places[k] = x, y, k
+    return places
 
 
 def spots(study: Study, excluded: NDArray[np.uint8] | None = None) -> NDArray[np.uint8]:
@@ -80,7 +86,8 @@ def in_body(study: Study, index: NDArray[np.int64]) -> NDArray[np.float64] | Non
     if len(slices) < 2:
         return None
     # Where the body is in each slice: arms and a table move the ends of it, hence percentiles.
-    inside = np.argwhere(body[::2, ::2, slices[0] : slices[-1] + 1 : 2]) * 2 + (0, 0, slices[0])
+    step = max(1, round((body.size / SEEN) ** (1 / 3)))
+    inside = np.argwhere(body[::step, ::step, slices[0] : slices[-1] + 1 : step]) * step + (0, 0, slices[0])
     low, middle, high = np.percentile(grid.world(inside), (2, 50, 98), axis=0)
     half = np.maximum((high - low) / 2, 1e-6)
     bottom, top = study.positions[slices[[0, -1]]]

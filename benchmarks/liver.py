@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.utils.data import default_collate
 
+from benchmarks.measure import Clock
 from transect.apps.base import Contribution
 from transect.apps.liver_mri.app import LiverMRI
 from transect.apps.liver_mri.config import Config
@@ -56,24 +57,6 @@ ROWS: dict[str, Row] = {
     "srma_mamba_fast": (Config(ModelConfig(srma_mamba=SRMAMambaConfig(dim=16, drop_path=0.0)), fast=True), 2e-3),
 }
 COLUMNS = "{:<16} {:>10} {:>6} {:>10} {:>16} {:>18} {:>8} {:>12}"
-
-
-class Clock:
-    """CPU seconds of this process, without those spent while paused."""
-
-    def __init__(self) -> None:
-        self.start = time.process_time()
-
-    def seconds(self) -> float:
-        """CPU seconds since the start."""
-        return time.process_time() - self.start
-
-    def excluding(self, run: Callable[[], Any]) -> Any:
-        """What `run` returns; its time does not count."""
-        before = time.process_time()
-        done = run()
-        self.start += time.process_time() - before
-        return done
 
 
 def phantoms(folder: Path, seed: int) -> tuple[list[VolumeCase], list[VolumeCase], list[VolumeCase]]:

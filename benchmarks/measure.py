@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,24 @@ from torch.profiler import ProfilerActivity, profile
 Run = Callable[[], object]
 #: Minimum ratio of CPU time to wall time of a sample; below it the machine was busy.
 QUIET = 0.93
+
+
+class Clock:
+    """CPU seconds of this process, without those spent while paused."""
+
+    def __init__(self) -> None:
+        self.start = time.process_time()
+
+    def seconds(self) -> float:
+        """CPU seconds since the start."""
+        return time.process_time() - self.start
+
+    def excluding(self, run: Callable[[], Any]) -> Any:
+        """What `run` returns; its time does not count."""
+        before = time.process_time()
+        done = run()
+        self.start += time.process_time() - before
+        return done
 
 
 def seconds(

@@ -77,6 +77,8 @@ class PetCT(App[Study, SliceScores]):
     def batch_sampler(self, dataset: Dataset[Any], size: int, seed: int) -> Sampler[list[int]]:
         """`slices_per_study` slices of each study per epoch, in runs of which half have tumour."""
         runs = self.config.slices_per_study // self.config.model.slices
+        enough = size * self.config.model.slices > 1
+        require(enough, "train.batch_size", size, "2 or more, since single slices have no spread to normalize by")
         parts = PARTS if self.config.split.unit == "slice" else 1
         return RunBatches(len(cast(TrainingRuns, dataset).cases), max(runs // parts, 1), size, seed)
 

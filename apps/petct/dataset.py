@@ -6,6 +6,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +44,7 @@ class TrainingRuns(Dataset[dict[str, NDArray[np.generic]]]):
         self.folder = Path(tempfile.mkdtemp(prefix="transect-studies-"))
         studies = {(case.files, case.study): number for number, case in reversed(list(enumerate(cases)))}
         self.prepared = [studies[case.files, case.study] for case in cases]
+        self.opened: dict[int, tuple[NDArray[np.float16], NDArray[np.bool_]]] = {}
         weakref.finalize(self, _remove, self.folder, os.getpid())
 
     def __len__(self) -> int:
@@ -68,8 +70,14 @@ class TrainingRuns(Dataset[dict[str, NDArray[np.generic]]]):
             "inside": np.pad(np.ones(count, bool), padding),
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the open files, for a loading process."""
+        return self.__dict__ | {"opened": {}}
+
     def _prepared(self, number: int) -> tuple[NDArray[np.float16], NDArray[np.bool_]]:
         """The prepared slices `(Z, channels, size, size)` of a study, and which have tumour."""
+        if number in self.opened:
+            return self.opened[number]
         folder = self.folder / str(number)
         if not folder.exists():
             partial = Path(tempfile.mkdtemp(dir=self.folder))
@@ -78,7 +86,9 @@ class TrainingRuns(Dataset[dict[str, NDArray[np.generic]]]):
                 partial.rename(folder)
             except OSError:  # another process was first
                 shutil.rmtree(partial)
-        return np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "positive.npy")
+        opened = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "positive.npy")
+        self.opened[number] = opened
+        return opened
 
     def _prepare(self, case: StudyCase, folder: Path) -> None:
         study = self.read(case)
@@ -91,7 +101,8 @@ class TrainingRuns(Dataset[dict[str, NDArray[np.generic]]]):
 class RunBatches(Sampler[list[int]]):
     """Batches of runs: as many of each study in every epoch, others in each, in random order.
 
-    Half of the runs are those with tumour: of each study alternately, and of single runs of alternate studies.
+    Half of the runs are those with tumour: of each study alternately, and of single runs of alternate studies. A last
+    batch that is not full is left out, unless it is the only one: BatchNorm needs several slices.
 
     Args:
         studies: Number of studies.
@@ -113,7 +124,7 @@ class RunBatches(Sampler[list[int]]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-self.studies * self.count // self.size)
+        return max(self.studies * self.count // self.size, 1)
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = torch.Generator().manual_seed(self.seed * 100_003 + self.epoch)
@@ -121,7 +132,7 @@ class RunBatches(Sampler[list[int]]):
         numbers = torch.arange(self.studies)[:, None]
         runs = POSITIONS * numbers + 2 * halves + (numbers + torch.arange(self.count) + self.epoch) % 2
         order = runs.flatten()[torch.randperm(runs.numel(), generator=generator)]
-        yield from (batch.tolist() for batch in order.split(self.size))
+        yield from (batch.tolist() for batch in order.split(self.size)[: len(self)])
 
 
 def labelled(cases: Sequence[Case]) -> list[StudyCase]:

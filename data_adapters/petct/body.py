@@ -29,7 +29,7 @@ NECK = 0.7
 APART_MM = 45.0
 """Smallest distance in the plane between the centres of lesions, spots and hot organs."""
 
-LESIONS, SPOTS = (1, 4), (2, 3)
+LESIONS, SPOTS = (1, 3), (1, 3)
 """Number of lesions in a body that has any, and of spots, smallest and largest."""
 
 HEALTHY = 0.3
@@ -53,10 +53,10 @@ ORGANS = {
     "lungs": Organ(0.4, -750, ((75, 5, 0.4, 50, 75, 0.22), (-75, 5, 0.4, 50, 75, 0.22))),
     "spine": Organ(1.2, 400, ((0, -75, 0, 18, 18, 4),)),
     "liver": Organ(2.2, 60, ((65, 15, 0.05, 65, 65, 0.15),)),
-    "heart": Organ(6, 45, ((-30, 25, 0.35, 32, 30, 0.1),)),
-    "kidneys": Organ(7, 35, ((55, -45, -0.1, 20, 22, 0.13), (-55, -45, -0.1, 20, 22, 0.13))),
-    "bladder": Organ(12, 10, ((0, 25, -0.85, 28, 25, 0.1),)),
-    "brain": Organ(9, 40, ((0, 0, 0.9, 55, 45, 0.09),)),
+    "heart": Organ(4.5, 45, ((-30, 25, 0.35, 32, 30, 0.1),)),
+    "kidneys": Organ(5, 35, ((55, -45, -0.1, 20, 22, 0.13), (-55, -45, -0.1, 20, 22, 0.13))),
+    "bladder": Organ(6, 10, ((0, 25, -0.85, 28, 25, 0.1),)),
+    "brain": Organ(6, 40, ((0, 0, 0.9, 55, 45, 0.09),)),
 }
 
 HOT = ("heart", "kidneys", "bladder")
@@ -158,7 +158,7 @@ def _tubes(rng: np.random.Generator, trunk: int, places: NDArray[np.float64]) ->
         count = int(rng.integers(low, high + 1))
         first = int(rng.integers(0, trunk - count + 1))
         a, b = rng.uniform(10, 18, 2)
-        angle, suv = rng.uniform(0, np.pi), rng.uniform(5, 11)
+        angle, suv = rng.uniform(0, np.pi), rng.uniform(8, 14)
         x, y = map(float, place)
         drawn.append(Uptake(first, first + count, x, y, a, b, angle, suv, bool(is_lesion)))
     return drawn
@@ -173,7 +173,7 @@ def _single(rng: np.random.Generator, trunk: int, places: NDArray[np.float64]) -
                 x, y = map(float, places[rng.integers(len(places))])
                 long = rng.uniform(1.4, 2.2) if is_lesion else rng.uniform(1, 1.5)
                 radius = rng.uniform(11, 16)
-                suv = rng.uniform(6, 12) if is_lesion else rng.uniform(4, 10)
+                suv = rng.uniform(9, 15) if is_lesion else rng.uniform(7, 13)
                 a, b = radius * np.sqrt(long), radius / np.sqrt(long)
                 drawn.append(Uptake(number, number + 1, x, y, a, b, rng.uniform(0, np.pi), suv, is_lesion))
     return drawn

@@ -167,7 +167,7 @@ def test_prepared_studies_outlive_loading_processes_and_go_with_the_dataset():
 
 def test_an_epoch_has_as_many_runs_of_each_study_half_of_them_with_tumour():
     for count, tumours in ((4, {2}), (1, {0, 1})):
-        batches = RunBatches(4, count, 5, seed=1)
+        batches = RunBatches(4, count, 4, seed=1)
         epochs = []
         for epoch in (0, 1, 0):
             batches.sampler.set_epoch(epoch)
@@ -179,6 +179,13 @@ def test_an_epoch_has_as_many_runs_of_each_study_half_of_them_with_tumour():
         assert {sum(index % 2 == 0 for index in indices) for indices in by_study} == tumours
         assert sum(index % 2 == 0 for index in flat) == 2 * count
         assert epochs[0] == epochs[2] != epochs[1]
+
+
+def test_all_batches_are_full_but_a_single_one():
+    for studies, size, expected in ((5, 2, [2, 2]), (5, 8, [5]), (4, 2, [2, 2])):
+        batches = RunBatches(studies, 1, size, seed=0)
+        assert [len(batch) for batch in batches] == expected
+        assert len(batches) == len(expected)
 
 
 def test_the_loss_is_the_mean_cross_entropy_of_the_slices_that_count():

@@ -104,6 +104,7 @@ def test_an_app_imports_its_own_folder_its_adapter_the_core_and_the_base(name):
         "transect.apps.canvas",
         "transect.apps.parity",
         "transect.apps.published",
+        "transect.apps.reliability",
         "transect.core",
         "transect.data_adapters",
     )

@@ -155,7 +155,7 @@ def _of_folder(root: Path, folder: Path, files: list[Path]) -> list[StudyCase]:
         pet, ct = _best(group, "pet"), _best(group, "ct")
         label = _best(group, "label") or (_best(group, "") if base else None) or labels.get(_key(base))
         if pet is None and ct is not None and label is not None:
-            pet = folder / f"{base or 'no'}_PET.nii.gz"  # not there, so that the case fails by name
+            pet = folder / (f"{base}_PET.nii.gz" if base else "SUV.nii.gz")  # not there, so that the case fails by name
         if pet is not None:
             origin = origin_of(base) if base else origin_of_folder(folder)
             cases.append(_case(origin, pet, ct or "", label or "", split))

@@ -39,7 +39,7 @@ def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig) -> l
         number = index - patients.index(patient)
         folder = root / ("test" if split == "test" else "train")
         if config.format == "nifti":
-            _write_nifti(folder / f"PETCT_{seed:04d}{patient:04d}" / f"2026-01-0{number + 2}-phantom", one)
+            _write_nifti(folder / f"PETCT_{patient:08d}" / f"2026-01-0{number + 2}-phantom", one)
         else:
             _write_dicom(folder / f"{patient:03d}" / f"{number}", one, f"PHANTOM-{seed}-{patient}", number, patient)
         bodies.append(one)

@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, conv1x1
 
@@ -39,6 +40,8 @@ class Trunk(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+                # As when a model is loaded, so that both compute alike to the last bit; faster, too.
+                module.to(memory_format=torch.channels_last)
 
     def forward(self, slices: Tensor) -> Tensor:
         """The features `(slices, 8 width)` of each slice."""

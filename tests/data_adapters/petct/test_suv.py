@@ -207,7 +207,7 @@ def test_the_tracer_is_also_read_from_its_code() -> None:
     code = Dataset()
     code.CodeMeaning = "Fluorodeoxyglucose F^18^"
     item = tracer(Radiopharmaceutical=None, RadiopharmaceuticalCodeSequence=[code])
-    assert suv([image(item)]).tracer == "Fluorodeoxyglucose F^18^"
+    assert suv([image(item)]).tracer == "FDG"
 
 
 def test_doses_in_mbq_and_weights_in_g_are_converted_with_a_warning() -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pydicom import Dataset, dcmread
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.petct.study import TumourLabel
+from transect.data_adapters.petct.study import ONE_VOLUME, TumourLabel
 from transect.data_adapters.volume.dicom_headers import FAILURES, quiet, reason, text
 from transect.data_adapters.volume.dicom_seg import read_seg, segments_of
 from transect.data_adapters.volume.masks import components
@@ -36,7 +36,7 @@ def nifti_label(path: Path, pet: Volume, wanted: str = "") -> TumourLabel:
     Raises:
         BadInput: it is no mask, or it does not lie where the PET does.
     """
-    mask = read_nifti(path)
+    mask = read_nifti(path, several=ONE_VOLUME)
     if mask.values.dtype.kind == "f" and (mask.values != np.round(mask.values)).any():
         raise BadInput(path, "values", "fractions", "whole numbers: a mask")
     if wanted and not wanted.isdigit():

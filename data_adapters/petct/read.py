@@ -13,7 +13,7 @@ from transect.data_adapters.petct.config import ReadConfig
 from transect.data_adapters.petct.ct_series import choose_ct, on_grid_of_pet
 from transect.data_adapters.petct.labels import OBJECTS, dicom_label, frames_of, nifti_label
 from transect.data_adapters.petct.pet_series import AXIAL, choose_pet, feet_first, fewer_than_said, require_complete
-from transect.data_adapters.petct.study import Study, StudyCase, TumourLabel, no_ct, no_label
+from transect.data_adapters.petct.study import ONE_VOLUME, Study, StudyCase, TumourLabel, no_ct, no_label
 from transect.data_adapters.petct.suv import suv
 from transect.data_adapters.volume.cases import study_of
 from transect.data_adapters.volume.dicom_series import read_stack
@@ -46,7 +46,7 @@ def read_study(case: StudyCase, config: ReadConfig) -> Study:
 
 
 def _nifti(case: StudyCase, config: ReadConfig) -> Study:
-    pet = _oriented(read_nifti(case.pet))
+    pet = _oriented(read_nifti(case.pet, several=ONE_VOLUME))
     low, high = float(pet.values.min()), float(pet.values.max())
     if high > LARGEST_SUV:
         advice = "it seems to be activity (Bq/mL): convert it to SUVbw, or give the DICOM files"
@@ -82,7 +82,7 @@ def _positions(grid: Grid) -> NDArray[np.float64]:
 
 def _nifti_ct(case: StudyCase, grid: Grid) -> NDArray[np.float32]:
     with case.identity.hidden():
-        return on_grid_of_pet(read_nifti(case.ct), grid)
+        return on_grid_of_pet(read_nifti(case.ct, several=ONE_VOLUME), grid)
 
 
 def _label_reader(case: StudyCase, pet: Volume, config: ReadConfig) -> Callable[[], TumourLabel | None] | None:

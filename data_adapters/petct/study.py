@@ -15,6 +15,9 @@ from transect.data_adapters.petct.suv import Suv
 from transect.data_adapters.volume.identity import Identity
 from transect.data_adapters.volume.volume import Volume
 
+ONE_VOLUME = "save one volume, such as the sum of the frames, as a file of its own"
+"""What to do about a NIfTI file with four axes."""
+
 
 class Person(NamedTuple):
     """What a DICOM header says of a person, to recognize two under one PatientID.

@@ -136,7 +136,7 @@ def segments_of(path: Path) -> dict[str, tuple[str, ...]]:
                     for code in item.get("SegmentedPropertyTypeCodeSequence") or []
                     for name in ("CodeValue", "CodeMeaning")
                 )
-                for item in header.SegmentSequence
+                for item in _described(header)
             }
     except FAILURES as error:
         raise BadInput(path, "SegmentSequence", reason(error), "the segments of a SEG") from error
@@ -165,7 +165,7 @@ def read_seg(path: Path, volume: Volume, wanted: Collection[str] | None = None) 
             size = int(dataset.Rows) * int(dataset.Columns) * int(dataset.get("NumberOfFrames") or 1)
             if size > LARGEST:
                 raise BadInput(path, "frames", f"{size:,} voxels", f"at most {LARGEST:,}")
-            labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in dataset.SegmentSequence}
+            labels = {int(item.SegmentNumber): str(item.SegmentLabel) for item in _described(dataset)}
             labels = {number: label for number, label in labels.items() if wanted is None or label in wanted}
             masks = {label: np.zeros(volume.grid.shape, np.uint8) for label in labels.values()}
             for number, frame, place in _frames(path, dataset):
@@ -178,6 +178,12 @@ def read_seg(path: Path, volume: Volume, wanted: Collection[str] | None = None) 
     except FAILURES as error:
         raise BadInput(path, "segmentation", reason(error), "a SEG that can be read") from error
     return masks
+
+
+def _described(dataset: Dataset) -> list[Dataset]:
+    """The segments, without the background that a LABELMAP may describe too: the number of its padding, usually 0."""
+    background = int(dataset.get("PixelPaddingValue") or 0) if text(dataset, "SegmentationType") == "LABELMAP" else 0
+    return [item for item in dataset.SegmentSequence if int(item.SegmentNumber) != background]
 
 
 def _frames(path: Path, dataset: Dataset) -> Iterator[tuple[int, NDArray[Any], Slice]]:

@@ -37,7 +37,9 @@ MOST_INFLATION = 1032
 FAILURES = (OSError, EOFError, zlib.error, HeaderDataError, ImageDataError, WrapStructError, ValueError, MemoryError)
 
 
-def read_nifti(path: str | Path, index: int | None = None) -> Volume:
+def read_nifti(
+    path: str | Path, index: int | None = None, several: str = "read.index chooses one of its volumes"
+) -> Volume:
     """Read a NIfTI-1 or NIfTI-2 file, compressed or not, whatever its name says.
 
     The geometry is that of the sform where its code is positive, else that of the qform, else the voxel sizes alone,
@@ -46,6 +48,7 @@ def read_nifti(path: str | Path, index: int | None = None) -> Volume:
     Args:
         path: A single file (`.nii`, `.nii.gz`).
         index: Which volume of a file with four axes, from 0.
+        several: What to do about a file with four axes.
 
     Raises:
         BadInput: the file is missing, damaged or shorter than its header says; it is no volume of numbers, too large,
@@ -54,7 +57,7 @@ def read_nifti(path: str | Path, index: int | None = None) -> Volume:
     path = Path(path)
     with _opened(path) as file:
         header = _header(path, file)
-        shape = _shape(path, header, index)
+        shape = _shape(path, header, index, several)
         _require_size(path, header, file)
         grid, warnings = _grid(path, header, shape[:3])
         try:
@@ -183,7 +186,7 @@ def _header(path: Path, file: IO[bytes]) -> Nifti1Header:
         raise BadInput(path, "header", reason(error), "a NIfTI-1 or NIfTI-2 header") from error
 
 
-def _shape(path: Path, header: Nifti1Header, index: int | None) -> tuple[int, ...]:
+def _shape(path: Path, header: Nifti1Header, index: int | None, several: str = "") -> tuple[int, ...]:
     shape = tuple(int(n) for n in header.get_data_shape())
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
@@ -192,7 +195,7 @@ def _shape(path: Path, header: Nifti1Header, index: int | None) -> tuple[int, ..
     if dtype.kind not in "iuf":
         raise BadInput(path, "datatype", dtype, "one number a voxel")
     if len(shape) == 4 and index is None:
-        raise BadInput(path, "axes", text, "three", f"read.index chooses one of its {shape[3]} volumes")
+        raise BadInput(path, "axes", text, "three", several)
     if len(shape) == 4 and not 0 <= (index or 0) < shape[3]:
         raise BadInput(path, "index", index, f"0 to {shape[3] - 1}")
     if len(shape) not in (3, 4) or min(shape) < 1:

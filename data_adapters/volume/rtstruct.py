@@ -60,12 +60,14 @@ def read_rtstruct(path: Path, volume: Volume, roi: str = "") -> Contours:
     """Read one region. A contour belongs to the nearest slice within half a slice distance.
 
     Contours of one plane follow the even-odd rule, so that one inside of another is a hole; planes that share a slice,
-    where they were drawn on a finer series, add up.
+    where they were drawn on a finer series, add up, and so do regions of one name. Regions in another frame of
+    reference do not count.
 
     Args:
         path: The structure set.
         volume: The series that it was drawn on.
-        roi: ROIName, in upper or lower case; may be empty where only one region has contours.
+        roi: ROIName, in upper or lower case unless two names differ in that alone; may be empty where only one region
+            has contours, or where there is only one.
 
     Raises:
         BadInput: it is damaged, belongs to another scan, has no such region or several to choose from (they are named),
@@ -76,15 +78,9 @@ def read_rtstruct(path: Path, volume: Volume, roi: str = "") -> Contours:
             dataset = dcmread(path, force=True)
             if text(dataset, "Modality") != "RTSTRUCT":
                 raise BadInput(path, "Modality", text(dataset, "Modality") or "none", "RTSTRUCT")
-            names = {int(item.ROINumber): _name(item) for item in dataset.StructureSetROISequence}
-            regions: dict[str, list[Dataset]] = {name: [] for name in names.values()}
-            for item in dataset.get("ROIContourSequence") or []:
-                regions.setdefault(names.get(int(item.ReferencedROINumber), "unnamed"), []).extend(
-                    item.get("ContourSequence") or []
-                )
+            regions = _regions(path, dataset, volume, roi)
             name = _choose(path, regions, roi)
-            _require_same_frame(path, dataset, name, volume)
-            return _read(path, name, regions[name], volume)
+            return _read(path, name, list(regions[name].values()), volume)
     except BadInput:
         raise
     except FAILURES as error:
@@ -95,29 +91,52 @@ def _name(item: Dataset) -> str:
     return text(item, "ROIName") or f"unnamed {text(item, 'ROINumber')}"
 
 
-def _choose(path: Path, regions: dict[str, list[Dataset]], roi: str) -> str:
+def _regions(path: Path, dataset: Dataset, volume: Volume, roi: str) -> dict[str, dict[int, list[Dataset]]]:
+    """The contours in the frame of reference of the volume, by ROIName and ROINumber: a name may be given twice."""
+    expected = volume.slices[0].text("FrameOfReferenceUID") if volume.slices else ""
+    regions: dict[str, dict[int, list[Dataset]]] = defaultdict(dict)
+    names: dict[int, str] = {}
+    elsewhere: dict[int, Dataset] = {}
+    for item in dataset.StructureSetROISequence:
+        number = int(item.ROINumber)
+        if expected and text(item, "ReferencedFrameOfReferenceUID") not in ("", expected):
+            elsewhere[number] = item
+        else:
+            names[number] = _name(item)
+            regions[names[number]][number] = []
+    wanted = [item for item in elsewhere.values() if not roi or _alike(_name(item), roi)]
+    if wanted and not any(not roi or _alike(name, roi) for name in regions):
+        found = text(wanted[0], "ReferencedFrameOfReferenceUID")
+        raise BadInput(path, "ReferencedFrameOfReferenceUID", found, expected, "it belongs to another scan")
+    for item in dataset.get("ROIContourSequence") or []:
+        number = int(item.ReferencedROINumber)
+        if number not in elsewhere:
+            contours = regions[names.get(number, "unnamed")].setdefault(number, [])
+            contours += item.get("ContourSequence") or []
+    return regions
+
+
+def _alike(name: str, wanted: str) -> bool:
+    return name.casefold().strip() == wanted.casefold().strip()
+
+
+def _choose(path: Path, regions: dict[str, dict[int, list[Dataset]]], roi: str) -> str:
     there = ", ".join(regions) or "none"
-    matching = [name for name in regions if name.casefold().strip() == roi.casefold().strip()]
-    if not roi:
-        matching = [name for name, contours in regions.items() if contours]
+    if roi:
+        matching = [name for name in regions if name == roi] or [name for name in regions if _alike(name, roi)]
+    else:
+        matching = [name for name, own in regions.items() if len(regions) == 1 or any(own.values())]
     if len(matching) != 1:
-        advice = "choose one by its name" if len(regions) > 1 else ""
+        advice = "read.label chooses one by its name" if len(regions) > 1 else ""
         raise BadInput(path, "ROIName", there, f"one called {roi!r}" if roi else "one region with contours", advice)
     return matching[0]
 
 
-def _require_same_frame(path: Path, dataset: Dataset, name: str, volume: Volume) -> None:
-    expected = volume.slices[0].text("FrameOfReferenceUID") if volume.slices else ""
-    item = next(item for item in dataset.StructureSetROISequence if _name(item) == name)
-    found = text(item, "ReferencedFrameOfReferenceUID")
-    if found and expected and found != expected:
-        raise BadInput(path, "ReferencedFrameOfReferenceUID", found, expected, "it belongs to another scan")
-
-
-def _read(path: Path, name: str, contours: list[Dataset], volume: Volume) -> Contours:
-    polygons: dict[int, dict[float, list[Polygon]]] = defaultdict(dict)
+def _read(path: Path, name: str, regions: list[list[Dataset]], volume: Volume) -> Contours:
+    polygons: dict[int, dict[tuple[int, float], list[Polygon]]] = defaultdict(dict)
     ignored: list[str] = []
-    for number, contour in enumerate(contours, 1):
+    contours = [(region, contour) for region, own in enumerate(regions) for contour in own]
+    for number, (region, contour) in enumerate(contours, 1):
         label = f"{name}, contour {number}"
         kind = text(contour, "ContourGeometricType")
         points = _points(contour)
@@ -138,8 +157,8 @@ def _read(path: Path, name: str, contours: list[Dataset], volume: Volume) -> Con
             ignored.append(f"{label} has no area")
         else:
             planes = polygons[k]
-            plane = next((other for other in planes if abs(other - height) < SAME_PLANE), height)
-            planes.setdefault(plane, []).append(index[:, :2])
+            drawn = (at for of, at in planes if of == region and abs(at - height) < SAME_PLANE)
+            planes.setdefault((region, next(drawn, height)), []).append(index[:, :2])
     if contours and not polygons:
         raise BadInput(path, name, "; ".join(ignored[:4]), f"a contour with an area within {volume.name}")
     mask = np.zeros(volume.grid.shape, np.uint8)

@@ -177,6 +177,24 @@ def test_label_maps_are_read_as_binary_segmentations_are(study, kind) -> None:
         assert (np.flatnonzero(label.positive).tolist(), int(label.mask.sum())) == ([place], count)
 
 
+def test_the_background_of_a_label_map_is_no_segment(study) -> None:
+    """A segment called Background is what highdicom says of the value 0."""
+    import highdicom
+    from pydicom.sr.coding import Code
+
+    found = read_one(study)
+    kind, category = Code(*TUMOUR.kind), Code(*TUMOUR.category)
+    images = [pydicom.dcmread(image.path) for image in found.pet.slices]
+    seg = highdicom.seg.Segmentation(
+        images, found.label.mask.transpose(2, 1, 0), "LABELMAP",
+        [highdicom.seg.SegmentDescription(1, "Tumour", category, kind, "MANUAL")],
+        pydicom.uid.generate_uid(), 9, pydicom.uid.generate_uid(), 1, "maker", "model", "1", "1",
+    )  # fmt: skip
+    assert "Background" in [item.SegmentLabel for item in seg.SegmentSequence]
+    seg.save_as(study / "tumour.dcm")
+    np.testing.assert_array_equal(read_one(study).label.mask, found.label.mask)
+
+
 def test_a_segmentation_of_the_ct_is_sampled_at_the_voxels_of_the_pet(study) -> None:
     """The CT has slices 3 mm lower than those of the PET."""
     edit(study / "ct", lower)

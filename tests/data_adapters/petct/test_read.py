@@ -3,6 +3,7 @@
 import shutil
 from pathlib import Path
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
@@ -105,6 +106,18 @@ def test_a_file_in_activity_is_refused_by_name(nifti) -> None:
     write_nifti(path, np.zeros(grid.shape, np.float32), grid)
     with pytest.raises(BadInput, match="expected SUV above 0"):
         read_one(folder)
+
+
+def test_files_of_several_volumes_are_refused_with_what_to_do(nifti) -> None:
+    folder, grid = nifti
+    for name in ("a_PET.nii.gz", "a_CT.nii.gz"):
+        nibabel.save(nibabel.Nifti1Image(np.ones((12, 10, 8, 3), np.float32), grid.affine), folder / name)
+        with pytest.raises(
+            BadInput, match=rf"{name}: axes: .*expected three; save one volume, such as the sum"
+        ) as raised:
+            _ = read_one(folder).ct
+        assert "read.index" not in str(raised.value)
+        write_nifti(folder / name, np.ones(grid.shape, np.float32), grid)
 
 
 def test_a_ct_elsewhere_is_refused(nifti) -> None:

@@ -113,7 +113,7 @@ def test_axes_of_length_one_are_dropped_and_four_axes_need_an_index(tmp_path):
     assert single.values.shape == single.grid.shape == (6, 5, 4)
     write_nifti(tmp_path / "mask.nii.gz", np.ones((6, 5, 4), np.uint8), single)
     assert nibabel.load(tmp_path / "mask.nii.gz").shape == (6, 5, 4)
-    with pytest.raises(BadInput, match=r"axes: found 6 x 5 x 4 x 3, expected three; read.index chooses one of its 3"):
+    with pytest.raises(BadInput, match=r"axes: found 6 x 5 x 4 x 3, expected three; read.index chooses one"):
         read_nifti(tmp_path / "four.nii.gz")
     np.testing.assert_array_equal(
         read_nifti(tmp_path / "four.nii.gz", 2).values, np.asanyarray(image((6, 5, 4, 3)).dataobj)[..., 2]

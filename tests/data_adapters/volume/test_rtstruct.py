@@ -28,12 +28,62 @@ def test_every_shape_of_contour_is_filled_by_the_even_odd_rule(contours):
 
 
 def test_regions_are_chosen_by_name_and_named_where_there_is_a_choice(contours):
-    with pytest.raises(BadInput, match=r"found GTV, Bladder, empty, expected one region .*choose one by its name"):
+    with pytest.raises(BadInput, match=r"found GTV, Bladder, empty, expected one region .*read\.label chooses one"):
         read_rtstruct(*contours)
     with pytest.raises(BadInput, match="expected one called 'Liver'"):
         read_rtstruct(*contours, "Liver")
     assert read_rtstruct(*contours, "bladder").slices == (9,)
     assert not read_rtstruct(*contours, "empty").mask.any()
+
+
+def change(path, tmp_path, edit):
+    dataset = pydicom.dcmread(path)
+    edit(dataset)
+    dataset.save_as(tmp_path / "changed.dcm")
+    return tmp_path / "changed.dcm"
+
+
+def test_names_that_differ_in_case_are_two_regions_and_regions_of_one_name_add_up(contours, tmp_path):
+    """Bladder becomes a second GTV, a square of 8 x 8 voxels on slice 2 within that of 10 x 10."""
+    path, volume = contours
+
+    def second(name):
+        def edit(dataset):
+            dataset.StructureSetROISequence[1].ROIName = name
+            contour = dataset.ROIContourSequence[1].ContourSequence[0]
+            contour.ContourData = [
+                f"{value:.4f}" for x, y in ((-44, -44), (-12, -44), (-12, -12), (-44, -12)) for value in (x, y, -14)
+            ]
+
+        return change(path, tmp_path, edit)
+
+    assert read_rtstruct(second("gtv"), volume, "gtv").slices == (2,)
+    assert read_rtstruct(second("gtv"), volume, "GTV").slices == (2, 3, 4, 5, 6, 7)
+    with pytest.raises(BadInput, match=r"found GTV, gtv, empty, expected one called 'Gtv'"):
+        read_rtstruct(second("gtv"), volume, "Gtv")
+    assert read_rtstruct(second("GTV"), volume).mask[:, :, 2].sum() == 100  # even-odd over both leaves 36
+
+
+def test_regions_of_another_frame_of_reference_are_no_choice(contours, tmp_path):
+    path, volume = contours
+
+    def move(dataset):
+        dataset.StructureSetROISequence[1].ReferencedFrameOfReferenceUID = "1.2.3"
+
+    assert read_rtstruct(change(path, tmp_path, move), volume).name == "GTV"
+    with pytest.raises(BadInput, match=r"ReferencedFrameOfReferenceUID: found 1\.2\.3, expected"):
+        read_rtstruct(tmp_path / "changed.dcm", volume, "Bladder")
+
+
+def test_the_only_region_may_be_empty(contours, tmp_path):
+    path, volume = contours
+
+    def keep_empty(dataset):
+        del dataset.StructureSetROISequence[:2]
+        del dataset.ROIContourSequence[:2]
+
+    region = read_rtstruct(change(path, tmp_path, keep_empty), volume)
+    assert (region.name, region.slices, region.mask.any()) == ("empty", (), False)
 
 
 def test_a_structure_set_of_another_scan_is_refused(contours, series, read, tmp_path):

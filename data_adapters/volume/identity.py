@@ -108,7 +108,9 @@ def _values(header: Dataset) -> set[str]:
         values += [f"{birth[:4]}-{birth[4:6]}-{birth[6:]}", f"{birth[6:]}.{birth[4:6]}.{birth[:4]}"]
     for spelled in (part for part in name.split("=") if part.strip("^ ")):
         parts = [part for part in spelled.split("^") if part]
-        values += [name, spelled, *(glue.join(parts) for glue in (" ", "_", "-", ", ", "")), " ".join(parts[::-1])]
+        orders = (parts, parts[::-1], parts[:2], parts[1::-1])  # family and given name, without further ones and titles
+        values += [name, spelled]
+        values += [glue.join(order) for order in orders for glue in (" ", "_", "-", ", ", "")]
     values += [safe_name(value) for value in values if value.strip("^= ")]
     return {unicodedata.normalize(form, value).strip() for value in values for form in ("NFC", "NFD")}
 

@@ -55,6 +55,15 @@ def test_every_spelling_of_every_value_is_replaced_in_texts_and_paths(jane, text
     assert jane.shown(f"/data/{text}.nii.gz") == f"/data/{jane.name}.nii.gz"
 
 
+@pytest.mark.parametrize(
+    "text", ["Jane_Doe", "jane-doe", "Doe_Jane", "Jane Doe", "Doe, Jane Marie", "Doe^Jane^Marie^Dr"]
+)
+def test_a_name_may_be_spelled_in_any_order_and_without_middle_names_and_titles(text):
+    person = identity_of(header(PatientID="MRN-00471", PatientName="Doe^Jane^Marie^Dr"))
+    assert not re.search("doe|jane", person.shown(f"/data/{text}/3/a.dcm"), re.I)
+    assert not re.search("doe|jane", person.clean(f"series of {text}, 12 images"), re.I)
+
+
 def test_parts_of_words_and_short_values_in_sentences_stay(jane):
     assert jane.clean("MRN-004712 and xMRN-00471") == "MRN-004712 and xMRN-00471"
     one = identity_of(header(PatientID="1", PatientName="A"))

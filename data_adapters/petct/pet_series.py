@@ -117,6 +117,8 @@ def _unfit(stack: Stack) -> BadInput | None:
         return BadInput(place, "Units", first.text("Units") or "none", f"one of {', '.join(UNITS)}")
     if series_type and series_type[0] not in STATIC:
         return BadInput(place, "SeriesType", f"{series_type[0]}, {positions}", " or ".join(STATIC))
+    if "REPROJECTION" in series_type:
+        return BadInput(place, "SeriesType", ", ".join(series_type), "IMAGE: slices, not projections")
     if stack.repeated is not None:
         advice = "two frames or beds: give one image a position"
         return BadInput(place, "repeated positions (ImagePositionPatient)", positions, "one image a position", advice)

@@ -25,6 +25,7 @@ NOT_THE_PET = {
     "capture": (dict(ImageType=["DERIVED", "SECONDARY", "MIP"]), "ImageType: found DERIVED, SECONDARY, MIP"),
     "projection": (dict(SeriesDescription="WB MIP"), "ImageType and SeriesDescription: found MIP"),
     "dynamic": (dict(SeriesType=["DYNAMIC", "IMAGE"]), "SeriesType: found DYNAMIC, 12 images"),
+    "reprojection": (dict(SeriesType=["WHOLE BODY", "REPROJECTION"]), "SeriesType: found WHOLE BODY, REPROJECTION"),
     "enhanced": (dict(SOPClassUID="1.2.840.10008.5.1.4.1.1.130"), r"SOPClassUID: found Enhanced PET (multi-frame)"),
     "converted": (
         dict(SOPClassUID="1.2.840.10008.5.1.4.1.1.128.1"),

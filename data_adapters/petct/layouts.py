@@ -182,8 +182,8 @@ def _best(files: Iterable[Named], kind: str) -> Path | None:
 def _labels_of(folder: Path) -> dict[str, Path]:
     """The labels in the folder next to one of images, by name; hyphens may be underscores (HECKTOR 2022)."""
     wanted = LABELS_OF.get(folder.name.casefold(), ())
-    beside = contents(folder.parent)[0] if wanted else []
-    files = [path for side in beside if side.name.casefold() in wanted for path in contents(side)[1] if is_nifti(path)]
+    sides = contents(folder.parent)[0] if wanted else []
+    files = [path for side in sides if side.name.casefold() in wanted for path in contents(side)[1] if is_nifti(path)]
     return {_key(named(path).base if named(path).kind == "label" else nifti_stem(path)): path for path in files}
 
 

@@ -1,5 +1,6 @@
 """ResNet-18 on single slices, with any number of input channels and any width."""
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 
 import torch
@@ -59,7 +60,7 @@ def _stage(before: int, channels: int) -> nn.Sequential:
     return nn.Sequential(first, *(BasicBlock(channels, channels) for _ in range(BLOCKS - 1)))
 
 
-class SliceNetwork(nn.Module):
+class SliceNetwork(nn.Module, ABC):
     """A network that maps the slices of a study to a logit of tumour each, by features of single slices.
 
     The features are computed apart, so that a study of any length is predicted in batches of slices.
@@ -82,9 +83,9 @@ class SliceNetwork(nn.Module):
         features = self.trunk(images.flatten(0, 1)).unflatten(0, images.shape[:2])
         return self.logits(features, mask)
 
+    @abstractmethod
     def logits(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """The logits `(batch, slices)` of features `(batch, slices, size)`."""
-        raise NotImplementedError
 
 
 class ResNet18(SliceNetwork):

@@ -61,6 +61,7 @@ def write_scores(
         "flagged": flagged,
         "threshold": scores.threshold,
         "probability": scores.study_probability,
+        **({} if scores.spread is None else {"probability_spread": [round(float(each), 6) for each in scores.spread]}),
         "tracer": study.tracer,
         "centre": study.centre,
         "suv": suv_facts(study.suv) or "as the file has it",

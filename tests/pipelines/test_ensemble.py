@@ -31,6 +31,10 @@ STATES = {
         {"modalities": [], "thickest": 12.0, "spacing": [12.0, 9.0, 9.0]},
     ],
     "pde": [{}, {}],
+    "petct": [
+        {"threshold": 0.3, "tracers": ["FDG"], "slice_distance": [3.0, 4.0]},
+        {"threshold": 0.4, "tracers": ["PSMA"], "slice_distance": [5.0, 8.0]},
+    ],
     "peptide": [
         {"calibration": {"bias": 1.0, "log_score": 0.5, "margin": 2.0, "agreement": 0.0, "fits": 1.0}},
         {"calibration": {"bias": -2.0, "log_score": 1.5, "margin": 0.0, "agreement": 1.0, "fits": 0.0}},
@@ -94,6 +98,8 @@ def values(app: App[Any, Any], prediction: Any) -> Any:
         return np.concatenate([block.levels for block in prediction.blocks]).astype(float)
     if type(app).__name__ == "LiverMRI":
         return np.concatenate([slab.probability for slab in prediction.slabs], axis=2)
+    if type(app).__name__ == "PetCT":
+        return prediction.probability
     if type(app).__name__ == "PDE":
         return np.concatenate(list(prediction.blocks))
     ranked = [sorted(block.ranking, key=lambda each: each.candidate.peptide.proforma) for block in prediction.blocks]
@@ -132,6 +138,9 @@ def test_the_state_is_made_of_those_of_the_members(name, folder, members):
         assert (state.pixel_sizes, state.dtypes) == ((0.5, 20.0), ("uint16", "uint8"))
     elif name == "liver_mri":
         assert (state.modalities, state.thickest) == (("MR",), 12.0)
+    elif name == "petct":
+        assert (state.tracers, state.slice_distance) == (("FDG", "PSMA"), (3.0, 8.0))
+        assert state.threshold == pytest.approx(0.35)
     elif name == "peptide":
         assert state.calibration == Calibration(-0.5, 1.0, 1.0, 0.5, 0.5)
     else:
@@ -160,6 +169,10 @@ def test_every_command_takes_an_ensemble(name, members, folder, data, command, t
         statistics = json.loads((results / "statistics.json").read_text())
         low, high = statistics["volume_range_ml"]
         assert low < high
+    elif name == "petct":
+        study = json.loads((results / "study.json").read_text())
+        assert len(study["probability_spread"]) == study["slices"]
+        assert max(study["probability_spread"]) > 0
     elif name == "pde":
         with xr.open_dataset(results / "rollout.nc") as rollout:
             names = [str(variable) for variable in rollout.data_vars if f"{variable}_spread" in rollout]
@@ -189,6 +202,7 @@ def test_settings_given_for_prediction_apply_to_every_member(name, folder, case)
         "change_detection": {"threshold": 0.7},
         "liver_mri": {"threshold": 0.7},
         "pde": {"steps": 3},
+        "petct": {"threshold": 0.7},
         "peptide": {"candidates": 3},
     }[name]
     model = transect.load(str(folder), setting).model
@@ -200,6 +214,8 @@ def test_settings_given_for_prediction_apply_to_every_member(name, folder, case)
         assert prediction.threshold_level == 140
     elif name == "liver_mri":
         assert prediction.threshold == 0.7
+    elif name == "petct":
+        assert (prediction.threshold, prediction.flags.tolist()) == (0.7, (prediction.probability >= 0.7).tolist())
     elif name == "pde":
         assert len(prediction.times) == 3
     else:

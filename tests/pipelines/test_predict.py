@@ -229,17 +229,14 @@ def test_a_failed_case_is_retried_and_its_old_result_does_not_count_as_new(mixed
 
 
 def run_until(first_done: Path, number: int, *arguments: object) -> tuple[int, str]:
-    """Start a prediction, send a signal when the first case is done, and return the exit status and the log.
-
-    The prediction has a low priority, so that on a busy machine the signal does not come too late.
-    """
-    command = ["nice", "-n", "5", sys.executable, "-m", "transect.pipelines.cli", "predict", *map(str, arguments)]
+    """Start a prediction, send a signal when the first case is done, and return the exit status and the log."""
+    command = [sys.executable, "-m", "transect.pipelines.cli", "predict", *map(str, arguments)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     while not first_done.exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.005)
     process.send_signal(number)
-    _, log = process.communicate(timeout=120)
+    _, log = process.communicate(timeout=60)
     return process.returncode, log
 
 

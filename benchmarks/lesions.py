@@ -2,10 +2,11 @@
 
 Two kinds of body (`data_adapters/petct/body.py`). With context, lesions and physiological spots look alike within a
 slice and differ only in how many slices they cover; without, each slice is drawn independently of all others. On both,
-ResNet-18 on single slices and the slice-context model train for the same CPU time of one thread with the app's loss,
-augmentation and predictions; reading and augmentation count, preparation and validation do not. The weights of the best
-validation AUROC are kept, and the unseen bodies are predicted once. Two thresholds of SUV need no training: slices are
-ranked by their largest SUV (flagged above 4.0), and by its share of the study's largest (flagged above 41 %).
+ResNet-18 on single slices and the slice-context model train for the same CPU time of one thread with the app's loss
+and predictions, and flips and shifts as augmentation. Reading and augmentation count, preparation and validation do not.
+The weights of the best validation AUROC are kept, and the unseen bodies are predicted once. Two thresholds of SUV need
+no training: slices are ranked by their largest SUV (flagged above 4.0), and by its share of the study's largest
+(flagged above 41 %).
 
 Then the point of the paper behind `paper.yaml`: ResNet-18 on few patients, whose slices or who themselves are divided
 into training and validation. Held-out slices of known patients overestimate the AUROC on new patients.
@@ -79,7 +80,7 @@ def config(model: ModelConfig, context: bool, unit: Any = "patient") -> Config:
 
 
 def bodies(folder: Path, context: bool, counts: Sequence[int], seed: int) -> list[list[StudyCase]]:
-    """Write so many studies for each number, of patients of their own."""
+    """Write a data set of each number of studies; no two share a patient."""
     app = PetCT(config(MODELS["resnet18"], context))
     found = []
     for place, count in enumerate(counts):
@@ -106,7 +107,7 @@ def prepared(app: PetCT, cases: Sequence[StudyCase]) -> TrainingRuns:
 def trained(
     app: PetCT, dataset: TrainingRuns, validation: Sequence[StudyCase], seed: int, seconds: float
 ) -> tuple[nn.Module, dict[str, float]]:
-    """Train for so many CPU seconds; the model of the best validation AUROC, that AUROC, and the number of steps."""
+    """Train for `seconds` of CPU time; returns the best model on validation, with its AUROC and the number of steps."""
     torch.manual_seed(seed)
     model = app.model().to(memory_format=torch.channels_last)
     batches = _batches(app, dataset, seed)

@@ -107,7 +107,15 @@ def _draw_curves(pool: Pool, figure: "Figure") -> None:
     roc.plot([0, 1], [0, 1], color=SOFT, linewidth=0.8, linestyle=":")
     pr.axhline(positive.mean(), color=SOFT, linewidth=0.8, linestyle=":")
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.08, 0.0), frameon=False, fontsize=10)
-    figure.text(0.98, 0.02, "dots: as flagged\ndotted: by chance", ha="right", va="bottom", color=SOFT, fontsize=10)
+    figure.text(
+        0.98,
+        0.02,
+        "points: the thresholds in use\ndotted: random scores",
+        ha="right",
+        va="bottom",
+        color=SOFT,
+        fontsize=10,
+    )
 
 
 def _draw_areas(pool: Pool, figure: "Figure") -> None:

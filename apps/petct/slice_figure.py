@@ -58,7 +58,7 @@ class Slices:
 
     @cached_property
     def _ct(self) -> NDArray[np.float32] | None:
-        """The CT, if there is one that can be read: the picture does without it, and the network may."""
+        """The CT; None without one, or where it cannot be read: pictures then show the PET alone."""
         try:
             ct = self._study.ct
         except BadInput:

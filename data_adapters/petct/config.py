@@ -13,7 +13,7 @@ class ReadConfig:
     Args:
         series: Which PET series of a study: words of its description, its number or its SeriesInstanceUID. Empty where
             one series alone is original, corrected and in usable units.
-        ct: Which CT series of a study, likewise. Empty selects the one that covers most of the PET.
+        ct: Which CT series of a study, likewise. Empty selects the series that covers most of the PET.
         label: Which label: the name of a region in an RTSTRUCT or a SEG, or a number in a NIfTI mask. Empty where there
             is one region; in a NIfTI mask it is every value above 0.
         patients: A CSV with the columns study and patient, which says whose each study is where identifiers do not: a

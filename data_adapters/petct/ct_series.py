@@ -44,7 +44,9 @@ def choose_ct(stacks: Sequence[Stack], pet: Stack, wanted: str = "") -> tuple[St
         if faults:
             raise faults[0]
         found = "; ".join(left_out) or "none"
-        raise BadInput(common_folder(stacks), "CT series", found, f"one that matches {wanted!r}", "read.ct chooses one")
+        raise BadInput(
+            common_folder(stacks), "CT series", found, f"a CT series that matches {wanted!r}", "read.ct chooses one"
+        )
     fit.sort(key=lambda stack: (-_covered(stack, pet), -len(stack.slices), stack.name))
     for stack in fit[1:]:
         left_out[unique_name(stack, left_out)] = "another CT covers the PET better, or has more slices"

@@ -64,7 +64,7 @@ def named(path: Path, channels: dict[int, str] | None = None) -> Named:
     for kind, pattern in (("pet", PET), ("ct", CT)):
         if match := pattern.fullmatch(stem):
             return Named(match["base"] or "", kind, RANKS[match["word"].casefold()], path)
-    if match := LABEL.fullmatch(stem):  # a mask of the PET before one that does not say of what, and one of the CT
+    if match := LABEL.fullmatch(stem):  # rank: masks of the PET, then unspecified ones, then masks of the CT
         of = named(path.with_name(match["base"] or "x"))
         rank = {"pet": 0, "ct": 2}.get(of.kind, 1)
         return Named(of.base if of.kind else match["base"] or "", "label", rank, path)

@@ -20,7 +20,7 @@ SMALLEST_BQ = 1e5
 """A smaller number is in MBq: doses are larger than 0.1 MBq and smaller than 100 GBq."""
 
 MOST_HALF_LIVES = 10
-"""After so many, a thousandth of the dose is left, too little for an image: a date must be wrong."""
+"""By then only a thousandth of the dose is left, too little for an image: a date must be wrong."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ def injection_of(header: Dataset, file: object) -> Injection:
     items: Sequence[Dataset] = header.get("RadiopharmaceuticalInformationSequence") or []
     if len(items) > 1:
         names = ", ".join(text(item, "Radiopharmaceutical") or "unnamed" for item in items)
-        expected = "one: the values of two tracers cannot be told apart"
+        expected = "one item: the activities of two tracers cannot be separated"
         raise BadInput(file, "RadiopharmaceuticalInformationSequence", f"{len(items)} items ({names})", expected)
     return Injection(items[0] if items else Dataset(), len(items), file)
 

@@ -70,17 +70,17 @@ def choose_pet(stacks: Sequence[Stack], wanted: str = "") -> tuple[Stack, dict[s
             f"{stack.name} (SeriesInstanceUID {stack.slices[0].text('SeriesInstanceUID')})" for stack in fit
         )
         raise BadInput(
-            place, "PET series", found, "one that is original, corrected and static", "read.series chooses one"
+            place, "PET series", found, "a single original, corrected and static series", "read.series chooses one"
         )
     if len(faults) == 1:
         raise faults[0]
     found = "; ".join(f"{name} ({why})" for name, why in list(left_out.items())[:LISTED])
-    expected = f"one that matches {wanted!r}" if wanted else "one that is original, attenuation corrected and static"
+    expected = f"a series that matches {wanted!r}" if wanted else "an original, attenuation corrected and static series"
     raise BadInput(place, "PET series", found, expected, "read.series chooses one" if wanted else "")
 
 
 def _whole_series(stacks: Sequence[Stack]) -> Iterator[Stack]:
-    """The PET series. One whose images were told apart by time or frame is whole again: it repeats positions."""
+    """The PET series; parts that `stacks_of` split by time or frame are merged again, so that repeats are detected."""
     by_series: dict[str, list[Stack]] = defaultdict(list)
     for stack in stacks:
         if stack.slices[0].text("Modality") == "PT":

@@ -15,7 +15,7 @@ from transect.data_adapters.volume.phantom import write_series
 from transect.data_adapters.volume.volume import Volume
 
 PATIENTS = 5
-"""Of so many patients the first one has two studies."""
+"""The first of every five patients has two studies."""
 
 WEIGHT_KG, DOSE_BQ, HALF_LIFE_S, WAITED_S = 70.0, 3.5e8, 6586.2, 3600.0
 

@@ -35,7 +35,7 @@ def read_study(case: StudyCase, config: ReadConfig) -> Study:
     """Read the PET of a case, and prepare to read its CT and label.
 
     Args:
-        case: From `find_studies`.
+        case: From `find_cases`.
         config: Settings.
 
     Raises:

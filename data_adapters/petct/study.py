@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -173,10 +173,6 @@ class Study:
     def counted(self) -> NDArray[np.bool_]:
         """The slices that count in training and evaluation, bool `(Z,)`; all but where a split divides slices."""
         return counted_slices(self.pet.grid.shape[2], self.part)
-
-    def of_part(self, part: tuple[int, int] | None) -> Study:
-        """The same study where only a part of the slices counts."""
-        return replace(self, part=part)
 
 
 def counted_slices(count: int, part: tuple[int, int] | None) -> NDArray[np.bool_]:

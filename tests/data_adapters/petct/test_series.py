@@ -78,7 +78,7 @@ def test_of_several_series_one_is_chosen_by_a_setting(short_study) -> None:
         late = read_one(short_study, series=wanted)
         np.testing.assert_allclose(late.pet.values, 2 * early.pet.values, rtol=1e-6)
         assert list(late.left_out) == ["series 2, PET phantom"]
-    with pytest.raises(BadInput, match=r"does not match 'middle'.*expected one that matches 'middle'"):
+    with pytest.raises(BadInput, match=r"does not match 'middle'.*expected a series that matches 'middle'"):
         read_one(short_study, series="middle")
 
 
@@ -232,7 +232,7 @@ def test_the_ct_that_covers_the_pet_is_taken_and_another_by_its_name(short_study
     legs = read_one(short_study, ct="legs").ct
     assert (legs[..., 4:] == -1024).all()
     assert not (legs[..., :4] == -1024).all()
-    with pytest.raises(BadInput, match=r"CT series: found .*CT phantom.*expected one that matches 'head'"):
+    with pytest.raises(BadInput, match=r"CT series: found .*CT phantom.*expected a CT series that matches 'head'"):
         read_one(short_study, ct="head")
 
 

@@ -3,10 +3,10 @@
 Two kinds of body (`data_adapters/petct/body.py`). With context, lesions and physiological spots look alike within a
 slice and differ only in how many slices they cover; without, each slice is drawn independently of all others. On both,
 ResNet-18 on single slices and the slice-context model train for the same CPU time of one thread with the app's loss
-and predictions, and flips and shifts as augmentation. Reading and augmentation count, preparation and validation do not.
-The weights of the best validation AUROC are kept, and the unseen bodies are predicted once. Two thresholds of SUV need
-no training: slices are ranked by their largest SUV (flagged above 4.0), and by its share of the study's largest
-(flagged above 41 %).
+and predictions, and flips and shifts as augmentation. Reading and augmentation count, preparation and validation do
+not. The weights of the best validation AUROC are kept, and the unseen bodies are predicted once. Two thresholds of
+SUV need no training: slices are ranked by their largest SUV (flagged above 4.0), and by its share of the study's
+largest (flagged above 41 %).
 
 Then the point of the paper behind `paper.yaml`: ResNet-18 on few patients, whose slices or who themselves are divided
 into training and validation. Held-out slices of known patients overestimate the AUROC on new patients.

@@ -5,12 +5,10 @@ from typing import Any
 
 from transect.data_adapters.liver_mri.statistics import edges_of
 from transect.data_adapters.volume.cases import LabelledVolume
+from transect.data_adapters.volume.facts import omitted, volume_facts
 from transect.data_adapters.volume.nifti import write_nifti
 
 VOLUME, LABEL = "volume.nii.gz", "label.nii.gz"
-
-LISTED = 20
-"""Number of files that are skipped whose names are given."""
 
 
 def facts_of(sample: LabelledVolume) -> dict[str, Any]:
@@ -21,8 +19,7 @@ def facts_of(sample: LabelledVolume) -> dict[str, Any]:
         of a study, and `skipped`, the files that are no images, each with the reason; and `warnings`.
     """
     volume = sample.volume
-    facts: dict[str, Any] = {"format": "DICOM" if volume.slices else "NIfTI"}
-    facts |= {_snake(name): value for name, value in volume.facts.items()} | volume.grid.facts()
+    facts = volume_facts(volume)
     facts |= {"images": len(volume.slices)} if volume.slices else {}
     facts["values"] = f"{volume.values.dtype}, {float(volume.values.min()):g} to {float(volume.values.max()):g}"
     warnings = [*volume.warnings, *sample.label_notes]
@@ -30,10 +27,7 @@ def facts_of(sample: LabelledVolume) -> dict[str, Any]:
         facts["label_ml"] = round(float(sample.label.sum(dtype=int)) * volume.grid.voxel_volume / 1000, 4)
         if edges := edges_of(sample.label, volume.grid):
             warnings.append(f"the label touches the edge of the field of view ({', '.join(edges)})")
-    for name, files in (("left_out", sample.left_out), ("skipped", sample.skipped)):
-        if files:
-            more = [f"{len(files) - LISTED} more"] if len(files) > LISTED else []
-            facts[name] = "; ".join([*(f"{file}: {why}" for file, why in list(files.items())[:LISTED]), *more])
+    facts |= omitted(sample.left_out, sample.skipped)
     return facts | ({"warnings": "; ".join(warnings)} if warnings else {})
 
 
@@ -46,8 +40,3 @@ def write_as_read(sample: LabelledVolume, folder: Path) -> None:
     write_nifti(folder / VOLUME, sample.volume.values, sample.volume)
     if sample.label is not None:
         write_nifti(folder / LABEL, sample.label, sample.volume)
-
-
-def _snake(keyword: str) -> str:
-    """A DICOM keyword such as "SeriesDescription" as the name of a fact."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in keyword).lstrip("_")

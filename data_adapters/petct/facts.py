@@ -6,12 +6,10 @@ from typing import Any
 from transect.data_adapters.petct.ct_series import AIR
 from transect.data_adapters.petct.study import Study
 from transect.data_adapters.petct.summary import suv_facts
+from transect.data_adapters.volume.facts import omitted, volume_facts
 from transect.data_adapters.volume.nifti import write_nifti
 
 SUV, CT, LABEL = "suv.nii.gz", "ct.nii.gz", "label.nii.gz"
-
-LISTED = 20
-"""Number of files that are skipped whose names are given."""
 
 
 def facts_of(study: Study) -> dict[str, Any]:
@@ -24,8 +22,7 @@ def facts_of(study: Study) -> dict[str, Any]:
         files that are no images, each with the reason; and `warnings`.
     """
     grid = study.pet.grid
-    facts: dict[str, Any] = {"format": "DICOM" if study.pet.slices else "NIfTI"}
-    facts |= {_snake(name): value for name, value in study.pet.facts.items()} | grid.facts()
+    facts = volume_facts(study.pet)
     facts["slices"] = grid.shape[2]
     facts["unevenly_spaced"] = grid.positions is not None
     shown = study.positions if grid.positions is not None else study.positions[[0, -1]]
@@ -44,10 +41,7 @@ def facts_of(study: Study) -> dict[str, Any]:
         warnings += label.notes
         if not label.positive.any():
             warnings.append("the label marks no slice: a study without tumour")
-    for name, files in (("left_out", study.left_out), ("skipped", study.skipped)):
-        if files:
-            more = [f"{len(files) - LISTED} more"] if len(files) > LISTED else []
-            facts[name] = "; ".join([*(f"{file}: {why}" for file, why in list(files.items())[:LISTED]), *more])
+    facts |= omitted(study.left_out, study.skipped)
     return facts | ({"warnings": "; ".join(warnings)} if warnings else {})
 
 
@@ -63,8 +57,3 @@ def write_as_read(study: Study, folder: Path) -> None:
         write_nifti(folder / CT, study.ct, study.pet)
     if study.label is not None:
         write_nifti(folder / LABEL, study.label.mask, study.pet)
-
-
-def _snake(keyword: str) -> str:
-    """A DICOM keyword such as "SeriesDescription" as the name of a fact."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in keyword).lstrip("_")

@@ -11,6 +11,7 @@
   `read_stack(stack) -> Volume`.
 - `dicom_seg`: `write_seg(path, mask, volume, source, segments)`, `read_seg(path, volume) -> {label: mask}`.
 - `rtstruct`: `write_rtstruct(path, mask, volume, source, name)`, `read_rtstruct(path, volume, roi) -> Contours`.
+- `facts`: `volume_facts(volume)`, `omitted(left_out, skipped)`, for `transect check`.
 - `masks`: `components(mask) -> Components(box, labels, sizes)`, `bounding_box(mask)`.
 - `identity`: `Identity(name, values)` with `shown(path)`, `clean(text)`, `hidden()`; `case.identity` has it.
 - `config`: `VolumeConfig(series, label, channel, index, ids)`, the settings under `read`.

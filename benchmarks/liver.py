@@ -67,7 +67,7 @@ def phantoms(folder: Path, seed: int) -> tuple[list[VolumeCase], list[VolumeCase
     return known[:TRAINING], known[TRAINING:], [case for case in cases if case.split == "test"]
 
 
-def best_range(volume: NDArray[np.generic], label: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def best_range(volume: NDArray[np.floating[Any]], label: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mask of all voxels between two values, those with the largest Dice of any two, one-sided ranges included."""
     values, index = np.unique(volume, return_inverse=True)
     voxels = np.concatenate([[0], np.bincount(index.ravel()).cumsum()])

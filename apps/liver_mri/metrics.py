@@ -99,7 +99,8 @@ def overlap(mask: Mask, label: Mask) -> tuple[int, int, int]:
 
 def dice(tp: NDArray[np.float64] | int, fp: NDArray[np.float64] | int, fn: NDArray[np.float64] | int) -> Values:
     """2 tp / (2 tp + fp + fn), and 1 where there is nothing to find and nothing found."""
-    return _ratio(2 * np.asarray(tp), 2 * np.asarray(tp) + fp + fn, 1.0)
+    twice = 2.0 * np.asarray(tp, np.float64)
+    return _ratio(twice, twice + fp + fn, 1.0)
 
 
 def _ratio(part: NDArray[np.float64], whole: NDArray[np.float64], undefined: NDArray[np.generic] | float) -> Values:

@@ -1,0 +1,1 @@
+"""The networks: SinBEVT, and two baselines that project by explicit geometry."""

@@ -1,10 +1,7 @@
 """Training windows of labelled volumes, read from prepared copies on disk."""
 
-import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
 
 from transect.apps.liver_mri.prepare import Spacing, prepare, prepare_label
+from transect.apps.prepared import PreparedCopies
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.volume.cases import LabelledVolume, VolumeCase
 
@@ -49,8 +47,7 @@ class TrainingWindows(Dataset[dict[str, NDArray[np.generic]]]):
         window: Window,
     ) -> None:
         self.cases, self.read, self.spacing, self.window = cases, read, spacing, window
-        self.folder = Path(tempfile.mkdtemp(prefix="transect-volumes-"))
-        weakref.finalize(self, _remove, self.folder, os.getpid())
+        self.copies = PreparedCopies("volumes")
 
     def __len__(self) -> int:
         return len(self.cases) * POSITIONS
@@ -75,14 +72,7 @@ class TrainingWindows(Dataset[dict[str, NDArray[np.generic]]]):
 
     def _prepared(self, number: int) -> tuple[NDArray[np.float16], NDArray[np.uint8], NDArray[np.int64]]:
         """The image and label of a volume on the working grid, and voxels of its liver `(count, 3)`."""
-        folder = self.folder / str(number)
-        if not folder.exists():
-            partial = Path(tempfile.mkdtemp(dir=self.folder))
-            self._prepare(self.cases[number], partial)
-            try:
-                partial.rename(folder)
-            except OSError:  # another process was first
-                shutil.rmtree(partial)
+        folder = self.copies.folder(number, partial(self._prepare, self.cases[number]))
         image, label = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("image", "label"))
         return image, label, np.load(folder / "centres.npy")
 
@@ -151,9 +141,3 @@ def labelled(cases: Sequence[Case]) -> list[VolumeCase]:
 
 def _cut(place: tuple[slice, ...], shape: tuple[int, ...]) -> list[slice]:
     return [slice(part.start, min(part.stop, n)) for part, n in zip(place, shape, strict=True)]
-
-
-def _remove(folder: Path, owner: int) -> None:
-    """Remove the prepared volumes, unless this is a loading process, which shares them."""
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)

@@ -1,10 +1,7 @@
 """Training runs of consecutive slices of labelled studies, read from prepared copies on disk."""
 
-import os
-import shutil
-import tempfile
-import weakref
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from torch.utils.data import Dataset, Sampler
 
 from transect.apps.petct.config import Config
 from transect.apps.petct.prepare import prepare, with_neighbours
+from transect.apps.prepared import PreparedCopies
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.petct.study import Study, StudyCase, counted_slices
 
@@ -41,11 +39,10 @@ class TrainingRuns(Dataset[dict[str, NDArray[np.generic]]]):
 
     def __init__(self, cases: Sequence[StudyCase], read: Callable[[StudyCase], Study], config: Config) -> None:
         self.cases, self.read, self.config = cases, read, config
-        self.folder = Path(tempfile.mkdtemp(prefix="transect-studies-"))
+        self.copies = PreparedCopies("studies")
         studies = {(case.files, case.study): number for number, case in reversed(list(enumerate(cases)))}
         self.prepared = [studies[case.files, case.study] for case in cases]
         self.opened: dict[int, tuple[NDArray[np.float16], NDArray[np.bool_]]] = {}
-        weakref.finalize(self, _remove, self.folder, os.getpid())
 
     def __len__(self) -> int:
         return len(self.cases) * POSITIONS
@@ -78,14 +75,7 @@ class TrainingRuns(Dataset[dict[str, NDArray[np.generic]]]):
         """The prepared slices `(Z, channels, size, size)` of a study, and which have tumour."""
         if number in self.opened:
             return self.opened[number]
-        folder = self.folder / str(number)
-        if not folder.exists():
-            partial = Path(tempfile.mkdtemp(dir=self.folder))
-            self._prepare(self.cases[number], partial)
-            try:
-                partial.rename(folder)
-            except OSError:  # another process was first
-                shutil.rmtree(partial)
+        folder = self.copies.folder(number, partial(self._prepare, self.cases[number]))
         opened = np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "positive.npy")
         self.opened[number] = opened
         return opened
@@ -149,9 +139,3 @@ def labelled(cases: Sequence[Case]) -> list[StudyCase]:
             "training studies", "label", f"none for {names}", "a label of each", "add it or remove the study"
         )
     return studies
-
-
-def _remove(folder: Path, owner: int) -> None:
-    """Remove the prepared studies, unless this is a loading process, which shares them."""
-    if os.getpid() == owner:
-        shutil.rmtree(folder, ignore_errors=True)

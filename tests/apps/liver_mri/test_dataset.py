@@ -56,7 +56,7 @@ def test_every_second_window_is_centred_on_liver(windows):
 def test_the_prepared_volumes_are_removed_with_the_dataset():
     dataset = TrainingWindows(CASES, read, (), (16, 16, 32))
     _ = dataset[0]
-    folder = dataset.folder
+    folder = dataset.copies.root
     assert folder.is_dir()
     del dataset
     assert not folder.exists()
@@ -179,4 +179,4 @@ def test_loading_processes_do_not_remove_the_prepared_volumes(tmp_path: Path):
     dataset = TrainingWindows(CASES, read, (), (16, 16, 32))
     loader = torch.utils.data.DataLoader(dataset, batch_sampler=WindowBatches(2, 2, 2, 0), num_workers=1)
     assert len(list(loader)) == 2
-    assert (dataset.folder / "0" / "image.npy").is_file()
+    assert (dataset.copies.root / "0" / "image.npy").is_file()

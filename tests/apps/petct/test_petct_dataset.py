@@ -152,14 +152,14 @@ def test_a_study_without_label_is_refused_by_name():
     dataset = TrainingRuns([a_case("a")], lambda case: a_study(VALUES, None), small())
     with pytest.raises(BadInput, match="study: label: found none"):
         _ = dataset[0]
-    assert list(dataset.folder.glob("[0-9]*")) == []
+    assert list(dataset.copies.root.glob("[0-9]*")) == []
 
 
 def test_prepared_studies_outlive_loading_processes_and_go_with_the_dataset():
     dataset = runs("resnet18")
     loader = DataLoader(dataset, batch_sampler=RunBatches(2, 2, 2, 0), num_workers=1)
     assert [batch["images"].shape for batch in loader] == [(2, 1, 1, 32, 32)] * 2
-    folder = dataset.folder
+    folder = dataset.copies.root
     assert (folder / "0" / "images.npy").is_file()
     del dataset, loader
     assert not folder.exists()

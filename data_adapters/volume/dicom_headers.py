@@ -15,7 +15,7 @@ from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
 
 from transect.data_adapters import base
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.volume.regular import require_regular
+from transect.data_adapters.regular import require_regular
 
 PATIENT = ("PatientName", "PatientID", "OtherPatientIDs", "PatientBirthDate", "OtherPatientIDsSequence")
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.files import writing
-from transect.data_adapters.volume.regular import require_regular
+from transect.data_adapters.regular import require_regular
 from transect.data_adapters.volume.volume import Grid, Volume, valid_affine
 
 MILLIMETRES = {"mm": 1.0, "meter": 1e3, "micron": 1e-3, "unknown": 1.0}

@@ -9,7 +9,8 @@ class ConvBN(nn.Module):
     """Convolution without bias, then batch norm: `(batch, in, H, W)` to `(batch, out, H', W')`.
 
     In evaluation mode the norm is a fixed scale and shift, which is folded into the kernel on the fly: this saves one
-    pass over the image and needs no conversion step. Padding of `kernel // 2` keeps the size, up to the stride.
+    pass over the image and needs no conversion step. Padding is `kernel // 2` by default, which keeps the size up to
+    the stride.
     """
 
     def __init__(
@@ -20,13 +21,21 @@ class ConvBN(nn.Module):
         *,
         stride: int = 1,
         groups: int = 1,
+        padding: int | None = None,
         gamma: float = 1.0,
+        eps: float = 1e-5,
     ) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
-            in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, groups=groups, bias=False
+            in_channels,
+            out_channels,
+            kernel,
+            stride=stride,
+            padding=kernel // 2 if padding is None else padding,
+            groups=groups,
+            bias=False,
         )
-        self.norm = nn.BatchNorm2d(out_channels)
+        self.norm = nn.BatchNorm2d(out_channels, eps)
         nn.init.constant_(self.norm.weight, gamma)
 
     def forward(self, x: Tensor) -> Tensor:

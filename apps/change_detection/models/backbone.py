@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from transect.apps.change_detection.models.config import StageConfig
 from transect.core.attention import SqueezeAxialAttention
 from transect.core.conv import ConvBN
+from transect.core.drop_path import DropPath
 
 
 class InvertedResidual(nn.Module):
@@ -34,26 +34,6 @@ class InvertedResidual(nn.Module):
         hidden = F.relu(self.depthwise(hidden), inplace=True)
         out: Tensor = self.narrow(hidden)
         return x + out if self.residual else out
-
-
-class DropPath(nn.Module):
-    """Stochastic depth: in training, zero a branch for a sample with probability `rate` and rescale the others.
-
-    Two lines of code rather than `torchvision.ops.StochasticDepth`, since that import costs a prediction 5 s.
-
-    Source: Huang et al., "Deep Networks with Stochastic Depth" (2016), eq. 2.
-    """
-
-    def __init__(self, rate: float) -> None:
-        super().__init__()
-        self.rate = rate
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Keep or drop each sample of the batch."""
-        if not self.training or self.rate == 0:
-            return x
-        keep = torch.rand(len(x), 1, 1, 1, device=x.device) >= self.rate
-        return x * (keep / (1 - self.rate)).to(x.dtype)
 
 
 class SeaFormerBlock(nn.Module):

@@ -240,7 +240,7 @@ def test_gradient_reaches_every_parameter(name):
 
 
 def test_stochastic_depth_drops_whole_samples_and_keeps_the_mean():
-    from transect.apps.change_detection.models.backbone import DropPath
+    from transect.core.drop_path import DropPath
 
     torch.manual_seed(0)
     drop = DropPath(0.25)

@@ -87,6 +87,12 @@ class Config:
             _require_thresholds(self.thresholds)
             count = len(self.thresholds) == len(self.classes)
             require(count, "thresholds", self.thresholds, f"one for each of {', '.join(self.classes)}")
+        self.model.check(self.read)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the channels of the network show: the classes, then the centres of vehicles, which help in training."""
+        return (*self.classes, "center") if "vehicle" in self.classes else self.classes
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """What must hold of a camera's calibration, whatever file it comes from; messages name file, camera and field."""
 
-import re
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,13 +41,11 @@ class Place:
         return BadInput(self.file, f"camera {self.camera}, {field}" if self.camera else field, found, expected, advice)
 
     def number(self, field: str, value: object) -> float:
-        """A finite number; text such as "1e3", which YAML 1.1 does not take for a number, is one too.
+        """A finite number.
 
         Raises:
             BadInput: `value` is something else.
         """
-        if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
-            value = float(value)
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.bad(field, _shown.repr(value), "a number")
         if not abs(value) <= 1e15:

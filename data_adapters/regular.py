@@ -1,5 +1,6 @@
 """Refuse what could block or never end before it is opened."""
 
+import os
 from pathlib import Path
 
 from transect.data_adapters.base import BadInput
@@ -11,5 +12,5 @@ def require_regular(path: Path) -> None:
     Raises:
         BadInput: `path` exists and is no regular file.
     """
-    if path.exists() and not path.is_file():
-        raise BadInput(path, "file", "a folder" if path.is_dir() else "a pipe or a device", "a regular file")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise BadInput(path, "file", "a folder" if os.path.isdir(path) else "a pipe or a device", "a regular file")

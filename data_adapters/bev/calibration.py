@@ -1,8 +1,10 @@
 """What must hold of a camera's calibration, whatever file it comes from; messages name file, camera and field."""
 
+import difflib
 import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +54,40 @@ class Place:
             raise self.bad(field, _shown.repr(value), "a finite number")
         return float(value)
 
+    def mapping(
+        self, field: str, value: object, required: Sequence[str], optional: Sequence[str] = ()
+    ) -> dict[str, object]:
+        """A mapping with these keys; optional ones that are empty are left out.
+
+        Raises:
+            BadInput: `value` is no mapping, a key is missing, or one is not known.
+        """
+        if not isinstance(value, dict):
+            raise self.bad(field, _shown.repr(value), f"a mapping with {', '.join(required)}")
+        known = (*required, *optional)
+        for key in value:
+            if key not in known:
+                close = difflib.get_close_matches(str(key)[:80], known, 1)
+                raise self.bad(field, f"the key {_shown.repr(key)}", ", ".join(known), *(f"{k}?" for k in close))
+        for key in required:
+            if value.get(key) is None:
+                raise self.bad(field, f"no {key}", ", ".join(required))
+        return {key: item for key, item in value.items() if item is not None}
+
+    def inside(self, field: str, name: object, folder: Path) -> Path:
+        """The path of a file that is named relative to `folder`, and lies in it or below.
+
+        Raises:
+            BadInput: the name is no such path: an absolute one, one that leaves the folder, or an address.
+        """
+        parts = PurePath(name).parts if isinstance(name, str) and name.isprintable() else ()
+        if not isinstance(name, str) or not parts or any(len(part.encode()) > 255 for part in parts):
+            raise self.bad(field, _shown.repr(name), "a file name")
+        if PurePath(name).is_absolute() or ".." in parts or "://" in name or ":" in parts[0]:
+            advice = "put the yaml in a folder above its images, or link their folder there"
+            raise self.bad(field, repr(name), "a path below the folder of the yaml", advice)
+        return folder / name
+
     def numbers(self, field: str, value: object, shape: tuple[int, ...]) -> Matrix:
         """float64 of `shape` from nested lists.
 
@@ -68,14 +104,14 @@ class Place:
         return np.array([self.numbers(field, item, shape[1:]) for item in value], np.float64).reshape(shape)
 
 
-def require_intrinsics(place: Place, field: str, value: object, size: tuple[int, int]) -> Matrix:
+def require_intrinsics(place: Place, field: str, value: object, size: tuple[int, int] | None) -> Matrix:
     """A camera matrix K, float64 `(3, 3)`.
 
     Args:
         place: For messages.
         field: Its name in the file.
         value: Nested lists or an array.
-        size: Width and height of the images that it belongs to.
+        size: Width and height of the images that it belongs to; None where that is not known yet.
 
     Raises:
         BadInput: not 3 x 3 finite numbers, a last row other than 0 0 1, fx of 0 or less, fx / fy outside 0.5 to 2, or a
@@ -89,7 +125,7 @@ def require_intrinsics(place: Place, field: str, value: object, size: tuple[int,
         raise place.bad(field, f"fx {fx:g}", "fx above 0")
     if fy <= 0 or not 0.5 <= fx / fy <= 2:
         raise place.bad(field, f"fx {fx:g} and fy {fy:g}", "fx / fy between 0.5 and 2")
-    width, height = size
+    width, height = size or (np.inf, np.inf)
     if not (-0.5 <= cx <= width - 0.5 and -0.5 <= cy <= height - 0.5):
         found = f"a principal point at ({cx:g}, {cy:g})"
         advice = "K and the image size must belong to each other"
@@ -97,19 +133,28 @@ def require_intrinsics(place: Place, field: str, value: object, size: tuple[int,
     return matrix
 
 
-def require_rotation(place: Place, field: str, value: object) -> Matrix:
+def require_rotation(place: Place, field: str, value: object, mirrored: bool = False) -> Matrix:
     """A rotation matrix, float64 `(3, 3)`.
 
+    Args:
+        place: For messages.
+        field: Its name in the file.
+        value: Nested lists or an array.
+        mirrored: Whether it leads from left-handed to right-handed axes or back, and so has determinant -1.
+
     Raises:
-        BadInput: not 3 x 3 finite numbers, not orthogonal to 1e-3, or a reflection.
+        BadInput: not 3 x 3 finite numbers, not orthogonal to 1e-3, or of the other handedness.
     """
     matrix = place.numbers(field, value, (3, 3))
     error = float(np.abs(matrix @ matrix.T - np.eye(3)).max())
-    if error > ROTATION:
+    if not error <= ROTATION:
         raise place.bad(field, f"a rotation with |R R^T - I| of {error:.3g}", f"at most {ROTATION:g}")
-    if np.linalg.det(matrix) < 0:
-        advice = "an axis is mirrored: left-handed axes need `axes: carla` or `ego: {axes: fru}`"
-        raise place.bad(field, "a rotation with determinant -1", "+1", advice)
+    sign = -1 if mirrored else 1
+    if np.linalg.det(matrix) * sign < 0:
+        kinds = "left-handed and right-handed axes" if mirrored else "axes of one handedness"
+        found = f"a rotation with determinant {-sign:+d}"
+        advice = "carla and fru axes are left-handed, opencv and flu axes right-handed"
+        raise place.bad(field, found, f"{sign:+d} between {kinds}", advice)
     return matrix
 
 
@@ -127,8 +172,8 @@ def require_quaternion(place: Place, field: str, value: object) -> Matrix:
     return quaternion / length
 
 
-def require_pose(place: Place, field: str, value: object) -> Matrix:
-    """A rigid transform, float64 `(4, 4)`.
+def require_pose(place: Place, field: str, value: object, mirrored: bool = False) -> Matrix:
+    """A rigid transform, float64 `(4, 4)`; for `mirrored` see `require_rotation`.
 
     Raises:
         BadInput: not 4 x 4 finite numbers, a last row other than 0 0 0 1, or see `require_rotation`.
@@ -136,7 +181,7 @@ def require_pose(place: Place, field: str, value: object) -> Matrix:
     matrix = place.numbers(field, value, (4, 4))
     if matrix[3].tolist() != [0, 0, 0, 1]:
         raise place.bad(field, f"a last row {_listed(matrix[3])}", "0, 0, 0, 1", "is it transposed?")
-    require_rotation(place, field, matrix[:3, :3])
+    require_rotation(place, field, matrix[:3, :3], mirrored)
     return matrix
 
 

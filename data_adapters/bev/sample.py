@@ -96,6 +96,7 @@ class Frame:
         ego_pose: float64 `(4, 4)`, world from ego, rotation about z alone. The identity where it is not known.
         epsg: Projected coordinate system of the world; None where there is none.
         timestamp: Reference time in microseconds; None where it is not known.
+        offsets: Time of each camera less `timestamp`, milliseconds; empty where it is not known.
         labels: Reads the ground truth; gives None where there is none.
         missing: Names of cameras that this sample lacks.
         agents: Names of the vehicles, the ego vehicle first.
@@ -113,6 +114,7 @@ class Frame:
     ego_pose: NDArray[np.float64] = field(default_factory=lambda: np.eye(4))
     epsg: int | None = None
     timestamp: int | None = None
+    offsets: tuple[float, ...] = ()
     labels: Callable[[], Labels | None] = no_labels
     missing: tuple[str, ...] = ()
     agents: tuple[str, ...] = ("ego",)

@@ -1,0 +1,124 @@
+"""Where a rig stands: in projected coordinates, at one place or by time."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.bev.calibration import Matrix, Place
+from transect.data_adapters.bev.geometry import pose, rotation
+from transect.data_adapters.bev.rig.tables import read_columns
+
+FIELDS = ("epsg", "x", "y", "heading")
+
+LONGEST_GAP = 1_000_000
+"""Largest time between two poses, in microseconds, that are interpolated."""
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """The poses of a vehicle.
+
+    Args:
+        epsg: A projected coordinate system in metres.
+        times: int64 `(t,)`, rising, microseconds; empty for one pose that holds at any time.
+        x: float64 `(t,)`, or `(1,)`; metres to the east.
+        y: The same to the north.
+        heading: Degrees, counter-clockwise from east.
+    """
+
+    epsg: int
+    times: np.ndarray
+    x: Matrix
+    y: Matrix
+    heading: Matrix
+
+    def at(self, time: int | None, tolerance: int, file: Path) -> Matrix:
+        """The pose `(4, 4)` at a time: world from ego.
+
+        Interpolated between poses of up to one second apart; else the nearest within `tolerance` microseconds.
+
+        Raises:
+            BadInput: there is none.
+        """
+        if not len(self.times):
+            return _matrix(self.x[0], self.y[0], self.heading[0])
+        if time is None:
+            raise BadInput(file, "pose", "a table by time, and cameras without timestamps", "timestamps of the cameras")
+        after = int(np.searchsorted(self.times, time))
+        if 0 < after < len(self.times) and self.times[after] - self.times[after - 1] <= LONGEST_GAP:
+            before = after - 1
+            share = (time - self.times[before]) / (self.times[after] - self.times[before])
+            turn = (self.heading[after] - self.heading[before] + 180) % 360 - 180  # the shorter way round
+            return _matrix(
+                self.x[before] + share * (self.x[after] - self.x[before]),
+                self.y[before] + share * (self.y[after] - self.y[before]),
+                self.heading[before] + share * turn,
+            )
+        nearest = int(np.abs(self.times - time).argmin())
+        apart = abs(int(self.times[nearest]) - time)
+        if apart > tolerance:
+            found = f"the nearest {apart / 1000:g} ms from {time}"
+            raise BadInput(file, "pose", found, f"one within {tolerance / 1000:g} ms")
+        return _matrix(self.x[nearest], self.y[nearest], self.heading[nearest])
+
+
+def read_track(place: Place, value: object, folder: Path) -> tuple[Track, Path | None]:
+    """The poses of a rig and the table that they come from.
+
+    Args:
+        place: For messages.
+        value: `{epsg, x, y, heading}`, or the name of a CSV with these columns and `microseconds`.
+        folder: What the name is relative to.
+
+    Raises:
+        BadInput: a key or a value is wrong, or the coordinate system is not projected in metres.
+    """
+    if isinstance(value, str):
+        path = place.inside("pose", value, folder)
+        columns = read_columns(path, FIELDS)
+        systems = sorted(set(columns["epsg"]))
+        if len(systems) != 1:
+            raise BadInput(path, "epsg", " and ".join(f"{code:g}" for code in systems[:5]), "one for all rows")
+        order = np.argsort(np.array(columns["microseconds"], np.int64), kind="stable")
+        times = np.array(columns["microseconds"], np.int64)[order]
+        if (again := times[1:][np.diff(times) == 0]).size:
+            raise BadInput(path, "microseconds", f"{again[0]} twice", "one pose at a time")
+        x, y, heading = (np.array(columns[name])[order] for name in FIELDS[1:])
+        return Track(require_projected(Place(path), systems[0]), times, x, y, heading), path
+    given = place.mapping("pose", value, FIELDS)
+    numbers = {name: place.number(f"pose, {name}", given[name]) for name in FIELDS}
+    epsg = require_projected(place, numbers["epsg"])
+    x, y, heading = (np.array([numbers[name]]) for name in FIELDS[1:])
+    return Track(epsg, np.zeros(0, np.int64), x, y, heading), None
+
+
+def require_projected(place: Place, code: float) -> int:
+    """The EPSG code of a coordinate system whose axes are metres to the east and to the north.
+
+    Raises:
+        BadInput: there is no such code, or it is something else, such as degrees.
+    """
+    expected = "a projected coordinate system in metres, east and north"
+    try:
+        system = CRS.from_epsg(int(code)) if code == int(code) else None
+    except CRSError:
+        system = None
+    if system is None:
+        raise place.bad("pose, epsg", f"{code:g}", f"the EPSG code of {expected}")
+    axes = {axis.direction for axis in system.axis_info}
+    if (
+        not system.is_projected
+        or axes != {"east", "north"}
+        or any(a.unit_conversion_factor != 1 for a in system.axis_info)
+    ):
+        raise place.bad("pose, epsg", f"{int(code)} ({system.name})", expected, "such as the zone of UTM")
+    return int(code)
+
+
+def _matrix(x: float, y: float, heading: float) -> Matrix:
+    half = np.radians(heading) / 2
+    return pose(rotation([np.cos(half), 0, 0, np.sin(half)]), [x, y, 0])

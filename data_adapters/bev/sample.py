@@ -56,6 +56,7 @@ class Labels:
         center: float32 `(H, W)`: exp(-d^2) of the distance in pixels to the centre of a vehicle, on its pixels.
         boxes: The boxes that the vehicles were drawn from.
         refused: Why a mask is missing, by its name.
+        notes: What is suspicious or was left out, a sentence each.
     """
 
     masks: Mapping[str, NDArray[np.uint8]]
@@ -63,6 +64,7 @@ class Labels:
     center: NDArray[np.float32]
     boxes: Boxes
     refused: Mapping[str, BadInput] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def mask(self, name: str) -> NDArray[np.uint8]:
         """The mask of that name.

@@ -56,8 +56,9 @@ def read_sample(case: NuScenesCase, config: ReadConfig) -> Frame:
     if len(missing) == len(names):
         raise BadInput(case.root, f"sample {sample.token}", "; ".join(missing.values()), "one camera or more")
     names = tuple(name for name in names if name not in missing)
+    time = lidar.whole("timestamp")
     for name in names:
-        _require_time(name, shots[name], lidar, tolerance)
+        _require_time(name, shots[name], time, tolerance)
     views = [_view(case, tables, shots[name], name, flat, config) for name in names]
     return Frame(
         case,
@@ -67,7 +68,8 @@ def read_sample(case: NuScenesCase, config: ReadConfig) -> Frame:
         np.stack([view.pose for view in views]),
         config.grid,
         ego_pose=flat,
-        timestamp=lidar.whole("timestamp"),
+        timestamp=time,
+        offsets=tuple((shots[name].whole("timestamp") - time) / 1000 for name in names),
         labels=partial(read_labels, case, flat, config.grid),
         missing=tuple(missing),
         agent=np.zeros(len(names), np.int64),
@@ -133,8 +135,8 @@ def _absence(case: NuScenesCase, name: str, shot: Record | None) -> str:
     return "" if os.path.exists(path) else f"{name} is missing: there is no file {path}"
 
 
-def _require_time(name: str, shot: Record, lidar: Record, tolerance: float) -> None:
-    offset = shot.whole("timestamp") - lidar.whole("timestamp")
+def _require_time(name: str, shot: Record, time: int, tolerance: float) -> None:
+    offset = shot.whole("timestamp") - time
     if abs(offset) > tolerance:
         found = f"{offset / 1000:g} ms from {LIDAR}"
         expected = f"at most {tolerance / 1000:g} ms"

@@ -20,13 +20,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transect.data_adapters.bev.config import PhantomConfig
-from transect.data_adapters.bev.phantom_map import map_expansion
-from transect.data_adapters.bev.phantom_rig import CHANNELS, LIDAR, Mount, mounts, scan
-from transect.data_adapters.bev.phantom_tables import Tables, matrix, quaternion, token
-from transect.data_adapters.bev.phantom_world import World, world
-from transect.data_adapters.bev.raycast import Camera, Solid, render
-from transect.data_adapters.bev.solids import SIZES
-from transect.data_adapters.bev.streets import Site, site
+from transect.data_adapters.bev.geometry import pose, rotation
+from transect.data_adapters.bev.synthetic.map import map_expansion
+from transect.data_adapters.bev.synthetic.raycast import Camera, Solid, render
+from transect.data_adapters.bev.synthetic.rig import CHANNELS, LIDAR, Mount, mounts, scan
+from transect.data_adapters.bev.synthetic.solids import SIZES
+from transect.data_adapters.bev.synthetic.streets import Site, site
+from transect.data_adapters.bev.synthetic.tables import Tables, quaternion, token
+from transect.data_adapters.bev.synthetic.world import World, world
 
 VERSION = "v1.0-mini"
 LOCATIONS = ("boston-seaport", "singapore-onenorth", "singapore-queenstown", "singapore-hollandvillage")
@@ -167,12 +168,12 @@ class _Drive:
         self, mount: Mount, seconds: float, sample: dict[str, Any], is_key: bool, around: World, solids: list[Solid]
     ) -> tuple[Counts, Counts]:
         """Write what one sensor sees; returns the pixels or points on each solid, and the pixels it has alone."""
-        stamp, (position, rotation) = self._stamp(seconds), around.ego_pose(seconds)
+        stamp, (position, turn) = self._stamp(seconds), around.ego_pose(seconds)
         camera = mount.channel != LIDAR
         folder = f"{'samples' if is_key else 'sweeps'}/{mount.channel}"
         name = f"{folder}/phantom-{self.key}__{mount.channel}__{stamp}{'.jpg' if camera else '.pcd.bin'}"
         (self.root / folder).mkdir(parents=True, exist_ok=True)
-        to_world = matrix(position, rotation) @ matrix(mount.translation, mount.rotation)
+        to_world = pose(rotation(turn), position) @ pose(rotation(mount.rotation), mount.translation)
         height, width = (self.config.height, self.config.width) if camera else (0, 0)
         if camera:
             eye = Camera(mount.intrinsics, to_world, height, width)
@@ -183,15 +184,16 @@ class _Drive:
             points, seen = scan(to_world, solids)
             alone = seen
             points.tofile(self.root / name)
-        pose = self.tables.add(
+        there = self.tables.add(
             "ego_pose",
             (self.key, mount.channel, stamp),
             timestamp=stamp,
-            rotation=rotation,
+            rotation=turn,
             translation=position.tolist(),
         )
         self.data.setdefault(mount.channel, []).append(self.tables.add(
-            "sample_data", (self.key, mount.channel, stamp), sample_token=sample["token"], ego_pose_token=pose["token"],
+            "sample_data", (self.key, mount.channel, stamp), sample_token=sample["token"],
+            ego_pose_token=there["token"],
             calibrated_sensor_token=token("calibrated_sensor", self.key, mount.channel), timestamp=stamp,
             fileformat="jpg" if camera else "pcd", is_key_frame=is_key, height=height, width=width, filename=name,
         ))  # fmt: skip

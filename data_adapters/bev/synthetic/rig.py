@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.data_adapters.bev.phantom_tables import quaternion, times
-from transect.data_adapters.bev.raycast import Array, Solid, cast
+from transect.data_adapters.bev.synthetic.raycast import Array, Solid, cast
+from transect.data_adapters.bev.synthetic.tables import quaternion, times
 
 LIDAR = "LIDAR_TOP"
 CAMERA_AXES = [0.5, -0.5, 0.5, -0.5]

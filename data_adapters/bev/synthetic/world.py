@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from transect.data_adapters.bev.phantom_tables import quaternion
-from transect.data_adapters.bev.raycast import Array, Ground, Light, Solid
-from transect.data_adapters.bev.streets import Site, paint_ground
-from transect.data_adapters.bev.traffic import Actor, Track, actors, ego_track, scenery
+from transect.data_adapters.bev.synthetic.raycast import Array, Ground, Light, Solid
+from transect.data_adapters.bev.synthetic.streets import Site, paint_ground
+from transect.data_adapters.bev.synthetic.tables import quaternion
+from transect.data_adapters.bev.synthetic.traffic import Actor, Track, actors, ego_track, scenery
 
 SKIES = (((208, 222, 234), (92, 142, 206)), ((214, 216, 218), (168, 176, 186)), ((238, 206, 172), (112, 130, 176)))
 """Horizon and zenith of a clear sky, a cloudy one and one in the evening."""

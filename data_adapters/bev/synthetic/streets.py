@@ -12,7 +12,7 @@ from shapely import LineString, Polygon
 from shapely.geometry.base import BaseGeometry
 from shapely.ops import unary_union
 
-from transect.data_adapters.bev.raycast import Array, Ground
+from transect.data_adapters.bev.synthetic.raycast import Array, Ground
 
 REACH = 165.0
 """How far the main street leads from the site's origin to both sides, m along it."""

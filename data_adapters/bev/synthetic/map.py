@@ -5,7 +5,7 @@ from typing import Any
 
 from shapely import LineString, Polygon
 
-from transect.data_adapters.bev.streets import Site
+from transect.data_adapters.bev.synthetic.streets import Site
 
 LAYERS = (
     "polygon", "line", "node", "drivable_area", "road_segment", "road_block", "lane", "ped_crossing", "walkway",

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from transect.data_adapters.bev.raycast import Array, Part, Solid
+from transect.data_adapters.bev.synthetic.raycast import Array, Part, Solid
 
 BODIES = (
     (196, 200, 204), (236, 238, 238), (44, 48, 54), (120, 126, 132), (176, 44, 40), (38, 78, 150), (24, 92, 96),

@@ -8,9 +8,9 @@ import numpy as np
 import shapely
 from shapely.ops import unary_union
 
-from transect.data_adapters.bev.raycast import Array, Solid
-from transect.data_adapters.bev.solids import SIZES, annotated, house, tree
-from transect.data_adapters.bev.streets import PAVEMENT, REACH, Site, Street
+from transect.data_adapters.bev.synthetic.raycast import Array, Solid
+from transect.data_adapters.bev.synthetic.solids import SIZES, annotated, house, tree
+from transect.data_adapters.bev.synthetic.streets import PAVEMENT, REACH, Site, Street
 
 
 @dataclass(frozen=True, eq=False)

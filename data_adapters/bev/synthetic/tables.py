@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from transect.data_adapters.bev.raycast import Array
-
 TABLES = (
     "category", "attribute", "visibility", "instance", "sensor", "calibrated_sensor", "ego_pose", "log", "scene",
     "sample", "sample_data", "sample_annotation", "map",
@@ -36,19 +34,6 @@ def times(first: list[float], second: list[float]) -> list[float]:
     (w, *u), (s, *v) = first, second
     x, y, z = w * np.array(v) + s * np.array(u) + np.cross(u, v)
     return [float(w * s - np.dot(u, v)), float(x), float(y), float(z)]
-
-
-def matrix(translation: Array, rotation: list[float]) -> Array:
-    """float64 `(4, 4)` of a translation and a unit quaternion (w, x, y, z)."""
-    w, x, y, z = rotation
-    out = np.eye(4)
-    out[:3, :3] = [
-        [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-        [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-        [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-    ]
-    out[:3, 3] = translation
-    return out
 
 
 class Tables:

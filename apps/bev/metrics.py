@@ -82,7 +82,7 @@ class BevMetric(Metric[Frame, BevMap]):
             contributions: One a case.
             weights: float64 `(cases,)`, how often each case counts; once by default.
         """
-        totals = self._totals(contributions, weights)
+        totals = self.totals(contributions, weights)
         values: dict[str, float] = {}
         for name, threshold in zip(self.classes, self.thresholds, strict=True):
             values |= of_class(name, totals[name], round(threshold * LEVELS))
@@ -95,7 +95,7 @@ class BevMetric(Metric[Frame, BevMap]):
 
         Ties are broken towards 0.5. A class without a positive label keeps its threshold; None if all do.
         """
-        totals = self._totals(contributions, None)
+        totals = self.totals(contributions)
         chosen = list(self.thresholds)
         for index, name in enumerate(self.classes):
             curve, positive = iou_curve(totals[name], visible=True), totals[name][:, 1, 1].sum()
@@ -106,7 +106,9 @@ class BevMetric(Metric[Frame, BevMap]):
             return None
         return replace(self.state, thresholds=tuple(chosen))
 
-    def _totals(self, contributions: Sequence[Contribution], weights: NDArray[np.float64] | None) -> dict[str, Counts]:
+    def totals(
+        self, contributions: Sequence[Contribution], weights: NDArray[np.float64] | None = None
+    ) -> dict[str, Counts]:
         """The weighted sum of the counts of each class; what is added up is kept for the next call.
 
         A bootstrap summarizes the same contributions 1000 times. Counts below 2^53 stay exact.

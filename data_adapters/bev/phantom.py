@@ -28,6 +28,7 @@ from transect.data_adapters.bev.synthetic.solids import SIZES
 from transect.data_adapters.bev.synthetic.streets import Site, site
 from transect.data_adapters.bev.synthetic.tables import Tables, quaternion, token
 from transect.data_adapters.bev.synthetic.world import World, world
+from transect.data_adapters.listing import phantom_splits
 
 VERSION = "v1.0-mini"
 LOCATIONS = ("boston-seaport", "singapore-onenorth", "singapore-queenstown", "singapore-hollandvillage")
@@ -43,6 +44,8 @@ Counts = NDArray[np.int64]
 
 def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig) -> None:
     """Write drives, each a scene of its own.
+
+    70 % are for training, as `splits.json` in the folder of the tables says; with three or more no split is empty.
 
     Args:
         root: Folder to write to.
@@ -62,13 +65,19 @@ def write_phantom(root: Path, count: int, seed: int, config: PhantomConfig) -> N
         rig = mounts(rng, config.height, config.width)
         drive = _Drive(root, tables, f"{seed}-{index}", START + index * PAUSE, config, rig)
         surroundings = world(rng, place, config.samples * PERIOD)
-        logs.setdefault(location, []).append(
-            drive.write(f"scene-{FIRST_SCENE + index:04d}", location, surroundings, rng)
-        )
+        logs.setdefault(location, []).append(drive.write(_scene_name(index), location, surroundings, rng))
         sites.setdefault(location, []).append(place)
     for location, places in sites.items():
         _write_map(root, tables, location, places, logs[location])
     tables.write(root / VERSION)
+    scenes: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+    for index, split in enumerate(phantom_splits(count)):
+        scenes[split].append(_scene_name(index))
+    (root / VERSION / "splits.json").write_text(json.dumps(scenes), encoding="utf-8")
+
+
+def _scene_name(index: int) -> str:
+    return f"scene-{FIRST_SCENE + index:04d}"
 
 
 def _write_map(root: Path, tables: Tables, location: str, sites: Sequence[Site], logs: list[str]) -> None:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from transect.data_adapters.bev import phantom
-from transect.data_adapters.bev.config import PhantomConfig
+from transect.data_adapters.bev.config import PhantomConfig, ReadConfig
 from transect.data_adapters.bev.geometry import box_corners, pose, project, rotation
+from transect.data_adapters.bev.layouts import find_cases
 from transect.data_adapters.bev.phantom import write_phantom
 from transect.data_adapters.bev.synthetic.raycast import Camera, Ground, Light, Solid, render
 
@@ -217,3 +218,9 @@ def road(content: dict[str, Any]) -> shapely.Geometry:
     }
     records = content["lane"] + content["road_segment"]
     return shapely.union_all([shapes[record["polygon_token"]] for record in records])
+
+
+def test_drives_are_divided_into_training_validation_and_test(tmp_path: Path) -> None:
+    write_phantom(tmp_path, 3, 0, replace(SMALL, samples=1))
+    cases = find_cases(str(tmp_path), config=ReadConfig())
+    assert [case.split for case in cases] == ["train", "val", "test"]

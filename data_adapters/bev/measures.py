@@ -1,0 +1,55 @@
+"""What a calibration says about a camera, in numbers that a person can compare with the vehicle."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from transect.data_adapters.bev.sample import Frame
+
+
+@dataclass(frozen=True)
+class Optics:
+    """Where a camera stands and looks, in ego axes.
+
+    Args:
+        name: Of the camera.
+        x: Metres forward.
+        y: Metres to the left.
+        z: Metres above the ground.
+        heading: Of the optical axis, degrees counter-clockwise from forward, above -180 and at most 180.
+        pitch: Of the optical axis, degrees above the horizontal.
+        roll: Degrees that the camera is turned clockwise about its optical axis.
+        fov: Horizontal field of view of the prepared image, degrees.
+        left: Heading of the left edge of the image at the height of the principal point, degrees left of `heading`.
+        offset: Time less that of the sample, milliseconds; None where it is not known.
+    """
+
+    name: str
+    x: float
+    y: float
+    z: float
+    heading: float
+    pitch: float
+    roll: float
+    fov: float
+    left: float
+    offset: float | None
+
+
+def optics_of(frame: Frame) -> list[Optics]:
+    """The optics of each camera of a sample."""
+    found = []
+    width = frame.images.shape[2]
+    for index, (name, pose, matrix) in enumerate(zip(frame.names, frame.camera_to_ego, frame.intrinsics, strict=True)):
+        right, forward = pose[:3, 0], pose[:3, 2]
+        level = np.cross(forward, [0, 0, 1.0])  # to the right of the view
+        level = level / max(float(np.linalg.norm(level)), 1e-9)
+        roll = np.degrees(np.arctan2(-right[2], right @ level))
+        left = np.degrees(np.arctan((matrix[0, 2] + 0.5) / matrix[0, 0]))
+        fov = left + np.degrees(np.arctan((width - 0.5 - matrix[0, 2]) / matrix[0, 0]))
+        heading = np.degrees(np.arctan2(forward[1], forward[0]))
+        pitch = np.degrees(np.arcsin(np.clip(forward[2], -1, 1)))
+        offset = frame.offsets[index] if frame.offsets else None
+        numbers = (float(value) + 0.0 for value in np.round([*pose[:3, 3], heading, pitch, roll, fov, left], 6))
+        found.append(Optics(name, *numbers, offset))
+    return found

@@ -40,7 +40,7 @@ def facts_of(frame: Frame) -> dict[str, Any]:
         "missing": list(frame.missing),
     }
     if frame.offsets:
-        facts["time_offset_ms"] = round(max(frame.offsets, key=lambda offset: abs(offset)), 3)
+        facts["time_offset_ms"] = round(float(np.abs(frame.offsets).max()), 3)
     facts["pose"] = "none"
     if not np.array_equal(frame.ego_pose, np.eye(4)):
         facts["pose"] = f"EPSG:{frame.epsg}" if frame.epsg else "coordinates of the data set"

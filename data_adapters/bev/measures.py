@@ -38,18 +38,28 @@ class Optics:
 
 def optics_of(frame: Frame) -> list[Optics]:
     """The optics of each camera of a sample."""
-    found = []
     width = frame.images.shape[2]
+    found = []
     for index, (name, pose, matrix) in enumerate(zip(frame.names, frame.camera_to_ego, frame.intrinsics, strict=True)):
         right, forward = pose[:3, 0], pose[:3, 2]
         level = np.cross(forward, [0, 0, 1.0])  # to the right of the view
-        level = level / max(float(np.linalg.norm(level)), 1e-9)
-        roll = np.degrees(np.arctan2(-right[2], right @ level))
         left = np.degrees(np.arctan((matrix[0, 2] + 0.5) / matrix[0, 0]))
-        fov = left + np.degrees(np.arctan((width - 0.5 - matrix[0, 2]) / matrix[0, 0]))
-        heading = np.degrees(np.arctan2(forward[1], forward[0]))
-        pitch = np.degrees(np.arcsin(np.clip(forward[2], -1, 1)))
-        offset = frame.offsets[index] if frame.offsets else None
-        numbers = (float(value) + 0.0 for value in np.round([*pose[:3, 3], heading, pitch, roll, fov, left], 6))
-        found.append(Optics(name, *numbers, offset))
+        one = Optics(
+            name,
+            x=_plain(pose[0, 3]),
+            y=_plain(pose[1, 3]),
+            z=_plain(pose[2, 3]),
+            heading=_plain(np.degrees(np.arctan2(forward[1], forward[0]))),
+            pitch=_plain(np.degrees(np.arcsin(np.clip(forward[2], -1, 1)))),
+            roll=_plain(np.degrees(np.arctan2(-right[2] * np.linalg.norm(level), right @ level))),
+            fov=_plain(left + np.degrees(np.arctan((width - 0.5 - matrix[0, 2]) / matrix[0, 0]))),
+            left=_plain(left),
+            offset=frame.offsets[index] if frame.offsets else None,
+        )
+        found.append(one)
     return found
+
+
+def _plain(value: float) -> float:
+    """A number to six digits after the point, never -0."""
+    return round(float(value), 6) + 0.0

@@ -1,13 +1,17 @@
 """Loading of published checkpoints: untrusted files read safely, tensors mapped to a model's parameter names."""
 
+import json
 import pickle
 import re
+import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.serialization import get_unsafe_globals_in_checkpoint
 
 from transect.data_adapters.base import BadInput
 
@@ -31,13 +35,39 @@ def load_reference(path: str | Path) -> dict[str, Any]:
             return dict(load_file(path))
         content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        advice = "load it where you trust it and save its state_dict alone"
-        raise BadInput(path, "contents", "a pickle that is damaged or would run code", "tensors", advice) from error
+        found, advice = "a pickle that is damaged or would run code", "save its state_dict alone"
+        if objects := _pickled_objects(path):
+            found += f" for {objects}"
+            advice += ", which runs none of it: python -c " + shlex.quote(_SAVE.format(json.dumps(str(path))))
+        raise BadInput(path, "contents", found, "tensors", advice) from error
     except Exception as error:  # every parser of a hostile file fails in its own way
         raise BadInput(path, "contents", f"{type(error).__name__}: {error}"[:200], "a checkpoint") from error
     if not isinstance(content, dict):
         raise BadInput(path, "contents", type(content).__name__, "a dict of tensors")
     return content
+
+
+_SAVE = (
+    "import collections, torch, torch.serialization as s; "
+    'stub = type("Stub", (), {{"__new__": lambda *_: collections.OrderedDict()}}); '
+    "s.add_safe_globals([(stub, name) for name in s.get_unsafe_globals_in_checkpoint({0})]); "
+    'torch.save(torch.load({0}, map_location="cpu")["state_dict"], "weights.pt")'
+)
+"""Saves the state dict of a checkpoint with other pickled objects, such as a trainer's settings, as `weights.pt`.
+
+Every class that torch does not know is replaced by one that does nothing, so that it need not be installed and none of
+its code runs.
+"""
+
+
+def _pickled_objects(path: Path) -> str:
+    """Names of the classes and functions in a checkpoint that torch does not know; "" where they cannot be listed."""
+    try:
+        listed = get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # a damaged file may raise anything
+        return ""
+    names = sorted(listed, key=lambda name: (name.partition(".")[0] in sys.stdlib_module_names, name))
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} others" if len(names) > 3 else "")
 
 
 def unwrapped(content: Mapping[str, Any], anchor: str, *, source: str | Path, model: str) -> dict[str, Tensor]:

@@ -44,12 +44,13 @@ def main(arguments: list[str]) -> int:
         return 2
 
     print(f"{app} against {Path(path).name}")
-    print(f"{'quantity':<20} {'largest error':>14} {'tolerance':>14}")
+    wide = max(20, *(len(comparison.quantity) for comparison in comparisons))
+    print(f"{'quantity':<{wide}} {'largest error':>14} {'tolerance':>14}")
     failed = False
     for quantity, largest, tolerance in comparisons:
         past = not largest <= tolerance
         failed = failed or past
-        print(f"{quantity:<20} {largest:>14.3e} {tolerance:>14.3e} {'PAST' if past else 'ok'}")
+        print(f"{quantity:<{wide}} {largest:>14.3e} {tolerance:>14.3e} {'PAST' if past else 'ok'}")
     return 1 if failed else 0
 
 

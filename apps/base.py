@@ -72,9 +72,9 @@ class View:
     """An interactive picture in a page of its own.
 
     Args:
-        kind: `film` plays the frames of an animated picture. `volume` shows an image and a mask on the same grid in
-            three planes (NIfTI, the first two files), and where there are any the mask's surface (PLY, in RAS mm) and
-            statistics of it (JSON).
+        kind: `film` plays the frames of an animated picture at its own pace. `volume` shows an image and a mask on the
+            same grid in three planes (NIfTI, the first two files), and where there are any the mask's surface (PLY, in
+            RAS mm) and statistics of it (JSON).
         files: names of the files that it shows, below the folder of the case.
         legend: one line that says what is seen.
     """
@@ -98,6 +98,8 @@ class App(ABC, Generic[Sample, Prediction]):
 
     adapter: Adapter[Any, Sample, Prediction]
     metric: Metric[Sample, Prediction]
+    joined: str = ""
+    """What `join` makes of a group of cases, in the plural, such as "drives"; the name of their folder."""
 
     def __init__(self, config: Any, state: Any) -> None:
         self.config, self.state = config, state
@@ -193,6 +195,19 @@ class App(ABC, Generic[Sample, Prediction]):
 
     def views(self, prediction: Prediction, sample: Sample, folder: Path) -> list[View]:
         """Interactive pictures of a drained prediction, of files in `folder`, where it was written and pictured."""
+        return []
+
+    def join(self, group: str, folders: Sequence[Path], folder: Path) -> list[View]:
+        """Write what joins the results of a group of cases; called by predictions of apps with `joined`.
+
+        Args:
+            group: its name.
+            folders: where its finished cases were written, two or more, in the order in which they were listed.
+            folder: an empty folder.
+
+        Returns:
+            Interactive pictures of files in `folder`.
+        """
         return []
 
     def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:

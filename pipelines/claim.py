@@ -88,6 +88,7 @@ def claimed(
         "model_sha256": model.sha256,
         "settings": asdict(model.app.config),
         "state": asdict(model.app.state),
+        "joined": model.app.joined if kind == "predict" else "",
         # Evaluations are not continued, so each is a run of its own.
         "run": run_of(model, kind) if kind == "predict" else digest([run_of(model, kind), started]),
     }

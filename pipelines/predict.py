@@ -15,6 +15,7 @@ from transect.pipelines import model_folder
 from transect.pipelines.arguments import PICTURED_CASES
 from transect.pipelines.claim import claimed, require_apart
 from transect.pipelines.console import Progress
+from transect.pipelines.join import join_groups
 from transect.pipelines.predict_case import start_case
 from transect.pipelines.report import write_report
 from transect.pipelines.results import ELSEWHERE, Outcome, finished, write_manifest
@@ -74,7 +75,7 @@ def predict_cases(
 
     Finished cases whose inputs have not changed are skipped; failed and missing ones are predicted. If a worker process
     dies, only the case it was working on fails. Commands with the same model and settings may run at once in one
-    folder: they share the cases.
+    folder: they share the cases. At the end groups of cases are joined, where the app does that.
 
     Args:
         model: the model.
@@ -84,7 +85,8 @@ def predict_cases(
         shard: (i, n) selects every n-th case from the i-th, so that n machines can share a list of cases without
             communicating.
         overwrite: predict finished cases again, and replace results of another model.
-        pictures: number of cases, the first of all shards together, that get pictures and views; None for all.
+        pictures: number of cases, the first of all shards together, that get pictures and views; None for all. With
+            0 no group is joined either.
 
     Returns:
         One outcome per case of this shard.
@@ -120,6 +122,8 @@ def predict_cases(
         finally:
             progress.close()
             write_manifest(manifest, outcomes.values())
+        if pictures != 0:
+            join_groups(model, listed, out, run)
     write_report(out)
     return [outcomes[case.id] for case in cases]
 

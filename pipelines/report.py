@@ -1,10 +1,9 @@
 """Static HTML report of a prediction or an evaluation: pictures, facts, metrics and links to files."""
 
-import csv
 import json
 import math
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from transect.data_adapters.files import write_whole
+from transect.pipelines.results import JOIN, manifest_rows, table_rows
 
 TEMPLATE = Path(__file__).with_name("report.html.j2")
 
@@ -51,7 +51,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class CaseView:
-    """A finished case on the report: values and units of its facts, and links to its files and pictures."""
+    """A finished case or a joined group on the report: values and units of facts, and links to files and pictures."""
 
     id: str
     seconds: float
@@ -84,9 +84,10 @@ class Metric:
 def write_report(folder: Path) -> Path:
     """Write `report.html` from the results of a prediction or an evaluation.
 
-    Reads `run.json`, `manifest*.csv` (one per shard), `done.json` and `preview/NAME.png` of each case, and for an
-    evaluation `metrics.json`, `cases.csv` and `charts/NAME.png`. Missing or damaged files are skipped, so that an
-    interrupted run has a report as well. The report needs no network and contains no absolute paths.
+    Reads `run.json`, `manifest*.csv` (one per shard), `done.json` and `preview/NAME.png` of each case, `done.json` of
+    groups that were joined, and for an evaluation `metrics.json`, `cases.csv` and `charts/NAME.png`. Missing or damaged
+    files are skipped, so that an interrupted run has a report as well. The report needs no network and contains no
+    absolute paths.
 
     Args:
         folder: folder of the results.
@@ -94,7 +95,7 @@ def write_report(folder: Path) -> Path:
     Returns:
         The path of the report.
     """
-    manifest = _manifest(folder)
+    manifest = manifest_rows(folder)
     done = [row for row in manifest if row.get("status") == "done"]
     metrics = _json(folder / "metrics.json")
     run = _json(folder / "run.json")
@@ -108,12 +109,14 @@ def write_report(folder: Path) -> Path:
         started=_day(run.get("started")),
         failed=[row for row in manifest if row.get("status") != "done"],
         done=len(done),
+        joined=run.get("joined") or "",
+        groups=list(_groups(folder, str(run.get("joined") or ""), run.get("run"))),
         cases=[view for row in done if (view := _case(folder, row.get("case") or "", run.get("run"))) is not None],
         metrics=_metrics(metrics),
         charts=_pictures(folder, ("charts",), metrics.get("charts") or []),
         measured=metrics.get("cases"),
         scope={name: metrics[name] for name in ("split", "data") if metrics.get(name)},
-        table=_rows(folder / "cases.csv"),
+        table=table_rows(folder / "cases.csv"),
         settings=sorted(_settings(run).items()),
         open_cases=OPEN_CASES,
     )
@@ -179,16 +182,6 @@ def duration(seconds: object) -> str:
     return f"{hours}\u202fh {minutes}\u202fmin" if hours else f"{minutes}\u202fmin {rest}\u202fs"
 
 
-def _manifest(folder: Path) -> list[dict[str, str]]:
-    """The rows of all manifests; of a case that several of them name, the row of the latest."""
-    paths = sorted(folder.glob("manifest*.csv"), key=lambda path: (path.name != "manifest.csv", path.name))
-    latest = {
-        row.get("case"): row for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns) for row in _rows(path)
-    }
-    order = dict.fromkeys(row.get("case") for path in paths for row in _rows(path))
-    return [latest[case] for case in order]
-
-
 def _case(folder: Path, case: str, run: object) -> CaseView | None:
     """The case in the folder of its id; None if it has no readable `done.json` of this run."""
     done = _json(folder / case / "done.json") if _is_part(case) else {}
@@ -198,18 +191,40 @@ def _case(folder: Path, case: str, run: object) -> CaseView | None:
         id=case,
         seconds=done.get("seconds", math.nan),
         facts=[(label(name), number(value, name)) for name, value in (done.get("facts") or {}).items()],
-        files=[
-            (name, _href(case, name), file_size((folder / case / name).stat().st_size))
-            for name in done.get("outputs") or {}
-            if _is_part(name) and (folder / case / name).is_file()
-        ],
+        files=_files(folder, (case,), done),
         layers=_pictures(folder, (case, "preview"), done.get("preview") or []),
-        views=[
-            (str(view["kind"]), _href(case, "views", view["page"]), str(view["legend"]))
-            for view in done.get("views") or []
-            if _is_part(view["page"]) and (folder / case / "views" / view["page"]).is_file()
-        ],
+        views=_views(folder, (case,), done),
     )
+
+
+def _groups(folder: Path, joined: str, run: object) -> Iterator[CaseView]:
+    """The groups in the subfolder `joined` whose results this run has joined."""
+    for path in sorted((folder / joined).glob("*/done.json")) if _is_part(joined) else ():
+        done, place = _json(path), (joined, path.parent.name)
+        if done.get("kind") == JOIN and done.get("run") == run:
+            facts = [("Cases", number(len(done.get("cases") or ())))]
+            files, views = _files(folder, place, done), _views(folder, place, done)
+            yield CaseView(str(done.get("case")), math.nan, facts, files, [], views)
+
+
+def _files(folder: Path, place: tuple[str, ...], done: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, link and size of the recorded files in the subfolder with the path parts `place`."""
+    inner = folder.joinpath(*place)
+    return [
+        (name, _href(*place, name), file_size((inner / name).stat().st_size))
+        for name in done.get("outputs") or {}
+        if _is_part(name) and (inner / name).is_file()
+    ]
+
+
+def _views(folder: Path, place: tuple[str, ...], done: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Kind, link and legend of the recorded views in the subfolder with the path parts `place`."""
+    pages = folder.joinpath(*place, "views")
+    return [
+        (str(view["kind"]), _href(*place, "views", view["page"]), str(view["legend"]))
+        for view in done.get("views") or []
+        if _is_part(view["page"]) and (pages / view["page"]).is_file()
+    ]
 
 
 def _pictures(folder: Path, place: tuple[str, ...], names: Sequence[str]) -> list[Layer]:
@@ -283,11 +298,3 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
-    except (OSError, ValueError, csv.Error):
-        return []

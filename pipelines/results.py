@@ -7,13 +7,17 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.files import sha256, write_whole
-from transect.pipelines.model_folder import Model
+
+if TYPE_CHECKING:
+    from transect.pipelines.model_folder import Model
 
 KINDS = ("predict", "evaluate", "check")
+JOIN = "join"
+"""Kind of the record of a group whose results were joined; the group takes the place of the case."""
 
 
 ELSEWHERE = "elsewhere"
@@ -30,7 +34,7 @@ class Outcome:
     message: str = ""
 
 
-def run_of(model: Model, kind: str) -> str:
+def run_of(model: "Model", kind: str) -> str:
     """What identifies the results of a model: a hash of its files, its settings and the kind of results."""
     return digest([kind, model.sha256, asdict(model.app.config)])
 
@@ -87,7 +91,7 @@ def _foreign(folder: Path, case: str) -> str:
         for view in done.get("views", ()):
             recorded |= {f"views/{view['page']}", *view.get("files", ())}
         outputs = dict(done["outputs"])
-        if done["case"] != case or done.get("kind", "predict") not in KINDS:
+        if done["case"] != case or done.get("kind", "predict") not in (*KINDS, JOIN):
             return "done.json"
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return "its files"
@@ -124,6 +128,27 @@ def _stamp(path: Path) -> dict[str, int]:
 def write_manifest(path: Path, outcomes: Iterable[Outcome]) -> None:
     """Write the manifest atomically, one row per case."""
     write_table(path, ["case", "status", "seconds", "message"], [asdict(outcome) for outcome in outcomes])
+
+
+def manifest_rows(out: Path) -> list[dict[str, str]]:
+    """The rows of all manifests, one per shard; of a case that several of them name, the row of the latest."""
+    paths = sorted(out.glob("manifest*.csv"), key=lambda path: (path.name != "manifest.csv", path.name))
+    latest = {
+        row.get("case"): row
+        for path in sorted(paths, key=lambda path: path.stat().st_mtime_ns)
+        for row in table_rows(path)
+    }
+    order = dict.fromkeys(row.get("case") for path in paths for row in table_rows(path))
+    return [latest[case] for case in order]
+
+
+def table_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV table; none if it is missing or damaged."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+    except (OSError, ValueError, csv.Error):
+        return []
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> None:

@@ -52,14 +52,16 @@ def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str
 
 
 def _film(folder: Path, files: Sequence[str]) -> dict[str, Any]:
-    """The frames of an animated picture as data URLs; every n-th frame if all of them exceed LARGEST_PAGE."""
+    """The frames of an animated picture as data URLs; every 2nd, 4th, ... frame if all of them exceed LARGEST_PAGE."""
+    frames, step = list[str](), 1
     with Image.open(folder / files[0]) as picture:
-        frames = [_webp(frame.convert("RGB")) for frame in ImageSequence.Iterator(picture)]
-        size = picture.size
-    step = 1
-    while step < len(frames) and sum(map(len, frames[::step])) > LARGEST_PAGE:
-        step += 1
-    return {"frames": frames[::step], "size": size, "milliseconds": FRAME_MS * step}
+        for index, frame in enumerate(ImageSequence.Iterator(picture)):
+            if index % step == 0:
+                frames.append(_webp(frame.convert("RGB")))
+            while len(frames) > 1 and sum(map(len, frames)) > LARGEST_PAGE:
+                frames, step = frames[::2], 2 * step
+        milliseconds = step * round(picture.info.get("duration", FRAME_MS))
+        return {"frames": frames, "size": picture.size, "milliseconds": milliseconds}
 
 
 def _webp(picture: Image.Image) -> str:

@@ -12,7 +12,7 @@ from transect.data_adapters.regular import require_regular
 
 FAILURES = (ValueError, RecursionError, OverflowError, TypeError, KeyError, IndexError, AttributeError)
 
-LARGEST = 1 << 20
+LARGEST = 1 << 18
 """Largest size of a file in bytes."""
 
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,20 @@ from transect.apps.bev.models.views import Views
 from transect.data_adapters.bev.config import ReadConfig
 
 
+class _Geometry(NamedTuple):
+    """The geometry of a calibration, and the addresses and versions of the weights that it was computed with."""
+
+    calibration: Tensor
+    weights: list[tuple[int, int]]
+    geometry: Any
+
+
 class BevNetwork(nn.Module, ABC):
     """Logits on a bird's-eye-view grid from the images of any number of calibrated cameras.
 
     Cameras have no order: permuting them changes nothing beyond rounding. An absent view is left out of everything, as
-    if the sample had fewer cameras.
+    if the sample had fewer cameras. Without gradients, what depends on the calibration alone is computed once for as
+    long as the calibration stays the same, as it does for a rig.
 
     Args:
         config: Sizes of the network.
@@ -33,6 +42,7 @@ class BevNetwork(nn.Module, ABC):
         self.image_size, self.grid, self.levels = (read.height, read.width), read.grid, config.levels
         self.backbone = Backbone(config.backbone)
         self.decoder = Decoder(dim, config.decoder, channels)
+        self._last: _Geometry | None = None
 
     def forward(
         self, images: Tensor, intrinsics: Tensor, camera_to_ego: Tensor, present: Tensor | None = None
@@ -55,7 +65,20 @@ class BevNetwork(nn.Module, ABC):
             present = None
         views = Views(images.shape[0], images.shape[1], present)
         features = self.backbone(views.pack(images))[-self.levels :]
-        return self.decoder(self.lift(features, self.geometry(*views.calibrated(intrinsics, camera_to_ego)), views))
+        geometry = self._cached_geometry(*views.calibrated(intrinsics, camera_to_ego))
+        logits: Tensor = self.decoder(self.lift(features, geometry, views))
+        return logits
+
+    def _cached_geometry(self, intrinsics: Tensor, camera_to_ego: Tensor) -> Any:
+        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return self.geometry(intrinsics, camera_to_ego)
+        calibration = torch.cat([intrinsics.flatten(2).float(), camera_to_ego.flatten(2).float()], 2)
+        weights = [(parameter.data_ptr(), parameter._version) for parameter in self.parameters()]
+        last = self._last
+        if last is None or last.weights != weights or not torch.equal(last.calibration, calibration):
+            geometry = self.geometry(intrinsics, camera_to_ego)
+            self._last = last = _Geometry(calibration, weights, geometry)
+        return last.geometry
 
     @abstractmethod
     def geometry(self, intrinsics: Tensor, camera_to_ego: Tensor) -> Any:

@@ -14,9 +14,9 @@ SHOWN = ("road", "lane", "vehicle")
 
 GUIDE = (
     "White: a grid of 10 m on the ground, x forward and y left of the vehicle. Where it leaves the ground of an image,"
-    " the height, pitch or roll of that camera is wrong. Where boxes or edges of the map lie beside what they show,"
-    " its heading, K or time is.",
+    " the height, pitch or roll of that camera is wrong."
 )
+GUIDE_TO_LABELS = "Where boxes or edges of the map lie beside what they show, its heading, K or time is wrong."
 
 
 def overlay_of(frame: Frame, labels: Labels | None, remarks: Sequence[str] = ()) -> Picture:
@@ -37,4 +37,5 @@ def overlay_of(frame: Frame, labels: Labels | None, remarks: Sequence[str] = ())
     boxes = labels.boxes if labels else None
     if boxes is not None and not all(map(is_vehicle, boxes.names)):
         legend.append(("box of another category", OTHER_COLOUR))
-    return montage(frame, frame.case.id, ground, layers, boxes, legend=legend, remarks=(*GUIDE, *remarks))
+    guide = f"{GUIDE} {GUIDE_TO_LABELS}" if labels else GUIDE
+    return montage(frame, frame.case.id, ground, layers, boxes, legend=legend, remarks=(guide, *remarks))

@@ -73,7 +73,8 @@ def draw_map(
     pen, gap = Pen(picture), _gap(optics)
     for metres in rings:
         at = _pixels(grid, scale, [metres * np.cos(gap), metres * np.sin(gap)])
-        pen.text((at[0], at[1]), f"{metres} m" if metres == rings[-1] else str(metres), 10, SOFT, "mm", behind=WHITE)
+        if (at > 8).all() and (at < np.array(size) - 8).all():
+            pen.text((at[0], at[1]), f"{metres} m", 10, SOFT, "mm", behind=WHITE)
     for one in optics:
         angle = np.radians(one.heading)
         reach = 0.32 * min(size) / scale * grid.resolution

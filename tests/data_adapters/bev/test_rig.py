@@ -1,9 +1,11 @@
 """`rig.yaml`: what each key means, and what is refused, by camera and field."""
 
 import copy
+import re
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -227,3 +229,24 @@ def test_empty_keys_are_left_out(tmp_path: Path) -> None:
     given = copy.deepcopy(camera())
     path = write_rig(tmp_path, given | {"distortion": None, "timestamps": None, "axes": None}, ego=None, pose=None)
     assert frame(path).names == ("front",)
+
+
+def test_the_example_of_the_documentation_is_read(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "bev.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```yaml\n(cameras:.*?)```", text, re.DOTALL)
+    (tmp_path / "rig.yaml").write_text(example)
+    for number in (9, 10):
+        save(tmp_path / f"front/{number}.png", np.full((450, 800, 3), 90, np.uint8))
+    writer = cv2.VideoWriter(
+        str(tmp_path / "rear.mp4"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"mp4v"), 10, (640, 400)
+    )
+    for _ in range(2):
+        writer.write(np.full((400, 640, 3), 90, np.uint8))
+    writer.release()
+    (tmp_path / "front.csv").write_text("file,microseconds\n9.png,1000000\n10.png,1100000\n")
+    (tmp_path / "rear.csv").write_text("frame,microseconds\n0,1010000\n1,1110000\n")
+    (tmp_path / "poses.csv").write_text("microseconds,epsg,x,y,heading\n900000,32632,5,6,0\n1200000,32632,8,6,0\n")
+    first, second = frames(tmp_path / "rig.yaml")
+    assert first.names == second.names == ("front", "rear")
+    assert np.allclose(second.ego_pose[:2, 3], [7, 6])
+    assert first.camera_to_ego[:, :3, 2].round(9).tolist() == [[1, 0, 0], [-1, 0, 0]]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +22,9 @@ LONGEST = 1 << 20
 
 FARTHEST = 1e8
 """Largest coordinate in metres: two and a half times around the Earth."""
+
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +99,13 @@ class Record:
         return require_quaternion(self.place, self.named(field), self.fields.get(field))
 
 
-def read_records(path: Path, fields: Sequence[str]) -> Iterator[Record]:
+def read_records(path: Path, fields: Sequence[str], keep: Callable[[Row], bool] | None = None) -> Iterator[Record]:
     """Read a table, a JSON list of objects, and hold no more of it than a few megabytes at a time.
 
     Args:
         path: The file.
         fields: Names of the fields to keep, in addition to `token`.
+        keep: Tells from all fields of a record whether it is read; all are by default.
 
     Raises:
         BadInput: the file is missing or damaged, or a record is no object or has no token.
@@ -112,7 +116,8 @@ def read_records(path: Path, fields: Sequence[str]) -> Iterator[Record]:
         token = row.get("token")
         if not isinstance(token, str) or not token.isprintable() or not token:
             raise BadInput(path, f"record {number}, token", shortened(token), "text")
-        yield Record(path, token, {name: row[name] for name in fields if name in row})
+        if keep is None or keep(row):
+            yield Record(path, token, {name: row[name] for name in fields if name in row})
 
 
 def by_token(records: Iterable[Record]) -> dict[str, Record]:
@@ -152,19 +157,19 @@ def _items(path: Path) -> Iterator[Any]:
     try:
         require_regular(path)
         with path.open(encoding="utf-8") as file:
-            window = _Window(path, file)
-            window.expect("[")
-            if window.next_character() != "]":
+            window = _Window(file)
+            mark = window.mark()
+            if mark != "[":
+                raise ValueError("no list")
+            if window.is_closed():
+                mark = window.mark()
+            while mark in ("[", ","):
                 yield window.item()
-                while window.next_character() == ",":
-                    window.expect(",")
-                    yield window.item()
-            window.expect("]")
-            window.expect("")
+                mark = window.mark()
+            if mark != "]" or not window.is_at_end():
+                raise ValueError(f"no comma or end of the list after {shortened(window.text[: window.position][-40:])}")
     except FileNotFoundError as error:
         raise BadInput(path, "table", "no such file", "a table of nuScenes") from error
-    except BadInput:
-        raise
     except (OSError, ValueError, RecursionError) as error:  # ValueError: damaged JSON or UTF-8
         raise BadInput(path, "JSON", shortened(reason(error)), "a list of objects") from error
 
@@ -172,33 +177,34 @@ def _items(path: Path) -> Iterator[Any]:
 class _Window:
     """The part of a JSON text that is being read."""
 
-    def __init__(self, path: Path, file: TextIO) -> None:
-        self.path, self.file = path, file
+    def __init__(self, file: TextIO) -> None:
+        self.file = file
         self.text, self.position, self.ended = "", 0, False
         self.decode = json.JSONDecoder().raw_decode
 
-    def next_character(self) -> str:
-        """The next character that is no space; "" at the end."""
+    def mark(self) -> str:
+        """The next bracket or comma, after which the position is; "" where something else comes next."""
         while len(self.text) - self.position < LONGEST and not self.ended:
             more = self.file.read(CHUNK)
             self.text, self.position, self.ended = self.text[self.position :] + more, 0, not more
-        match = _visible.search(self.text, self.position)
-        self.position = match.start() if match else len(self.text)
-        return self.text[self.position : self.position + 1]
-
-    def expect(self, character: str) -> None:
-        """Pass over this character, or expect the end where it is ""."""
-        found = self.next_character()
-        if found != character:
-            expected = f"{character!r} of a list of objects" if character else "its end after one list"
-            raise BadInput(self.path, "JSON", repr(found) if found else "its end", expected)
-        self.position += len(character)
+        match = _mark.match(self.text, self.position)
+        if match is None:
+            return ""
+        self.position = match.end()
+        return match[1]
 
     def item(self) -> Any:
         """The next value."""
-        self.next_character()
         value, self.position = self.decode(self.text, self.position)
         return value
 
+    def is_closed(self) -> bool:
+        """Whether a list ends here."""
+        return self.text.startswith("]", self.position)
 
-_visible = re.compile(r"[^ \t\r\n]")
+    def is_at_end(self) -> bool:
+        """Whether nothing follows."""
+        return self.ended and self.position == len(self.text)
+
+
+_mark = re.compile(r"[ \t\r\n]*([\[\],])[ \t\r\n]*")

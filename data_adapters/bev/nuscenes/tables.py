@@ -45,8 +45,8 @@ class Tables:
         self.shots, self.stray = self._key_frames()
         named = (shot.fields.get("ego_pose_token") for shots in self.shots.values() for shot in shots)
         wanted = {token for token in named if isinstance(token, str)}
-        poses = read_records(folder / "ego_pose.json", ("timestamp", "translation", "rotation"))
-        self.ego_poses = by_token(record for record in poses if record.token in wanted)
+        fields = ("timestamp", "translation", "rotation")
+        self.ego_poses = by_token(read_records(folder / "ego_pose.json", fields, lambda row: row["token"] in wanted))
 
     @cached_property
     def annotations(self) -> Annotations:
@@ -129,17 +129,16 @@ class Tables:
     def _wanted_shots(self) -> Iterator[Record]:
         """The key frames of cameras and the lidar, and of sensors that are not known, which are errors of a sample."""
         wanted = {*self.cameras, LIDAR}
-        for shot in read_records(self.folder / "sample_data.json", ("is_key_frame", *SHOT)):
-            key = shot.fields.get("is_key_frame")
-            if not isinstance(key, bool):
+        path = self.folder / "sample_data.json"
+        for shot in read_records(path, ("is_key_frame", *SHOT), lambda row: row.get("is_key_frame") is not False):
+            if shot.fields.get("is_key_frame") is not True:
                 raise shot.bad("is_key_frame", "true or false")
-            if key:
-                try:
-                    is_wanted = self.channel(shot) in wanted
-                except BadInput:
-                    is_wanted = True
-                if is_wanted:
-                    yield shot
+            try:
+                is_wanted = self.channel(shot) in wanted
+            except BadInput:
+                is_wanted = True
+            if is_wanted:
+                yield shot
 
 
 def open_tables(folder: Path) -> Tables:

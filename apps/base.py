@@ -72,16 +72,18 @@ class View:
     """An interactive picture in a page of its own.
 
     Args:
-        kind: `film` plays the frames of an animated picture at its own pace. `volume` shows an image and a mask on the
-            same grid in three planes (NIfTI, the first two files), and where there are any the mask's surface (PLY, in
-            RAS mm) and statistics of it (JSON).
+        kind: `film` plays the frames of an animated picture, or several pictures of one size. `volume` shows an image
+            and a mask on the same grid in three planes (NIfTI, the first two files), and where there are any the mask's
+            surface (PLY, in RAS mm) and statistics of it (JSON).
         files: names of the files that it shows, below the folder of the case.
         legend: one line that says what is seen.
+        milliseconds: of a frame of a film.
     """
 
     kind: Literal["film", "volume"]
     files: tuple[str, ...]
     legend: str
+    milliseconds: int = 100
 
 
 class App(ABC, Generic[Sample, Prediction]):

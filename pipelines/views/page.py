@@ -13,7 +13,6 @@ from markupsafe import Markup
 from PIL import Image, ImageSequence
 
 from transect.apps.base import View
-from transect.pipelines.pictures import FRAME_MS
 from transect.pipelines.report import UNITS, file_size, label, number
 
 LARGEST_PAGE = 20_000_000
@@ -44,24 +43,34 @@ def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str
         page = f"{view.kind}-{index}.html"
         (folder / "views").mkdir(exist_ok=True)
         text = _ENVIRONMENT.get_template(f"{view.kind}.html.j2").render(
-            title=title, legend=view.legend, **_DATA[view.kind](folder, view.files)
+            title=title, legend=view.legend, **_DATA[view.kind](folder, view)
         )
         (folder / "views" / page).write_text(text, encoding="utf-8")
         pages.append({"kind": view.kind, "page": page, "legend": view.legend, "files": list(view.files)})
     return pages
 
 
-def _film(folder: Path, files: Sequence[str]) -> dict[str, Any]:
-    """The frames of an animated picture as data URLs; every 2nd, 4th, ... frame if all of them exceed LARGEST_PAGE."""
-    frames, step = list[str](), 1
-    with Image.open(folder / files[0]) as picture:
-        for index, frame in enumerate(ImageSequence.Iterator(picture)):
-            if index % step == 0:
-                frames.append(_webp(frame.convert("RGB")))
-            while len(frames) > 1 and sum(map(len, frames)) > LARGEST_PAGE:
-                frames, step = frames[::2], 2 * step
-        milliseconds = step * round(picture.info.get("duration", FRAME_MS))
-        return {"frames": frames, "size": picture.size, "milliseconds": milliseconds}
+def _film(folder: Path, view: View) -> dict[str, Any]:
+    """The frames of a film as data URLs; every 2nd, 4th, ... one if all of them exceed LARGEST_PAGE."""
+    frames, sizes, step = list[str](), list[tuple[int, int]](), 1
+    for index, (frame, size) in enumerate(_frames(folder, view.files)):
+        if index % step == 0:
+            frames.append(frame)
+            sizes.append(size)
+        while len(frames) > 1 and sum(map(len, frames)) > LARGEST_PAGE:
+            frames, step = frames[::2], 2 * step
+    return {"frames": frames, "size": sizes[0], "milliseconds": view.milliseconds * step}
+
+
+def _frames(folder: Path, files: Sequence[str]) -> Iterator[tuple[str, tuple[int, int]]]:
+    """Data URL and size of each frame of each file; a WebP of one frame is taken as it is."""
+    for name in files:
+        with Image.open(folder / name) as picture:
+            still = getattr(picture, "n_frames", 1) == 1
+            if picture.format == "WEBP" and still:
+                yield _url((folder / name).read_bytes()), picture.size
+            else:
+                yield from ((_webp(frame.convert("RGB")), picture.size) for frame in ImageSequence.Iterator(picture))
 
 
 def _webp(picture: Image.Image) -> str:
@@ -69,12 +78,16 @@ def _webp(picture: Image.Image) -> str:
     if max(picture.size) > LARGEST_WEBP:
         picture.thumbnail((LARGEST_WEBP, LARGEST_WEBP))
     picture.save(encoded, "WEBP", quality=90)
-    return "data:image/webp;base64," + base64.b64encode(encoded.getvalue()).decode("ascii")
+    return _url(encoded.getvalue())
 
 
-def _volume(folder: Path, files: Sequence[str]) -> dict[str, Any]:
+def _url(webp: bytes) -> str:
+    return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
+
+
+def _volume(folder: Path, view: View) -> dict[str, Any]:
     """Image, mask and surface as base64, the statistics as text, the files of the case as links, and NiiVue."""
-    image, mask, *others = files
+    image, mask, *others = view.files
     surface = next((name for name in others if name.endswith(".ply")), None)
     statistics = next((name for name in others if name.endswith(".json")), None)
     data = {"image": _base64(folder / image), "mask": _base64(folder / mask), "surface": ""}

@@ -1,5 +1,6 @@
 """Results of a group that are joined when all of its cases are done, whole and only when they changed."""
 
+import base64
 import json
 import logging
 import shutil
@@ -30,9 +31,11 @@ class Sites(ChangeDetection):
         if group == self.broken:
             raise OSError("no space left")
         (folder / "names.txt").write_text("\n".join(path.name for path in folders))
-        frames = [Image.fromarray(np.full((8, 8, 3), 40 * index, np.uint8)) for index in range(len(folders))]
-        frames[0].save(folder / "film.webp", save_all=True, append_images=frames[1:], duration=250)
-        return [View("film", ("film.webp",), f"{len(folders)} maps")]
+        frames = [f"frames/{index}.webp" for index in range(len(folders))]
+        (folder / "frames").mkdir()
+        for index, name in enumerate(frames):
+            Image.fromarray(np.full((8, 8, 3), 40 * index, np.uint8)).save(folder / name)
+        return [View("film", tuple(frames), f"{len(folders)} maps", milliseconds=250)]
 
 
 @pytest.fixture
@@ -68,10 +71,13 @@ def test_every_group_is_joined_and_linked_from_the_report(model: Model, four: Pa
     out, done = tmp_path / "out", sorted(outcome.case for outcome in outcomes)
     assert sorted(names(out, "odd") + names(out, "even")) == done
     record = json.loads((out / "sites" / "odd" / "done.json").read_text())
-    assert record["outputs"] == {name: sha256(out / "sites" / "odd" / name) for name in ("film.webp", "names.txt")}
-    assert "const milliseconds = 250;" in (out / "sites" / "odd" / "views" / "film-1.html").read_text()
+    assert record["outputs"] == {name: sha256(out / "sites" / "odd" / name) for name in ("frames", "names.txt")}
+    page = (out / "sites" / "odd" / "views" / "film-1.html").read_text()
+    assert "const milliseconds = 250;" in page
+    for index in range(len(names(out, "odd"))):
+        assert base64.b64encode((out / "sites" / "odd" / "frames" / f"{index}.webp").read_bytes()).decode() in page
     html = (out / "report.html").read_text()
-    assert 'href="sites/even/film.webp"' in html
+    assert 'href="sites/even/names.txt"' in html
     assert html.index('href="sites/odd/views/film-1.html"') < html.index('data-case="')
     (out / "report.html").unlink()
     write_report(out)

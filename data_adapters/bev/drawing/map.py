@@ -93,7 +93,7 @@ def _pixels(grid: Grid, scale: float, points: ArrayLike) -> Array:
 
 def _gap(optics: Sequence[Optics]) -> float:
     """The heading in radians that is farthest from those of all cameras, where numbers can stand."""
-    headings = np.array([one.heading for one in optics] or [180.0])
+    headings = np.array([one.heading for one in optics] or [135.0])
     tried = np.arange(-45, 315, 15.0)
     apart = np.abs((tried[:, None] - headings + 180) % 360 - 180).min(1)
     return float(np.radians(tried[apart.argmax()]))

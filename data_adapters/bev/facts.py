@@ -65,7 +65,8 @@ def warnings_of(frame: Frame, optics: list[Optics], labels: Labels | None) -> li
         found.append("all cameras stand at one point")
     if len(frame.agents) == 1 and not any(_sees_forward(one) for one in optics):
         found.append("no camera sees what is ahead")
-    found += [str(error) for error in labels.refused.values()] if labels else []
+    if labels is not None:
+        found += [*labels.notes, *dict.fromkeys(map(str, labels.refused.values()))]
     return found
 
 

@@ -148,6 +148,17 @@ def test_a_wrong_annotation_fails_the_labels_of_its_sample(folder, edit, field, 
     assert len(read_all(folder)[0].names) == 6  # prediction needs no labels
 
 
+@pytest.mark.parametrize("table", ["category", "instance", "sample_annotation"])
+def test_a_missing_or_damaged_table_of_the_labels_is_named(folder, edit, table) -> None:
+    first, *_ = read_all(folder)
+    edit(folder, table, lambda rows: rows.append(rows[0]))
+    with pytest.raises(BadInput, match=rf"{table}\.json: token: found \w+ twice, expected each token once"):
+        first.labels()
+    (folder / f"v1.0-mini/{table}.json").unlink()
+    with pytest.raises(BadInput, match=rf"{table}\.json: table: found no such file"):
+        first.labels()
+
+
 def test_an_annotation_of_no_sample_fails_all_labels(folder, edit) -> None:
     first, *_ = read_all(folder)
     edit(folder, "sample_annotation", lambda rows: rows[5].update(sample_token="x"))

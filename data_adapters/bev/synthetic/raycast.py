@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -59,11 +60,16 @@ class Solid:
     half: Array
     parts: tuple[Part, ...]
 
-    @property
+    @cached_property
     def rotation(self) -> Array:
         """World axes from the solid's own (forward, left, up)."""
         cos, sin = np.cos(self.yaw), np.sin(self.yaw)
         return np.array([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]])
+
+    @cached_property
+    def corners(self) -> Array:
+        """float64 `(8, 3)` of the box, in the world."""
+        return self.centre + (CORNERS * self.half) @ self.rotation.T
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,10 +154,8 @@ def render(
     ids = np.full(rays.shape[1:], -1, np.int32)
     alone = np.zeros(len(solids), np.int64)
     colour = _background(camera, rays, solids, ground, light, depth)
-    for index, solid in enumerate(solids):
-        window = _window(camera, solid)
-        if window is None:
-            continue
+    for index, window in _windows(camera, solids):
+        solid = solids[index]
         seen = rays[:, window[0], window[1]]
         start, along = _own_axes(solid, origin[:, None], seen.reshape(3, -1))
         hit, which = cast(solid, start, along)
@@ -209,19 +213,19 @@ def _own_axes(solid: Solid, points: Array, along: Array) -> tuple[Array, Array]:
     return turn @ (points - solid.centre[:, None]), turn @ along
 
 
-def _window(camera: Camera, solid: Solid) -> tuple[slice, slice] | None:
-    """The rows and columns in which a solid may be seen."""
-    corners = solid.centre + (CORNERS * solid.half) @ solid.rotation.T
-    x, y, z = camera.to_world[:3, :3].T @ (corners - camera.to_world[:3, 3]).T
-    if (z <= 0.05).all():
-        return None
-    rows, columns = slice(0, camera.height), slice(0, camera.width)
-    if (z > 0.05).all():
-        (fx, _, cx), (_, fy, cy) = camera.intrinsics[:2]
-        u, v = fx * x / z + cx, fy * y / z + cy
-        rows = slice(*np.clip([np.floor(v.min()), np.ceil(v.max()) + 1], 0, camera.height).astype(int))
-        columns = slice(*np.clip([np.floor(u.min()), np.ceil(u.max()) + 1], 0, camera.width).astype(int))
-    return None if rows.start >= rows.stop or columns.start >= columns.stop else (rows, columns)
+def _windows(camera: Camera, solids: Sequence[Solid]) -> Iterator[tuple[int, tuple[slice, slice]]]:
+    """The index of each solid that may be seen, and in which rows and columns."""
+    corners = np.array([solid.corners for solid in solids]).reshape(-1, 8, 3)
+    x, y, z = np.moveaxis((corners - camera.to_world[:3, 3]) @ camera.to_world[:3, :3], -1, 0)
+    whole, (fx, _, cx), (_, fy, cy) = (z > 0.05).all(1), *camera.intrinsics[:2]
+    z = np.where(whole[:, None], z, 1.0)
+    u, v = fx * x / z + cx, fy * y / z + cy
+    first = np.where(whole[:, None], np.floor(np.stack([v.min(1), u.min(1)], 1)), 0)
+    last = np.where(whole[:, None], np.ceil(np.stack([v.max(1), u.max(1)], 1)) + 1, (camera.height, camera.width))
+    first, last = (np.clip(ends, 0, (camera.height, camera.width)).astype(int) for ends in (first, last))
+    ahead = ((corners - camera.to_world[:3, 3]) @ camera.to_world[:3, 2] > 0.05).any(1)
+    for index in np.flatnonzero(ahead & (first < last).all(1)):
+        yield int(index), (slice(first[index, 0], last[index, 0]), slice(first[index, 1], last[index, 1]))
 
 
 def _background(
@@ -238,25 +242,26 @@ def _background(
     # The geometric mean of what a pixel covers across and along the ground.
     across = depth[below] * length[below] / camera.intrinsics[0, 0]
     footprint = across * np.sqrt(np.minimum(length[below] / -down[2], 16))
-    lit = light.direct * light.sun[2] * ~_shadowed(points, solids, light.sun)
+    lit = light.direct * light.sun[2] * ~_shadowed(points, solids, light.sun, camera)
     colour[below] = ground.colour(points, footprint) * (light.ambient + lit)[:, None].astype(np.float32)
     return colour
 
 
-def _shadowed(points: Array, solids: Sequence[Solid], sun: Array) -> NDArray[np.bool_]:
+def _shadowed(points: Array, solids: Sequence[Solid], sun: Array, camera: Camera) -> NDArray[np.bool_]:
     """Which of the ground points `(2, n)` a solid keeps from the sun."""
     out = np.zeros(points.shape[1], np.bool_)
-    if points.shape[1] == 0:
+    if points.shape[1] == 0 or not solids:
         return out
-    low, high = points.min(1), points.max(1)
-    for solid in solids:
-        tip = 2 * solid.half[2] * -sun[:2] / sun[2]
-        width = np.hypot(*solid.half[:2])
-        first = np.maximum(solid.centre[:2] + np.minimum(tip, 0) - width, low)[:, None]
-        last = np.minimum(solid.centre[:2] + np.maximum(tip, 0) + width, high)[:, None]
-        if (first > last).any():
-            continue
-        near = np.flatnonzero(((points >= first) & (points <= last)).all(0) & ~out)
+    ends = np.array([solid.corners for solid in solids])[..., :2]
+    heights = np.array([2 * solid.half[2] for solid in solids])
+    ends = np.concatenate([ends, ends - (heights[:, None] * sun[:2] / sun[2])[:, None]], axis=1)
+    first = np.maximum(ends.min(1), points.min(1))
+    last = np.minimum(ends.max(1), points.max(1))
+    # The bounds of a shadow that lies behind the camera do not hold what it sees, though their own bounds may overlap.
+    ahead = ((ends - camera.to_world[:2, 3]) @ camera.to_world[:2, 2] > 0).any(1)
+    for index in np.flatnonzero((first < last).all(1) & ahead):
+        solid, low, high = solids[index], first[index, :, None], last[index, :, None]
+        near = np.flatnonzero(((points >= low) & (points <= high)).all(0) & ~out)
         if len(near):
             flat = np.concatenate([points[:, near], np.full((1, len(near)), 1e-3)])
             out[near] = np.isfinite(cast(solid, *_own_axes(solid, flat, sun[:, None]))[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -35,12 +36,16 @@ class Street:
 
     def at(self, along: Array, left: Array | float = 0.0) -> tuple[Array, Array]:
         """Points `(m, 2)` at distances `along (m,)`, `left` metres to the left, and the headings there, radians."""
-        steps = np.diff(self.points, axis=0)
-        heading = np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
         places = self.start + np.arange(len(self.points), dtype=np.float64)
-        yaw = np.interp(along, places[:-1] + 0.5, heading)
+        yaw = np.interp(along, places[:-1] + 0.5, self._headings)
         x, y = (np.interp(along, places, self.points[:, i]) for i in (0, 1))
         return np.stack([x - left * np.sin(yaw), y + left * np.cos(yaw)], axis=-1), yaw
+
+    @cached_property
+    def _headings(self) -> Array:
+        """Between each point and the next."""
+        steps = np.diff(self.points, axis=0)
+        return np.unwrap(np.arctan2(steps[:, 1], steps[:, 0]))
 
     def strip(self, right: float, left: float, begin: float, end: float) -> Polygon:
         """The surface from `right` to `left` of the course (metres to the left), between two distances along it."""

@@ -1,6 +1,7 @@
 """Read one sample of a rig: images without distortion, prepared, with the calibration that belongs to them."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,40 +31,50 @@ def read_rig(case: RigCase, config: ReadConfig) -> Frame:
         samples_of(rig)  # says what is wrong
         raise BadInput(case.rig, "cameras", "a change since it was listed", "a rig that stays as it is")
     _require_known(rig, config)
-    missing, notes = [], []
-    names, images, matrices, poses, offsets = [], [], [], [], []
-    for camera, view in zip(rig.cameras, case.views, strict=True):
-        if config.cameras and camera.name not in config.cameras:
-            continue
-        if not view.file:
-            missing.append(camera.name)
-            continue
-        image, intrinsics, black = _straight(rig, camera, view)
-        if black > MUCH_BLACK:
-            notes.append(f"camera {camera.name}: {black:.0%} of the image is black without distortion")
-        prepared, matrix = prepare(image, intrinsics, config)
-        names.append(camera.name)
-        images.append(prepared)
-        matrices.append(matrix)
-        poses.append(camera.camera_to_ego)
-        offsets.append(((view.time or 0) - (case.time or 0)) / 1000)
-    if not names:
+    wanted = [
+        (camera, view)
+        for camera, view in zip(rig.cameras, case.views, strict=True)
+        if not config.cameras or camera.name in config.cameras
+    ]
+    missing = tuple(camera.name for camera, view in wanted if not view.file)
+    shots = [_shot(rig, camera, view, config) for camera, view in wanted if view.file]
+    if not shots:
         raise BadInput(case.rig, "cameras", f"no image of {', '.join(missing)}", "one at least")
+    start = case.time
     return Frame(
         case=case,
-        names=tuple(names),
-        images=np.stack(images),
-        intrinsics=np.stack(matrices),
-        camera_to_ego=np.stack(poses),
+        names=tuple(shot.camera.name for shot in shots),
+        images=np.stack([shot.image for shot in shots]),
+        intrinsics=np.stack([shot.intrinsics for shot in shots]),
+        camera_to_ego=np.stack([shot.camera.camera_to_ego for shot in shots]),
         grid=config.grid,
-        ego_pose=rig.track.at(case.time, rig.tolerance, rig.file) if rig.track else np.eye(4),
+        ego_pose=rig.track.at(start, rig.tolerance, rig.file) if rig.track else np.eye(4),
         epsg=rig.track.epsg if rig.track else None,
-        timestamp=case.time,
-        offsets=tuple(offsets) if case.time is not None else (),
-        missing=tuple(missing),
-        agent=np.zeros(len(names), np.int64),
-        notes=tuple(notes),
+        timestamp=start,
+        offsets=tuple((shot.time - start) / 1000 for shot in shots if shot.time is not None and start is not None),
+        missing=missing,
+        agent=np.zeros(len(shots), np.int64),
+        notes=tuple(
+            f"camera {shot.camera.name}: {shot.black:.0%} of the image is black without distortion"
+            for shot in shots
+            if shot.black > MUCH_BLACK
+        ),
     )
+
+
+class Shot(NamedTuple):
+    """One camera of a sample: its prepared image, the `(3, 3)` K of that, and the share of pixels without a source."""
+
+    camera: Camera
+    time: int | None
+    image: Picture
+    intrinsics: Matrix
+    black: float
+
+
+def _shot(rig: Rig, camera: Camera, view: View, config: ReadConfig) -> Shot:
+    image, intrinsics, black = _straight(rig, camera, view)
+    return Shot(camera, view.time, *prepare(image, intrinsics, config), black)
 
 
 def _straight(rig: Rig, camera: Camera, view: View) -> tuple[Picture, Matrix, float]:

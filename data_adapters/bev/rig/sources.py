@@ -133,6 +133,8 @@ def _timed(camera: Camera, views: list[View], folder: Path) -> list[View]:
             timed.append(View(view.file, view.frame, time))
     if left := len(views) - len(timed):
         log.warning("%s: camera %s: %d of %d images left out, without a time", table, camera.name, left, len(views))
+    if lost := len(times) - len(timed):
+        log.warning("%s: camera %s: %d times without an image", table, camera.name, lost)
     if not timed:
         raise BadInput(table, "file", "none of its images", f"the images of camera {camera.name}")
     return sorted(timed, key=lambda view: view.time or 0)

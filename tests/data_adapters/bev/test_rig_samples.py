@@ -158,6 +158,14 @@ def test_images_without_a_time_are_left_out_with_a_warning(tmp_path: Path, caplo
     assert "camera a: 1 of 3 images left out, without a time" in caplog.text
 
 
+def test_times_without_an_image_are_counted(tmp_path: Path, caplog: Any) -> None:
+    shades(tmp_path, "a", 2)
+    times(tmp_path / "a.csv", [0, 100, 200])
+    with caplog.at_level(logging.WARNING):
+        assert len(frames(write_rig(tmp_path, camera("a", image="a/*.png", timestamps="a.csv")))) == 2
+    assert "camera a: 1 times without an image" in caplog.text
+
+
 def test_times_of_some_cameras_alone_are_refused(tmp_path: Path) -> None:
     times(tmp_path / "a.csv", [0])
     path = write_rig(tmp_path, camera("a", timestamps="a.csv"), camera("b"))
@@ -189,6 +197,9 @@ def test_frames_in_order_are_each_decoded_once(tmp_path: Path, monkeypatch: Any)
     for number in range(frame_count(path)):
         assert abs(read_frame(path, number)[..., 2].mean() - 10 * number) < 4
     assert len(opened) == 2  # to count, and to read
+    for number in (0, 7, 19):
+        read_frame(path, number)
+    assert len(opened) == 3  # from the start again
 
 
 def test_times_of_a_video_go_by_frame(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ def facts_of(frame: Frame) -> dict[str, Any]:
     """Describe a sample.
 
     Returns:
-        The cameras with their size, field of view, height, heading and pitch; `missing` ones; `time_offset_ms`, the
-        largest, where times are known; `pose`; with labels the pixels of each class, `boxes`, and `hidden_pixels`, of
-        vehicles that are at most 40 % visible; and `warnings`.
+        The cameras with their size, field of view, height, heading and pitch; `missing` ones, where there are any;
+        `time_offset_ms`, the largest, where times are known; `pose`; with labels the pixels of each class, `boxes`, and
+        `hidden_pixels`, of vehicles that are at most 40 % visible; and `warnings`.
     """
     optics, labels = optics_of(frame), frame.labels()
     height, width = frame.images.shape[1:3]
@@ -37,8 +37,9 @@ def facts_of(frame: Frame) -> dict[str, Any]:
         "height_m": [round(one.z, 3) for one in optics],
         "heading_degrees": [round(one.heading, 2) for one in optics],
         "pitch_degrees": [round(one.pitch, 2) for one in optics],
-        "missing": list(frame.missing),
     }
+    if frame.missing:
+        facts["missing"] = list(frame.missing)
     if frame.offsets:
         facts["time_offset_ms"] = round(float(np.abs(frame.offsets).max()), 3)
     facts["pose"] = "none"

@@ -1,5 +1,6 @@
 """Pictures of a predicted map: alone with a legend, and between the cameras that it was made from."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
@@ -29,6 +30,9 @@ HEADINGS = {
 
 EPOCH = 10**15
 """Microseconds since 1970 that a time stamp has at least (2001); smaller ones count from elsewhere."""
+DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{20,}\b")
+"""A hash, of which twelve digits are written."""
+
 DOUBT = 0.4
 """Largest opacity where the probability stays below the threshold."""
 
@@ -89,7 +93,7 @@ def montage_of(prediction: BevMap, areas: Mapping[str, Sequence[Area]], source: 
     pen.text((picture.shape[1] - MARGIN, 15), _time(frame.timestamp), 15, INK, "ra")
     _write_classes(pen, prediction, areas, (MARGIN, top + 4), side - 2 * MARGIN)
     _write_vehicles(pen, areas.get("vehicle"), (side + below.shape[1] + 24, top + 4))
-    notes = (f"Model {source}", *(f"No image of {name}" for name in frame.missing), *frame.notes)
+    notes = (DIGEST.sub(r"\1", f"Model {source}"), *(f"No image of {name}" for name in frame.missing), *frame.notes)
     _write_notes(pen, notes, (MARGIN, top + below.shape[0]), side - 2 * MARGIN)
     return pen.picture()
 
@@ -145,9 +149,11 @@ def _write_vehicles(pen: Pen, vehicles: Sequence[Area] | None, at: tuple[int, in
 
 
 def _write_notes(pen: Pen, notes: Sequence[str], at: tuple[int, int], width: int) -> None:
-    """Lines of text that end above `at`."""
+    """Lines of text that end above `at`; what does not fit is cut."""
     lines = [line for note in notes for line in pen.wrapped(note, 12, width)][:14]
     for number, line in enumerate(lines):
+        while pen.width(line, 12) > width:
+            line = f"{line[:-2]}…"
         pen.text((at[0], at[1] - (len(lines) - number) * ROW), line, 12, SOFT)
 
 

@@ -18,6 +18,7 @@ from pyproj import Transformer
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.bev.areas import areas_of
 from transect.data_adapters.bev.config import WriteConfig
+from transect.data_adapters.bev.drawing.prediction import montage_of
 from transect.data_adapters.bev.film import pace, write_film
 from transect.data_adapters.bev.geometry import pose, rotation
 from transect.data_adapters.bev.grid import Grid
@@ -118,6 +119,16 @@ def test_vehicles_are_measured_in_ego_metres(located):
     assert facts["nearest_vehicle_m"] == pytest.approx(near["distance_m"], abs=0.06)
     assert facts["vehicle_area_m2"] == pytest.approx(prediction.mask[0].sum() / 4, abs=0.06)
     assert content["classes"]["road"]["area_m2"] == (120 * 80 - 20 * 20) / 4
+
+
+def test_a_long_name_of_the_model_stays_beside_the_map(located):
+    prediction, _, _ = located
+    areas = {name: areas_of(prediction, name)[0] for name in prediction.classes}
+    short, long = (
+        montage_of(prediction, areas, source).astype(int) for source in ("bev 3", f"{'W' * 99} {'ab12' * 16}")
+    )
+    _, changed = np.nonzero(np.abs(short - long).sum(-1))
+    assert 0 < changed.max() < (short.shape[1] - 568) // 2
 
 
 def test_areas_that_only_touch_at_a_corner_are_two():

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import shapely
 from numpy.typing import NDArray
-from PIL import Image
 
 from transect.data_adapters.bev import phantom
 from transect.data_adapters.bev.config import PhantomConfig, ReadConfig
 from transect.data_adapters.bev.geometry import box_corners, pose, project, rotation
-from transect.data_adapters.bev.layouts import find_cases
+from transect.data_adapters.bev.labels import to_pixels
+from transect.data_adapters.bev.layouts import find_cases, read_case
 from transect.data_adapters.bev.phantom import write_phantom
 from transect.data_adapters.bev.synthetic.raycast import Camera, Ground, Light, Solid, render
 
@@ -177,47 +178,38 @@ def test_lidar_points_lie_in_the_boxes_that_count_them(drives: Drives) -> None:
     assert np.mean(np.array(counts) > 0) > 0.4
 
 
-def test_ground_is_asphalt_where_the_map_has_a_road(tmp_path: Path) -> None:
+def test_ground_is_asphalt_where_the_label_has_a_road(tmp_path: Path) -> None:
     evenly = written(tmp_path, PhantomConfig(height=96, width=168, samples=1),
                      lambda light: replace(light, direct=0.0, ambient=1.0, haze=1e9))  # fmt: skip
-    for scene in evenly.tables["scene"]:
-        location = evenly.get("log", scene["log_token"])["location"]
-        roads = road(json.loads((tmp_path / "maps" / "expansion" / f"{location}.json").read_text()))
-        inside, outside = roads.buffer(-0.4), roads.buffer(0.4)
+    config = ReadConfig(height=96, width=168)
+    for case in find_cases(str(tmp_path), config=config):
+        frame = read_case(case, config)
+        labels = frame.labels()
+        assert labels is not None
+        road, around = labels.mask("road"), np.ones((3, 3), np.uint8)
+        inside, outside = cv2.erode(road, around) > 0, cv2.dilate(road, around) == 0
         on, off = [], []
-        for data, seen in zip(evenly.images, evenly.rendered, strict=True):
-            if data["sample_token"] != scene["first_sample_token"] or not data["is_key_frame"]:
-                continue
-            to_world, k = evenly.camera(data)
-            image = np.asarray(Image.open(tmp_path / data["filename"])).astype(int)
-            rows, columns = np.nonzero(seen.ids == -1)
-            rays = np.stack([(columns - k[0, 2]) / k[0, 0], (rows - k[1, 2]) / k[1, 1], np.ones(len(rows))])
-            rays = to_world[:3, :3] @ rays
-            far = -to_world[2, 3] / np.where(rays[2] < 0, rays[2], np.nan)
+        for name, image, k, camera in zip(
+            frame.names, frame.images, frame.intrinsics, frame.camera_to_ego, strict=True
+        ):
+            (seen,) = (
+                one.ids for data, one in zip(evenly.images, evenly.rendered, strict=True)
+                if (data["sample_token"], data["is_key_frame"]) == (case.token, True)
+                and f"/{name}/" in data["filename"]
+            )  # fmt: skip
+            rows, columns = np.nonzero(seen == -1)
+            rays = camera[:3, :3] @ np.linalg.inv(k) @ np.stack([columns, rows, np.ones(len(rows))])
+            far = -camera[2, 3] / np.where(rays[2] < 0, rays[2], np.nan)
             near = far < 12
-            x, y = (to_world[i, 3] + far[near] * rays[i, near] for i in (0, 1))
-            colours = image[rows[near], columns[near]]
-            on.append(colours[shapely.contains_xy(inside, x, y)])
-            off.append(colours[~shapely.contains_xy(outside, x, y)])
+            cells = np.rint(to_pixels((camera[:2, 3:] + far[near] * rays[:2, near]).T, frame.grid)).astype(int)
+            colours = image[rows[near], columns[near]].astype(int)
+            on.append(colours[inside[cells[:, 1], cells[:, 0]]])
+            off.append(colours[outside[cells[:, 1], cells[:, 0]]])
         roadway, beside = np.concatenate(on), np.concatenate(off)
         asphalt = np.median(roadway, axis=0)
         assert len(roadway) > 3000 < len(beside)
         assert np.mean(np.abs(roadway - asphalt).max(1) < 25) > 0.85  # the rest is paint
         assert np.mean(np.abs(beside - asphalt).max(1) < 15) < 0.03
-
-
-def road(content: dict[str, Any]) -> shapely.Geometry:
-    """Lanes and road segments of a map."""
-    nodes = {node["token"]: (node["x"], node["y"]) for node in content["node"]}
-    shapes = {
-        polygon["token"]: shapely.Polygon(
-            [nodes[token] for token in polygon["exterior_node_tokens"]],
-            [[nodes[token] for token in hole["node_tokens"]] for hole in polygon["holes"]],
-        )
-        for polygon in content["polygon"]
-    }
-    records = content["lane"] + content["road_segment"]
-    return shapely.union_all([shapes[record["polygon_token"]] for record in records])
 
 
 def test_drives_are_divided_into_training_validation_and_test(tmp_path: Path) -> None:

@@ -86,6 +86,25 @@ class View:
     milliseconds: int = 100
 
 
+@dataclass(frozen=True)
+class Export:
+    """How the network of a model is called in another runtime, for a file in the ONNX format.
+
+    Args:
+        inputs: an example of each argument of the network, by its name and in order.
+        output: what the network returns, one tensor.
+        axes: the axes of the inputs that may have other lengths, by input: the name of each by its index.
+        lengths: the smallest and the largest length of each named axis.
+        facts: what else a user of the file needs, by name; they are stored in it.
+    """
+
+    inputs: Mapping[str, Tensor]
+    output: str
+    axes: Mapping[str, Mapping[int, str]]
+    lengths: Mapping[str, tuple[int, int]]
+    facts: Mapping[str, str]
+
+
 class App(ABC, Generic[Sample, Prediction]):
     """The task of one domain.
 
@@ -215,6 +234,14 @@ class App(ABC, Generic[Sample, Prediction]):
     def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:
         """Pictures of the metrics over many cases, by name, of any sizes."""
         return {}
+
+    def export(self) -> Export:
+        """How the network is called in another runtime.
+
+        Raises:
+            ValueError: networks of this app cannot be exported.
+        """
+        raise ValueError("app: found one whose networks cannot be exported, expected one with `export`")
 
     @classmethod
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:

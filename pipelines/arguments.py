@@ -126,6 +126,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--from", dest="file", type=Path, required=True, metavar="FILE", help="the published checkpoint")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new model folder")
 
+    sub = verb("export", "write the network of a model as an ONNX file, checked against the model")
+    sub.add_argument("model", **model)
+    sub.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="the new file")
+
     sub = verb("serve", "serve predictions over HTTP on the loopback address")
     sub.add_argument("model", **model)
     sub.add_argument("--port", type=int, default=5001)

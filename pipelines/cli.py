@@ -249,6 +249,17 @@ def _import_weights(arguments: argparse.Namespace, overrides: list[str]) -> int:
     return DONE
 
 
+def _export(arguments: argparse.Namespace, overrides: list[str]) -> int:
+    from transect.pipelines.export import export
+
+    difference = export(arguments.model, arguments.out)
+    checked = "not checked: onnxruntime is not installed"
+    if difference is not None:
+        checked = f"largest difference of an output from the model's, by onnxruntime: {difference:.1e}"
+    print(f"{arguments.out}\n{checked}")
+    return DONE
+
+
 def _serve(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines.serve import serve
     from transect.pipelines.server import Limits
@@ -283,6 +294,7 @@ COMMANDS = {
     "ensemble": _ensemble,
     "predict": _predict,
     "import-weights": _import_weights,
+    "export": _export,
     "serve": _serve,
     "ui": _ui,
     "report": _report,

@@ -162,8 +162,7 @@ def _checked(
     if key.shape[:-1] != value.shape[:-1]:
         raise ValueError(f"value: found shape {tuple(value.shape)}, expected the grid and heads of {tuple(key.shape)}")
     for axis in range(-1, rank + 1):  # the batch, the grid, the heads
-        differ = query.shape[axis + 1] != key.shape[axis + 1]
-        if differ and (causal or axis not in attended):
+        if (causal or axis not in attended) and query.shape[axis + 1] != key.shape[axis + 1]:
             raise ValueError(f"key: found shape {tuple(key.shape)}, expected {tuple(query.shape)} but for axes {axes}")
     if causal and len(attended) > 1:
         raise ValueError(f"causal: found {len(attended)} attended axes, expected one")

@@ -172,6 +172,16 @@ def test_gradients_by_finite_differences():
     assert torch.autograd.gradcheck(function, (*tensors, *parameters), fast_mode=True)
 
 
+def test_exported_graph_takes_any_number_of_views():
+    module = CrossWindowAttention(DIM, HEADS, window=(None, 2, 3), context_window=(None, 3, 4)).eval()
+    x, context = torch.randn(1, 3, 4, 6, DIM), torch.randn(1, 3, 5, 7, DIM)
+    views = torch.export.Dim("views", min=1, max=8)
+    program = torch.export.export(module, (x, context), dynamic_shapes=({1: views}, {1: views}))
+    for count in (1, 2, 5):
+        x, context = torch.randn(1, count, 4, 6, DIM), torch.randn(1, count, 5, 7, DIM)
+        torch.testing.assert_close(program.module()(x, context), module(x, context), rtol=0, atol=1e-6)
+
+
 # ---------------------------------------------------------------- CoBEVT
 
 

@@ -35,9 +35,9 @@ def test_a_box_covers_the_pixels_of_its_front() -> None:
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_what_is_near_hides_what_is_far(order: tuple[int, int]) -> None:
     two = [ahead(11), ahead(21, half=(1, 3, 3))]
-    _, ids, alone = render(camera(), [two[index] for index in order], GROUND, NOON)
+    _, ids, alone = render(camera(1.03), [two[index] for index in order], GROUND, NOON)
     near, far = order.index(0), order.index(1)
-    only = [render(camera(), [one], GROUND, NOON)[1] == 0 for one in two]
+    only = [render(camera(1.03), [one], GROUND, NOON)[1] == 0 for one in two]
     assert np.array_equal(ids == near, only[0])
     assert np.array_equal(ids == far, only[1] & ~only[0])
     assert [alone[near], alone[far]] == [one.sum() for one in only]

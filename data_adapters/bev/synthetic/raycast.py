@@ -257,7 +257,7 @@ def _shadowed(points: Array, solids: Sequence[Solid], sun: Array, camera: Camera
     ends = np.concatenate([ends, ends - (heights[:, None] * sun[:2] / sun[2])[:, None]], axis=1)
     first = np.maximum(ends.min(1), points.min(1))
     last = np.minimum(ends.max(1), points.max(1))
-    # The bounds of a shadow that lies behind the camera do not hold what it sees, though their own bounds may overlap.
+    # A shadow that lies behind the camera is not seen, although the bounds of what is seen may hold it.
     ahead = ((ends - camera.to_world[:2, 3]) @ camera.to_world[:2, 2] > 0).any(1)
     for index in np.flatnonzero((first < last).all(1) & ahead):
         solid, low, high = solids[index], first[index, :, None], last[index, :, None]

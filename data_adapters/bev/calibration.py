@@ -114,13 +114,15 @@ def require_intrinsics(place: Place, field: str, value: object, size: tuple[int,
         size: Width and height of the images that it belongs to; None where that is not known yet.
 
     Raises:
-        BadInput: not 3 x 3 finite numbers, a last row other than 0 0 1, fx of 0 or less, fx / fy outside 0.5 to 2, or a
-            principal point outside the image.
+        BadInput: not 3 x 3 finite numbers, not upper triangular with a last row 0 0 1, fx of 0 or less, fx / fy outside
+            0.5 to 2, or a principal point outside the image.
     """
     matrix = place.numbers(field, value, (3, 3))
     if matrix[2].tolist() != [0, 0, 1]:
         raise place.bad(field, f"a last row {_listed(matrix[2])}", "0, 0, 1", "is it transposed?")
     fx, fy, cx, cy = matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2]
+    if matrix[1, 0] != 0:
+        raise place.bad(field, f"a second row {_listed(matrix[1])}", "0, fy, cy", "is it transposed?")
     if fx <= 0:
         raise place.bad(field, f"fx {fx:g}", "fx above 0")
     if fy <= 0 or not 0.5 <= fx / fy <= 2:

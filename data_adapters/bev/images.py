@@ -61,8 +61,9 @@ def prepare(image: Picture, intrinsics: NDArray[np.float64], config: ReadConfig)
     An image of 1600 x 900 pixels becomes 480 x 270 by bilinear interpolation (Pillow's, which averages when it
     shrinks) and loses 46 rows. One that becomes shorter than `config.height` gets black rows on top.
 
-    K is scaled about the middle of the first pixel, as in the published training, and not about the corner of the
-    image: 0.35 pixel at most for that size.
+    K of an image that shrinks is scaled about the middle of the first pixel, as in the published training, and not
+    about the corner of the image: 0.35 pixel at most for that size. That difference would grow without limit where an
+    image is enlarged, so K is scaled about the corner there, as Pillow does with the pixels.
 
     Args:
         image: uint8 `(H, W, 3)`.
@@ -79,8 +80,9 @@ def prepare(image: Picture, intrinsics: NDArray[np.float64], config: ReadConfig)
     kept = min(rows, config.height)
     prepared[config.height - kept :] = resized[rows - kept :]
     matrix = intrinsics.astype(np.float64)
-    matrix[0] *= config.width / width
-    matrix[1] *= rows / height
+    for axis, scale in enumerate((config.width / width, rows / height)):
+        matrix[axis] *= scale
+        matrix[axis, 2] += max(scale - 1, 0) / 2
     matrix[1, 2] -= rows - config.height
     return prepared, matrix
 

@@ -112,7 +112,8 @@ def _views(rig: Rig, camera: Camera) -> list[View] | None:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (0, part) for part in re.split(r"([0-9]+)", name)]
+    parts = re.split(r"([0-9]+)", name)  # text and numbers in turn
+    return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
 
 
 def _timed(camera: Camera, views: list[View], folder: Path) -> list[View]:

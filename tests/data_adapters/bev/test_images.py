@@ -38,7 +38,7 @@ def test_a_wide_image_gets_black_rows_on_top_and_its_k_follows() -> None:
     assert matrix[1, 2] == 449.5 * 145 / 375 + 79
 
 
-@pytest.mark.parametrize("size", [(900, 1600), (375, 1242), (400, 300), (112, 240)])
+@pytest.mark.parametrize("size", [(900, 1600), (375, 1242), (400, 300), (112, 240), (28, 60)])
 def test_a_spot_stays_within_half_a_pixel_of_where_k_puts_it(size: tuple[int, int]) -> None:
     config = ReadConfig(height=112, width=240)
     row, column = round(size[0] * 0.7), round(size[1] * 0.4)

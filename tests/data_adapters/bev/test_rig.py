@@ -115,6 +115,7 @@ def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"K": [[160, 0, 400], [0, 160, 90], [0, 0, 1]]}, "camera left, K: found a principal point"),
+        ({"K": [[160, 0, 160], [5, 160, 90], [0, 0, 1]]}, "camera left, K: found a second row 5, 160, 90"),
         ({"camera_to_ego": pose(FORWARD @ RIGHT, AT).tolist()}, "camera left, camera_to_ego: .*determinant -1"),
         ({"axes": "carla"}, r"camera left, camera_to_ego: .*determinant \+1"),
         ({"axes": "ros"}, "camera left, axes: found 'ros', expected opencv or carla"),

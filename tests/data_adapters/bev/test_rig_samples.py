@@ -61,6 +61,13 @@ def test_globs_pair_by_order_with_numbers_compared_as_numbers(tmp_path: Path) ->
     assert found[0].offsets == ()
 
 
+def test_digits_that_are_no_numbers_are_text_in_the_order_of_files(tmp_path: Path) -> None:
+    for name, value in (("²10", 40), ("²9", 20)):
+        save(tmp_path / f"{name}.png", np.full((SIZE[1], SIZE[0], 3), value, np.uint8))
+    found = frames(write_rig(tmp_path, camera("front", image="²*.png")))
+    assert [shade(each, "front") for each in found] == [1, 2]
+
+
 def test_unequal_numbers_of_images_are_named(tmp_path: Path) -> None:
     shades(tmp_path, "a", 3)
     shades(tmp_path, "b", 2)

@@ -19,6 +19,9 @@ HIGHEST, FARTHEST = 5.0, 10.0
 STEEPEST, WIDEST = 45.0, 150.0
 """Degrees of pitch and roll, and of the horizontal field of view, above which a camera is suspicious."""
 
+MIDDLE = 0.15
+"""Distance of the principal point from the middle column, as a share of the width, above which K is suspicious."""
+
 
 def facts_of(frame: Frame) -> dict[str, Any]:
     """Describe a sample.
@@ -83,6 +86,10 @@ def _suspicions(one: Optics) -> list[str]:
         found.append(f"looks {abs(one.pitch):.0f} degrees {'up' if one.pitch > 0 else 'down'}")
     elif abs(one.roll) > STEEPEST:
         found.append(f"is turned by {one.roll:.0f} degrees about its axis")
+    elif one.horizon < 0:
+        found.append("has no horizon in its image, whose top is cropped: it sees what is near alone")
+    if abs(one.middle - 0.5) > MIDDLE:
+        found.append(f"has its principal point at {one.middle:.0%} of the width: K belongs to images of this size")
     if one.fov > WIDEST:
         found.append(f"has a field of view of {one.fov:.0f} degrees without distortion")
     return found

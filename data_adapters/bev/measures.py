@@ -21,6 +21,8 @@ class Optics:
         roll: Degrees that the camera is turned clockwise about its optical axis.
         fov: Horizontal field of view of the prepared image, degrees.
         left: Heading of the left edge of the image at the height of the principal point, degrees left of `heading`.
+        middle: Column of the principal point as a share of the width: 0 at the left edge of the image, 1 at the right.
+        horizon: Row of the horizon above the principal point as a share of the height: 0 at the top, 1 at the bottom.
         offset: Time less that of the sample, milliseconds; None where it is not known.
     """
 
@@ -33,17 +35,20 @@ class Optics:
     roll: float
     fov: float
     left: float
+    middle: float
+    horizon: float
     offset: float | None
 
 
 def optics_of(frame: Frame) -> list[Optics]:
     """The optics of each camera of a sample."""
-    width = frame.images.shape[2]
+    height, width = frame.images.shape[1:3]
     found = []
     for index, (name, pose, matrix) in enumerate(zip(frame.names, frame.camera_to_ego, frame.intrinsics, strict=True)):
         right, forward = pose[:3, 0], pose[:3, 2]
         level = np.cross(forward, [0, 0, 1.0])  # to the right of the view
         left = np.degrees(np.arctan((matrix[0, 2] + 0.5) / matrix[0, 0]))
+        slope = forward[2] / max(np.hypot(forward[0], forward[1]), 1e-9)
         one = Optics(
             name,
             x=_plain(pose[0, 3]),
@@ -54,6 +59,8 @@ def optics_of(frame: Frame) -> list[Optics]:
             roll=_plain(np.degrees(np.arctan2(-right[2] * np.linalg.norm(level), right @ level))),
             fov=_plain(left + np.degrees(np.arctan((width - 0.5 - matrix[0, 2]) / matrix[0, 0]))),
             left=_plain(left),
+            middle=_plain((matrix[0, 2] + 0.5) / width),
+            horizon=_plain((matrix[1, 2] + matrix[1, 1] * slope + 0.5) / height),
             offset=frame.offsets[index] if frame.offsets else None,
         )
         found.append(one)

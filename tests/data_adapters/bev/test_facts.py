@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.data_adapters.bev.rigs import AT, FORWARD, camera, frame, write_rig
+from tests.data_adapters.bev.rigs import AT, FORWARD, camera, frame, save, write_rig
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.bev.config import ReadConfig
 from transect.data_adapters.bev.facts import facts_of, write_as_read
 from transect.data_adapters.bev.geometry import box_corners, pose, rotation
 from transect.data_adapters.bev.grid import Grid
@@ -90,6 +91,22 @@ def test_the_facts_of_a_sample(tmp_path: Path) -> None:
 )
 def test_a_suspicious_calibration_is_read_with_a_warning(tmp_path: Path, poses: Any, words: str) -> None:
     assert words in facts_of(sample(tmp_path, *poses))["warnings"]
+
+
+def test_a_tall_image_loses_its_horizon_with_a_warning(tmp_path: Path) -> None:
+    """A picture of 180 x 320 pixels becomes 480 x 853, of which the lowest 224 rows are kept: the middle is row 426."""
+    size = {"width": 180, "height": 320, "K": [[160.0, 0, 89.5], [0, 160.0, 159.5], [0, 0, 1]]}
+    save(tmp_path / "front.png", np.zeros((320, 180, 3), np.uint8))
+    shown = frame(write_rig(tmp_path, camera(**size)), ReadConfig())
+    assert optics_of(shown)[0].horizon == pytest.approx((426.4 - 629) / 224, abs=0.005)
+    assert "no horizon" in facts_of(shown)["warnings"]
+
+
+@pytest.mark.parametrize(("column", "warned"), [(159.5, False), (210.0, True), (115.0, False), (110.0, True)])
+def test_a_principal_point_far_from_the_middle_has_a_warning(tmp_path: Path, column: float, warned: bool) -> None:
+    shown = frame(write_rig(tmp_path, camera(K=[[160.0, 0, column], [0, 160.0, 89.5], [0, 0, 1]])))
+    assert optics_of(shown)[0].middle == pytest.approx((column + 0.5) / 320, abs=1e-6)
+    assert ("principal point" in facts_of(shown).get("warnings", "")) == warned
 
 
 @pytest.mark.parametrize("heading", [-44, 0, 44])

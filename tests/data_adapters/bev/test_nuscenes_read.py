@@ -75,8 +75,8 @@ def test_a_smaller_image_of_the_same_aspect_has_its_intrinsics_scaled(folder) ->
     Image.new("RGB", (42, 24)).save(folder / shot_of(rows, "CAM_FRONT")["filename"])
     half, *_ = read_all(folder, cameras=("CAM_FRONT",))
     np.testing.assert_allclose(half.intrinsics[0, :2, :2], whole.intrinsics[0, :2, :2], rtol=1e-9)
-    # Scaled about the corner when it was stored, and about the first pixel when it is prepared.
-    np.testing.assert_allclose(half.intrinsics[0, 0, 2] - whole.intrinsics[0, 0, 2], (0.25 - 0.5) * 64 / 42, rtol=1e-9)
+    # Of 84 pixels the width shrinks to 64, about the first pixel; of 42 it grows, about the corner.
+    np.testing.assert_allclose(half.intrinsics[0, 0, 2] - whole.intrinsics[0, 0, 2], 0.5 * 64 / 84 - 0.5, rtol=1e-9)
 
 
 def test_the_time_of_a_camera_may_be_some_way_off(folder, edit) -> None:

@@ -37,12 +37,8 @@ def fit(window: Sequence[int | None], grid: Sequence[int]) -> list[int]:
 
 def counts(window: Sequence[int], grid: Sequence[int]) -> list[int]:
     """Number of windows along each axis; the last one may extend past the end."""
-    # A symbolic length, in an exported graph, is that of a whole axis: the division would fix its number of cells.
-    whole = [isinstance(length, torch.SymInt) for length in window]
-    return [
-        1 if all_of_it else (size + length - 1) // length
-        for all_of_it, length, size in zip(whole, window, grid, strict=True)
-    ]
+    # This form of the quotient is 1 for a whole axis of symbolic length, which an exported graph then leaves open.
+    return [-(-size // length) for length, size in zip(window, grid, strict=True)]
 
 
 def pad(x: Tensor, window: Sequence[int], mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pyproj import CRS
+from pyproj import CRS, Proj
 from pyproj.exceptions import CRSError
 
 from transect.data_adapters.base import BadInput
@@ -17,6 +17,9 @@ FIELDS = ("epsg", "x", "y", "heading")
 LONGEST_GAP = 1_000_000
 """Largest time between two poses, in microseconds, that are interpolated."""
 
+STRETCH = 0.01
+"""Largest difference of the scale of a projection from 1 that is usual; UTM has 0.001 at most in its zone."""
+
 
 @dataclass(frozen=True, eq=False)
 class Track:
@@ -28,6 +31,7 @@ class Track:
         x: float64 `(t,)`, or `(1,)`; metres to the east.
         y: The same to the north.
         heading: Degrees, counter-clockwise from east.
+        notes: What is suspicious about the place.
     """
 
     epsg: int
@@ -35,6 +39,7 @@ class Track:
     x: Matrix
     y: Matrix
     heading: Matrix
+    notes: tuple[str, ...] = ()
 
     def at(self, time: int | None, tolerance: int, file: Path) -> Matrix:
         """The pose `(4, 4)` at a time: world from ego.
@@ -88,12 +93,13 @@ def read_track(place: Place, value: object, folder: Path) -> tuple[Track, Path |
         if (again := times[1:][np.diff(times) == 0]).size:
             raise BadInput(path, "microseconds", f"{again[0]} twice", "one pose at a time")
         x, y, heading = (np.array(columns[name])[order] for name in FIELDS[1:])
-        return Track(require_projected(Place(path), systems[0]), times, x, y, heading), path
+        epsg = require_projected(Place(path), systems[0])
+        return Track(epsg, times, x, y, heading, _doubts(epsg, x[0], y[0])), path
     given = place.mapping("pose", value, FIELDS)
     numbers = {name: place.number(f"pose, {name}", given[name]) for name in FIELDS}
     epsg = require_projected(place, numbers["epsg"])
     x, y, heading = (np.array([numbers[name]]) for name in FIELDS[1:])
-    return Track(epsg, np.zeros(0, np.int64), x, y, heading), None
+    return Track(epsg, np.zeros(0, np.int64), x, y, heading, _doubts(epsg, x[0], y[0])), None
 
 
 def require_projected(place: Place, code: float) -> int:
@@ -117,6 +123,18 @@ def require_projected(place: Place, code: float) -> int:
     ):
         raise place.bad("pose, epsg", f"{int(code)} ({system.name})", expected, "such as the zone of UTM")
     return int(code)
+
+
+def _doubts(epsg: int, x: float, y: float) -> tuple[str, ...]:
+    """What is suspicious about a place: degrees, or a scale of the projection that says that it is used elsewhere."""
+    if abs(x) <= 180 and abs(y) <= 90:
+        return (f"pose: x {x:g} and y {y:g} look like degrees: metres in EPSG:{epsg} are expected",)
+    projection = Proj(epsg)
+    scale = float(np.sqrt(projection.get_factors(*projection(x, y, inverse=True)).areal_scale))
+    if abs(scale - 1) <= STRETCH:
+        return ()
+    much = f"are {100 / scale:.1f} m on the ground there" if 0 < scale < np.inf else "have no length there"
+    return (f"pose: 100 m in EPSG:{epsg} {much}: x is to the east, and the system is to be one for that place",)
 
 
 def _matrix(x: float, y: float, heading: float) -> Matrix:

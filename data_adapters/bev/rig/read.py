@@ -1,5 +1,6 @@
 """Read one sample of a rig: images without distortion, prepared, with the calibration that belongs to them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,6 +9,7 @@ import numpy as np
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.bev.calibration import Matrix, Place, require_intrinsics, scaled_intrinsics
 from transect.data_adapters.bev.config import ReadConfig
+from transect.data_adapters.bev.geometry import relative
 from transect.data_adapters.bev.images import Picture, prepare, read_image
 from transect.data_adapters.bev.rig.cases import RigCase, open_rig
 from transect.data_adapters.bev.rig.distortion import straighten
@@ -40,33 +42,30 @@ def read_rig(case: RigCase, config: ReadConfig) -> Frame:
     shots = [_shot(rig, camera, view, config) for camera, view in wanted if view.file]
     if not shots:
         raise BadInput(case.rig, "cameras", f"no image of {', '.join(missing)}", "one at least")
-    start = case.time
+    start, times = case.time, [shot.view.time for shot in shots]
+    ego = rig.track.at(start, rig.tolerance, rig.file) if rig.track else np.eye(4)
     return Frame(
         case=case,
         names=tuple(shot.camera.name for shot in shots),
         images=np.stack([shot.image for shot in shots]),
         intrinsics=np.stack([shot.intrinsics for shot in shots]),
-        camera_to_ego=np.stack([shot.camera.camera_to_ego for shot in shots]),
+        camera_to_ego=np.stack([_camera_to_ego(rig, shot, ego) for shot in shots]),
         grid=config.grid,
-        ego_pose=rig.track.at(start, rig.tolerance, rig.file) if rig.track else np.eye(4),
+        ego_pose=ego,
         epsg=rig.track.epsg if rig.track else None,
         timestamp=start,
-        offsets=tuple((shot.time - start) / 1000 for shot in shots if shot.time is not None and start is not None),
+        offsets=tuple((time - start) / 1000 for time in times if time is not None and start is not None),
         missing=missing,
         agent=np.zeros(len(shots), np.int64),
-        notes=tuple(
-            f"camera {shot.camera.name}: {shot.black:.0%} of the image is black without distortion"
-            for shot in shots
-            if shot.black > MUCH_BLACK
-        ),
+        notes=(*_notes(shots), *(rig.track.notes if rig.track else ())),
     )
 
 
 class Shot(NamedTuple):
-    """One camera of a sample: its prepared image, the `(3, 3)` K of that, and the share of pixels without a source."""
+    """One camera of a sample: its image as stored and prepared, the latter's K, and the share without a source."""
 
     camera: Camera
-    time: int | None
+    view: View
     image: Picture
     intrinsics: Matrix
     black: float
@@ -74,7 +73,31 @@ class Shot(NamedTuple):
 
 def _shot(rig: Rig, camera: Camera, view: View, config: ReadConfig) -> Shot:
     image, intrinsics, black = _straight(rig, camera, view)
-    return Shot(camera, view.time, *prepare(image, intrinsics, config), black)
+    return Shot(camera, view, *prepare(image, intrinsics, config), black)
+
+
+def _camera_to_ego(rig: Rig, shot: Shot, ego: Matrix) -> Matrix:
+    """The pose of a camera, when it took its image, on the vehicle at the time of the sample, whose pose is `ego`.
+
+    Without poses by time that is where the camera is mounted.
+    """
+    if rig.track is None or shot.view.time is None:
+        return shot.camera.camera_to_ego
+    return relative(ego, rig.track.at(shot.view.time, rig.tolerance, rig.file)) @ shot.camera.camera_to_ego
+
+
+def _notes(shots: Sequence[Shot]) -> list[str]:
+    notes = [
+        f"camera {shot.camera.name}: {shot.black:.0%} of the image is black without distortion"
+        for shot in shots
+        if shot.black > MUCH_BLACK
+    ]
+    first: dict[tuple[str, int], str] = {}
+    for shot in shots:
+        image, name = (shot.view.file, shot.view.frame), shot.camera.name
+        if first.setdefault(image, name) != name:
+            notes.append(f"camera {name} has the image of {first[image]}")
+    return notes
 
 
 def _straight(rig: Rig, camera: Camera, view: View) -> tuple[Picture, Matrix, float]:

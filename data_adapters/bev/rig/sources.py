@@ -19,6 +19,9 @@ from transect.data_adapters.bev.rig.tables import read_times
 
 log = logging.getLogger("transect")
 
+SHORTEST_GAP = 1000
+"""Microseconds between images below which times are more likely in milliseconds or seconds."""
+
 
 @dataclass(frozen=True)
 class View:
@@ -138,4 +141,8 @@ def _timed(camera: Camera, views: list[View], folder: Path) -> list[View]:
         log.warning("%s: camera %s: %d times without an image", table, camera.name, lost)
     if not timed:
         raise BadInput(table, "file", "none of its images", f"the images of camera {camera.name}")
-    return sorted(timed, key=lambda view: view.time or 0)
+    timed.sort(key=lambda view: view.time or 0)
+    gaps = np.diff([view.time or 0 for view in timed])
+    if len(gaps) and (gap := float(np.median(gaps))) < SHORTEST_GAP:
+        log.warning("%s: camera %s: images %g microseconds apart: is that the unit?", table, camera.name, gap)
+    return timed

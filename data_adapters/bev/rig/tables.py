@@ -13,7 +13,8 @@ TIME = ("microseconds", "timestamp")
 LARGEST = 1 << 26
 """Largest size of a table in bytes."""
 
-LATEST = 1 << 62
+LATEST = 1 << 53
+"""Largest time in microseconds, in the year 2255; nanoseconds since 1970 are larger."""
 
 
 def read_times(path: Path) -> dict[str | int, int]:
@@ -89,7 +90,7 @@ def _is_whole(text: str) -> bool:
 
 def _whole(path: Path, field: str, text: str) -> int:
     if not _is_whole(text) or int(text) > LATEST:
-        raise BadInput(path, field, repr(text.strip()[:80]), "a whole number of 0 or more")
+        raise BadInput(path, field, repr(text.strip()[:80]), "a whole number from 0 to 2^53")
     return int(text)
 
 

@@ -104,6 +104,11 @@ def test_a_missing_file_is_a_dropped_view(tmp_path: Path) -> None:
         frame(path)
 
 
+def test_two_cameras_of_one_image_have_a_note(tmp_path: Path) -> None:
+    sample = frame(write_rig(tmp_path, camera("front"), camera("rear"), camera("left", image="front.png")))
+    assert sample.notes == ("camera left has the image of front",)
+
+
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:
     path = write_rig(tmp_path, camera("front"), camera("back"))
     (tmp_path / "front.png").write_bytes(b"no image")

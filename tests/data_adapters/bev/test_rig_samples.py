@@ -146,6 +146,7 @@ def test_times_go_by_file_or_by_number(tmp_path: Path, header: str, suffix: str,
         ("0,10\n3,20\n", "frame: found 3, expected 0 to 2"),
         ("9.png,10\n", "file: found none of its images"),
         ("1.png," + "9" * 30, "columns"),
+        (f"1.png,{T0 * 1000}\n", "line 1, microseconds: found '1600000000000000000', expected .* to 2"),
         ('1.png,10\n"2.png', "line 2: found 1 cells"),
         (b"\xff\xfe", "UTF-8"),
     ],
@@ -163,6 +164,14 @@ def test_images_without_a_time_are_left_out_with_a_warning(tmp_path: Path, caplo
     with caplog.at_level(logging.WARNING):
         assert len(frames(write_rig(tmp_path, camera("a", image="a/*.png", timestamps="a.csv")))) == 2
     assert "camera a: 1 of 3 images left out, without a time" in caplog.text
+
+
+@pytest.mark.parametrize(("step", "warned"), [(1000, False), (33, True)])
+def test_times_in_milliseconds_are_doubted(tmp_path: Path, caplog: Any, step: int, warned: bool) -> None:
+    shades(tmp_path, "a", 3)
+    (tmp_path / "a.csv").write_text("".join(f"{number}.png,{T0 + step * number}\n" for number in (1, 2, 3)))
+    frames(write_rig(tmp_path, camera("front", image="a/*.png", timestamps="a.csv")))
+    assert (f"camera front: images {step} microseconds apart: is that the unit?" in caplog.text) == warned
 
 
 def test_times_without_an_image_are_counted(tmp_path: Path, caplog: Any) -> None:
@@ -275,61 +284,3 @@ def test_a_broken_rig_of_a_folder_fails_by_itself(tmp_path: Path) -> None:
     assert (good.id, broken.id) == ("rig_00000", "rig_broken_00000")
     with pytest.raises(BadInput, match=r"rig_broken.yaml: yaml"):
         read_rig(broken, SAME)  # type: ignore[arg-type]
-
-
-POSES = "microseconds,epsg,x,y,heading\n"
-
-
-def pose_rig(folder: Path, rows: str, time: int = T0) -> Path:
-    (folder / "poses.csv").write_text(rows)
-    (folder / "front.csv").write_text(f"front.png,{time}\n")
-    return write_rig(folder, camera(timestamps="front.csv"), pose="poses.csv")
-
-
-@pytest.mark.parametrize(
-    ("time", "x", "heading"),
-    [
-        (0, 100, 170),
-        (100_000, 110, 190),
-        (25_000, 102.5, 175),
-        (75_000, 107.5, 185),
-        (130_000, 110, 190),
-        (-50_000, 100, 170),
-    ],
-)
-def test_a_pose_is_interpolated_the_shorter_way_round(tmp_path: Path, time: int, x: float, heading: float) -> None:
-    rows = f"{POSES}{T0 + 100_000},32632,110,5,-170\n{T0},32632,100,5,170\n"
-    sample = frame(pose_rig(tmp_path, rows, T0 + time))
-    turn = np.radians(heading)
-    assert np.allclose(sample.ego_pose[:2, [0, 3]], [[np.cos(turn), x], [np.sin(turn), 5]], atol=1e-9)
-    assert sample.epsg == 32632
-    assert str(tmp_path / "poses.csv") in sample.case.files
-
-
-@pytest.mark.parametrize(
-    ("rows", "words"),
-    [
-        (
-            f"{POSES}{T0 + 60_000},32632,1,2,3\n",
-            f"found the nearest 60 ms from {T0}, expected one within 50 ms",
-        ),
-        (f"{POSES}{T0 - 900_000},32632,1,2,3\n{T0 + 900_000},32632,1,2,3\n", "pose: found the nearest 900 ms"),
-        (f"{POSES}{T0},32632,1,2,3\n{T0 + 9},32633,1,2,3\n", "epsg: found 32632 and 32633"),
-        (f"{POSES}{T0},4326,1,2,3\n", r"pose, epsg: found 4326"),
-        (f"{POSES}{T0},32632,1,2,3\n{T0},32632,1,2,4\n", "twice"),
-        (f"{POSES}{T0},32632,1,nan,3\n", "line 2, y: found 'nan'"),
-        (f"{POSES}{T0},32632,1,2\n", "line 2: found 4 cells, expected 5"),
-        ("microseconds,x,y,heading\n", "columns: found microseconds, x, y, heading"),
-        (POSES, "rows: found none"),
-        ("", "columns: found none"),
-    ],
-)
-def test_poses_that_do_not_fit_are_refused(tmp_path: Path, rows: str, words: str) -> None:
-    with pytest.raises(BadInput, match=words):
-        frame(pose_rig(tmp_path, rows))
-
-
-def test_poses_by_time_need_the_times_of_the_cameras(tmp_path: Path) -> None:
-    (tmp_path / "poses.csv").write_text(f"{POSES}{T0},32632,1,2,3\n")
-    with pytest.raises(BadInput, match="pose: found a table by time, and cameras without timestamps"):
-        frame(write_rig(tmp_path, camera(), pose="poses.csv"))

@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,9 @@ POLYGONS = ("lane", "road_segment")
 
 LINES = ("road_divider", "lane_divider")
 """The layers that make lanes."""
+
+VERSION = (1, 3)
+"""The first version of the maps whose layers are those of the published labels."""
 
 LARGEST = 1 << 29
 """Largest size of a map in bytes; the largest of the four of nuScenes has a tenth of it."""
@@ -92,7 +96,7 @@ def _opened(path: Path, modified: int, size: int) -> Map:
         **{name: [_line(each, lines, points) for each in _records(path, content, name)] for name in LINES},
     }
     empty = {name: sum(not shape for shape in shapes[name]) for name in shapes}
-    notes = tuple(
+    notes = _doubts_of_version(path, content.get("version")) + tuple(
         f"{path.name}: left out {count} of {len(shapes[name])} records of {name} without geometry"
         for name, count in empty.items()
         if count
@@ -100,6 +104,14 @@ def _opened(path: Path, modified: int, size: int) -> Map:
     for note in notes:
         log.warning("%s", note)
     return Map({name: _layer([shape for shape in each if shape]) for name, each in shapes.items()}, notes)
+
+
+def _doubts_of_version(path: Path, version: object) -> tuple[str, ...]:
+    numbers = re.match(r"(\d{1,4})\.(\d{1,4})", str(version))
+    if numbers and (int(numbers[1]), int(numbers[2])) >= VERSION:
+        return ()
+    expected = ".".join(map(str, VERSION))
+    return (f"{path.name}: version {shortened(version)}: published labels are those of {expected} or later",)
 
 
 def _content(path: Path) -> dict[str, Any]:

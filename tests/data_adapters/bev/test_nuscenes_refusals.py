@@ -202,6 +202,15 @@ def test_a_damaged_map_refuses_the_road_alone(folder, edit, layer, change, messa
         adapter().read(case).labels().mask("lane")
 
 
+@pytest.mark.parametrize(("version", "noted"), [("1.3", 0), (1.3, 0), ("2.0", 0), ("1.2", 1), (None, 1), ("x", 1)])
+def test_the_road_of_an_old_map_has_a_note(folder, edit, version, noted) -> None:
+    edit(folder, "maps/expansion/boston-seaport.json", lambda content: content.update(version=version))
+    case = next(case for case in adapter().cases(str(folder)))
+    labels = adapter().read(case).labels()
+    assert labels.mask("road").any()
+    assert [f"boston-seaport.json: version {version}: " in note for note in labels.notes] == [True] * noted
+
+
 @pytest.mark.parametrize("location", ["../secret", "atlantis", "", 5])
 def test_the_map_of_a_wrong_place_is_refused(folder, edit, location) -> None:
     edit(folder, "log", lambda rows: [row.update(location=location) for row in rows])

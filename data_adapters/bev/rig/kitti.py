@@ -88,6 +88,8 @@ def _rows(path: Path) -> dict[str, list[str]]:
     rows: dict[str, list[str]] = {}
     for line in read_text(path).splitlines():
         if match := re.fullmatch(r"\s*([A-Za-z]\w*)\s*:?\s+(.*)", line):
+            if match[1] in rows:
+                raise BadInput(path, match[1], "two rows", "one")
             rows[match[1]] = match[2].split()
     return rows
 

@@ -103,6 +103,7 @@ def test_rows_of_the_tracking_data_set_have_no_colon(tmp_path: Path) -> None:
     [
         ("P2", None, "P2: found no such row, expected 12 numbers"),
         ("P2", "1 2 3", "P2: found 3 numbers, expected 12"),
+        ("P2", f"{ROWS['P2']}\nP2: {ROWS['P2']}", "P2: found two rows, expected one"),
         ("P2", ROWS["P2"].replace("609.5593", "x"), "P2: found could not convert"),
         ("P2", ROWS["P2"].replace("44.85728", "nan"), "P2: found nan"),
         ("P2", ROWS["P2"].replace("0 0 1 0.002745884", "0 0 2 0"), "camera image_2, P2: found a last row 0, 0, 2"),

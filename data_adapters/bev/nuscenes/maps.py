@@ -28,6 +28,9 @@ LINES = ("road_divider", "lane_divider")
 VERSION = (1, 3)
 """The first version of the maps whose layers are those of the published labels."""
 
+NOTHING = (None, "")
+"""What stands for a token or a list that is not there."""
+
 LARGEST = 1 << 29
 """Largest size of a map in bytes; the largest of the four of nuScenes has a tenth of it."""
 
@@ -136,13 +139,14 @@ def _records(path: Path, content: dict[str, Any], name: str) -> Iterator[Record]
 
 def _polygon(record: Record, polygons: Mapping[str, Record], points: Mapping[str, Any]) -> Shape:
     """The rings of a record of a layer; nothing where it has no geometry."""
-    if record.fields.get("polygon_token", "") is None:
+    if record.fields.get("polygon_token", 0) in NOTHING:
         return ()
     polygon = linked(record, "polygon_token", polygons, "polygon")
     exterior = _ring(polygon, "exterior_node_tokens", polygon.fields.get("exterior_node_tokens"), points)
     if len(exterior) < 3:
         return ()
     holes = polygon.fields.get("holes")
+    holes = [] if holes in NOTHING else holes
     if not isinstance(holes, list) or not all(isinstance(hole, dict) for hole in holes):
         raise polygon.bad("holes", "a list of objects")
     rings = [_ring(polygon, "holes, node_tokens", hole.get("node_tokens"), points) for hole in holes]
@@ -151,7 +155,7 @@ def _polygon(record: Record, polygons: Mapping[str, Record], points: Mapping[str
 
 def _line(record: Record, lines: Mapping[str, Record], points: Mapping[str, Any]) -> Shape:
     """The line of a record of a layer; nothing where it has no geometry."""
-    if record.fields.get("line_token", "") is None:
+    if record.fields.get("line_token", 0) in NOTHING:
         return ()
     line = linked(record, "line_token", lines, "line")
     ring = _ring(line, "node_tokens", line.fields.get("node_tokens"), points)
@@ -161,6 +165,7 @@ def _line(record: Record, lines: Mapping[str, Record], points: Mapping[str, Any]
 def _ring(record: Record, field: str, tokens: object, points: Mapping[str, Any]) -> Array:
     """The points `(k, 2)` of a list of nodes."""
     place, name = record.place, record.named(field)
+    tokens = [] if tokens in NOTHING else tokens
     if not isinstance(tokens, list) or not all(isinstance(token, str) for token in tokens):
         raise place.bad(name, shortened(tokens), "a list of tokens")
     unknown = next((token for token in tokens if token not in points), None)

@@ -202,6 +202,26 @@ def test_a_damaged_map_refuses_the_road_alone(folder, edit, layer, change, messa
         adapter().read(case).labels().mask("lane")
 
 
+@pytest.mark.parametrize(
+    ("layer", "field", "kept", "empty"),
+    [
+        *(("lane", "polygon_token", False, empty) for empty in (None, "")),
+        *(("polygon", "exterior_node_tokens", False, empty) for empty in (None, "", [])),
+        *(("polygon", "holes", True, empty) for empty in (None, "", [])),
+    ],
+)
+def test_a_map_may_have_records_without_geometry(folder, edit, layer, field, kept, empty) -> None:
+    def clear(content: dict) -> None:
+        lane = content["lane"][0]
+        row = lane if layer == "lane" else next(p for p in content["polygon"] if p["token"] == lane["polygon_token"])
+        row[field] = empty
+
+    edit(folder, "maps/expansion/boston-seaport.json", clear)
+    labels = adapter().read(adapter().cases(str(folder))[0]).labels()
+    assert labels.mask("road").any()
+    assert [" records of lane without geometry" in note for note in labels.notes] == [True] * (not kept)
+
+
 @pytest.mark.parametrize(("version", "noted"), [("1.3", 0), (1.3, 0), ("2.0", 0), ("1.2", 1), (None, 1), ("x", 1)])
 def test_the_road_of_an_old_map_has_a_note(folder, edit, version, noted) -> None:
     edit(folder, "maps/expansion/boston-seaport.json", lambda content: content.update(version=version))

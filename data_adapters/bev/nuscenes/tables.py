@@ -70,10 +70,13 @@ class Tables:
         """The records of `sample_data` of a sample, by the channel of their sensor.
 
         Raises:
-            BadInput: a sensor is not known or has two key frames, or a record of a missing one names no sample.
+            BadInput: a sensor is not known or has two key frames, a record of a missing one names no sample, or one
+                does not say whether it is a key frame.
         """
         found: dict[str, Record] = {}
         for shot in self.shots.get(sample.token, ()):
+            if shot.fields.get("is_key_frame") is not True:
+                raise shot.bad("is_key_frame", "true or false")
             channel = self.channel(shot)
             if channel in found:
                 raise BadInput(shot.table, f"{sample.token}, {channel}", "two key frames", "one")
@@ -131,8 +134,6 @@ class Tables:
         wanted = {*self.cameras, LIDAR}
         path = self.folder / "sample_data.json"
         for shot in read_records(path, ("is_key_frame", *SHOT), lambda row: row.get("is_key_frame") is not False):
-            if shot.fields.get("is_key_frame") is not True:
-                raise shot.bad("is_key_frame", "true or false")
             try:
                 is_wanted = self.channel(shot) in wanted
             except BadInput:

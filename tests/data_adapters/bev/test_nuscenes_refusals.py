@@ -64,6 +64,8 @@ def test_an_image_of_another_aspect_is_refused_by_camera_and_sizes(folder) -> No
         ("sample_data", "filename", "/etc/hosts", "filename: found /etc/hosts, expected a path in the folder"),
         ("sample_data", "filename", "samples/../../x.jpg", "expected a path in the folder of the data set"),
         ("sample_data", "timestamp", 1530000001000000, "CAM_FRONT, "),
+        ("sample_data", "is_key_frame", None, "is_key_frame: found None, expected true or false"),
+        ("sample_data", "is_key_frame", 1, "is_key_frame: found 1, expected true or false"),
         ("sample_data", "timestamp", None, "timestamp: found None, expected a whole number"),
         ("sample", "scene_token", "x", "scene_token: found x, expected a token of scene.json"),
         ("sample", "timestamp", "now", "timestamp: found now, expected a whole number of 0 or more"),

@@ -8,6 +8,7 @@ from transect.data_adapters.bev.config import ReadConfig
 from transect.data_adapters.bev.grid import Grid
 from transect.data_adapters.settings import require, require_at_most
 
+ModelName = Literal["sinbevt", "bilinear", "lift_splat"]
 Size = tuple[int, int]
 """Height and width."""
 
@@ -158,7 +159,7 @@ class ModelConfig:
         lift_splat: Sizes of the lift-splat baseline.
     """
 
-    name: Literal["sinbevt", "bilinear", "lift_splat"] = "sinbevt"
+    name: ModelName = "sinbevt"
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     sinbevt: SinBEVTConfig = field(default_factory=SinBEVTConfig)
     bilinear: BilinearConfig = field(default_factory=BilinearConfig)

@@ -70,7 +70,8 @@ class BevNetwork(nn.Module, ABC):
         return logits
 
     def _cached_geometry(self, intrinsics: Tensor, camera_to_ego: Tensor) -> Any:
-        if torch.is_grad_enabled() or torch.compiler.is_compiling():
+        untracked = any(parameter.is_inference() for parameter in self.parameters())  # made in inference mode
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or untracked:
             return self.geometry(intrinsics, camera_to_ego)
         calibration = torch.cat([intrinsics.flatten(2).float(), camera_to_ego.flatten(2).float()], 2)
         weights = [(parameter.data_ptr(), parameter._version) for parameter in self.parameters()]

@@ -129,6 +129,14 @@ def test_geometry_is_computed_once_for_a_calibration_and_anew_when_weights_chang
     assert len(calls) == 4, "gradients need the geometry computed anew"
 
 
+def test_a_network_made_in_inference_mode_predicts():
+    with torch.inference_mode():
+        network = small("sinbevt").eval()
+        first = network(images(2), *ring(2))
+        network.attention[0].ray.weight.mul_(-1)
+        assert (network(images(2), *ring(2)) - first).abs().max() > 1e-4
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_geometry_keeps_its_precision_under_autocast(name):
     network, calibration = small(name).eval(), ring(3)

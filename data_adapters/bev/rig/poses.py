@@ -20,6 +20,9 @@ LONGEST_GAP = 1_000_000
 STRETCH = 0.01
 """Largest difference of the scale of a projection from 1 that is usual; UTM has 0.001 at most in its zone."""
 
+MOVED, FEWEST_MOVES, SIDEWAYS = 1.0, 3, 45
+"""From this many moves of so many metres in a second, headings so many degrees off them are suspicious."""
+
 
 @dataclass(frozen=True, eq=False)
 class Track:
@@ -94,7 +97,8 @@ def read_track(place: Place, value: object, folder: Path) -> tuple[Track, Path |
             raise BadInput(path, "microseconds", f"{again[0]} twice", "one pose at a time")
         x, y, heading = (np.array(columns[name])[order] for name in FIELDS[1:])
         epsg = require_projected(Place(path), systems[0])
-        return Track(epsg, times, x, y, heading, _doubts(epsg, x[0], y[0])), path
+        notes = (*_doubts(epsg, x[0], y[0]), *_doubts_of_headings(times, x, y, heading))
+        return Track(epsg, times, x, y, heading, notes), path
     given = place.mapping("pose", value, FIELDS)
     numbers = {name: place.number(f"pose, {name}", given[name]) for name in FIELDS}
     epsg = require_projected(place, numbers["epsg"])
@@ -135,6 +139,17 @@ def _doubts(epsg: int, x: float, y: float) -> tuple[str, ...]:
         return ()
     much = f"are {100 / scale:.1f} m on the ground there" if 0 < scale < np.inf else "have no length there"
     return (f"pose: 100 m in EPSG:{epsg} {much}: x is to the east, and the system is to be one for that place",)
+
+
+def _doubts_of_headings(times: np.ndarray, x: Matrix, y: Matrix, heading: Matrix) -> tuple[str, ...]:
+    """What is suspicious about headings: that the vehicle moves elsewhere, as with those of a compass."""
+    rows = np.flatnonzero(np.diff(times // 1_000_000, prepend=-1))  # the first of each second
+    east, north = np.diff(x[rows]), np.diff(y[rows])
+    moved = np.hypot(east, north) >= MOVED
+    apart = (heading[rows][:-1] - np.degrees(np.arctan2(north, east)) + 180) % 360 - 180
+    if moved.sum() < FEWEST_MOVES or (angle := float(np.median(np.abs(apart[moved])))) <= SIDEWAYS:
+        return ()
+    return (f"pose: headings are {angle:.0f} degrees off the motion: they are counter-clockwise from east, in degrees",)
 
 
 def _matrix(x: float, y: float, heading: float) -> Matrix:

@@ -120,3 +120,34 @@ def test_a_place_that_does_not_suit_its_coordinate_system_has_a_note(
         assert sample.notes == ()
     else:
         assert re.search(words, "; ".join(sample.notes))
+
+
+@pytest.mark.parametrize(
+    ("start", "turn", "words"),
+    [
+        (170, 1, ""),
+        (80, -1, ""),
+        (0, 0, ""),
+        (90, 0, "pose: headings are 90 degrees off the motion"),
+        (180, 0, "pose: headings are 180 degrees off the motion"),
+    ],
+)
+def test_headings_of_a_compass_are_doubted(tmp_path: Path, start: float, turn: float, words: str) -> None:
+    """Drives at 10 m/s, along an arc or east, with poses ten times a second."""
+    rows, x, y = [], 500_000.0, 5_400_000.0
+    for step in range(60):
+        angle = start + turn * step
+        rows.append(f"{T0 + step * 100_000},32632,{x},{y},{angle}\n")
+        along = np.radians(angle if turn else 0)
+        x, y = x + np.cos(along), y + np.sin(along)
+    sample = frame(pose_rig(tmp_path, POSES + "".join(rows)))
+    assert [words in note for note in sample.notes] == [True] * bool(words)
+
+
+def test_headings_of_a_vehicle_that_stands_are_not_doubted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [
+        f"{T0 + s * 1_000_000},32632,{500_000 + a},{5_400_000 + b},90\n"
+        for s, (a, b) in enumerate(rng.normal(0, 0.1, (9, 2)))
+    ]
+    assert frame(pose_rig(tmp_path, POSES + "".join(rows))).notes == ()

@@ -20,7 +20,8 @@ LATEST = 1 << 53
 def read_times(path: Path) -> dict[str | int, int]:
     """The times of a camera's images by file name, or of its video's frames by their number from 0.
 
-    The first column is `file` or `frame`, the second `microseconds`; the line with these names may be left out.
+    The columns are `file` or `frame`, and `microseconds`. The line with these names may be left out where they are in
+    this order.
 
     Raises:
         BadInput: a column or a value is something else, or an image, a frame or a time is there twice.
@@ -32,6 +33,9 @@ def read_times(path: Path) -> dict[str | int, int]:
     kind = ""
     if rows and not _is_whole(rows[0][1][1]):
         kind, unit = (name.strip().lower() for name in rows.pop(0)[1])
+        if kind in TIME:
+            kind, unit = unit, kind
+            rows = [(line, row[::-1]) for line, row in rows]
         if kind not in ("file", "frame") or unit not in TIME:
             raise BadInput(path, "columns", f"{kind}, {unit}"[:200], f"file or frame, and {' or '.join(TIME)}")
     if not rows:

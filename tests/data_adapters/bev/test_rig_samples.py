@@ -119,13 +119,19 @@ def test_the_camera_with_most_images_gives_the_times(tmp_path: Path) -> None:
         ("file,microseconds", ".png", 1),
         ("File, Timestamp", ".png", 1),
         ("", ".png", 1),
+        ("microseconds,file", ".png", 1),
         ("frame,microseconds", "", 0),
+        ("timestamp,frame", "", 0),
         ("", "", 0),
     ],
 )
 def test_times_go_by_file_or_by_number(tmp_path: Path, header: str, suffix: str, first: int) -> None:
     shades(tmp_path, "a", 3)
-    rows = [f"{number + first}{suffix},{T0 + 1000 * (3 - number)}" for number in range(3)]  # the last image comes first
+    cells = [
+        (f"{number + first}{suffix}", f"{T0 + 1000 * (3 - number)}") for number in range(3)
+    ]  # the last comes first
+    step = 1 if header.lower().startswith("f") or not header else -1
+    rows = [",".join(pair[::step]) for pair in cells]
     (tmp_path / "a.csv").write_text("\n".join(filter(None, [header, *rows])))
     found = frames(write_rig(tmp_path, camera("a", image="a/*.png", timestamps="a.csv")))
     assert [shade(each, "a") for each in found] == [3, 2, 1]

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -169,9 +170,13 @@ class FusedAxialCrossAttention(nn.Module):
 
 
 def precise(layer: nn.Linear, x: Tensor) -> Tensor:
-    """A linear layer of few inputs `(..., 2 to 4)` in float32 also under autocast, which rounds matrix products."""
-    out = (x[..., None, :] * layer.weight.float()).sum(-1)
-    return out if layer.bias is None else out + layer.bias.float()
+    """A linear layer in float32 also under autocast."""
+    kind = x.device.type
+    if kind != "meta" and torch.is_autocast_enabled(kind):
+        with torch.autocast(kind, enabled=False):
+            return precise(layer, x)
+    out: Tensor = layer(x)
+    return out
 
 
 def unit(x: Tensor) -> Tensor:

@@ -61,8 +61,10 @@ class BevNetwork(nn.Module, ABC):
         """
         if images.shape[-2:] != self.image_size:
             raise ValueError(f"images: found {tuple(images.shape[-2:])}, expected {self.image_size}")
-        if present is not None and not torch.compiler.is_compiling() and present.all():
-            present = None
+        if present is not None and not torch.compiler.is_compiling():
+            used = present.any(0)
+            images, intrinsics, camera_to_ego = (part[:, used] for part in (images, intrinsics, camera_to_ego))
+            present = None if present[:, used].all() else present[:, used]
         views = Views(images.shape[0], images.shape[1], present)
         features = self.backbone(views.pack(images))[-self.levels :]
         geometry = self._cached_geometry(*views.calibrated(intrinsics, camera_to_ego))

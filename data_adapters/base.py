@@ -69,9 +69,12 @@ class Adapter(Protocol[CaseT, Sample, Prediction]):
 
     `columns` are the names of the files of one case, as columns of a table or fields of a request to the server. An
     optional `unit` is what a case is called in the plural, such as "pairs"; optional `descriptions` are names of files
-    that describe a whole data set, such as "dataset.json". Optional too is a method
-    `check(case, sample, folder)` for `transect check`: it reads the sample whole and returns facts about what was read,
-    with anything suspicious under "warnings"; unless `folder` is None, it may write files there that show it.
+    that describe a whole data set, such as "dataset.json", and of folders that no case is read from.
+
+    Optional too is a method `check(case, sample, folder)` for `transect check`: it reads the sample whole and returns
+    facts about what was read, with anything suspicious under "warnings"; unless `folder` is None, it may write files
+    there that show it. So is `example(folder)`, which writes the files of one case for a registered model into a folder
+    and returns their names by column; by default they are those of a phantom.
     """
 
     columns: tuple[str, ...]

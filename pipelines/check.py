@@ -162,7 +162,7 @@ def _summary(app: App[Any, Any], cases: Sequence[Case]) -> str:
 def _left_out(inputs: Sequence[str], cases: Sequence[Case], descriptions: Sequence[str]) -> str:
     """A line on the files in folders of `inputs` that belong to no case; side files share the name of a case's file.
 
-    `descriptions` are names of files that belong to the whole data set.
+    `descriptions` are names of files that belong to the whole data set, and of folders that are not looked into.
     """
     used = {os.path.realpath(file) for case in cases for file in case.files}
     stems = {os.path.splitext(file)[0] for file in used}
@@ -171,7 +171,8 @@ def _left_out(inputs: Sequence[str], cases: Sequence[Case], descriptions: Sequen
         if os.path.realpath(root) in used:
             continue
         for folder, folders, files in os.walk(os.path.realpath(root)):
-            folders[:] = [name for name in folders if os.path.join(folder, name) not in used]  # such as a Zarr store
+            known = {*descriptions, *(name for name in folders if os.path.join(folder, name) in used)}
+            folders[:] = [name for name in folders if name not in known]  # such as a Zarr store
             for path in (os.path.join(folder, name) for name in files):
                 prefixes = (path[:end] for end, letter in enumerate(path) if letter == ".")
                 if path not in used and stems.isdisjoint(prefixes) and os.path.basename(path) not in descriptions:

@@ -12,6 +12,8 @@ import pytest
 import torch
 
 from benchmarks.inputs import require_distinct, require_unseen
+from transect.data_adapters.bev.config import PhantomConfig
+from transect.data_adapters.bev.phantom import write_phantom
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = re.compile(r"python -m benchmarks\.(\w+)")
@@ -92,12 +94,19 @@ def _apebench_test_trajectories_from_training(folder: Path) -> list[str]:
     return ["--data", str(folder), "--equations", "burgers", "--steps", "1"]
 
 
+def _same_drives(folder: Path) -> list[str]:
+    write_phantom(folder / "known", 3, 0, PhantomConfig(height=48, width=84, samples=1))
+    shutil.copytree(folder / "known", folder / "unseen")
+    return ["--folder", str(folder)]
+
+
 def _write(path: Path, content: str = "content") -> Path:
     path.write_text(content)
     return path
 
 
 COMPARISONS = [
+    ("bev", _same_drives, "found 3 of 3 test examples in the training set"),
     ("quality", _same_frames, "found the same content"),
     ("quality", _coarse_copy_that_is_the_frame, "found the same content"),
     ("rerank", _same_spectra_and_candidates, "found the same content"),

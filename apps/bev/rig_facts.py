@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from transect.apps.bev.config import State
+from transect.data_adapters.bev.measures import optics_of
 from transect.data_adapters.bev.sample import Frame
 
 MARGINS = {"cameras": 0.0, "field_of_view": 5.0, "camera_height": 0.3, "tilt": 5.0, "coverage": 20.0}
@@ -24,19 +25,16 @@ Values = dict[str, list[float]]
 
 def rig_values(frame: Frame) -> Values:
     """The values of a sample by the names of `State`: of each camera, or one of all."""
-    fx, cx = frame.intrinsics[:, 0, 0], frame.intrinsics[:, 0, 2]
-    left, right = np.degrees(np.arctan((cx + 0.5) / fx)), np.degrees(np.arctan((frame.images.shape[2] - 0.5 - cx) / fx))
-    axis = frame.camera_to_ego[:, :3, 2]
-    heading = np.degrees(np.arctan2(axis[:, 1], axis[:, 0]))
+    optics = optics_of(frame)
     around = np.arange(360) + 0.5
-    # Counter-clockwise from the optical axis: what lies to the left in the image has the larger heading.
-    turned = (around[:, None] - heading + 180) % 360 - 180
-    seen = ((turned <= left) & (turned >= -right)).any(axis=1)
+    seen = np.zeros(360, bool)
+    for one in optics:
+        seen |= (one.heading + one.left - around) % 360 <= one.fov
     return {
-        "cameras": [float(len(frame.names))],
-        "field_of_view": (left + right).tolist(),
-        "camera_height": frame.camera_to_ego[:, 2, 3].tolist(),
-        "tilt": np.degrees(np.arcsin(np.clip(axis[:, 2], -1, 1))).tolist(),
+        "cameras": [float(len(optics))],
+        "field_of_view": [one.fov for one in optics],
+        "camera_height": [one.z for one in optics],
+        "tilt": [one.pitch for one in optics],
         "coverage": [float(seen.sum())],
     }
 

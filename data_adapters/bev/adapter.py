@@ -1,11 +1,15 @@
 """The adapter of camera rigs: reads nuScenes and `rig.yaml`, writes bird's-eye-view maps."""
 
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from transect.data_adapters.bev.config import PhantomConfig, ReadConfig, WriteConfig
 from transect.data_adapters.bev.prediction import BevMap
 from transect.data_adapters.bev.sample import Frame, FrameCase
+
+RADARS = ("FRONT", "FRONT_LEFT", "FRONT_RIGHT", "BACK_LEFT", "BACK_RIGHT")
 
 
 class BevAdapter:
@@ -13,6 +17,7 @@ class BevAdapter:
 
     columns: tuple[str, ...] = ("rig",)
     unit = "samples"
+    descriptions = ("sweeps", "LIDAR_TOP", *(f"RADAR_{place}" for place in RADARS))
 
     def __init__(self, read: ReadConfig, write: WriteConfig, phantom: PhantomConfig | None = None) -> None:
         self.read_config, self.write_config = read, write
@@ -43,6 +48,17 @@ class BevAdapter:
         if folder is not None:
             write_as_read(sample, folder)
         return facts_of(sample)
+
+    def example(self, folder: Path) -> dict[str, str]:
+        """Write a synthetic sample as a `rig.yaml` with its images; returns the name of that file."""
+        from transect.data_adapters.bev.phantom import write_phantom
+        from transect.data_adapters.bev.rig.write import write_rig
+
+        with TemporaryDirectory() as drives:
+            write_phantom(Path(drives), 1, 0, PhantomConfig(height=72, width=128, samples=1))
+            adapter = BevAdapter(replace(self.read_config, version="", cameras=()), self.write_config)
+            (case,) = adapter.cases(drives)
+            return {"rig": write_rig(adapter.read(case), folder).name}
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` synthetic drives in the layout of nuScenes."""

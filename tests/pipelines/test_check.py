@@ -14,6 +14,7 @@ import pytest
 import rasterio
 from affine import Affine
 
+from tests.pipelines.settings import settings
 from transect.apps.change_detection.app import ChangeDetection
 from transect.apps.change_detection.config import State
 from transect.data_adapters.change_detection.facts import pixel_size
@@ -33,7 +34,7 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(scope="module")
 def data(name: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("check") / "data"
-    app_class(name)(config_class(name)()).adapter.phantom(folder, 3, 0)
+    app_class(name)(settings(name)).adapter.phantom(folder, 3, 0)
     return folder
 
 
@@ -80,6 +81,9 @@ def test_the_facts_are_those_of_the_files(data, name, command, tmp_path):
         assert float(row["label_ml"]) == pytest.approx(sample.label.sum() * sample.volume.grid.voxel_volume / 1000)
         assert row["shape"] == str(list(sample.volume.values.shape))
         assert (tmp_path / "out" / case.id / "label.nii.gz").is_file()
+    elif name == "bev":
+        assert int(row["vehicle_pixels"]) == sample.labels().masks["vehicle"].sum()
+        assert (tmp_path / "out" / case.id / "overlay.png").is_file()
     elif name == "petct":
         assert float(row["suv_max"]) == pytest.approx(sample.pet.values.max(), abs=1e-4)
         assert int(row["tumour_voxels"]) == sample.label.mask.sum()
@@ -101,7 +105,9 @@ def test_nothing_is_written_without_out(name, data, command, tmp_path, monkeypat
 
 
 def test_a_bad_case_is_named_and_the_others_are_read(name, data, command, tmp_path):
-    file, *_ = [file for file in sorted(data.rglob("*")) if is_main(file) and re.search("train|imagesTr", str(file))]
+    file, *_ = [
+        file for file in sorted(data.rglob("*")) if is_main(file) and re.search("train|imagesTr|phantom-0-0", str(file))
+    ]
     content = file.read_bytes()
     try:
         file.write_bytes(b"\0" * 64)
@@ -120,7 +126,7 @@ def is_main(file: Path) -> bool:
     """Whether it is the one file of a case that every app's test may break."""
     return (
         file.suffix in (".mgf", ".hdf5")
-        or file.parent.name == "B"
+        or file.parent.name in ("B", "CAM_FRONT")
         or file.name.endswith("_0000.nii.gz")
         or file.name == "SUV.nii.gz"
     )

@@ -207,7 +207,7 @@ def _check_lifting(settings: BilinearConfig | LiftSplatConfig, section: str, dec
         require(getattr(settings, name) >= 1, section + name, getattr(settings, name), "1 or more")
     require(settings.dim % 4 == 0, section + "dim", settings.dim, "a multiple of 4")
     require(settings.blocks >= 0, section + "blocks", settings.blocks, "0 or more")
-    require_at_most(settings, section, dim=2048, blocks=16)
+    require_at_most(settings, section, levels=5, dim=2048, blocks=16)
     _check_decoder(decoder, section)
 
 

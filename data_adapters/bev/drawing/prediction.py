@@ -42,7 +42,7 @@ ROW = 19
 
 def map_picture(prediction: BevMap) -> Picture:
     """The map of a sample, forward up, above a legend of its classes and thresholds: uint8 `(H, W, 3)`."""
-    upper = draw_map(prediction.frame, ALONE, _on_map(prediction), views=False)
+    upper = draw_map(prediction.frame, ALONE, layers_of(prediction), views=False)
     picture = np.full((upper.shape[0] + LEGEND, ALONE, 3), 255, np.uint8)
     picture[: upper.shape[0]] = upper
     pen, left = Pen(picture), 12.0
@@ -71,7 +71,7 @@ def montage_of(prediction: BevMap, areas: Mapping[str, Sequence[Area]], source: 
     width = min((ACROSS - GAP * (max(len(ahead), len(behind)) - 1)) // max(len(ahead), len(behind)), LARGEST_PANEL)
     height = max(round(frame.images.shape[1] * width / frame.images.shape[2]), 1)
     grid = frame.grid
-    below = draw_map(frame, min(MAP, max(MAP * grid.width // grid.height, 1)), _on_map(prediction), views=False)
+    below = draw_map(frame, min(MAP, max(MAP * grid.width // grid.height, 1)), layers_of(prediction), views=False)
     top = TITLE + (height + 2 * GAP if ahead else 0)
     bottom = top + below.shape[0] + 2 * GAP
     rows = bottom + (height if behind else -2 * GAP) + MARGIN
@@ -98,7 +98,7 @@ def montage_of(prediction: BevMap, areas: Mapping[str, Sequence[Area]], source: 
     return pen.picture()
 
 
-def _on_map(prediction: BevMap) -> dict[str, NDArray[np.float32]]:
+def layers_of(prediction: BevMap) -> dict[str, NDArray[np.float32]]:
     """The opacity of each class: full from its threshold on, and fading below it."""
     layers = {}
     for name, share, threshold in zip(prediction.classes, prediction.probability, prediction.threshold, strict=True):

@@ -42,6 +42,7 @@ def frame(
     case: FrameCase = CASE,
     size: tuple[int, int] = (32, 48),
     seed: int = 0,
+    grid: Grid = GRID,
 ) -> Frame:
     """A sample with cameras that look in all directions, noise as images and these labels."""
     h, w = size
@@ -52,6 +53,6 @@ def frame(
         images=np.random.default_rng(seed).integers(0, 256, (cameras, h, w, 3), dtype=np.uint8),
         intrinsics=np.repeat(k[None], cameras, axis=0),
         camera_to_ego=np.stack([camera_pose(360 * number / cameras) for number in range(cameras)]),
-        grid=GRID,
+        grid=grid,
         labels=lambda: found,
     )

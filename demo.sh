@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
 # End-to-end demo of all apps: change detection on synthetic pairs and a real pair of Landsat scenes, an equation,
-# peptides, the liver in synthetic MRI, and tumours in synthetic PET/CT. Usage: demo.sh TRANSECT FOLDER
+# peptides, the liver in synthetic MRI, tumours in synthetic PET/CT, and maps of synthetic drives.
+# Usage: demo.sh TRANSECT FOLDER
 set -euo pipefail
 transect=$1
 samples=$(cd "$(dirname "$0")" && pwd)/samples/landsat5_2000_2010
 settings=$(cd "$(dirname "$0")" && pwd)/apps/change_detection/demo.yaml
 liver=$(cd "$(dirname "$0")" && pwd)/apps/liver_mri/demo.yaml
 tumour=$(cd "$(dirname "$0")" && pwd)/apps/petct/demo.yaml
+drives=$(cd "$(dirname "$0")" && pwd)/apps/bev/demo.yaml
 equation=$(cd "$(dirname "$0")" && pwd)/apps/pde/demo.yaml
 rm -rf "$2" && mkdir -p "$2" && cd "$2"
 export MLFLOW_TRACKING_URI=sqlite:///mlflow.db
@@ -76,6 +78,19 @@ say "14. Find the slices with tumour of a DICOM study"
 "$transect" phantom petct --out scan --count 1 --seed 1 --phantom.format dicom
 "$transect" predict models:/petct-demo@champion scan --out tumours
 
+say "15. Write synthetic drives, train a network to draw bird's-eye-view maps and evaluate it, also with two cameras less"
+"$transect" phantom bev --out drives --count 40 --phantom.height 64 --phantom.width 112
+"$transect" train bev --data drives --config "$drives" | tee trained-bev.txt
+run=$(awk '$1 == "run" { print $2 }' trained-bev.txt)
+"$transect" register "$run" --name bev-demo --alias champion
+"$transect" evaluate models:/bev-demo@champion --data drives --out evaluation-bev
+"$transect" evaluate models:/bev-demo@champion --data drives --out evaluation-bev-4 --faults.missing 2
+
+say "16. See how the cameras of a drive were read, and draw its maps"
+"$transect" phantom bev --out drive --count 1 --seed 1 --phantom.samples 6
+"$transect" check bev drive --out checked-drive | tail -1
+"$transect" predict models:/bev-demo@champion drive --out maps
+
 case=$(find "$PWD/landsat" -name mask.tif -printf '%h\n')
 say "Done. Results:"
 cat <<EOT
@@ -91,5 +106,7 @@ liver (DICOM SEG)          $(find "$PWD/livers" -name liver.seg.dcm)
 report, liver              $PWD/evaluation-liver/report.html
 slices with tumour (CSV)   $(find "$PWD/tumours" -name slices.csv)
 report, PET/CT             $PWD/evaluation-petct/report.html
+film of a drive (VP9)      $(find "$PWD/maps" -name drive.mp4)
+report, drives             $PWD/evaluation-bev/report.html
 MLflow                     cd $PWD && $transect ui    then open http://127.0.0.1:5000
 EOT

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from tests.apps.bev.rigs import READ, ring, sized, small
+from tests.apps.bev.rigs import FORWARD, READ, ring, sized, small
 from transect.apps.bev.models.bilinear import Bilinear
 from transect.apps.bev.models.geometry import cell_centres, cells_of, directions, ground, inverse, project, span, to_ego
 from transect.apps.bev.models.lift_splat import LiftSplat
@@ -191,3 +191,15 @@ def test_points_behind_a_camera_are_not_seen():
     visible = network.geometry(intrinsics, poses).visible[0, 0]
     assert not visible[:, 4:].any(), "rows below the middle are behind a camera that looks forward"
     assert visible[:, :4].any()
+
+
+def test_a_point_behind_a_camera_on_its_axis_is_not_seen_where_its_pixel_would_be_in_the_image():
+    network = small("bilinear")
+    centres = cell_centres(READ.grid, network.size, CPU)
+    pose = torch.eye(4)
+    pose[:3, :3] = FORWARD
+    pose[:2, 3] = centres[4, 6]
+    intrinsics = torch.tensor([[28.0, 0, 0], [0, 28, 0], [0, 0, 1]])
+    visible = network.geometry(intrinsics[None, None], pose[None, None]).visible[0, 0, 0]
+    assert visible[:4, 6].all()
+    assert not visible[4:].any()

@@ -69,9 +69,11 @@ def _draw_thresholds(counts: Mapping[str, Counts], levels: Mapping[str, int], gr
 
 def _draw_ranges(counts: Mapping[str, Counts], levels: Mapping[str, int], grid: Grid, figure: "Figure") -> None:
     axes = chart(figure, f"IoU by range ({protocol(grid)})", "distance from the vehicle [m]", "IoU")
-    names = [f"{low} to {high}" for low, high in pairwise(RINGS)]
+    limits = list(pairwise(RINGS))
+    shown = [ring for ring in range(len(limits)) if any(values[ring].any() for values in counts.values())]
+    names = [f"{limits[ring][0]} to {limits[ring][1]}" for ring in shown]
     rings = {
-        name: [iou_curve(values[ring : ring + 1], visible=True)[levels[name]] for ring in range(len(names))]
+        name: [iou_curve(values[ring : ring + 1], visible=True)[levels[name]] for ring in shown]
         for name, values in counts.items()
     }
     texts = {name: f"{name}{', visible,' if name == 'vehicle' else ''} at {levels[name] / LEVELS:g}" for name in counts}

@@ -1,14 +1,15 @@
-"""Pictures of a map: the cameras of its sample with the map below, as they are, predicted, labelled, and compared."""
+"""Pictures of a map between the cameras of its sample: without classes, predicted, labelled, and compared."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from transect.apps.base import Picture
-from transect.data_adapters.bev.drawing.montage import montage
-from transect.data_adapters.bev.drawing.palette import INK, colour_of
-from transect.data_adapters.bev.drawing.prediction import layers_of
+from transect.data_adapters.bev.areas import areas_of
+from transect.data_adapters.bev.drawing.prediction import montage_of
 from transect.data_adapters.bev.prediction import BevMap
+from transect.data_adapters.bev.sample import Boxes, Labels
 
 
 class MapPreview:
@@ -28,24 +29,25 @@ class MapPreview:
     def pictures(self) -> dict[str, Picture]:
         """Pictures by name, of one size.
 
-        `image`: the cameras and where they look. `prediction`: with the classes of the map, drawn on the ground. With
+        `image`: the cameras around an empty map. `prediction`: with the classes, outlined in the images too. With
         labels also `label`, the same of the labels with their boxes, and `comparison`, the prediction with the boxes.
         """
-        frame, title = self._map.frame, self._map.frame.case.id
-        predicted = layers_of(self._map)
-        legend = [
-            (f"{name}, from {threshold:g}", colour_of(name))
-            for name, threshold in zip(self._map.classes, self._map.threshold, strict=True)
-        ]
-        made = {
-            "image": montage(frame, title, {}, {}),
-            "prediction": montage(frame, title, predicted, predicted, grid=False, legend=legend),
-        }
+        empty = replace(self._map, classes=(), probability=self._map.probability[:0], threshold=self._map.threshold[:0])
+        made = {"image": _montage(empty, None), "prediction": _montage(self._map, "")}
         if self._labels is not None:
-            masks, boxes = self._labels.masks, self._labels.boxes
-            labelled = {name: masks[name].astype(np.float32) for name in self._map.classes if name in masks}
-            names = [(f"{name} in the label", colour_of(name)) for name in labelled]
-            made["label"] = montage(frame, title, labelled, labelled, boxes, grid=False, legend=names)
-            legend += [("boxes of the label", INK)]
-            made["comparison"] = montage(frame, title, predicted, predicted, boxes, grid=False, legend=legend)
+            boxes = self._labels.boxes
+            made["label"] = _montage(_labelled(self._map, self._labels), None, boxes)
+            notes = (*self._map.frame.notes, "Outlined: the boxes of the label.")
+            made["comparison"] = _montage(replace(self._map, frame=replace(self._map.frame, notes=notes)), "", boxes)
         return made
+
+
+def _montage(shown: BevMap, source: str | None, boxes: Boxes | None = None) -> Picture:
+    return montage_of(shown, {name: areas_of(shown, name)[0] for name in shown.classes}, source, boxes)
+
+
+def _labelled(prediction: BevMap, labels: Labels) -> BevMap:
+    """The labels of the predicted classes, as far as there are any, in the form of a prediction."""
+    classes = tuple(name for name in prediction.classes if name in labels.masks)
+    masks = np.stack([labels.masks[name] for name in classes]).astype(np.float32)
+    return replace(prediction, classes=classes, probability=masks, threshold=np.full(len(classes), 0.5))

@@ -140,7 +140,8 @@ def of_class(name: str, counts: Counts, level: int) -> dict[str, float]:
     values[f"{name}_precision_calibrated"] = _ratio(tp[level], tp[level] + fp[level])
     values[f"{name}_recall_calibrated"] = _ratio(tp[level], tp[level] + fn[level])
     for ring, ending in enumerate(ring_names()):
-        values[f"{start}_calibrated_{ending}"] = iou_curve(counts[ring : ring + 1], visible=True)[level]
+        if counts[ring].any():  # otherwise the map ends before it
+            values[f"{start}_calibrated_{ending}"] = iou_curve(counts[ring : ring + 1], visible=True)[level]
     return {key: float(value) for key, value in values.items()}
 
 

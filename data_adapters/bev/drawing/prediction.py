@@ -15,7 +15,7 @@ from transect.data_adapters.bev.drawing.strokes import Pen
 from transect.data_adapters.bev.images import Picture
 from transect.data_adapters.bev.measures import optics_of
 from transect.data_adapters.bev.prediction import BevMap
-from transect.data_adapters.bev.sample import Frame
+from transect.data_adapters.bev.sample import Boxes, Frame
 
 ACROSS, MARGIN, GAP, TITLE = 1452, 16, 6, 44
 MAP, LARGEST_PANEL = 568, 720
@@ -55,13 +55,16 @@ def map_picture(prediction: BevMap) -> Picture:
     return pen.picture()
 
 
-def montage_of(prediction: BevMap, areas: Mapping[str, Sequence[Area]], source: str) -> Picture:
+def montage_of(
+    prediction: BevMap, areas: Mapping[str, Sequence[Area]], source: str | None, boxes: Boxes | None = None
+) -> Picture:
     """The cameras in their places around the map: those that look ahead above it, the others below.
 
     Args:
         prediction: The map; its areas are outlined in the images too.
         areas: The connected areas of each class.
-        source: Model name and version.
+        source: Model name and version, may be empty; None for labels, which have no probability to show.
+        boxes: Drawn as outlines too.
 
     Returns:
         uint8 `(H, 1484, 3)`; its size depends on the cameras of the rig, also of missing ones, and on the grid alone.
@@ -71,7 +74,8 @@ def montage_of(prediction: BevMap, areas: Mapping[str, Sequence[Area]], source: 
     width = min((ACROSS - GAP * (max(len(ahead), len(behind)) - 1)) // max(len(ahead), len(behind)), LARGEST_PANEL)
     height = max(round(frame.images.shape[1] * width / frame.images.shape[2]), 1)
     grid = frame.grid
-    below = draw_map(frame, min(MAP, max(MAP * grid.width // grid.height, 1)), layers_of(prediction), views=False)
+    side = min(MAP, max(MAP * grid.width // grid.height, 1))
+    below = draw_map(frame, side, layers_of(prediction), boxes, views=False)
     top = TITLE + (height + 2 * GAP if ahead else 0)
     bottom = top + below.shape[0] + 2 * GAP
     rows = bottom + (height if behind else -2 * GAP) + MARGIN
@@ -81,7 +85,7 @@ def montage_of(prediction: BevMap, areas: Mapping[str, Sequence[Area]], source: 
         left = (picture.shape[1] - len(names) * (width + GAP) + GAP) // 2
         for name in names:
             if name in frame.names:
-                panel = draw_camera(frame, frame.names.index(name), width, ground, grid=False)
+                panel = draw_camera(frame, frame.names.index(name), width, ground, boxes, grid=False)
             else:
                 panel = missing_camera(name, height, width)
             picture[row : row + height, left : left + width] = panel
@@ -91,9 +95,10 @@ def montage_of(prediction: BevMap, areas: Mapping[str, Sequence[Area]], source: 
     pen = Pen(picture)
     pen.text((MARGIN, 14), frame.case.id, 16, INK, bold=True)
     pen.text((picture.shape[1] - MARGIN, 15), _time(frame.timestamp), 15, INK, "ra")
-    _write_classes(pen, prediction, areas, (MARGIN, top + 4), side - 2 * MARGIN)
+    _write_classes(pen, prediction, areas, (MARGIN, top + 4), side - 2 * MARGIN, source is not None)
     _write_vehicles(pen, areas.get("vehicle"), (side + below.shape[1] + 24, top + 4))
-    notes = (DIGEST.sub(r"\1", f"Model {source}"), *(f"No image of {name}" for name in frame.missing), *frame.notes)
+    model = (DIGEST.sub(r"\1", f"Model {source}"),) if source else ()
+    notes = (*model, *(f"No image of {name}" for name in frame.missing), *frame.notes)
     _write_notes(pen, notes, (MARGIN, top + below.shape[0]), side - 2 * MARGIN)
     return pen.picture()
 
@@ -117,16 +122,18 @@ def _rows(frame: Frame) -> tuple[list[str], list[str]]:
 
 
 def _write_classes(
-    pen: Pen, prediction: BevMap, areas: Mapping[str, Sequence[Area]], at: tuple[int, int], width: int
+    pen: Pen, prediction: BevMap, areas: Mapping[str, Sequence[Area]], at: tuple[int, int], width: int, predicted: bool
 ) -> None:
     left, row = at
-    whole = prediction.mask[0].size * prediction.frame.grid.resolution**2
+    grid = prediction.frame.grid
+    whole = grid.height * grid.width * grid.resolution**2
     for name, threshold in zip(prediction.classes, prediction.threshold, strict=True):
         covered = sum(area.area_m2 for area in areas[name])
         pen.swatch((left, row + 1), 14, colour_of(name))
         pen.text((left + 22, row), _spoken(name), 14, INK, bold=True)
         pen.text((left + width, row), f"{covered:,.0f} m²   {covered / whole:.1%}", 13, INK, "ra")
-        pen.text((left + 22, row + ROW), f"probability from {threshold:.2f}", 12, SOFT)
+        if predicted:
+            pen.text((left + 22, row + ROW), f"probability from {threshold:.2f}", 12, SOFT)
         row += 3 * ROW - 6
 
 

@@ -105,7 +105,7 @@ def test_rings_are_distances_on_the_ground():
     summary = metric.summary([contribution])
     assert summary["vehicle_iou_visible_calibrated_0_to_20_metres"] == 1
     assert summary["vehicle_iou_visible_calibrated_20_to_35_metres"] == 0
-    assert math.isnan(summary["vehicle_iou_visible_calibrated_35_to_50_metres"])
+    assert "vehicle_iou_visible_calibrated_35_to_50_metres" not in summary  # the map ends before it
 
 
 def test_calibration_chooses_the_best_threshold_of_each_class():

@@ -55,8 +55,8 @@ def summary(listed: Sequence[Case], cases: Sequence[Case], unit: str = "cases") 
     divided = sum(len(names) > 1 for names in groups.values())
     files = [Path(file) for file in dict.fromkeys(file for case in cases for file in case.files) if "://" not in file]
     missing = sum(not file.exists() for file in files)
-    suffixes = Counter(file.suffix.lower() or "no suffix" for file in files)
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
+    counted = Counter(map(_kind, files)).most_common(5)
+    kinds = ", ".join(f"{count} {kind}{'s' if kind == 'folder' and count > 1 else ''}" for kind, count in counted)
     return "\n".join(
         [
             f"{', '.join(splits)} {unit}, {_source(listed, counts)}",
@@ -64,6 +64,13 @@ def summary(listed: Sequence[Case], cases: Sequence[Case], unit: str = "cases") 
             f"files: {kinds or 'none on this machine'}" + (f", {missing} of them missing" if missing else ""),
         ]
     )
+
+
+def _kind(file: Path) -> str:
+    suffix = file.suffix.lower()
+    if suffix[1:].isalnum():
+        return suffix
+    return "folder" if file.is_dir() else "no suffix"
 
 
 def _source(listed: Sequence[Case], counts: Counter[str]) -> str:

@@ -195,6 +195,9 @@ def test_a_summary_counts_splits_groups_and_files_and_says_where_splits_come_fro
         "groups: 3, 1 of them in more than one split",
         "files: 2 .png, 1 of them missing",
     ]
+    (tmp_path / "v1.0-mini").mkdir()
+    folders = [Case(name, name, (str(tmp_path / "v1.0-mini"), str(tmp_path)), "train") for name in "ab"]
+    assert summary(folders, folders).splitlines()[2] == "files: 2 folders"
     drawn = "validation drawn from the training groups by train.validation_share"
     for listed, source in (([case(name) for name in "abc"], drawn), (named[:1] + named[2:], f"from names, {drawn}")):
         extra = [case("e", "train")] if listed[0].split else []

@@ -2,15 +2,17 @@
 
 First SinBEVT at its published size, six images of 224 x 480: floating-point operations (two for a multiply-add), CPU
 seconds on one thread, or with `gpu` milliseconds, the minimum of a few runs, and peak memory; next to the same network
-with a copy of each query for every view in the second attention, as CoBEVT computes it. Then all networks for images of
-several sizes.
+with a copy of each query for every view in the second attention, as CoBEVT computes it, and exported to onnxruntime.
+Then all networks for images of several sizes.
 """
 
 import copy
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import get_args
 
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
@@ -21,12 +23,14 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.measure import peak_bytes, seconds
-from transect.apps.bev.export import ring
+from transect.apps.bev.config import Config
+from transect.apps.bev.export import export, ring
 from transect.apps.bev.models.build import build
 from transect.apps.bev.models.config import ModelConfig, ModelName
 from transect.apps.bev.models.fax import FusedAxialCrossAttention, NormedCrossWindow
 from transect.apps.bev.models.network import BevNetwork
 from transect.data_adapters.bev.config import ReadConfig
+from transect.pipelines.export import to_onnx
 from transect.pipelines.model_folder import channels_last
 
 VIEWS = 6
@@ -100,6 +104,9 @@ def main(gpu: bool = False) -> None:
     times = seconds({name: forward(each, inputs) for name, each in networks.items()}, device, ROUNDS, pick=min)
     for name, each in networks.items():
         _row(size, name, each, inputs, times[name] * scale, times[name] / times["sinbevt, query copies"])
+    if not gpu:
+        time = seconds({"": exported(network, inputs)}, device, ROUNDS, pick=min)[""]
+        _print(size, "sinbevt, onnxruntime", "", "", f"{time:.3g}", "", f"{time / times['sinbevt, query copies']:.2f}")
     print(
         f"largest difference of their logits {difference:.1e}; the embeddings of the calibration, computed once for a"
     )
@@ -124,13 +131,31 @@ def forward(network: BevNetwork, inputs: tuple[Tensor, ...]) -> Callable[[], Ten
     return run
 
 
+def exported(network: BevNetwork, inputs: tuple[Tensor, ...]) -> Callable[[], object]:
+    """A function that predicts with the exported network in onnxruntime, on one thread."""
+    import onnxruntime
+
+    settings = export(Config(), (0.5,))
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as folder:
+        to_onnx(network, settings).save(Path(folder) / "network.onnx")
+        session = onnxruntime.InferenceSession(Path(folder) / "network.onnx", options)
+    arrays = {name: tensor.numpy() for name, tensor in zip(settings.inputs, inputs, strict=True)}
+    return lambda: session.run(None, arrays)
+
+
 def _row(
     size: tuple[int, int], name: str, network: BevNetwork, inputs: tuple[Tensor, ...], time: float, ratio: float = 0
 ) -> None:
     parameters = sum(parameter.numel() for parameter in network.parameters())
     peak = peak_bytes(forward(network, inputs), inputs[0].device) / 2**20
     numbers = f"{gflop(network, inputs):.1f}", f"{time:.3g}", f"{peak:.0f}", f"{ratio:.2f}" if ratio else ""
-    print(COLUMNS.format("{} x {}".format(*size), name, f"{parameters:,}", *numbers), flush=True)
+    _print(size, name, f"{parameters:,}", *numbers)
+
+
+def _print(size: tuple[int, int], *cells: str) -> None:
+    print(COLUMNS.format("{} x {}".format(*size), *cells), flush=True)
 
 
 if __name__ == "__main__":

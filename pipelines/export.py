@@ -50,7 +50,7 @@ def export(name: str, out: Path) -> float | None:
         settings: Export = model.app.export()
     except ValueError as error:
         raise UsageError(f"{name}: {error}") from error
-    program = _program(model.module, settings)
+    program = to_onnx(model.module, settings)
     program.model.metadata_props.update({**settings.facts, "source": model.source})
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder, writing(out):
         file = Path(folder) / out.name
@@ -60,7 +60,8 @@ def export(name: str, out: Path) -> float | None:
     return difference
 
 
-def _program(module: nn.Module, settings: Export) -> torch.onnx.ONNXProgram:
+def to_onnx(module: nn.Module, settings: Export) -> torch.onnx.ONNXProgram:
+    """The ONNX program of a network in evaluation mode; its weights are shared with the network until it is saved."""
     lengths = {name: torch.export.Dim(name, min=low, max=high) for name, (low, high) in settings.lengths.items()}
     axes = {
         name: {axis: lengths[length] for axis, length in settings.axes.get(name, {}).items()}

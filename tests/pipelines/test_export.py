@@ -74,13 +74,13 @@ def test_exported_network_computes_the_same_for_any_number_of_cameras(loaded, tm
 
 def test_a_file_that_computes_something_else_is_not_written(loaded, tmp_path, monkeypatch):
     network, bias, session = loaded("lift_splat"), 0.1, onnxruntime.InferenceSession
-    program = exporting._program(network, model_folder.load("a model", device="cpu").app.export())
+    program = exporting.to_onnx(network, model_folder.load("a model", device="cpu").app.export())
 
     def changed_meanwhile(*arguments: object, **options: object) -> object:
         network.decoder.classify.bias.data += bias
         return session(*arguments, **options)
 
-    monkeypatch.setattr(exporting, "_program", lambda module, settings: program)
+    monkeypatch.setattr(exporting, "to_onnx", lambda module, settings: program)
     monkeypatch.setattr(onnxruntime, "InferenceSession", changed_meanwhile)
     with pytest.raises(BadInput, match=r"x.onnx: logits: found a difference of .*, expected at most"):
         export("a model", tmp_path / "x.onnx")

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transect.apps.base import App, Contribution, Picture, View
+from transect.apps.base import App, Contribution, Export, Picture, View
 from transect.apps.bev.augment import augment
 from transect.apps.bev.charts import charts
 from transect.apps.bev.config import Config, State
 from transect.apps.bev.dataset import TrainingSamples
+from transect.apps.bev.export import export as network_export
 from transect.apps.bev.faults import faulty
 from transect.apps.bev.figures import MapPreview
 from transect.apps.bev.film import join_drive
@@ -123,6 +124,9 @@ class BirdsEyeView(App[Frame, BevMap]):
 
     def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:
         return charts(self.metric.totals(contributions), self.thresholds, self.config.read.grid)
+
+    def export(self) -> Export:
+        return network_export(self.config, self.thresholds)
 
     @classmethod
     def from_published(cls, file: Path) -> tuple[Self, nn.Module]:

@@ -253,10 +253,8 @@ def _export(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines.export import export
 
     difference = export(arguments.model, arguments.out)
-    checked = "not checked: onnxruntime is not installed"
-    if difference is not None:
-        checked = f"largest difference of an output from the model's, by onnxruntime: {difference:.1e}"
-    print(f"{arguments.out}\n{checked}")
+    compared = "not computed: onnxruntime is not installed" if difference is None else f"{difference:.1e}"
+    print(f"{arguments.out}\nlargest difference from the model, by onnxruntime: {compared}")
     return DONE
 
 

@@ -250,11 +250,9 @@ def _import_weights(arguments: argparse.Namespace, overrides: list[str]) -> int:
 
 
 def _export(arguments: argparse.Namespace, overrides: list[str]) -> int:
-    from transect.pipelines.export import export
+    from transect.pipelines.export import export, outcome
 
-    difference = export(arguments.model, arguments.out)
-    compared = "not computed: onnxruntime is not installed" if difference is None else f"{difference:.1e}"
-    print(f"{arguments.out}\nlargest difference from the model, by onnxruntime: {compared}")
+    print(arguments.out, outcome(export(arguments.model, arguments.out)), sep="\n")
     return DONE
 
 

@@ -60,6 +60,13 @@ def export(name: str, out: Path) -> float | None:
     return difference
 
 
+def outcome(difference: float | None) -> str:
+    """What the comparison came to, in one line."""
+    if difference is None:
+        return "not compared with the model: onnxruntime is not installed"
+    return f"largest difference of an output from the model's, by onnxruntime: {difference:.1e}"
+
+
 def to_onnx(module: nn.Module, settings: Export) -> torch.onnx.ONNXProgram:
     """The ONNX program of a network in evaluation mode; its weights are shared with the network until it is saved."""
     lengths = {name: torch.export.Dim(name, min=low, max=high) for name, (low, high) in settings.lengths.items()}

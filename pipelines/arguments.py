@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_names
 
 PICTURED_CASES = 50
@@ -24,6 +25,30 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     if isinstance(pictures := getattr(arguments, "pictures", None), str):
         overrides, arguments.pictures = [*overrides, "--pictures", pictures], PICTURED_CASES
     return arguments, overrides
+
+
+def resumed_epochs(arguments: argparse.Namespace, overrides: list[str]) -> int | None:
+    """The only setting that a resumed run may be given: its number of epochs; None keeps it.
+
+    Raises:
+        UsageError: another setting is given.
+    """
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
+    parser.add_argument("--train.epochs", type=int, dest="epochs")
+    try:
+        known, others = parser.parse_known_args(overrides)
+    except argparse.ArgumentError as error:
+        raise UsageError(f"train: --resume: {error}") from error
+    options = {"--data": arguments.data, "--config": arguments.config, "--from": arguments.start}
+    given = [name for name, value in options.items() if value] + ["--print-config"] * arguments.print_config
+    given += [word.partition("=")[0] for word in others if word.startswith("-")] or others[:1]
+    if given:
+        raise UsageError(
+            f"train: --resume: found {', '.join(given)}, expected at most --train.epochs and --device: "
+            "a resumed run keeps its own data and settings"
+        )
+    epochs: int | None = known.epochs
+    return epochs
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transect.pipelines.arguments import parse
+from transect.pipelines.arguments import parse, resumed_epochs
 from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_names, app_summary, mechanisms, missing_package
 
@@ -126,7 +126,7 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
     from transect.pipelines import config
 
     if arguments.resume:
-        epochs = _epochs(arguments, overrides)
+        epochs = resumed_epochs(arguments, overrides)
         from transect.pipelines.train import resume
 
         run_id, folder = resume(arguments.app, arguments.resume, arguments.device, epochs)
@@ -143,26 +143,6 @@ def _train(arguments: argparse.Namespace, overrides: list[str]) -> int:
         run_id, folder = train(arguments.app, arguments.data, app_config, settings, start, arguments.device)
     print(f"run    {run_id}\nmodel  {folder}")
     return DONE
-
-
-def _epochs(arguments: argparse.Namespace, overrides: list[str]) -> int | None:
-    """The only setting that a resumed run may be given: its number of epochs; None keeps it."""
-    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False, allow_abbrev=False)
-    parser.add_argument("--train.epochs", type=int, dest="epochs")
-    try:
-        known, others = parser.parse_known_args(overrides)
-    except argparse.ArgumentError as error:
-        raise UsageError(f"train: --resume: {error}") from error
-    options = {"--data": arguments.data, "--config": arguments.config, "--from": arguments.start}
-    given = [name for name, value in options.items() if value] + ["--print-config"] * arguments.print_config
-    given += [word.partition("=")[0] for word in others if word.startswith("-")] or others[:1]
-    if given:
-        raise UsageError(
-            f"train: --resume: found {', '.join(given)}, expected at most --train.epochs and --device: "
-            "a resumed run keeps its own data and settings"
-        )
-    epochs: int | None = known.epochs
-    return epochs
 
 
 def _start(arguments: argparse.Namespace) -> tuple[Path | None, dict[str, Any]]:

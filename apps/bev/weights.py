@@ -118,8 +118,8 @@ def config_from_reference(tensors: Mapping[str, Tensor], *, source: str | Path) 
     """
     levels = range(len(layer_numbers(tensors, "encoder.cross_views.")))
     blocks = range(len(layer_numbers(tensors, "decoder.layers.")))
-    dims = tuple(len(named(tensors, f"encoder.cross_views.{k}.postnorm.weight", source)) for k in levels)
-    prior, logits = named(tensors, ANCHOR, source), len(named(tensors, "to_logits.3.bias", source))
+    dims = tuple(named(tensors, f"encoder.cross_views.{k}.postnorm.weight", source).numel() for k in levels)
+    prior, logits = named(tensors, ANCHOR, source), named(tensors, "to_logits.3.bias", source).numel()
     if prior.ndim != 3 or logits not in CLASSES:
         found = f"a map of shape {list(prior.shape)}, {logits} channels of logits"
         raise BadInput(source, "sizes", found, "(channels, H, W), and 1 (road) or 2 (vehicles and their centres)")
@@ -130,7 +130,7 @@ def config_from_reference(tensors: Mapping[str, Tensor], *, source: str | Path) 
             query_windows=SinBEVTConfig().query_windows[-len(dims) :],
             bottlenecks=tuple(len(layer_numbers(tensors, f"encoder.layers.{k}.")) for k in levels),
             bev_embedding=tuple(f"encoder.cross_views.{k}.bev_embed.weight" in tensors for k in levels),
-            decoder=tuple(len(named(tensors, f"decoder.layers.{k}.up.bias", source)) for k in blocks),
+            decoder=tuple(named(tensors, f"decoder.layers.{k}.up.bias", source).numel() for k in blocks),
         )
         factor = 2.0 ** (len(sizes.decoder) - len(dims) + 1)
         grid = Grid(height=int(prior.shape[1] * factor), width=int(prior.shape[2] * factor))

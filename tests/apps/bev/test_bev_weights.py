@@ -104,6 +104,14 @@ def test_missing_left_over_and_misshapen_tensors_are_named(published):
             from_reference(changed, source="x.ckpt")
 
 
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 5), (7, 7, 7, 7, 7)])
+def test_tensors_of_any_shape_are_refused_in_one_line(published, shape):
+    anchors = ("encoder.bev_embedding.learned_features", "to_logits.3.bias", "decoder.layers.1.up.bias")
+    for name in (*anchors, "encoder.cross_views.2.postnorm.weight", "encoder.backbone.layers.0.0.weight"):
+        with pytest.raises(BadInput):
+            from_reference(published | {name: torch.zeros(shape)}, source="x.ckpt")
+
+
 # ---------------------------------------------------------------- a checkpoint of Lightning with pickled settings
 
 

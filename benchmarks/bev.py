@@ -47,8 +47,8 @@ DRIVES, UNSEEN, SAMPLES = 140, 30, 4
 VALIDATIONS = 8
 """How often a training is validated, at equal distances of its budget."""
 BATCH, WEIGHT_DECAY, DECAY_POWER, CLIP_NORM = 8, 0.01, 0.9, 1.0
-OVERFITTED, OVERFIT_SECONDS, OVERFIT_GOAL = 8, 90.0, 0.6
-"""Samples that are overfitted, in how many CPU seconds, and the IoU to be reached."""
+OVERFITTED, OVERFIT_SECONDS, OVERFIT_GOAL, OVERFIT_RATE = 8, 90.0, 0.6, 5e-3
+"""Samples that are overfitted, in how many CPU seconds, the IoU to be reached, and the learning rate."""
 
 SMALL: Config = load_training("bev", ROOT / "bev" / "small.yaml", [])[0]
 READ: ReadConfig = SMALL.read
@@ -155,13 +155,15 @@ def overfitted(splits: Splits, device: torch.device, seconds: float = OVERFIT_SE
     model = app.model().to(device)
     dataset = app.dataset(few)
     batch = {name: values.to(device) for name, values in default_collate([dataset[i] for i in range(len(few))]).items()}
-    optimizer = torch.optim.AdamW(app.parameter_groups(model), 5e-3, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(app.parameter_groups(model), OVERFIT_RATE, weight_decay=WEIGHT_DECAY)
     budget, steps, iou = Budget(device), 0, 0.0
     print(
         f"\n{len(few)} samples, overfitted with small.yaml\n  seconds   steps   IoU calibrated   at threshold   IoU@0.5"
     )
     for part in range(1, 7):
-        while budget.seconds() < seconds * part / 6:
+        while (share := budget.seconds() / seconds) < part / 6:
+            for group in optimizer.param_groups:
+                group["lr"] = OVERFIT_RATE * (1 - share) ** DECAY_POWER
             optimizer.zero_grad()
             app.loss(model, batch).backward()
             nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
@@ -171,8 +173,8 @@ def overfitted(splits: Splits, device: torch.device, seconds: float = OVERFIT_SE
         _, summary = budget.excluding(lambda: scorer.calibrated(model))
         model.train()
         iou = summary["vehicle_iou_visible_calibrated"]
-        row = seconds * part / 6, steps, iou, summary["vehicle_threshold"], summary["vehicle_iou_visible_at_50"]
-        print("  {:>7.0f} {:>7} {:>16.3f} {:>14.2f} {:>9.3f}".format(*row), flush=True)
+        shown = seconds * part / 6, steps, iou, summary["vehicle_threshold"], summary["vehicle_iou_visible_at_50"]
+        print("  {:>7.0f} {:>7} {:>16.3f} {:>14.2f} {:>9.3f}".format(*shown), flush=True)
     return iou >= OVERFIT_GOAL
 
 
@@ -214,12 +216,13 @@ def main() -> int:
     device = torch.device(arguments.device)
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.folder or Path(scratch)
-        start = time.process_time()
+        known, start = (folder / "known").exists(), time.process_time()
         splits = drives(folder, arguments.drives, arguments.count, arguments.unseen)
         seconds = (time.process_time() - start) / sum(map(len, (splits.training, splits.validation, splits.unseen)))
         _require_unseen(parser, folder, splits)
         counts = f"{len(splits.training)} training, {len(splits.validation)} validation, {len(splits.unseen)} unseen"
-        print(f"{counts} samples; written and listed at {1 / seconds:.1f} a CPU second", flush=True)
+        rate = "" if known else f", written and listed at {1 / seconds:.1f} a CPU second"
+        print(f"{counts} samples{rate}", flush=True)
         met = overfitted(splits, device, min(OVERFIT_SECONDS, 60 * arguments.minutes))
         compare(arguments, splits, device)
     return 0 if met else 1

@@ -27,8 +27,8 @@ class TrainingSamples(Dataset[Arrays]):
     `(VIEWS, 4, 4)`, `present` bool `(VIEWS,)`, `masks` uint8 `(classes, H, W)`, `center` float32 and `visibility` uint8
     `(H, W)`. Views that are not there are black, with the identity as their calibration.
 
-    Decoding images and drawing labels takes longer than a step of a small network, so that samples are kept in a
-    temporary folder after they are first read, if all of them fit in half of the free space there.
+    Decoding six images of 1600 x 900 takes 0.16 CPU seconds, three times a step of a small network. Samples are
+    therefore kept in a temporary folder after they are first read, if all of them fit in half of the free space there.
 
     Args:
         cases: The samples.

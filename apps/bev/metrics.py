@@ -133,8 +133,8 @@ def of_class(name: str, counts: Counts, level: int) -> dict[str, float]:
     curves = {start: iou_curve(counts, visible=True)}
     if name == "vehicle":
         curves["vehicle_iou_all"] = iou_curve(counts, visible=False)
-    at = {**NAMED, "calibrated": level}
-    values = {f"{begin}_{ending}": curve[each] for begin, curve in curves.items() for ending, each in at.items()}
+    at = {"calibrated": level, **NAMED}
+    values = {f"{begin}_{ending}": curve[each] for ending, each in at.items() for begin, curve in curves.items()}
     values[f"{name}_threshold"] = level / LEVELS
     tp, fp, fn = confusion(counts, visible=True)
     values[f"{name}_precision_calibrated"] = _ratio(tp[level], tp[level] + fp[level])

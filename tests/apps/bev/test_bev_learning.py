@@ -24,7 +24,8 @@ def test_eight_samples_are_overfitted(tmp_path):
     batch = default_collate([dataset[index] for index in range(8)])
     optimizer = torch.optim.AdamW(app.parameter_groups(model), training.learning_rate)
     for step in range(STEPS):
-        optimizer.param_groups[0]["lr"] = training.learning_rate * min(2 - 2 * step / STEPS, 1)
+        for group in optimizer.param_groups:
+            group["lr"] = training.learning_rate * min(2 - 2 * step / STEPS, 1)
         optimizer.zero_grad()
         app.loss(model, batch).backward()
         nn.utils.clip_grad_norm_(model.parameters(), training.gradient_clip)

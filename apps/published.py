@@ -55,8 +55,7 @@ _SAVE = (
 )
 """Saves the state dict of a checkpoint with other pickled objects, such as a trainer's settings, as `weights.pt`.
 
-Every class that torch does not know is replaced by one that does nothing, so that it need not be installed and none of
-its code runs.
+Classes unknown to torch are replaced by empty stubs: their packages need not be installed, and none of their code runs.
 """
 
 

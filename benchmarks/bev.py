@@ -121,12 +121,8 @@ def trained(
     budget, steps = Budget(device), 0
     for part in range(1, VALIDATIONS + 1):
         while (share := budget.seconds() / seconds) < part / VALIDATIONS:
-            for group in optimizer.param_groups:
-                group["lr"] = rate * (1 - share) ** DECAY_POWER
-            optimizer.zero_grad()
-            app.loss(model, {name: values.to(device) for name, values in next(batches).items()}).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-            optimizer.step()
+            batch = {name: values.to(device) for name, values in next(batches).items()}
+            _step(app, model, optimizer, batch, rate * (1 - share) ** DECAY_POWER)
             steps += 1
         model.eval()
         calibrated, summary = budget.excluding(lambda: scorer.calibrated(model))
@@ -136,6 +132,17 @@ def trained(
         if iou > found[1]:
             best, found = copy.deepcopy(model), (calibrated, iou)
     return found[0], best.eval(), {"seed": seed, "steps": steps, "validation": found[1], "curve": curve}
+
+
+def _step(
+    app: BirdsEyeView, model: nn.Module, optimizer: torch.optim.Optimizer, batch: dict[str, torch.Tensor], rate: float
+) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.zero_grad()
+    app.loss(model, batch).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+    optimizer.step()
 
 
 def _batches(app: BirdsEyeView, dataset: Any, seed: int) -> Iterator[dict[str, torch.Tensor]]:
@@ -162,12 +169,7 @@ def overfitted(splits: Splits, device: torch.device, seconds: float = OVERFIT_SE
     )
     for part in range(1, 7):
         while (share := budget.seconds() / seconds) < part / 6:
-            for group in optimizer.param_groups:
-                group["lr"] = OVERFIT_RATE * (1 - share) ** DECAY_POWER
-            optimizer.zero_grad()
-            app.loss(model, batch).backward()
-            nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
-            optimizer.step()
+            _step(app, model, optimizer, batch, OVERFIT_RATE * (1 - share) ** DECAY_POWER)
             steps += 1
         model.eval()
         _, summary = budget.excluding(lambda: scorer.calibrated(model))

@@ -59,7 +59,7 @@ def with_copies(network: BevNetwork) -> BevNetwork:
     changed = copy.deepcopy(network)
     for part in changed.modules():
         if isinstance(part, FusedAxialCrossAttention):
-            part.far = Copies(part.far)  # type: ignore[assignment]
+            part.register_module("far", Copies(part.far))
     return changed
 
 

@@ -28,7 +28,7 @@ from transect.data_adapters.base import Case
 from transect.data_adapters.bev.adapter import BevAdapter
 from transect.data_adapters.bev.prediction import BevMap
 from transect.data_adapters.bev.sample import Frame, FrameCase
-from transect.data_adapters.settings import require
+from transect.data_adapters.settings import require, require_same
 
 OPENED = 64
 """Number of training samples whose rig is read."""
@@ -100,8 +100,8 @@ class BirdsEyeView(App[Frame, BevMap]):
     @classmethod
     def ensemble(cls, members: Sequence[Self]) -> Self:
         """An ensemble: the mean of the members' thresholds, and the rigs of the training data of all."""
-        classes = [member.config.classes for member in members]
-        require(classes.count(classes[0]) == len(classes), "classes", classes, "the same for each member")
+        require_same([member.config for member in members], "classes")
+        require_same([member.config.read for member in members], "grid")
         thresholds = np.mean([member.thresholds for member in members], axis=0).round(2)
         state = merged([member.state for member in members], tuple(map(float, thresholds)))
         return cls(replace(members[0].config, thresholds=None), state)

@@ -1,4 +1,4 @@
-"""Focal loss of maps: vehicles where they are visible, their centres, and the road."""
+"""Focal loss of bird's-eye-view segmentation, and the auxiliary loss of the centres of vehicles."""
 
 from collections.abc import Sequence
 

@@ -73,7 +73,7 @@ class BevMetric(Metric[Frame, BevMap]):
         """All metrics, of counts that are added up over all cases; NaN where label and map have no positive pixel.
 
         `mean_iou_calibrated`, which is monitored, is the mean over the classes that have a value. Of each class,
-        `road_iou_at_50` and `_at_40` are the IoU at these thresholds in percent, and `_calibrated` that at the
+        `road_iou_at_50` and `_at_40` are the IoU at the thresholds 0.5 and 0.4, and `_calibrated` that at the
         threshold of the app, given as `road_threshold`; `_0_to_20_metres` and so on are those of a range ring. Vehicles
         have each twice: `vehicle_iou_visible_` leaves out the pixels of vehicles of which less than 40 % is visible,
         `vehicle_iou_all_` counts them.

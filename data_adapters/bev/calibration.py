@@ -1,4 +1,4 @@
-"""What must hold of a camera's calibration, whatever file it comes from; messages name file, camera and field."""
+"""Validation of camera calibrations of all file formats; messages name file, camera and field."""
 
 import difflib
 import reprlib
@@ -78,7 +78,7 @@ class Place:
         """The path of a file that is named relative to `folder`, and lies in it or below.
 
         Raises:
-            BadInput: the name is no such path: an absolute one, one that leaves the folder, or an address.
+            BadInput: an absolute path, a path that leaves the folder, or a URL.
         """
         parts = PurePath(name).parts if isinstance(name, str) and name.isprintable() else ()
         if not isinstance(name, str) or not parts or any(len(part.encode()) > 255 for part in parts):

@@ -50,11 +50,6 @@ def level(full: Array) -> Array:
     return pose([[cos, -sin, 0], [sin, cos, 0], [0, 0, 1]], full[:3, 3])
 
 
-def to_parent(points: ArrayLike, frame: Array) -> Array:
-    """Points `(..., 3)` of a frame in its parent frame."""
-    return np.asarray(points, np.float64) @ frame[:3, :3].T + frame[:3, 3]
-
-
 def from_parent(points: ArrayLike, frame: Array) -> Array:
     """Points `(..., 3)` of the parent frame in the frame itself."""
     return (np.asarray(points, np.float64) - frame[:3, 3]) @ frame[:3, :3]

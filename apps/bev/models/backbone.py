@@ -48,7 +48,7 @@ class MBConv(nn.Module):
     1x1 expansion, depthwise convolution, squeeze-and-excitation and linear 1x1 projection; residual where the shapes
     agree, dropped in training with probability `drop`. Padding is that of TensorFlow, which EfficientNet was trained
     with: strided 3x3 kernels have one pixel at the end of an even size. The strided 5x5 kernel has 2 on each side, as
-    in the reference implementation, which pads for images of 380 pixels whatever their size.
+    in the reference implementation, which computes the padding for images of 380 pixels.
 
     Source: Tan and Le, "EfficientNet" (2019), table 1.
     """

@@ -16,8 +16,7 @@ from transect.data_adapters.bev.config import ReadConfig
 class LiftSplat(BevNetwork):
     """Each image cell puts its features at all depths along its ray, weighted by a predicted distribution of depths.
 
-    The features of all points over a cell of the map are summed, whatever their height; points beyond the map are left
-    out.
+    The features of all points over a cell of the map are summed over all heights; points outside the map are dropped.
 
     Args:
         config: Sizes of the network.

@@ -1,7 +1,7 @@
 """A sample of nuScenes: its cameras at the time of the lidar, and its labels when they are asked for."""
 
 import os
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +70,7 @@ def read_sample(case: NuScenesCase, config: ReadConfig) -> Frame:
         ego_pose=flat,
         timestamp=time,
         offsets=tuple((shots[name].whole("timestamp") - time) / 1000 for name in names),
-        labels=partial(read_labels, case, flat, config.grid),
+        labels=cache(partial(read_labels, case, flat, config.grid)),
         missing=tuple(missing),
         agent=np.zeros(len(names), np.int64),
         notes=tuple(missing.values()),

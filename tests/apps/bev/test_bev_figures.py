@@ -1,5 +1,7 @@
 """Pictures of maps and charts of their metrics."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,7 +12,9 @@ from transect.apps.bev.figures import MapPreview
 from transect.apps.bev.metrics import BevMetric
 from transect.apps.canvas import HEIGHT, WIDTH
 from transect.data_adapters.bev.drawing.palette import colour_of
+from transect.data_adapters.bev.geometry import box_corners
 from transect.data_adapters.bev.prediction import BevMap
+from transect.data_adapters.bev.sample import Boxes
 
 CLASSES = ("vehicle", "road")
 
@@ -19,7 +23,11 @@ CLASSES = ("vehicle", "road")
 def prediction():
     road = np.zeros((GRID.height, GRID.width))
     road[:, 10:16] = 1
-    sample = frame(3, labels({(8, 13, 24, 28): 4}, road=road))
+    box = box_corners([[9.5, -6, 1]], [[5, 4, 2]], np.eye(3)[None])
+    found = replace(
+        labels({(8, 13, 24, 28): 4}, road=road), boxes=Boxes(box, ("vehicle.car",), np.array([4], np.uint8))
+    )
+    sample = frame(3, found)
     vehicle = np.full(road.shape, 0.1, np.float32)
     vehicle[26:32, 30:36] = 0.6
     return BevMap(sample, CLASSES, np.stack([vehicle, road * 0.9]).astype(np.float32), np.array([0.4, 0.5]))
@@ -37,7 +45,8 @@ def test_pictures_have_one_size_and_show_prediction_and_label(prediction):
     assert orange["image"] < 500  # of noise
     assert orange["prediction"] > 5000  # 36 of 1600 pixels of the map
     assert orange["label"] > 4000
-    assert not np.array_equal(made["prediction"], made["comparison"])
+    plain, compared = (made[name][:, 550:950].astype(int) for name in ("prediction", "comparison"))  # the map
+    assert (np.abs(plain - compared).max(-1) > 100).sum() > 100  # the outline of the box
 
 
 def test_without_labels_nothing_is_compared(prediction):

@@ -57,9 +57,10 @@ def test_a_levelled_pose_keeps_heading_and_height() -> None:
     np.testing.assert_allclose(flat, geometry.pose(turned(125, 0, 0), [10, 20, 1.5]), atol=1e-12)
 
 
-def test_points_go_to_the_parent_and_back() -> None:
+def test_points_of_the_parent_in_a_frame() -> None:
     frame = geometry.pose(turned(90, 0, 0), [10, 20, 1])
-    np.testing.assert_allclose(geometry.to_parent([[2, 0, 0], [0, 1, 1]], frame), [[10, 22, 1], [9, 20, 2]], atol=1e-12)
+    found = geometry.from_parent([[10, 22, 1], [9, 20, 2]], frame)
+    np.testing.assert_allclose(found, [[2, 0, 0], [0, 1, 1]], atol=1e-12)
     np.testing.assert_allclose(geometry.from_parent([10, 22, 1], frame), [2, 0, 0], atol=1e-12)
 
 

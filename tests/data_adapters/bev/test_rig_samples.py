@@ -11,7 +11,7 @@ import pytest
 
 from tests.data_adapters.bev.rigs import SAME, SIZE, camera, frame, frames, save, write_rig
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.bev.layouts import find_cases
+from transect.data_adapters.bev.layouts import find_cases, read_case
 from transect.data_adapters.bev.rig.cases import find_rig_cases
 from transect.data_adapters.bev.rig.read import read_rig
 from transect.data_adapters.bev.rig.video import frame_count, read_frame
@@ -289,4 +289,4 @@ def test_a_broken_rig_of_a_folder_fails_by_itself(tmp_path: Path) -> None:
     good, broken = find_cases(str(tmp_path), config=SAME)
     assert (good.id, broken.id) == ("rig_00000", "rig_broken_00000")
     with pytest.raises(BadInput, match=r"rig_broken.yaml: yaml"):
-        read_rig(broken, SAME)  # type: ignore[arg-type]
+        read_case(broken, SAME)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.labels import LabelCoding
+from transect.data_adapters.change_detection.product import Product
 from transect.data_adapters.listing import identifiers
 
 _TILE = re.compile(r"(?<=[^_-])[_-](?:r|row|y)?\d+[_-](?:c|col|x)?\d+$", re.IGNORECASE)
@@ -23,6 +24,7 @@ class Pair(Case):
         label: Path of the label raster, or empty.
         coding: Meaning of the label's values.
         dates: ISO 8601, or None if the layout does not give them.
+        products: What a satellite product says of each date's files, or None.
     """
 
     files: tuple[str, ...] = field(init=False)
@@ -31,6 +33,7 @@ class Pair(Case):
     label: str = ""
     coding: LabelCoding = LabelCoding.BINARY
     dates: tuple[str | None, str | None] = (None, None)
+    products: tuple[Product | None, Product | None] = (None, None)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", (*self.before, *self.after, *filter(None, [self.label])))

@@ -20,6 +20,7 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.maps import Grid
 from transect.data_adapters.change_detection.opening import STRICT, failure, opened
+from transect.data_adapters.change_detection.product import Product
 
 CACHE_BYTES, VRT_CACHE_BYTES = 8 << 20, 64 << 20
 """GDAL's block cache in bytes while reading. Rows are read by whole blocks, so a larger cache does not help, except for
@@ -35,13 +36,14 @@ class Raster:
     Args:
         paths: Anything that `opened` opens: files, URLs, COGs, and VRTs with sources below their folder.
         config: Bands, nodata value and size limit.
+        product: What a satellite product says of the files: its channels are read in the place of `config.bands`.
 
     Raises:
         BadInput: a file is missing, unreadable, not a raster, larger than `config.max_pixels`, a decompression bomb,
             has too few bands, or is not on the grid of its date's other files.
     """
 
-    def __init__(self, paths: Sequence[str], config: ReadConfig) -> None:
+    def __init__(self, paths: Sequence[str], config: ReadConfig, product: Product | None = None) -> None:
         self.paths = tuple(paths)
         self._nodata = config.nodata
         with ExitStack() as stack:

@@ -4,6 +4,7 @@ Strips are cut here rather than by a general tiler so that every compressed bloc
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
@@ -17,6 +18,7 @@ from transect.data_adapters.change_detection.align import Alignment, Read, geore
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
 from transect.data_adapters.change_detection.maps import NODATA, Grid, Strip
+from transect.data_adapters.change_detection.product import Product
 from transect.data_adapters.change_detection.raster import Raster, RowReader
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
@@ -44,6 +46,7 @@ class Scene:
         label: Path of the label raster, or empty.
         dates: ISO 8601 or None.
         coding: Meaning of the label's values.
+        products: What a satellite product says of each date's files, or None.
     """
 
     before: tuple[str, ...]
@@ -55,6 +58,7 @@ class Scene:
     label: str = ""
     dates: tuple[str | None, str | None] = (None, None)
     coding: LabelCoding = LabelCoding.BINARY
+    products: tuple[Product | None, Product | None] = (None, None)
 
     @classmethod
     def open(
@@ -65,6 +69,7 @@ class Scene:
         label: str = "",
         dates: tuple[str | None, str | None] = (None, None),
         coding: LabelCoding = LabelCoding.BINARY,
+        products: tuple[Product | None, Product | None] = (None, None),
     ) -> Self:
         """Open the raster, or single-band files, of each date and compute their common grid; reads no pixels.
 
@@ -75,6 +80,7 @@ class Scene:
             label: Path of the label raster, or empty.
             dates: ISO 8601 or None.
             coding: Meaning of the label's values.
+            products: What a satellite product says of each date's files, or None.
 
         Raises:
             BadInput: a raster cannot be used, one is not georeferenced, or they do not overlap.
@@ -83,7 +89,7 @@ class Scene:
             if not paths:
                 other = next(iter((*before, *after)), "(no pair)")
                 raise BadInput(other, field, "no raster", "both dates", "give its partner or leave the pair out")
-        with Raster(before, config) as first, Raster(after, config) as second:
+        with Raster(before, config, products[0]) as first, Raster(after, config, products[1]) as second:
             dtype = first.dtype, second.dtype
             placed = Alignment(_comparable(before[0], first.grid, after[0], second.grid), second.grid)
         window = placed.common_window()
@@ -93,7 +99,7 @@ class Scene:
         row, col, height, width = window
         grid = Grid(width, height, placed.target.transform * Affine.translation(col, row), placed.target.crs)
         alignments = Alignment(placed.source, grid), Alignment(placed.target, grid)
-        return cls(tuple(before), tuple(after), config, grid, dtype, alignments, label, dates, coding)
+        return cls(tuple(before), tuple(after), config, grid, dtype, alignments, label, dates, coding, products)
 
     @property
     def offset(self) -> tuple[float, float]:
@@ -113,7 +119,7 @@ class Scene:
             BadInput: a block cannot be decoded, or, at the last strip, no pixel was valid in both dates.
         """
         any_valid = False
-        with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
+        with self._rasters() as (before, after):
             portions = self._portions(before, after)
             readers = [
                 _reader(raster, alignment, portions)
@@ -136,7 +142,7 @@ class Scene:
         """
         if min(row, col) < 0 or row + height > self.grid.height or col + width > self.grid.width:
             raise ValueError(f"window {row, col, height, width} is not inside {self.grid.height} x {self.grid.width}")
-        with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
+        with self._rasters() as (before, after):
             return self._strip([before.read, after.read], row, col, height, width)
 
     def labels(self, row: int, rows: int, col: int = 0, width: int | None = None) -> np.ndarray:
@@ -180,7 +186,7 @@ class Scene:
         Returns:
             `(2, bands, 2)` float32: (low, high) to be mapped to 0 and 1, with high > low.
         """
-        with Raster(self.before, self.config) as before, Raster(self.after, self.config) as after:
+        with self._rasters() as (before, after):
             readers: list[Read] = [before.read, after.read]
             strips = [self._strip(readers, *window) for window in self._samples(after)]
         limits = np.empty((2, len(self.config.bands), 2), np.float32)
@@ -203,6 +209,13 @@ class Scene:
         if not self.label:
             raise BadInput(self.after[0], "label", "none", "a change label raster")
         return label_rule(self.label, self.coding)
+
+    @contextmanager
+    def _rasters(self) -> Iterator[tuple[Raster, Raster]]:
+        """Both dates, open."""
+        with Raster(self.before, self.config, self.products[0]) as before:
+            with Raster(self.after, self.config, self.products[1]) as after:
+                yield before, after
 
     def _strip(self, readers: Sequence[Read], row: int, col: int, height: int, width: int) -> Strip:
         dates = [

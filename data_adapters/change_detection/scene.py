@@ -213,9 +213,9 @@ class Scene:
     @contextmanager
     def _rasters(self) -> Iterator[tuple[Raster, Raster]]:
         """Both dates, open."""
-        with Raster(self.before, self.config, self.products[0]) as before:
-            with Raster(self.after, self.config, self.products[1]) as after:
-                yield before, after
+        first, second = self.products
+        with Raster(self.before, self.config, first) as before, Raster(self.after, self.config, second) as after:
+            yield before, after
 
     def _strip(self, readers: Sequence[Read], row: int, col: int, height: int, width: int) -> Strip:
         dates = [

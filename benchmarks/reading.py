@@ -29,7 +29,7 @@ from transect.data_adapters.overlap import prefetch
 
 BLOCK = TILE = 512
 SMALL, LARGE = 10_000, 20_000
-BANDS = [1, 2, 3]
+BANDS: list[int | str] = [1, 2, 3]
 OVERLAPS = 64, 128
 GOAL_RATE, GOAL_MEMORY = 400, 1.1
 CEILING, STRIPS = "whole blocks one by one (ceiling)", "strips"

@@ -122,7 +122,7 @@ def _load(app: str, layers: list[dict[str, Any]], overrides: Sequence[str], trai
             _refuse_misfits(layer, values)
             values = parser.parse_object(layer, cfg_base=values)
         _refuse_unknown([word[2:].partition("=")[0] for word in overrides if word.startswith("--")], values)
-        values = parser.parse_args(list(overrides), namespace=values)
+        values = parser.parse_args(_with_brackets(overrides, values), namespace=values)
         text = parser.dump(values, yaml_comments=True, skip_none=False)
         arguments = parser.instantiate_classes(values).as_dict()
         training = arguments.pop("train", None)
@@ -138,6 +138,23 @@ def _refuse_unknown(keys: Sequence[str], values: Any) -> None:
         if key not in known and not any(isinstance(values.get(name), dict) for name in _prefixes(key)):
             near = difflib.get_close_matches(key, known, 3) or [name for name in known if "." not in name]
             raise UsageError(f"{key}: found no such setting, expected one such as {', '.join(near)}")
+
+
+def _with_brackets(overrides: Sequence[str], values: Any) -> list[str]:
+    """`overrides` where a list such as `red,nir` or a single name has got the brackets that the parser requires."""
+    words: list[str] = []
+    for word in overrides:
+        if word.startswith("--") and "=" in word:
+            words += [f"{(pair := word.partition('='))[0]}={_bracketed(pair[0], pair[2], values)}"]
+        else:
+            words += [_bracketed(words[-1], word, values) if words else word]
+    return words
+
+
+def _bracketed(option: str, value: str, values: Any) -> str:
+    is_list = option.startswith("--") and isinstance(values.get(option[2:]), list)
+    plain = not value.startswith(("[", "--")) and ("," in value or (value[:1].isalpha() and value != "null"))
+    return f"[{value}]" if is_list and plain else value
 
 
 def _refuse_misfits(layer: dict[str, Any], values: Any, prefix: str = "") -> None:

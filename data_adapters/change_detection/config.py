@@ -12,26 +12,40 @@ class ReadConfig:
     """Settings of raster reading.
 
     Args:
-        bands: Bands of both dates, counted from 1, in the order of the model's input channels; [1, 1, 1] repeats the
-            band of a single-band raster.
+        bands: Bands of both dates in the order of the model's input channels: either numbers, counted from 1, where
+            [1, 1, 1] repeats the band of a single-band raster, or names such as red,nir,swir1. Numbers count the bands
+            of the given files; those of a product's folder are 1 red, 2 green and 3 blue.
         nodata: Nodata value for rasters that do not declare one.
         nodata_in: A pixel is missing where all bands have no data, as in GDAL's dataset mask, or where any has none.
         mask: Classes of the product's quality band that are treated as nodata: clouds, shadows, cirrus, snow, water.
         max_pixels: Rasters that declare more pixels than this are refused.
     """
 
-    bands: list[int] = field(default_factory=lambda: [1, 2, 3])
+    bands: list[int | str] = field(default_factory=lambda: [1, 2, 3])
     nodata: float | None = None
     nodata_in: Literal["all", "any"] = "all"
     mask: list[Masked] = field(default_factory=list)
     max_pixels: int = 4_000_000_000
 
     def __post_init__(self) -> None:
-        usable = len(self.bands) > 0 and min(self.bands) >= 1
-        require(usable, "read.bands", self.bands, "band numbers counted from 1")
+        usable = len(self.bands) > 0 and (all(number >= 1 for number in self.numbers) if self.numbers else self.names)
+        require(bool(usable), "read.bands", self.bands, "band numbers counted from 1, or names of bands")
         require(len(self.bands) <= 1024, "read.bands", len(self.bands), "at most 1024 bands")
         require(self.nodata_in in ("all", "any"), "read.nodata_in", self.nodata_in, "all or any")
         require(
             set(self.mask) <= set(get_args(Masked)), "read.mask", self.mask, f"some of {', '.join(get_args(Masked))}"
         )
-        require_at_most(self, "read.", bands=65536, max_pixels=1 << 40)
+        require(max(self.numbers, default=0) <= 65536, "read.bands", self.bands, "at most 65536")
+        require_at_most(self, "read.", max_pixels=1 << 40)
+
+    @property
+    def numbers(self) -> list[int]:
+        """The bands, if they are numbers, else an empty list."""
+        numbers = [band for band in self.bands if isinstance(band, int)]
+        return numbers if len(numbers) == len(self.bands) else []
+
+    @property
+    def names(self) -> list[str]:
+        """The bands, if they are names, else an empty list."""
+        names = [band for band in self.bands if isinstance(band, str) and band[:1].isalpha()]
+        return names if len(names) == len(self.bands) else []

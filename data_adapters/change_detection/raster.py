@@ -51,17 +51,17 @@ class Raster:
                 raise BadInput("(no file)", "files", "none", "a raster")
             if len(paths) == 1:
                 dataset = stack.enter_context(opened(paths[0], config))
-                _check_bands(paths[0], dataset.count, config.bands, "bands")
-                self._parts = [(paths[0], dataset, sorted(set(config.bands)))]
+                _check_bands(paths[0], dataset.count, config.numbers, "bands")
+                self._parts = [(paths[0], dataset, sorted(set(config.numbers)))]
             else:
-                _check_bands(paths[0], len(paths), config.bands, "single-band files")
-                chosen = [paths[band - 1] for band in sorted(set(config.bands))]
+                _check_bands(paths[0], len(paths), config.numbers, "single-band files")
+                chosen = [paths[band - 1] for band in sorted(set(config.numbers))]
                 self._parts = [(path, stack.enter_context(opened(path, config)), [1]) for path in chosen]
                 _check_stack(self._parts)
             dtypes = {dataset.dtypes[band - 1] for _, dataset, bands in self._parts for band in bands}
             self.dtype = _sample_type(self.paths[0], dtypes)
             self._close = stack.pop_all().close
-        self._order = [sorted(set(config.bands)).index(band) for band in config.bands]
+        self._order = [sorted(set(config.numbers)).index(band) for band in config.numbers]
         self.grid = _grid(self._parts[0][1])
         self.block_rows = max(dataset.block_shapes[0][0] for _, dataset, _ in self._parts)
 

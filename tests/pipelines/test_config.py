@@ -61,6 +61,19 @@ def test_values_of_every_kind_are_read_from_the_command_line():
     )
 
 
+@pytest.mark.parametrize(
+    ("words", "bands"),
+    [
+        (["--read.bands", "red,nir,swir1"], ["red", "nir", "swir1"]),
+        (["--read.bands=4,3, 2"], [4, 3, 2]),
+        (["--read.bands", "pan"], ["pan"]),
+        (["--read.bands=[red, nir]"], ["red", "nir"]),
+    ],
+)
+def test_a_list_needs_no_brackets(words, bands):
+    assert config.load(APP, None, words).read.bands == bands
+
+
 WRONG = [
     ("tile: 100", "tile: found 100, expected a multiple of 32"),
     ("tile: abc", "tile: found abc, expected int"),
@@ -70,7 +83,7 @@ WRONG = [
     ("threshold: high", "threshold: found high, expected float"),
     ("threshold: .nan", "threshold: found nan, expected 0.005 to 1"),
     ("write_score: maybe", "write_score: found maybe, expected bool"),
-    ("read: {bands: [1, two]}", "read.bands: found two, expected int"),
+    ("read: {bands: [1, two]}", "read.bands: found [1, 'two'], expected band numbers counted from 1, or names"),
     ("read: {bands: [0]}", "read.bands: found [0], expected band numbers counted from 1"),
     ("read:", "read: found nothing, expected nested settings"),
     ("model: nonsense", "model: found nonsense, expected nested settings"),

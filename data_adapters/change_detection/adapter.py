@@ -27,7 +27,9 @@ class ChangeAdapter:
 
     def read(self, case: Pair) -> Scene:
         """The pair on the grid of its second date; pixels are read lazily."""
-        return Scene.open(case.before, case.after, self.config, case.label, case.dates, case.coding, case.products)
+        return Scene.open(
+            case.before, case.after, self.config, case.label, case.dates, case.coding, case.products, case.label_set
+        )
 
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
         """Write `mask.tif`, `changes.gpkg` and, if `write_score` is set, `score.tif`."""

@@ -56,7 +56,10 @@ def facts_of(scene: Scene) -> Facts:
         known = totals.labels[0] + totals.labels[1]
         unknown = 100 * totals.labels[NODATA] / totals.labels.sum()
         facts["label"] = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
-    return facts | ({"warnings": "; ".join(warnings)} if (warnings := totals.warnings()) else {})
+    warnings = totals.warnings()
+    if scene.label and scene.label_rule.warning:
+        warnings.append(f"label: {scene.label_rule.warning}")
+    return facts | ({"warnings": "; ".join(warnings)} if warnings else {})
 
 
 def _alignment(scene: Scene) -> str:

@@ -6,6 +6,7 @@ of these data sets; a table covers all of them, and a user's own folders.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -110,28 +111,37 @@ def find_pairs(*inputs: str) -> list[Pair]:
 
 
 def _in_folder(root: Path) -> list[Pair]:
-    pairs = []
+    special: list[Pair] = []
     by_base: dict[Path, list[Pair]] = {}
     for folder, below, _ in walk(root):
         folders, parts = by_name(below), folder.relative_to(root).parts
         if is_oscd_region(folders):
-            pairs.append(oscd_region(folder, folders))
+            special.append(oscd_region(folder, folders))
         elif is_whu(folders):
-            pairs.extend(whu_whole_images(folders))
+            special.extend(whu_whole_images(folders))
         elif sides := _sides_among(folders):
             base = root.joinpath(*(name for name in parts if name.casefold() not in SPLIT_FOLDERS))
             by_base.setdefault(base, []).extend(_pair_up(folders, sides, split_of(folder, root)))
         elif len(parts) < DEEPEST:
             continue
         below.clear()  # do not descend into the folders of a layout
+    pairs = _in_one_set(special, lambda label: label)
     for base, base_pairs in by_base.items():
         prefix = "_".join(base.relative_to(root).parts) + "_" if len(by_base) > 1 and base != root else ""
-        pairs.extend(replace(pair, id=prefix + pair.id) for pair in _with_splits(base, base_pairs))
+        of_base = _in_one_set(_with_splits(base, base_pairs), lambda label: str(Path(label).parent))
+        pairs.extend(replace(pair, id=prefix + pair.id) for pair in of_base)
     if pairs:
         return pairs
     if by_base:
         raise BadInput(root, "pairs", "no rasters in its folders", "rasters of the same names before and after")
     return [_two_scenes(root)]
+
+
+def _in_one_set(pairs: list[Pair], place: Callable[[str], str]) -> list[Pair]:
+    """`pairs` whose labels share a coding; `place` maps a label to itself, or to its folder where these are few."""
+    places = {(pair.coding, place(pair.label)) for pair in pairs if pair.label}
+    sets = {coding: tuple(sorted(there for other, there in places if other is coding)) for coding, _ in places}
+    return [replace(pair, label_set=sets.get(pair.coding, ())) for pair in pairs]
 
 
 def _sides_among(folders: dict[str, Path]) -> Sides | None:

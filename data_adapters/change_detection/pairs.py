@@ -23,6 +23,8 @@ class Pair(Case):
         after: The same for the second date.
         label: Path of the label raster, or empty.
         coding: Meaning of the label's values.
+        label_set: Where the labels of the same data set are, with which this one shares its coding: folders, a CSV of
+            pairs, or files.
         dates: ISO 8601, or None if the layout does not give them.
         products: What a satellite product says of each date's files, or None.
     """
@@ -32,6 +34,7 @@ class Pair(Case):
     after: tuple[str, ...] = ()
     label: str = ""
     coding: LabelCoding = LabelCoding.BINARY
+    label_set: tuple[str, ...] = field(default=(), compare=False)
     dates: tuple[str | None, str | None] = (None, None)
     products: tuple[Product | None, Product | None] = (None, None)
 

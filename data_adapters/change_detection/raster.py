@@ -105,7 +105,7 @@ class Raster:
         alpha = [i for i, colour in enumerate(dataset.colorinterp, 1) if colour == ColorInterp.alpha]
         # Alpha is read together with the other bands: often interleaved, it would be decoded twice.
         indexes = bands + [band for band in alpha if band not in bands]
-        with _decoding(path, dataset, window):
+        with decoding(path, dataset, window):
             values = dataset.read(indexes, window=window, out_dtype=self.dtype)
             valid = np.ones(values.shape[1:], dtype=bool)
             for band, pixels in zip(bands, values, strict=False):
@@ -208,7 +208,8 @@ def _drop_nodata(valid: np.ndarray, pixels: np.ndarray, declared: float | None, 
 
 
 @contextmanager
-def _decoding(path: str, dataset: DatasetReader, window: Window) -> Iterator[None]:
+def decoding(path: str, dataset: DatasetReader, window: Window) -> Iterator[None]:
+    """Decode strictly, and raise BadInput with the path and the rows for what GDAL cannot decode."""
     cache = VRT_CACHE_BYTES if dataset.driver == "VRT" else CACHE_BYTES
     try:
         with rasterio.Env(GDAL_CACHEMAX=cache, **STRICT):

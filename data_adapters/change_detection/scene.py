@@ -16,6 +16,8 @@ from affine import Affine
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.align import Alignment, Read, georeferenced, with_georeference_of
 from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.label_raster import open_label
+from transect.data_adapters.change_detection.label_sets import label_with_one
 from transect.data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
 from transect.data_adapters.change_detection.maps import NODATA, Grid, Strip
 from transect.data_adapters.change_detection.product import Product
@@ -47,6 +49,7 @@ class Scene:
         dates: ISO 8601 or None.
         coding: Meaning of the label's values.
         products: What a satellite product says of each date's files, or None.
+        label_set: Where the labels of the same data set are; see `Pair`.
     """
 
     before: tuple[str, ...]
@@ -59,6 +62,7 @@ class Scene:
     dates: tuple[str | None, str | None] = (None, None)
     coding: LabelCoding = LabelCoding.BINARY
     products: tuple[Product | None, Product | None] = (None, None)
+    label_set: tuple[str, ...] = ()
 
     @classmethod
     def open(
@@ -70,6 +74,7 @@ class Scene:
         dates: tuple[str | None, str | None] = (None, None),
         coding: LabelCoding = LabelCoding.BINARY,
         products: tuple[Product | None, Product | None] = (None, None),
+        label_set: tuple[str, ...] = (),
     ) -> Self:
         """Open the raster, or single-band files, of each date and compute their common grid; reads no pixels.
 
@@ -81,6 +86,7 @@ class Scene:
             dates: ISO 8601 or None.
             coding: Meaning of the label's values.
             products: What a satellite product says of each date's files, or None.
+            label_set: Where the labels of the same data set are; see `Pair`.
 
         Raises:
             BadInput: a raster cannot be used, one is not georeferenced, or they do not overlap.
@@ -99,7 +105,9 @@ class Scene:
         row, col, height, width = window
         grid = Grid(width, height, placed.target.transform * Affine.translation(col, row), placed.target.crs)
         alignments = Alignment(placed.source, grid), Alignment(placed.target, grid)
-        return cls(tuple(before), tuple(after), config, grid, dtype, alignments, label, dates, coding, products)
+        return cls(
+            tuple(before), tuple(after), config, grid, dtype, alignments, label, dates, coding, products, label_set
+        )
 
     @property
     def offset(self) -> tuple[float, float]:
@@ -164,8 +172,8 @@ class Scene:
             BadInput: the label cannot be read, has other values, or its size does not match the scene's.
         """
         width = self.grid.width - col if width is None else width
-        rule = self._label_rule
-        with Raster([self.label], ReadConfig(bands=list(range(1, rule.bands + 1)))) as raster:
+        rule = self.label_rule
+        with open_label(self.label) as raster:
             after = self.alignments[1].source
             grid = raster.grid
             if grid.crs is None or after.crs is None:
@@ -175,7 +183,7 @@ class Scene:
                 grid = with_georeference_of(grid, after)
             corner = self.grid.transform * Affine.translation(col, row)
             aligned = Alignment(grid, Grid(width, rows, corner, self.grid.crs))
-            return aligned.nearest(lambda *window: rule.apply(raster.read(*window)[0]), NODATA)
+            return aligned.nearest(lambda *window: rule.apply(*raster.read(*window)), NODATA)
 
     def stretch(self) -> np.ndarray:
         """Contrast stretch limits: the 2nd and 98th percentile of each date and band.
@@ -205,10 +213,15 @@ class Scene:
         return BadInput(self.after[0], "pixels", found, "some with data at both dates", "check nodata and masks")
 
     @cached_property
-    def _label_rule(self) -> LabelRule:
+    def label_rule(self) -> LabelRule:
+        """The decoding of the label's values.
+
+        Raises:
+            BadInput: there is no label, it cannot be read, or it has other values.
+        """
         if not self.label:
             raise BadInput(self.after[0], "label", "none", "a change label raster")
-        return label_rule(self.label, self.coding)
+        return label_rule(self.label, self.coding, lambda: label_with_one(self.label_set))
 
     @contextmanager
     def _rasters(self) -> Iterator[tuple[Raster, Raster]]:

@@ -48,6 +48,12 @@ def pairs_in_table(path: Path) -> list[Pair]:
     return [pair if repeated[pair.split, pair.id] == 1 else replace(pair, id=long_name) for pair, long_name in pairs]
 
 
+def labels_in_table(path: Path) -> list[str]:
+    """The labels of the CSV that `pairs_in_table` reads, in the order of its rows."""
+    cells = (cells.get("label", "") for _, cells in table_rows(path, SIDES, OPTIONAL, "a pair"))
+    return [_resolved(label, path.parent) for label in cells if label]
+
+
 def _row_pair(path: Path, line: str, cells: dict[str, str]) -> tuple[Pair, str]:
     """The pair of a row, and the longer name to use if its short name is not unique."""
     pair = pair_of(cells["before"], cells["after"], path.parent)
@@ -56,6 +62,7 @@ def _row_pair(path: Path, line: str, cells: dict[str, str]) -> tuple[Pair, str]:
     name = cells.get("id", "")
     label = _resolved(label, path.parent) if label else ""
     pair = replace(pair, id=name or pair.id, split=cells.get("split", ""), dates=dates, label=label)
+    pair = replace(pair, label_set=(str(path),))
     return pair, name or f"{cells['before']}__{cells['after']}"
 
 

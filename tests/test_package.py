@@ -65,7 +65,8 @@ def test_both_ways_to_build_give_the_same_files(wheel, tmp_path):
     assert files == {name: from_source.read(name) for name in from_source.namelist()}
     top = {name.partition("/")[0] for name in files}
     assert {name for name in top if not name.endswith(".dist-info")} == {"transect"}
-    viewer = ("pipelines/views/vendor/niivue.umd.js", "pipelines/views/vendor/niivue.LICENSE")
+    libraries = ("niivue.umd.js", "niivue.LICENSE", "leaflet.js", "leaflet.css", "leaflet.LICENSE")
+    viewer = [f"pipelines/views/vendor/{name}" for name in libraries]
     for source in ("core/attention/axial.py", "apps/pde/config.yaml", "pipelines/report.html.j2", *viewer):
         assert files[f"transect/{source}"] == (ROOT / source).read_bytes()
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transect.apps.base import App
+from transect.apps.base import App, View
 from transect.apps.change_detection.augment import augment
 from transect.apps.change_detection.config import Config, State
 from transect.apps.change_detection.dataset import TrainingTiles
 from transect.apps.change_detection.figures import MapPreview
 from transect.apps.change_detection.inference import Tiling, average, score_rows
 from transect.apps.change_detection.losses import change_loss
+from transect.apps.change_detection.map_view import map_view
 from transect.apps.change_detection.metrics import ChangeMetric
 from transect.apps.change_detection.models.build import build
 from transect.apps.change_detection.models.config import ModelConfig
@@ -179,3 +180,6 @@ class ChangeDetection(App[Scene, ChangeMap]):
 
     def preview(self, prediction: ChangeMap, sample: Scene, labels: bool) -> MapPreview:
         return MapPreview(sample, prediction.threshold_level, labels)
+
+    def views(self, prediction: ChangeMap, sample: Scene, folder: Path) -> list[View]:
+        return [map_view(prediction, folder)]

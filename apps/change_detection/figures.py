@@ -3,14 +3,19 @@
 import numpy as np
 
 from transect.apps.canvas import Picture
-from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ScoredStrip
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, Grid, ScoredStrip
 from transect.data_adapters.change_detection.scene import Scene
 
 LONGEST_SIDE = 1024
 
 # Anchors of the magma colour map: monotone in lightness, so it stays readable in greyscale.
-_SCORE_COLOURS = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]], np.float32)
-_CHANGED, _MISSED, _FALSE, _UNKNOWN = ((230, 57, 70), (67, 148, 240), (255, 183, 3), (128, 128, 128))
+SCORE_COLOURS = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]], np.float32)
+CHANGED, _MISSED, _FALSE, _UNKNOWN = ((230, 57, 70), (67, 148, 240), (255, 183, 3), (128, 128, 128))
+
+
+def decimation(grid: Grid) -> int:
+    """The step by which rows and columns are decimated so that the longer side has at most LONGEST_SIDE pixels."""
+    return -(-max(grid.width, grid.height) // LONGEST_SIDE)
 
 
 class MapPreview:
@@ -27,7 +32,7 @@ class MapPreview:
             threshold_level: level from which a pixel counts as changed.
             labels: whether to read the labels of the scene and compare with them.
         """
-        self.step = -(-max(sample.grid.width, sample.grid.height) // LONGEST_SIDE)
+        self.step = decimation(sample.grid)
         self._labels = sample.labels if labels else None
         self._threshold_level = threshold_level
         names = ("before", "after", "valid", "levels", "spread", "label")
@@ -57,15 +62,15 @@ class MapPreview:
             "before": _display(parts["before"], parts["valid"]),
             "after": after,
             "score": _paint(_score_colours(levels), ~known, _UNKNOWN),
-            "change": _paint(_dimmed(after), changed, _CHANGED),
+            "change": _paint(_dimmed(after), changed, CHANGED),
         }
         if "spread" in parts:
             pictures["spread"] = _paint(_score_colours(parts["spread"]), ~known, _UNKNOWN)
         if "label" in parts:
             label = parts["label"]
             labelled = label != NODATA
-            pictures["label"] = _paint(_paint(_dimmed(after), label == 1, _CHANGED), ~labelled, _UNKNOWN)
-            errors = _paint(_dimmed(after), changed & (label == 1), _CHANGED)
+            pictures["label"] = _paint(_paint(_dimmed(after), label == 1, CHANGED), ~labelled, _UNKNOWN)
+            errors = _paint(_dimmed(after), changed & (label == 1), CHANGED)
             errors = _paint(errors, changed & (label == 0), _FALSE)
             pictures["errors"] = _paint(errors, known & ~changed & (label == 1), _MISSED)
         return pictures
@@ -85,9 +90,9 @@ def _display(values: np.ndarray, valid: np.ndarray) -> Picture:
 
 
 def _score_colours(levels: np.ndarray) -> Picture:
-    position = np.minimum(levels, LEVELS) / LEVELS * (len(_SCORE_COLOURS) - 1)
-    anchors = np.arange(len(_SCORE_COLOURS))
-    channels = [np.interp(position, anchors, colours) for colours in _SCORE_COLOURS.T]
+    position = np.minimum(levels, LEVELS) / LEVELS * (len(SCORE_COLOURS) - 1)
+    anchors = np.arange(len(SCORE_COLOURS))
+    channels = [np.interp(position, anchors, colours) for colours in SCORE_COLOURS.T]
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pyogrio
-import pyproj
 import shapely
 
+from transect.data_adapters.change_detection.geodesy import geodesic_areas, mapped
 from transect.data_adapters.change_detection.maps import LEVELS, ChangeMap, Grid
 from transect.data_adapters.change_detection.polygons import Patches
 from transect.data_adapters.files import writing
@@ -24,9 +24,6 @@ CREATED = "2000-01-01T00:00:00Z"
 
 CHUNK = 10_000
 """Features appended per write."""
-
-SEGMENT = 8
-"""Maximum length of a polygon side in pixels, after densification for the geodesic area."""
 
 
 def write_geopackage(path: Path, patches: Iterable[Patches], change_map: ChangeMap) -> tuple[int, float]:
@@ -61,34 +58,16 @@ def write_geopackage(path: Path, patches: Iterable[Patches], change_map: ChangeM
     return count, area
 
 
-def geodesic_areas(polygons: np.ndarray, grid: Grid) -> np.ndarray:
-    """Geodesic areas of polygons in pixel coordinates.
-
-    The area inside the geodesics between vertices on the CRS's own ellipsoid (Karney 2013, through pyproj.Geod), less
-    holes. Sides follow the grid, not the geodesic, hence a vertex at least every SEGMENT pixels.
-
-    Args:
-        polygons: `(n,)` shapely Polygons in (column, row).
-        grid: Gives the transform and the CRS.
+def read_largest(path: Path, grid: Grid, count: int) -> tuple[np.ndarray, dict[str, np.ndarray], int]:
+    """Read the `count` largest features that `write_geopackage` wrote.
 
     Returns:
-        `(n,)` float64 in square metres, NaN if the CRS has no ellipsoid.
+        Shapely Polygons in (column, row) of `grid`, largest first, their fields, and the number of all features.
     """
-    crs = pyproj.CRS.from_wkt(grid.crs.to_wkt()) if grid.crs else None
-    geod = crs.get_geod() if crs else None
-    if geod is None:
-        return np.full(len(polygons), np.nan)
-    unprojected = pyproj.CRS.from_dict({"proj": "longlat", "a": geod.a, "b": geod.b, "no_defs": True})
-    to_degrees = pyproj.Transformer.from_crs(crs, unprojected, always_xy=True)
-    rings, owners = shapely.get_rings(shapely.segmentize(polygons, SEGMENT), return_index=True)
-    corners = to_degrees.transform(*_to_crs(shapely.get_coordinates(rings), grid).T)
-    ends = np.cumsum(shapely.get_num_coordinates(rings))
-    # Holes of a normalized polygon are oriented opposite to its shell, so their area is subtracted.
-    areas = [
-        geod.polygon_area_perimeter(*(degrees[start:end] for degrees in corners))[0]
-        for start, end in zip(ends - shapely.get_num_coordinates(rings), ends, strict=True)
-    ]
-    return np.abs(np.bincount(owners, weights=areas, minlength=len(polygons)).astype(float))
+    total = pyogrio.read_info(path, layer=LAYER)["features"]
+    meta, _, wkb, columns = pyogrio.raw.read(path, sql=f"SELECT * FROM {LAYER} ORDER BY pixels DESC LIMIT {count}")
+    polygons = shapely.transform(shapely.from_wkb(wkb), lambda xy: mapped(xy, ~grid.transform))
+    return polygons, dict(zip(meta["fields"], columns, strict=True)), total
 
 
 @dataclass(frozen=True)
@@ -108,12 +87,9 @@ def _features(patches: Patches, grid: Grid, dates: Sequence[np.datetime64], firs
         "date_before": np.full(count, dates[0]),
         "date_after": np.full(count, dates[1]),
     }
-    return _Features(shapely.to_wkb(shapely.transform(patches.polygons, lambda xy: _to_crs(xy, grid))), columns)
-
-
-def _to_crs(points: np.ndarray, grid: Grid) -> np.ndarray:
-    transform = grid.transform
-    return points @ [[transform.a, transform.d], [transform.b, transform.e]] + [transform.c, transform.f]
+    return _Features(
+        shapely.to_wkb(shapely.transform(patches.polygons, lambda xy: mapped(xy, grid.transform))), columns
+    )
 
 
 def _append(path: Path, features: _Features, grid: Grid) -> None:

@@ -98,13 +98,61 @@ def _volume(folder: Path, view: View) -> dict[str, Any]:
     content = json.loads((folder / statistics).read_text(encoding="utf-8")) if statistics else {}
     names = sorted(path.name for path in folder.iterdir() if path.is_file())
     names += [surface] if surface else []
-    licence = (VENDOR / "niivue.LICENSE").read_text(encoding="utf-8")
     return {
         **data,
         "statistics": list(_lines(content)),
         "links": [(name, "../" + quote(name), file_size((folder / name).stat().st_size)) for name in names],
-        "library": Markup(f"/*\n{licence}*/\n" + (VENDOR / "niivue.umd.js").read_text(encoding="utf-8")),
+        "library": _library("niivue.umd.js", "niivue.LICENSE"),
     }
+
+
+def _map(folder: Path, view: View) -> dict[str, Any]:
+    """Pictures as data URLs, and as many of the first features of the GeoJSON as LARGEST_PAGE has room for.
+
+    The GeoJSON has polygons in pixels, x to the right and y down, the most important first, and these other members:
+    `name` and `colour` of the features, and `total`, their number before any were left out; `size` of the raster and
+    `extent` of the pictures, (width, height) in pixels; `metres_per_pixel` along a row, or null; `layers`, for the stem
+    of each picture whether it is `shown` at first and its `opacity` in percent; and `ramp`, null or the `colours` of
+    values from 0 to 1, their `name`, and a `mark` at one of the values with its `mark_name`.
+    """
+    geojson, *names = view.files
+    content = json.loads((folder / geojson).read_text(encoding="utf-8"))
+    layers, sizes = [], []
+    for name, (url, size) in zip(names, _frames(folder, names), strict=True):
+        stem = Path(name).stem
+        layers.append({"name": label(stem), "url": url, **content["layers"][stem]})
+        sizes.append(size)
+    features, room = [], LARGEST_PAGE - sum(len(layer["url"]) for layer in layers)
+    if room < 0:
+        raise ValueError(f"view: found {-room:,} bytes of pictures above {LARGEST_PAGE:,}; reduce them")
+    for feature in content["features"]:
+        shown = {**feature, "properties": list(_lines(feature["properties"])), "title": _title(feature["properties"])}
+        room -= len(json.dumps(shown))
+        if room < 0:
+            break
+        features.append(shown)
+    total = content["total"]
+    note = "" if len(features) == total else f"{len(features):,} of {total:,} are shown, the largest first."
+    shared = {name: content[name] for name in ("size", "extent", "metres_per_pixel", "colour", "ramp")}
+    return {
+        "data": {**shared, "layers": layers, "features": features, "picture_width": sizes[0][0]},
+        "features_name": content["name"],
+        "note": note or ("" if features else "None."),
+        "ramp": content["ramp"],
+        "library": _library("leaflet.js", "leaflet.LICENSE"),
+        "library_style": Markup((VENDOR / "leaflet.css").read_text(encoding="utf-8")),
+    }
+
+
+def _title(properties: Mapping[str, Any]) -> list[str]:
+    """A feature in a list: its first property and the next that has a value."""
+    (_, first), *others = _lines(properties)
+    return [first, *(f"{name} {text}" for name, text in others[:1])]
+
+
+def _library(code: str, licence: str) -> Markup:
+    text = (VENDOR / licence).read_text(encoding="utf-8")
+    return Markup(f"/*\n{text}*/\n" + (VENDOR / code).read_text(encoding="utf-8"))
 
 
 def _base64(file: Path) -> str:
@@ -131,7 +179,7 @@ def _text(value: object, name: str = "") -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else number(value, name)
 
 
-_DATA = {"film": _film, "volume": _volume}
+_DATA = {"film": _film, "map": _map, "volume": _volume}
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )

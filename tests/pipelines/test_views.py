@@ -191,28 +191,28 @@ def volume_page(folder: Path) -> str:
     return (folder / "views" / saved["page"]).read_text(encoding="utf-8")
 
 
-def visit(volume: Path, width: int = 1000) -> tuple[dict[str, Any], str]:
-    """What VISIT saw on the page in Chromium, whose WebGL 2 is drawn by the CPU, and Chromium's console output."""
+def visit(html: str, script: str, folder: Path, width: int = 1000) -> tuple[dict[str, Any], str]:
+    """What `script` saw on the page in Chromium, whose WebGL 2 is drawn by the CPU, and Chromium's console output."""
     chromium = shutil.which("chromium")
     if chromium is None:
         pytest.skip("needs the browser chromium, which is not on the PATH")
-    head, style, rest = volume_page(volume).partition("<style>")
+    head, style, rest = html.partition("<style>")
     content, _, end = rest.rpartition("</body>")
-    page = volume / "views" / "visited.html"
-    page.write_text(head + WATCH + style + content + VISIT + end, encoding="utf-8")
+    page = folder / "views" / "visited.html"
+    page.write_text(head + WATCH + style + content + script + end, encoding="utf-8")
     flags = "--headless --no-sandbox --use-angle=swiftshader --enable-unsafe-swiftshader --disable-quic --no-first-run "
     flags += "--disable-background-networking --disable-component-update --disable-sync --enable-logging=stderr "
-    flags += f"--virtual-time-budget=20000 --dump-dom --user-data-dir={volume.parent}/profile --window-size={width},700"
+    flags += f"--virtual-time-budget=20000 --dump-dom --user-data-dir={folder.parent}/profile --window-size={width},700"
     command = [chromium, *flags.split(), page.as_uri()]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     console = "\n".join(line for line in ended.stderr.splitlines() if "CONSOLE" in line)
     encoded = re.findall(r'data-seen="([^"]*)"', ended.stdout[:10_000])
-    assert encoded, f"the script VISIT did not finish: {console}"
+    assert encoded, f"the script did not finish: {console}"
     return json.loads(unescape(encoded[0])), console
 
 
 def test_a_volume_is_seen_in_a_browser_without_a_network(volume):
-    seen, console = visit(volume)
+    seen, console = visit(volume_page(volume), VISIT, volume)
     assert (seen["state"], seen["failure"], console) == ("ready", "", "")
     assert (seen["violations"], seen["requests"]) == ([], [])
     mask = read_nifti(volume / VOLUME[1])
@@ -234,7 +234,7 @@ def test_a_volume_is_seen_in_a_browser_without_a_network(volume):
 
 
 def test_a_phone_shows_a_volume_without_sideways_scrolling(volume):
-    seen, _ = visit(volume, width=500)
+    seen, _ = visit(volume_page(volume), VISIT, volume, width=500)
     assert seen["state"] == "ready"
     assert seen["overflow"] <= 0
 
@@ -262,3 +262,117 @@ def test_volumes_that_are_too_large_are_named(volume, monkeypatch):
     monkeypatch.setattr(pages, "LARGEST_PAGE", 1000)
     with pytest.raises(ValueError, match=r"bytes of volumes, expected at most 1,000; reduce them"):
         volume_page(volume)
+
+
+MAP = ("preview/map.json", "preview/before.png", "preview/after.png", "preview/score.png")
+
+VISIT_MAP = """<script>
+addEventListener("load", () => {
+  const seen = { state: root.dataset.state, scale: document.querySelector(".leaflet-control-scale-line")?.textContent };
+  const shown = () => [...document.querySelectorAll(".leaflet-image-layer")].map(image => image.alt);
+  const paths = () => document.querySelectorAll("path.leaflet-interactive").length;
+  const switches = [...document.querySelectorAll("#rows input[type=checkbox]")];
+  const sliders = [...document.querySelectorAll("#rows input[type=range]")];
+  seen.names = switches.map(box => box.parentElement.textContent);
+  seen.first = [shown(), paths()];
+  switches[1].click(); switches[2].click();
+  seen.second = shown();
+  sliders[2].value = 35; sliders[2].dispatchEvent(new Event("input"));
+  seen.opacity = document.querySelector('.leaflet-image-layer[alt="Score"]').style.opacity;
+  // The picture and a polygon lie at the places of their pixels.
+  const image = document.querySelector(".leaflet-image-layer").getBoundingClientRect();
+  const scale = image.width / data.extent[0];
+  const box = document.querySelector("path.leaflet-interactive").getBoundingClientRect();
+  const middle = [(box.left + box.right) / 2 - image.left, (box.top + box.bottom) / 2 - image.top];
+  seen.middle = middle.map(value => Math.round(value / scale));
+  seen.list = [...document.querySelectorAll("#list button")].map(button => button.textContent);
+  document.querySelector("#list button").click();
+  const popup = document.querySelector(".leaflet-popup-content");
+  seen.popup = [...popup.querySelectorAll("dt, dd")].map(part => part.textContent);
+  seen.images = popup.querySelectorAll("img").length;
+  switches[3].click();
+  seen.none = paths();
+  const parts = [...document.querySelectorAll("button, input, #map, .leaflet-control-zoom a")];
+  seen.unreachable = parts.filter(part => part.tabIndex < 0).length;
+  seen.overflow = document.documentElement.scrollWidth - innerWidth;
+  seen.violations = violations;
+  const loaded = performance.getEntriesByType("resource").map(entry => entry.name);
+  seen.requests = loaded.filter(name => !name.startsWith("data:"));
+  root.dataset.seen = JSON.stringify(seen);
+});
+</script>"""
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Path:
+    """The folder of a case with a scene of 399 x 300 pixels, pictures of every second one, and two polygons."""
+    folder = tmp_path / "case"
+    save_pictures(
+        {name: np.full((150, 200, 3), 90, np.uint8) for name in ("before", "after", "score")}, folder / "preview"
+    )
+    squares = [
+        (100, 40, 60, {"id": 7, "area_m2": 1234567.0, "kind": "<img src=x>"}),
+        (10, 200, 5, {"id": 2, "pixels": 25}),
+    ]
+    features = []
+    for x, y, side, properties in squares:
+        ring = [(x, y), (x + side, y), (x + side, y + side), (x, y + side), (x, y)]
+        geometry = {"type": "Polygon", "coordinates": [ring]}
+        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+    shown = {"before": (True, 100), "after": (True, 100), "score": (False, 80)}
+    content = {
+        "type": "FeatureCollection", "name": "Changes", "size": [399, 300], "extent": [400, 300],
+        "metres_per_pixel": 30.0, "colour": "#e63946",
+        "layers": {name: {"shown": on, "opacity": value} for name, (on, value) in shown.items()},
+        "ramp": {"name": "Score", "colours": ["#000004", "#fcfdbf"], "mark": 0.4, "mark_name": "threshold"},
+        "total": 3, "features": features,
+    }  # fmt: skip
+    (folder / MAP[0]).write_text(json.dumps(content))
+    return folder
+
+
+def map_page(folder: Path) -> str:
+    (saved,) = pages.save_views([View("map", MAP, "A <legend> & more")], folder, "case <1>")
+    assert saved == {"kind": "map", "page": "map-1.html", "legend": "A <legend> & more", "files": list(MAP)}
+    return (folder / "views" / saved["page"]).read_text(encoding="utf-8")
+
+
+def test_a_map_is_seen_in_a_browser_without_a_network(scene):
+    seen, console = visit(map_page(scene), VISIT_MAP, scene)
+    assert (seen["state"], console, seen["violations"], seen["requests"]) == ("ready", "", [], [])
+    assert seen["scale"].endswith((" m", " km"))
+    assert seen["names"] == ["Before", "After", "Score", "Changes"]
+    assert seen["first"] == [["Before", "After"], 2]
+    assert sorted(seen["second"]) == ["Before", "Score"]
+    assert seen["opacity"] == "0.35"
+    assert seen["middle"] == [130, 70]
+    assert seen["list"] == ["7Area 1\u202f234\u202f567\u202fm²", "2Pixels 25"]
+    assert seen["popup"] == ["ID", "7", "Area", "1\u202f234\u202f567\u202fm²", "Kind", "<img src=x>"]
+    assert (seen["images"], seen["none"], seen["unreachable"]) == (0, 0, 0)
+
+
+def test_a_phone_shows_a_map_without_a_crs_and_without_sideways_scrolling(scene):
+    content = json.loads((scene / MAP[0]).read_text())
+    (scene / MAP[0]).write_text(json.dumps(content | {"metres_per_pixel": None}))
+    seen, _ = visit(map_page(scene), VISIT_MAP, scene, width=500)
+    assert (seen["state"], "scale" in seen) == ("ready", False)
+    assert seen["overflow"] <= 0
+
+
+def test_a_map_page_needs_no_other_file_and_names_what_it_leaves_out(scene):
+    html = map_page(scene)
+    assert set(Links(html.partition("<script")[0]).links) == {"data:,"}
+    assert "default-src 'none'" in html
+    assert "case &lt;1&gt;" in html
+    assert "2 of 3 are shown, the largest first." in html
+    assert "threshold 0.4" in html
+    assert "Copyright (c) 2010-2023, Volodymyr Agafonkin" in html
+
+
+def test_a_map_that_would_be_too_large_leaves_out_the_smallest_polygons(scene, monkeypatch):
+    size = sum(map(len, re.findall(r"data:image/webp[^\"]*", map_page(scene))))
+    monkeypatch.setattr(pages, "LARGEST_PAGE", size + 400)
+    assert "1 of 3 are shown" in map_page(scene)
+    monkeypatch.setattr(pages, "LARGEST_PAGE", size - 1)
+    with pytest.raises(ValueError, match="bytes of pictures above"):
+        map_page(scene)

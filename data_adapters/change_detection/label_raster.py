@@ -9,11 +9,11 @@ from rasterio.enums import ColorInterp, Compression, MaskFlags
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
 
+from transect.data_adapters.change_detection.bandfile import decoding
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.maps import Grid
 from transect.data_adapters.change_detection.opening import opened
 from transect.data_adapters.change_detection.palette import colour_table
-from transect.data_adapters.change_detection.raster import decoding
 
 SCAN_PIXELS = 1 << 22
 

@@ -6,6 +6,9 @@ from typing import Literal
 Masked = Literal["clouds", "shadows", "cirrus", "snow", "water"]
 """Classes of a quality band that can be left out; fill always is."""
 
+QualityKind = Literal["qa_pixel", "bqa", "scl", "udm2"]
+"""Landsat Collection 2 and 1, Sentinel-2 Level-2A, and Planet."""
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -17,7 +20,7 @@ class Quality:
     """
 
     file: str
-    kind: Literal["qa_pixel", "bqa", "scl", "udm2"]
+    kind: QualityKind
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ from transect.data_adapters.change_detection.label_sets import label_with_one
 from transect.data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
 from transect.data_adapters.change_detection.maps import NODATA, Grid, Strip
 from transect.data_adapters.change_detection.product import Product
-from transect.data_adapters.change_detection.raster import Raster, RowReader
+from transect.data_adapters.change_detection.raster import Raster
+from transect.data_adapters.change_detection.rows import RowReader
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
 """Maximum size of a strip of both dates: memory does not depend on the scene's width, unless a row exceeds it."""

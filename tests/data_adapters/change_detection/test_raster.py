@@ -14,7 +14,8 @@ from rasterio.transform import from_origin
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.config import ReadConfig
-from transect.data_adapters.change_detection.raster import Raster, RowReader
+from transect.data_adapters.change_detection.raster import Raster
+from transect.data_adapters.change_detection.rows import RowReader
 
 GREY = ReadConfig(bands=[1])
 RNG = np.random.default_rng(0)
@@ -89,21 +90,41 @@ class TestBands:
 
 
 class TestValidity:
-    def test_is_the_union_over_the_selected_bands(self, tmp_path: Path, rgb: np.ndarray) -> None:
-        rgb[0, 3, 4], rgb[2, 7, 8] = 0, 0
+    def test_is_missing_where_all_selected_bands_are_nodata_or_any(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        rgb[:, 3, 4], rgb[:2, 7, 8], rgb[2, 9, 9] = 0, 0, 0
         path = write(tmp_path / "a.tif", rgb, nodata=0)
-        expected = np.ones(rgb.shape[1:], bool)
-        expected[3, 4] = False
-        assert np.array_equal(read_all([path], ReadConfig(bands=[1, 2]))[1], expected)
-        expected[7, 8] = False
-        assert np.array_equal(read_all([path], ReadConfig())[1], expected)
+        for bands, rule, missing in (
+            ([1, 2, 3], "all", {(3, 4)}),
+            ([1, 2], "all", {(3, 4), (7, 8)}),
+            ([1, 2], "any", {(3, 4), (7, 8)}),
+            ([1, 2, 3], "any", {(3, 4), (7, 8), (9, 9)}),
+        ):
+            values, valid = read_all([path], ReadConfig(bands=bands, nodata_in=rule))
+            assert set(map(tuple, np.argwhere(~valid).tolist())) == missing
+            assert np.array_equal(values, rgb[: len(bands)])
 
-    def test_is_the_union_over_stacked_files(self, tmp_path: Path, rgb: np.ndarray) -> None:
-        rgb[0, 3, 4], rgb[1, 7, 8] = 9, 0
+    def test_is_missing_where_all_stacked_files_are_nodata_or_any(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        rgb[:2, 3, 4], rgb[0, 5, 6], rgb[1, 7, 8] = [9, 0], 9, 0
         first = write(tmp_path / "a.tif", rgb[:1], nodata=9)
         second = write(tmp_path / "b.tif", rgb[1:2], nodata=0)
-        valid = read_all([first, second], ReadConfig(bands=[1, 2]))[1]
-        assert np.array_equal(valid, (rgb[0] != 9) & (rgb[1] != 0))
+        third = write(tmp_path / "c.tif", rgb[2:])
+        fill = rgb[0] == 9, rgb[1] == 0
+        for paths, every in (([first, second], fill[0] & fill[1]), ([first, second, third], np.zeros((40, 50), bool))):
+            bands = list(range(1, len(paths) + 1))
+            assert np.array_equal(read_all(paths, ReadConfig(bands=bands))[1], ~every)
+            valid = read_all(paths, ReadConfig(bands=bands, nodata_in="any"))[1]
+            assert np.array_equal(valid, ~(fill[0] | fill[1]))
+
+    def test_keeps_a_dark_red_band(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        rgb[0, 10:30, 10:40] = 0
+        assert read_all([write(tmp_path / "a.tif", rgb, nodata=0)], ReadConfig())[1].all()
+
+    @pytest.mark.parametrize("rule", ["all", "any"])
+    def test_never_gives_a_model_nan(self, tmp_path: Path, rgb: np.ndarray, rule: str) -> None:
+        values = rgb.astype(np.float32)
+        values[0, 3, 4], values[2, 7, 8] = np.nan, np.inf
+        valid = read_all([write(tmp_path / "a.tif", values)], ReadConfig(nodata_in=rule))[1]
+        assert np.argwhere(~valid).tolist() == [[3, 4], [7, 8]]
 
     @pytest.mark.parametrize("nodata", [None, np.nan, -9999.0, -3.4e38, -np.finfo(np.float64).max])
     def test_of_floats_excludes_nan_infinity_and_nodata(self, tmp_path: Path, nodata: float | None) -> None:
@@ -118,10 +139,11 @@ class TestValidity:
         assert pixels.dtype == np.float32
 
     def test_takes_the_configured_nodata_only_where_none_is_declared(self, tmp_path: Path, rgb: np.ndarray) -> None:
+        rgb[:, 3, 4], rgb[:, 5, 6] = 7, 9
         config = ReadConfig(nodata=7)
-        assert np.array_equal(read_all([write(tmp_path / "a.tif", rgb)], config)[1], (rgb != 7).all(axis=0))
+        assert np.array_equal(read_all([write(tmp_path / "a.tif", rgb)], config)[1], (rgb != 7).any(axis=0))
         declared = write(tmp_path / "b.tif", rgb, nodata=9)
-        assert np.array_equal(read_all([declared], config)[1], (rgb != 9).all(axis=0))
+        assert np.array_equal(read_all([declared], config)[1], (rgb != 9).any(axis=0))
 
     def test_ignores_a_nodata_that_no_pixel_can_have(self, tmp_path: Path, rgb: np.ndarray) -> None:
         for nodata in (-1.0, 256.0, 3.5, float("nan"), float("inf")):
@@ -130,10 +152,11 @@ class TestValidity:
     @pytest.mark.parametrize("internal", [True, False], ids=["in the file", "side file"])
     def test_follows_a_mask_and_the_nodata(self, tmp_path: Path, rgb: np.ndarray, internal: bool) -> None:
         mask = RNG.random(rgb.shape[1:]) < 0.7
+        rgb[:, :5] = 7
         with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal):
             path = write(tmp_path / "a.tif", rgb, mask=mask)
         assert (tmp_path / "a.tif.msk").exists() is not internal
-        assert np.array_equal(read_all([path], ReadConfig(nodata=7))[1], mask & (rgb != 7).all(axis=0))
+        assert np.array_equal(read_all([path], ReadConfig(nodata=7))[1], mask & (rgb != 7).any(axis=0))
 
     def test_follows_alpha_whatever_bands_are_read(self, tmp_path: Path, rgb: np.ndarray) -> None:
         rgba = np.concatenate([rgb, (RNG.random((1, *rgb.shape[1:])) < 0.7) * np.uint8(9)])
@@ -151,7 +174,7 @@ class TestValidity:
             values, valid = read_all([path], ReadConfig())
             with rasterio.open(path) as raster:
                 assert np.array_equal(values, raster.read([1, 2, 3]))
-                assert np.array_equal(valid, raster.read_masks([1, 2, 3]).min(axis=0) > 0), name
+                assert np.array_equal(valid, raster.dataset_mask() > 0), name
             if name != "cogeo":
                 assert not valid.all(), name
         path = str(shared_file("data/change_detection/rasterio_fixtures/float_nan.tif"))
@@ -165,6 +188,7 @@ class TestRowReader:
     @given(data=st.data(), block=st.sampled_from([(16, 16), (32, 64), None, 1, 7]))
     def test_gives_the_same_pixels_in_any_portions(self, tmp_path: Path, data: st.DataObject, block: object) -> None:
         pixels = np.arange(3 * 90 * 70, dtype=np.uint16).reshape(3, 90, 70)
+        pixels[:, 20:60:7, 5::3] = 99
         tiled = {"tiled": True, "blockysize": block[0], "blockxsize": block[1]} if isinstance(block, tuple) else {}
         path = write(tmp_path / "a.tif", pixels, **(tiled or {"blockysize": block or 90}), nodata=99)
         starts = data.draw(st.lists(st.integers(0, 89), min_size=1, max_size=6))
@@ -175,7 +199,7 @@ class TestRowReader:
                 stop = data.draw(st.integers(start + 1, 90))
                 values, valid = reader.read(start, col, stop - start, 70 - col)
                 assert np.array_equal(values, pixels[:, start:stop, col:])
-                assert np.array_equal(valid, (pixels != 99).all(axis=0)[start:stop, col:])
+                assert np.array_equal(valid, (pixels != 99).any(axis=0)[start:stop, col:])
 
 
 class TestFaults:

@@ -17,6 +17,7 @@ from rasterio.errors import RasterioError
 from rasterio.warp import reproject, transform
 
 from transect.data_adapters.change_detection.maps import Grid
+from transect.data_adapters.change_detection.wrap import centre_of, grid_moved_near, moved_near, recentred, turn_of
 
 Window = tuple[int, int, int, int]
 """Row, column, height and width, in pixels."""
@@ -57,14 +58,18 @@ class Alignment:
 
     def positions(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Map positions in `target` to `source`; infinite where the projection is undefined."""
-        if self.source.crs == self.target.crs:
+        turn = turn_of(self.source.crs)
+        if self.source.crs == self.target.crs and turn is None:
             to_source = ~self.source.transform * self.target.transform
             return to_source * (columns, rows)
         x, y = self.target.transform * (columns.ravel(), rows.ravel())  # type: ignore[operator]
-        try:
-            x, y = map(np.array, transform(self.target.crs, self.source.crs, x, y))
-        except (RasterioError, CPLE_BaseError):
-            x = y = np.full(x.shape, np.inf)
+        if self.source.crs != self.target.crs:
+            try:
+                x, y = map(np.array, transform(self.target.crs, self.source.crs, x, y))
+            except (RasterioError, CPLE_BaseError):
+                x = y = np.full(x.shape, np.inf)
+        if turn is not None:
+            x = moved_near(x, centre_of(self.source), turn)
         with np.errstate(invalid="ignore"):
             columns_there, rows_there = ~self.source.transform * (x, y)
         return columns_there.reshape(columns.shape), rows_there.reshape(columns.shape)
@@ -131,8 +136,19 @@ class Alignment:
             return 0, 0, 0, 0
         margin = 0 if self.shift is not None else int(np.ceil(self.scale)) + 2
         left, right = _span(columns[finite], margin, self.source.width)
+        if self._is_folded(columns):
+            left, right = 0, self.source.width
         top, bottom = _span(rows[finite], margin, self.source.height)
         return top, left, bottom - top, right - left
+
+    def _is_folded(self, columns: np.ndarray) -> bool:
+        """Whether neighbouring positions are more than half a turn of longitude apart: the source ends between them."""
+        turn = turn_of(self.source.crs)
+        if turn is None:
+            return False
+        half = 0.5 * turn.length / abs(self.source.transform.a or np.inf)
+        with np.errstate(invalid="ignore"):
+            return any(bool((np.abs(np.diff(columns, axis=axis)) > half).any()) for axis in (0, 1))
 
     def read(self, read: Read, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Read a window of the target.
@@ -195,20 +211,31 @@ class Alignment:
     ) -> None:
         # Without a CRS any one works, since both sides get the same.
         crs = self.source.crs or CRS.from_epsg(3857), self.target.crs or CRS.from_epsg(3857)
+        source = _part(replace(self.source, crs=crs[0]), window)
+        target = _part(replace(self.target, crs=crs[1]), (*corner, out.shape[1], out.shape[2]))
+        turn = turn_of(self.source.crs)
+        if turn is not None:
+            same = self.source.crs == self.target.crs
+            source = grid_moved_near(source, centre_of(target), turn) if same else recentred(source)
         # GDAL would estimate the scale, and so the support of the bilinear kernel, from the shape of each window, and
         # values would depend on the window.
         reproject(
             np.ascontiguousarray(values),
             out,
-            src_transform=self.source.transform * Affine.translation(window[1], window[0]),
-            src_crs=crs[0],
-            dst_transform=self.target.transform * Affine.translation(corner[1], corner[0]),
-            dst_crs=crs[1],
+            src_transform=source.transform,
+            src_crs=source.crs,
+            dst_transform=target.transform,
+            dst_crs=target.crs,
             resampling=resampling,
             tolerance=TOLERANCE,
             XSCALE=1,
             YSCALE=1,
         )
+
+
+def _part(grid: Grid, window: Window) -> Grid:
+    row, col, height, width = window
+    return Grid(width, height, grid.transform * Affine.translation(col, row), grid.crs)
 
 
 def _lattice(row: int, col: int, height: int, width: int, count: int) -> tuple[np.ndarray, np.ndarray]:

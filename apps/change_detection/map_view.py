@@ -22,7 +22,7 @@ LAYERS = {"before": (True, 100), "after": (True, 100), "score": (False, 80), "sp
 
 
 def map_view(prediction: ChangeMap, folder: Path) -> View:
-    """Write `preview/map.json` next to the pictures in `folder`, where the prediction was written."""
+    """Write `views/map.json` into `folder`, where the prediction was written and pictured."""
     grid, step = prediction.grid, decimation(prediction.grid)
     polygons, fields, total = read_largest(folder / "changes.gpkg", grid, MOST_POLYGONS)
     if shapely.get_num_coordinates(polygons).sum() > MOST_VERTICES:
@@ -53,8 +53,9 @@ def map_view(prediction: ChangeMap, folder: Path) -> View:
             for index, polygon in enumerate(shapely.set_precision(polygons, 0.01, mode="pointwise"))
         ],
     }
-    (folder / "preview" / "map.json").write_text(json.dumps(content), encoding="utf-8")
-    files = ("preview/map.json", *(f"preview/{name}.png" for name in pictures))
+    (folder / "views").mkdir(exist_ok=True)
+    (folder / "views" / "map.json").write_text(json.dumps(content), encoding="utf-8")
+    files = ("views/map.json", *(f"preview/{name}.png" for name in pictures))
     return View(
         "map", files, "Both dates, the score of change and the polygons of changes, on the pixels of the raster"
     )

@@ -25,9 +25,9 @@ def content(folder: Path, levels: np.ndarray, crs: int | None = 32633, transform
     view = module.map_view(change_map, folder)
     assert (view.kind, view.files) == (
         "map",
-        ("preview/map.json", *(f"preview/{n}.png" for n in ("before", "after", "score"))),
+        ("views/map.json", *(f"preview/{n}.png" for n in ("before", "after", "score"))),
     )
-    return json.loads((folder / "preview" / "map.json").read_text())
+    return json.loads((folder / "views" / "map.json").read_text())
 
 
 def squares() -> np.ndarray:

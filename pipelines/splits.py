@@ -80,7 +80,9 @@ def _source(listed: Sequence[Case], counts: Counter[str]) -> str:
         return "no splits named"
     if not named:
         return drawn
-    return "from names" if "val" in named or not counts["val"] else f"from names, {drawn}"
+    sources = {getattr(case, "split_source", "names") for case in listed if case.split}
+    source = f"from {' and '.join(sorted(sources))}"
+    return source if "val" in named or not counts["val"] else f"{source}, {drawn}"
 
 
 def _hash(name: str, seed: int) -> bytes:

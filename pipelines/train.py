@@ -14,7 +14,7 @@ import lightning.pytorch as lightning
 import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from torch import nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from transect.apps.base import App
 from transect.core.inspect import attention_pictures, record
@@ -64,6 +64,8 @@ def train(
     Raises:
         UsageError: the data set has no training or no validation case, the weights in `start` do not fit, or the
             device does not exist.
+        BadInput: the data set is not there, or some of its cases cannot be trained on. No run is started and nothing
+            is written.
         KeyboardInterrupt, SystemExit: a signal ended training; the run can be resumed.
     """
     target = choose(device)
@@ -71,11 +73,12 @@ def train(
     new_app = app_class(app_name)
     app = new_app(config, model_folder.app_for(start).state if start else state_class(app_name)())
     cases = _cases(app, data, settings)
+    app = new_app(config, app.fit(_of(cases, "train")))
+    dataset = _examples(app, cases)
     checkpoints = writable(Path("checkpoints").absolute())
     with _tracked(app_name, name=run_name(app_name, config)) as tracker:
         folder = checkpoints / tracker.run_id
         folder.mkdir()
-        app = new_app(config, app.fit([case for case in cases if case.split == "train"]))
         content: dict[str, Any] = {
             "data": list(data),
             "start": str(start.absolute()) if start else "",
@@ -87,7 +90,7 @@ def train(
         write_json(folder / "training.yaml", content)
         params = {**content["app"], "state": content["state"], "train": content["train"]}
         tracker.describe(params, cases, " ".join(data), "training", f"`{app_name}` trained")
-        return tracker.run_id, _train(app_name, app, settings, cases, tracker, folder, start, target)
+        return tracker.run_id, _train(app_name, app, settings, dataset, cases, tracker, folder, start, target)
 
 
 def resume(app_name: str, run_id: str, device: str = "auto", epochs: int | None = None) -> tuple[str, Path]:
@@ -125,11 +128,12 @@ def resume(app_name: str, run_id: str, device: str = "auto", epochs: int | None 
     start = Path(content["start"]) if content.get("start") else None  # older runs lack it
     checkpoint = usable_checkpoint(folder)
     cases = _cases(app, data, settings)
+    dataset = _examples(app, cases)
     with _tracked(app_name, run_id) as tracker:
         if settings.epochs != content["train"]["epochs"]:
             write_json(file, {**content, "train": asdict(settings)})
             tracker.tag("transect.epochs", settings.epochs)  # a parameter of a run cannot be changed
-        return run_id, _train(app_name, app, settings, cases, tracker, folder, start, target, checkpoint)
+        return run_id, _train(app_name, app, settings, dataset, cases, tracker, folder, start, target, checkpoint)
 
 
 def extended(settings: TrainConfig, epochs: int | None, run: str) -> TrainConfig:
@@ -189,10 +193,21 @@ def _cases(app: App[Any, Any], data: Sequence[str], settings: TrainConfig) -> li
     return cases
 
 
+def _of(cases: Sequence[Case], split: str) -> list[Case]:
+    return [case for case in cases if case.split == split]
+
+
+def _examples(app: App[Any, Any], cases: Sequence[Case]) -> Dataset[Any]:
+    """The training examples; those of validation are made to see that they can be."""
+    app.dataset(_of(cases, "val"))
+    return app.dataset(_of(cases, "train"))
+
+
 def _train(
     app_name: str,
     app: App[Any, Any],
     settings: TrainConfig,
+    dataset: Dataset[Any],
     cases: Sequence[Case],
     tracker: Tracker,
     folder: Path,
@@ -201,9 +216,8 @@ def _train(
     checkpoint: Path | None = None,
 ) -> Path:
     torch.manual_seed(settings.seed)
-    dataset = app.dataset([case for case in cases if case.split == "train"])
     model = _initial_model(app, start, resumed=checkpoint is not None)
-    task = Task(app, model, settings, [case for case in cases if case.split == "val"], tracker)
+    task = Task(app, model, settings, _of(cases, "val"), tracker)
     loader = DataLoader(
         dataset,
         batch_sampler=app.batch_sampler(dataset, settings.batch_size, settings.seed),

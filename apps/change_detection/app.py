@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from transect.apps.base import App, View
 from transect.apps.change_detection.augment import augment
 from transect.apps.change_detection.config import Config, State
-from transect.apps.change_detection.dataset import TrainingTiles
+from transect.apps.change_detection.dataset import TrainingTiles, trainable
 from transect.apps.change_detection.figures import MapPreview
 from transect.apps.change_detection.inference import Tiling, average, score_rows
 from transect.apps.change_detection.losses import change_loss
@@ -27,7 +27,6 @@ from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.adapter import ChangeAdapter
 from transect.data_adapters.change_detection.facts import pixel_size
 from transect.data_adapters.change_detection.maps import ChangeMap, ScoredStrip
-from transect.data_adapters.change_detection.pairs import Pair, missing_partners
 from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.overlap import prefetch
 from transect.data_adapters.settings import require
@@ -46,7 +45,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
         self.config: Config
         self.state: State
         self.threshold = self.state.threshold if config.threshold is None else config.threshold
-        self.adapter: ChangeAdapter = ChangeAdapter(config.read)
+        self.adapter: ChangeAdapter = ChangeAdapter(config.read, config.phantom)
         self.metric: ChangeMetric = ChangeMetric(self.threshold, self.state)
 
     @classmethod
@@ -63,8 +62,9 @@ class ChangeDetection(App[Scene, ChangeMap]):
 
     def fit(self, cases: Sequence[Case]) -> State:
         """The pixel sizes and data types of the training pairs; at most OPENED of them are opened."""
-        chosen = [cases[index] for index in np.unique(np.linspace(0, len(cases) - 1, OPENED).astype(int))]
-        scenes = [self.adapter.read(case) for case in chosen if isinstance(case, Pair)]
+        pairs = trainable(cases)
+        chosen = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, OPENED).astype(int))]
+        scenes = [self.adapter.read(pair) for pair in chosen]
         sizes = [size for scene in scenes if np.isfinite(size := pixel_size(scene.grid))]
         dtypes = sorted({str(dtype) for scene in scenes for dtype in scene.dtype})
         return replace(self.state, pixel_sizes=(min(sizes), max(sizes)) if sizes else (), dtypes=tuple(dtypes))
@@ -85,10 +85,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
         return build(self.config.model, channels=len(self.config.read.bands))
 
     def dataset(self, cases: Sequence[Case]) -> TrainingTiles:
-        pairs = [case for case in cases if isinstance(case, Pair)]
-        if missing := missing_partners(pairs):
-            raise BadInput("training pairs", "partners", "; ".join(missing), "both dates and the label of every pair")
-        return TrainingTiles(pairs, self.config.tile, self.config.stretch, self.adapter.read)
+        return TrainingTiles(trainable(cases), self.config.tile, self.config.stretch, self.adapter.read)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         before, after, label = batch["before"], batch["after"], batch["label"]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transect.apps.change_detection.models.config import ModelConfig
-from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.config import PhantomConfig, ReadConfig
 from transect.data_adapters.settings import require, require_at_most
 
 
@@ -36,6 +36,7 @@ class Config:
     Args:
         model: Which model maps a pair of images to a change score.
         read: How rasters are read.
+        phantom: What `transect phantom` writes.
         augment: Random augmentation of training tiles.
         stretch: How pixel values become 0..1. percentile takes the 2nd and 98th percentile of each band and date,
             which also evens out illumination and season; none takes the range of the data type, as for
@@ -52,6 +53,7 @@ class Config:
 
     model: ModelConfig = field(default_factory=ModelConfig)
     read: ReadConfig = field(default_factory=ReadConfig)
+    phantom: PhantomConfig = field(default_factory=PhantomConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     stretch: Literal["percentile", "none"] = "percentile"
     tile: int = 256

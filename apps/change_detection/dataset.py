@@ -8,9 +8,9 @@ import numpy as np
 from torch.utils.data import Dataset
 
 from transect.apps.change_detection.prepare import to_unit, value_limits
-from transect.data_adapters.base import BadInput
+from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.maps import NODATA
-from transect.data_adapters.change_detection.pairs import Pair
+from transect.data_adapters.change_detection.pairs import Pair, missing_partners
 from transect.data_adapters.change_detection.scene import Scene
 
 
@@ -21,6 +21,18 @@ class _Tile:
     column: int
     height: int
     width: int
+
+
+def trainable(cases: Sequence[Case]) -> list[Pair]:
+    """The pairs to train on.
+
+    Raises:
+        BadInput: a date or a label is missing; the message names the pairs.
+    """
+    pairs = [case for case in cases if isinstance(case, Pair)]
+    if missing := missing_partners(pairs):
+        raise BadInput("training pairs", "partners", "; ".join(missing), "both dates and the label of every pair")
+    return pairs
 
 
 class TrainingTiles(Dataset[dict[str, np.ndarray]]):

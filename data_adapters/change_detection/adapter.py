@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.config import PhantomConfig, ReadConfig
 from transect.data_adapters.change_detection.facts import facts_of
 from transect.data_adapters.change_detection.layouts import find_pairs
 from transect.data_adapters.change_detection.maps import ChangeMap
@@ -18,8 +18,8 @@ class ChangeAdapter:
     columns: tuple[str, ...] = ("before", "after")
     unit = "pairs"
 
-    def __init__(self, config: ReadConfig) -> None:
-        self.config = config
+    def __init__(self, config: ReadConfig, phantom: PhantomConfig | None = None) -> None:
+        self.config, self.phantom_config = config, phantom or PhantomConfig()
 
     def cases(self, *inputs: str) -> list[Pair]:
         """The pairs of a folder, a CSV of pairs, or two rasters; see `find_pairs`."""
@@ -42,4 +42,4 @@ class ChangeAdapter:
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` synthetic pairs in the layout of LEVIR-CD."""
-        write_phantom(root, count, seed)
+        write_phantom(root, count, seed, self.phantom_config.hard)

@@ -49,3 +49,15 @@ class ReadConfig:
         """The bands, if they are names, else an empty list."""
         names = [band for band in self.bands if isinstance(band, str) and band[:1].isalpha()]
         return names if len(names) == len(self.bands) else []
+
+
+@dataclass(frozen=True)
+class PhantomConfig:
+    """Synthetic pairs.
+
+    Args:
+        hard: Many small changes under a strong seasonal colour, long cast shadows and a shift of one pixel between the
+            dates, for training and test only: a stand-in for small data sets of real crops.
+    """
+
+    hard: bool = False

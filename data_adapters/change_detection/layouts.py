@@ -192,7 +192,8 @@ def _with_splits(base: Path, pairs: list[Pair]) -> list[Pair]:
     if listed:
         known = {pair.id for pair in pairs}
         absent = [Pair(id=name, group="", split=split) for name, split in listed.items() if name not in known]
-        return [replace(pair, split=listed.get(pair.id, pair.split)) for pair in pairs] + absent
+        present = [replace(pair, split=listed.get(pair.id, pair.split)) for pair in pairs]
+        return [replace(pair, split_source="list files") for pair in present + absent]
     prefixes = [re.match(r"(train|val|test)_", pair.id) for pair in pairs]
     if all(prefixes) and not any(pair.split for pair in pairs):
         return [replace(pair, split=match[1]) for pair, match in zip(pairs, prefixes, strict=True) if match]

@@ -27,6 +27,7 @@ class Pair(Case):
             pairs, or files.
         dates: ISO 8601, or None if the layout does not give them.
         products: What a satellite product says of each date's files, or None.
+        split_source: What names the split: "names", of files or folders, "list files" or "the table".
     """
 
     files: tuple[str, ...] = field(init=False)
@@ -37,6 +38,7 @@ class Pair(Case):
     label_set: tuple[str, ...] = field(default=(), compare=False)
     dates: tuple[str | None, str | None] = (None, None)
     products: tuple[Product | None, Product | None] = (None, None)
+    split_source: str = "names"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "files", (*self.before, *self.after, *filter(None, [self.label])))

@@ -19,11 +19,40 @@ ROOFS = ((0.86, 0.86, 0.84), (0.62, 0.62, 0.64), (0.30, 0.30, 0.33), (0.64, 0.38
 PATCHES = ((0.66, 0.56, 0.44), (0.13, 0.11, 0.10), (0.15, 0.22, 0.29), (0.72, 0.70, 0.67), (0.27, 0.40, 0.20))
 """Cleared, burnt, flooded, paved and overgrown ground."""
 
-SMALLEST, LARGEST = 4, 60
+SMALLEST = 4
 CONTRAST = 0.14
 """Minimum mean luminance difference between an object and the ground that it replaces."""
 
 LUMINANCE = np.array([0.30, 0.59, 0.11], dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Difficulty:
+    """What separates an easy set of pairs from a hard one.
+
+    Args:
+        changing: Range of the number of objects that are at one date only, without the upper end.
+        standing: The same of those at both dates.
+        built: Share of pairs that have any of these.
+        largest: Length of the largest object, in pixels.
+        season: Factor of the seasonal colour of vegetation and fields.
+        shadow: Share of the light that a cast shadow takes.
+        reach: Range of the length of a shadow, in pixels per unit of height.
+        shift: Distance by which the first date is shifted, in pixels; None draws up to 1 along each axis.
+    """
+
+    changing: tuple[int, int] = (2, 25)
+    standing: tuple[int, int] = (0, 45)
+    built: float = 0.7
+    largest: float = 60
+    season: float = 1.0
+    shadow: float = 0.45
+    reach: tuple[float, float] = (0.3, 1.5)
+    shift: float | None = None
+
+
+EASY = Difficulty()
+HARD = Difficulty((40, 90), (30, 60), 1.0, 28, 8.0, 0.6, (1.0, 3.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -44,14 +73,19 @@ class SyntheticScene:
         return (self.before != self.after).any(axis=-1)
 
 
-def write_phantom(root: Path, count: int, seed: int) -> None:
+def write_phantom(root: Path, count: int, seed: int, hard: bool = False) -> None:
     """Write `count` pairs as root/{train,val,test}/{A,B,label}/NAME.png: 256 x 256, RGB uint8, labels 0 and 255.
 
     70 % are for training; with three or more pairs no split is empty. Every fourth pair shows no change, every
     sixteenth is the same image twice. The same `seed` gives the same pixels.
+
+    With `hard`, all pairs show many small changes under a strong seasonal colour, long cast shadows, and a shift of one
+    pixel between the dates; two thirds are for training, the others for the test, and none for validation.
     """
-    for index, split in enumerate(phantom_splits(count)):
-        before, after, label = draw_pair(np.random.default_rng((seed, index)), index)
+    splits = ["train"] * -(-2 * count // 3) + ["test"] * (count // 3) if hard else phantom_splits(count)
+    for index, split in enumerate(splits):
+        rng = np.random.default_rng((seed, index))
+        before, after, label = draw_hard_pair(rng) if hard else draw_pair(rng, index)
         for side, pixels in (("A", before), ("B", after), ("label", label)):
             path = root / split / side / f"{split}_{index + 1}.png"
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,16 +107,24 @@ def draw_pair(rng: np.random.Generator, index: int) -> tuple[np.ndarray, np.ndar
     return images[0], images[1], scene.label.astype(np.uint8) * 255
 
 
-def draw_scene(rng: np.random.Generator, changes: bool) -> SyntheticScene:
+def draw_hard_pair(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As `draw_pair`, with what makes small data sets hard to learn from."""
+    scene = draw_scene(rng, changes=True, difficulty=HARD)
+    before, after = (observe(rng, scene, date, shift=date == 0, difficulty=HARD) for date in (0, 1))
+    return before, after, scene.label.astype(np.uint8) * 255
+
+
+def draw_scene(rng: np.random.Generator, changes: bool, difficulty: Difficulty = EASY) -> SyntheticScene:
     """Terrain with buildings and patches; with `changes`, some of them at one date only."""
     ground = draw_ground(rng)
     images = (ground.colour.copy(), ground.colour.copy())
     heights = (np.zeros((SIZE, SIZE), np.int8), np.zeros((SIZE, SIZE), np.int8))
-    standing = rng.integers(0, 45) if rng.random() < 0.7 else 0
-    changing = rng.integers(2, 25) if changes else 0
+    standing = rng.integers(*difficulty.standing) if rng.random() < difficulty.built else 0
+    changing = rng.integers(*difficulty.changing) if changes else 0
     for changed in rng.permutation([True] * changing + [False] * standing):
         dates = ((0,), (1,))[rng.integers(2)] if changed else (0, 1)
-        _place(rng, ground, images, heights, dates, building=rng.random() < (0.3 if ground.coarse else 0.8))
+        building = rng.random() < (0.3 if ground.coarse else 0.8)
+        _place(rng, ground, images, heights, dates, building, difficulty.largest)
     return SyntheticScene(ground, *images, heights)
 
 
@@ -93,9 +135,10 @@ def _place(
     heights: tuple[np.ndarray, np.ndarray],
     dates: tuple[int, ...],
     building: bool,
+    largest: float,
 ) -> None:
     """Paint one building or patch on the images of `dates`."""
-    length = SMALLEST * (LARGEST / SMALLEST) ** rng.beta(1.5, 1.5)
+    length = SMALLEST * (largest / SMALLEST) ** rng.beta(1.5, 1.5)
     width = max(length * rng.uniform(0.35, 1), SMALLEST)
     angle = ground.angle + rng.integers(2) * np.pi / 2 + (rng.normal(0, 0.1) if building else rng.uniform(0, np.pi))
     row, column = rng.uniform(0, SIZE, 2)
@@ -152,6 +195,7 @@ def observe(
     stretch: bool = False,
     low_contrast: bool = False,
     shift: bool = False,
+    difficulty: Difficulty = EASY,
 ) -> np.ndarray:
     """Simulate the sensor image of `scene` at one date.
 
@@ -162,21 +206,22 @@ def observe(
         grey: Three equal bands.
         stretch: Map the 2nd to 98th percentile to the full range, as viewers do.
         low_contrast: Compress the range.
-        shift: Misregister by up to one pixel.
+        shift: Misregister the date.
+        difficulty: Strength of season, shadows and misregistration.
 
     Returns:
         `(SIZE, SIZE, 3)` uint8.
     """
     bands = np.ascontiguousarray(np.moveaxis((scene.before, scene.after)[date], -1, 0))
-    bands += _season(rng, scene.ground)
-    light = 1 + 0.05 * smooth_field(rng, 3) - 0.45 * _shadows(rng, scene.heights[date])
+    bands += _season(rng, scene.ground, difficulty.season)
+    light = 1 + 0.05 * smooth_field(rng, 3) - difficulty.shadow * _shadows(rng, scene.heights[date], difficulty.reach)
     bands = bands * light * _each_band(rng, rng.normal(1, 0.12), 0.04) + _each_band(rng, 0, 0.015)
     if rng.random() < 0.25:
         haze = np.float32(rng.uniform(0.03, 0.15)) * np.clip(smooth_field(rng, 3), 0, 2)
         bands = bands * (1 - haze) + 0.8 * haze
     if grey:
         bands = np.tensordot(rng.dirichlet([2, 2, 2]).astype(np.float32), bands, 1)[None]
-    rows, columns = _optics(rng, shift)
+    rows, columns = _optics(rng, shift, difficulty.shift)
     bands = rows @ bands @ columns.T
     bands += np.float32(rng.uniform(0.001, 0.02)) * rng.standard_normal(bands.shape, np.float32)
     if stretch:
@@ -193,16 +238,17 @@ def _each_band(rng: np.random.Generator, mean: float, spread: float) -> np.ndarr
     return rng.normal(mean, spread, (3, 1, 1)).astype(np.float32)
 
 
-def _season(rng: np.random.Generator, ground: Ground) -> np.ndarray:
-    """Seasonal offset: greener or drier vegetation, and small differences between fields, below any change."""
+def _season(rng: np.random.Generator, ground: Ground, strength: float) -> np.ndarray:
+    """Seasonal offset: greener or drier vegetation, and differences between fields, below any change at strength 1."""
     tint = rng.normal(0, 0.03) * np.array([1, 0.4, 0.5], np.float32) + rng.normal(0, 0.01, 3).astype(np.float32)
     by_field = rng.normal(0, 0.015, len(ground.fields)).astype(np.float32)
+    tint, by_field = np.float32(strength) * tint, np.float32(strength) * by_field
     return ground.vegetation * tint[:, None, None] + by_field[ground.parcel]
 
 
-def _shadows(rng: np.random.Generator, heights: np.ndarray) -> np.ndarray:
+def _shadows(rng: np.random.Generator, heights: np.ndarray, reach: tuple[float, float]) -> np.ndarray:
     """Shadow strength of buildings, 0 to 1; length is proportional to height, direction opposite to the sun."""
-    azimuth, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 1.5)
+    azimuth, length = rng.uniform(0, 2 * np.pi), rng.uniform(*reach)
     shaded = np.zeros(heights.shape, bool)
     for height in range(1, 6):
         steps = np.rint(height * length * np.array([np.sin(azimuth), np.cos(azimuth)])).astype(int)
@@ -210,10 +256,10 @@ def _shadows(rng: np.random.Generator, heights: np.ndarray) -> np.ndarray:
     return (shaded & (heights == 0)) * np.float32(rng.uniform(0.4, 1))
 
 
-def _optics(rng: np.random.Generator, shift: bool) -> tuple[np.ndarray, np.ndarray]:
+def _optics(rng: np.random.Generator, shift: bool, distance: float | None) -> tuple[np.ndarray, np.ndarray]:
     """Row and column resampling as (SIZE, SIZE) matrices: blur, shift, and sometimes half the resolution."""
     blur = rng.uniform(0.4, 0.9)
-    shifts = rng.uniform(-1, 1, 2) if shift else (0.0, 0.0)
+    shifts = _shift(rng, distance) if shift else (0.0, 0.0)
     coarse = rng.random() < 0.2
     positions = np.arange(SIZE, dtype=np.float32)
     matrices = []
@@ -223,6 +269,15 @@ def _optics(rng: np.random.Generator, shift: bool) -> tuple[np.ndarray, np.ndarr
         weights /= weights.sum(axis=1, keepdims=True)
         matrices.append(_halved() @ weights if coarse else weights)
     return matrices[0], matrices[1]
+
+
+def _shift(rng: np.random.Generator, distance: float | None) -> tuple[float, float]:
+    """Rows and columns: up to one along each axis, or together `distance` in a random direction."""
+    if distance is None:
+        down, right = rng.uniform(-1, 1, 2)
+        return down, right
+    direction = rng.uniform(0, 2 * np.pi)
+    return distance * np.sin(direction), distance * np.cos(direction)
 
 
 @cache

@@ -62,7 +62,7 @@ def _row_pair(path: Path, line: str, cells: dict[str, str]) -> tuple[Pair, str]:
     name = cells.get("id", "")
     label = _resolved(label, path.parent) if label else ""
     pair = replace(pair, id=name or pair.id, split=cells.get("split", ""), dates=dates, label=label)
-    pair = replace(pair, label_set=(str(path),))
+    pair = replace(pair, label_set=(str(path),), split_source="the table")
     return pair, name or f"{cells['before']}__{cells['after']}"
 
 

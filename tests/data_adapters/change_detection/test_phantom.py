@@ -10,7 +10,13 @@ from scipy import ndimage
 from transect.data_adapters.change_detection.labels import label_rule
 from transect.data_adapters.change_detection.layouts import find_pairs
 from transect.data_adapters.change_detection.pairs import Pair, missing_partners
-from transect.data_adapters.change_detection.phantom import draw_pair, draw_scene, write_phantom
+from transect.data_adapters.change_detection.phantom import (
+    _shift,
+    draw_hard_pair,
+    draw_pair,
+    draw_scene,
+    write_phantom,
+)
 
 COUNT = 20
 
@@ -113,3 +119,30 @@ def test_objects_come_in_all_sizes() -> None:
         sizes += [max(side.stop - side.start for side in box) for box in boxes]
     assert np.percentile(sizes, 20) <= 10
     assert np.percentile(sizes, 95) >= 35
+
+
+def test_the_hard_set_has_no_validation_split(tmp_path: Path) -> None:
+    write_phantom(tmp_path, 18, 0, hard=True)
+    found = [pair.split for pair in find_pairs(str(tmp_path))]
+    assert [found.count(split) for split in ("train", "val", "test")] == [12, 0, 6]
+
+
+def test_hard_pairs_differ_more_where_nothing_changed_and_their_changes_are_small() -> None:
+    rngs = [np.random.default_rng((2, index)) for index in range(6)]
+    hard = [draw_hard_pair(rng) for rng in rngs]
+    easy = [draw_pair(np.random.default_rng((2, index)), 0) for index in range(6)]
+
+    def unchanged(pairs: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float:
+        return float(np.mean([abs(a.astype(int) - b)[label == 0].mean() for a, b, label in pairs]))
+
+    assert unchanged(hard) > 1.5 * unchanged(easy)
+    for _, _, label in hard:
+        objects = ndimage.label(label)[0]
+        assert objects.max() >= 20
+        assert np.median(np.bincount(objects.ravel())[1:]) < 200
+        assert 0.03 < label.mean() / 255 < 0.15
+
+
+def test_the_dates_of_hard_pairs_are_shifted_by_one_pixel() -> None:
+    for seed in range(8):
+        assert np.hypot(*_shift(np.random.default_rng(seed), 1.0)) == pytest.approx(1)

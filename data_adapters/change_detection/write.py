@@ -1,30 +1,24 @@
 """Write a change map as GeoTIFFs of the classes and the score, and as a GeoPackage of polygons."""
 
 import math
-import warnings
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from transect.data_adapters.blocks import regroup
 from transect.data_adapters.change_detection.geopackage import write_geopackage
-from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid, ScoredStrip
+from transect.data_adapters.change_detection.geotiff import BLOCK, ERRORS, cog
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, ScoredStrip
 from transect.data_adapters.change_detection.polygons import is_changed, patches
 from transect.data_adapters.files import writing
 from transect.data_adapters.overlap import consume_in_thread
-
-BLOCK = 512
-"""Tile size of the GeoTIFFs, in pixels."""
 
 STRIPS = "strips of a change map"
 
@@ -42,8 +36,8 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
     """Write `mask.tif`, `changes.gpkg` and, where the map has them to be written, `score.tif` and `spread.tif`.
 
     `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 nodata; `score.tif` and `spread.tif`, the standard deviation
-    of an ensemble's scores, are uint8 levels of 1/200 (as their scale declares) with the same nodata. All are tiled,
-    deflated and have overviews; the bytes do not depend on how the map is cut into blocks. The blocks are computed in
+    of an ensemble's scores, are uint8 levels of 1/200 (as their scale declares) with the same nodata. All are Cloud
+    Optimized GeoTIFFs; the bytes do not depend on how the map is cut into blocks. The blocks are computed in
     this thread and written in another; memory holds a row of tiles and the incomplete polygons. `write_geopackage`
     describes `changes.gpkg`.
 
@@ -65,7 +59,7 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
 
     def write(blocks: Iterator[ScoredStrip]) -> tuple[int, float]:
         with ExitStack() as stack:
-            rasters = {name: stack.enter_context(_geotiff(folder / f"{name}.tif", name, change_map)) for name in names}
+            rasters = {folder / f"{name}.tif": _raster(stack, folder / f"{name}.tif", change_map) for name in names}
             shape = (grid.height, 1 + change_map.write_spread, grid.width)
             rows = regroup(_layers(blocks), shape, BLOCK, np.uint8, STRIPS)
             rows = _written(rows, rasters, change_map.threshold_level, counts)
@@ -96,7 +90,7 @@ def _layers(blocks: Iterable[ScoredStrip]) -> Iterator[np.ndarray]:
 
 
 def _written(
-    rows: Iterable[tuple[int, np.ndarray]], rasters: dict[str, DatasetWriter], threshold_level: int, counts: _Counts
+    rows: Iterable[tuple[int, np.ndarray]], rasters: dict[Path, DatasetWriter], threshold_level: int, counts: _Counts
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Write `rows` of `_layers` to `rasters`, count them, and yield their levels."""
     for row, layers in rows:
@@ -109,74 +103,22 @@ def _written(
             "score": levels,
             "spread": spread,
         }
-        for name, raster in rasters.items():
-            with writing(Path(raster.name), RasterioError):
-                raster.write(images[name], 1, window=Window(0, row, levels.shape[1], len(levels)))
+        for path, raster in rasters.items():
+            with writing(path, *ERRORS):
+                raster.write(images[path.stem], 1, window=Window(0, row, levels.shape[1], len(levels)))
         yield row, levels
 
 
-@contextmanager
-def _geotiff(path: Path, name: str, change_map: ChangeMap) -> Iterator[DatasetWriter]:
-    """A raster to be written by rows of tiles; at the end overviews are built and all tiles are verified."""
-    grid = change_map.grid
-    special: dict[str, Any] = {"photometric": "palette"} if name == "mask" else {"predictor": 2}
-    with writing(path, RasterioError):
-        raster = _opened(
-            path, "w", driver="GTiff", width=grid.width, height=grid.height, count=1, dtype="uint8", nodata=NODATA,
-            crs=grid.crs, transform=grid.transform, tiled=True, blockxsize=BLOCK, blockysize=BLOCK,
-            compress="deflate", BIGTIFF="IF_SAFER", **special,
-        )  # fmt: skip
-    try:
-        with writing(path, RasterioError):
-            _describe(raster, name, change_map)
-        yield raster
-    finally:
-        with writing(path, RasterioError):
-            raster.close()
-    factors = _factors(grid)
-    with writing(path, RasterioError), rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK):
-        if factors:
-            with _opened(path, "r+") as raster:
-                raster.build_overviews(factors, Resampling.mode if name == "mask" else Resampling.average)
-        _check(path, factors)
+def _raster(stack: ExitStack, path: Path, change_map: ChangeMap) -> DatasetWriter:
+    special: dict[str, Any] = {"colours": COLOURS} if path.stem == "mask" else {"scale": 1 / LEVELS}
+    description = "change" if path.stem == "mask" else path.stem
+    return stack.enter_context(cog(path, change_map.grid, description, _tags(change_map), **special))
 
 
-def _describe(raster: DatasetWriter, name: str, change_map: ChangeMap) -> None:
+def _tags(change_map: ChangeMap) -> dict[str, str]:
+    """Tags of the rasters: the threshold, the dates, and those of the map."""
     before, after = change_map.dates
     tags = {"threshold": f"{change_map.threshold:g}", "date_before": before, "date_after": after, **change_map.tags}
     if after:
         tags["TIFFTAG_DATETIME"] = datetime.fromisoformat(after).strftime("%Y:%m:%d %H:%M:%S")
-    raster.update_tags(**{key: value for key, value in tags.items() if value is not None})
-    if name == "mask":
-        raster.set_band_description(1, "change")
-        raster.write_colormap(1, COLOURS)
-    else:
-        raster.set_band_description(1, name)
-        raster.scales = (1 / LEVELS,)
-
-
-def _factors(grid: Grid) -> list[int]:
-    """Overview factors: powers of two until the smallest overview fits into one tile."""
-    return [2**power for power in range(1, math.ceil(math.log2(max(grid.width, grid.height) / BLOCK)) + 1)]
-
-
-def _check(path: Path, factors: list[int]) -> None:
-    """Raise OSError unless every tile of every level is stored and can be decoded.
-
-    A full disk may show only when GDAL closes a file, where the error is logged but not raised. The checksum inside
-    each deflated tile detects damage.
-    """
-    for level in range(-1, len(factors)):
-        with _opened(path, "r", **({"overview_level": level} if level >= 0 else {})) as raster:
-            if level < 0 and raster.overviews(1) != factors:
-                raise OSError(f"found overviews {raster.overviews(1)}, expected {factors}")
-            for (row, column), window in raster.block_windows(1):
-                if not raster.block_size(1, row, column):
-                    raise OSError(f"level {level}: tile {row}, {column} is missing")
-                raster.read(1, window=window)
-
-
-def _opened(path: Path, mode: str, **options: Any) -> Any:
-    with warnings.catch_warnings():  # images without georeferencing are valid input
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        return rasterio.open(path, mode, **options)
+    return {key: value for key, value in tags.items() if value is not None}

@@ -4,6 +4,7 @@ import resource
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.crs import CRS
+from rio_cogeo import cog_validate
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, Grid, ScoredStrip
@@ -99,6 +101,20 @@ def test_score_is_written_when_asked_for_and_scales_to_a_probability(tmp_path: P
         assert (score.scales, score.nodata, score.descriptions) == ((1 / LEVELS,), NODATA, ("score",))
     with rasterio.open(again / "score.tif", overview_level=0) as overview:
         assert overview.read(1, masked=True).mean() == pytest.approx(levels[levels != NODATA].mean(), rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [(700, 1100), (30, 40)])
+def test_rasters_are_cloud_optimized(tmp_path: Path, shape: tuple[int, int]) -> None:
+    levels = blobs(*shape)
+    spread = np.where(levels == NODATA, NODATA, 3).astype(np.uint8)
+    prediction = replace(change_map(levels, write_score=True), blocks=[ScoredStrip(0, levels, spread=spread)])
+    write_change_map(replace(prediction, write_spread=True), tmp_path)
+    for name in ("mask.tif", "score.tif", "spread.tif"):
+        assert cog_validate(tmp_path / name, strict=True) == (True, [], [])
+    with rasterio.open(tmp_path / "score.tif") as score:
+        assert score.tags(ns="IMAGE_STRUCTURE")["PREDICTOR"] == "2"
+    assert {path.name for path in tmp_path.iterdir()} >= {"mask.tif", "score.tif", "spread.tif", "changes.gpkg"}
+    assert not list(tmp_path.glob(".*"))
 
 
 @given(st.lists(st.integers(1, 1199), max_size=6))

@@ -1,5 +1,6 @@
 """The grid of a raster that is placed on the ground by ground control points (GCPs)."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -35,7 +36,7 @@ def placed(path: str, dataset: DatasetReader, nodata: float | None) -> Iterator[
         BadInput: the raster has only rational polynomial coefficients (RPCs), or its GCPs do not place it.
     """
     points, crs = dataset.gcps
-    if dataset.crs or dataset.transform != Affine.identity() or not (points or dataset.rpcs):
+    if dataset.crs or dataset.transform != Affine.identity() or not (points or dataset.rpcs or _has_rpc_file(path)):
         yield dataset, Grid(dataset.width, dataset.height, dataset.transform, dataset.crs or None)
         return
     if not points:
@@ -56,6 +57,12 @@ def placed(path: str, dataset: DatasetReader, nodata: float | None) -> Iterator[
             yield warped, Grid(warped.width, warped.height, warped.transform, warped.crs)
     except (RasterioError, CPLE_BaseError) as error:
         raise BadInput(path, "GCPs", failure(path, error), "points that place the raster") from error
+
+
+def _has_rpc_file(path: str) -> bool:
+    """Whether RPCs are in a file next to the raster, where they are not read."""
+    stem = os.path.splitext(path)[0]
+    return any(os.path.isfile(stem + ending) for ending in ("_RPC.TXT", "_rpc.txt", ".RPB", ".rpb"))
 
 
 def _affine(path: str, points: list[GroundControlPoint]) -> tuple[Affine, float]:

@@ -19,6 +19,7 @@ import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError  # some of GDAL's errors are raised unconverted
 from rasterio.dtypes import dtype_rev, typename_fwd
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
@@ -44,6 +45,9 @@ would exceed MOST_INFLATION (deflate reaches 1032), unless it decodes to at most
 
 LARGEST_SIDE = 16 << 20
 """Maximum size of an `.aux.xml` in bytes."""
+
+_KEPT = {"gcplist": ("gcp",), "pamrasterband": ("nodatavalue", "colorinterp", "colortable"), "colortable": ("entry",)}
+"""The elements of an `.aux.xml` that are kept, by the element that holds them."""
 
 # Images without georeferencing are valid input, and a warning per file would hide important ones.
 warnings.filterwarnings("ignore", category=NotGeoreferencedWarning)
@@ -200,10 +204,9 @@ def _georeference(side: Path) -> bytes:
             if child.tag.lower() in names:
                 copied = ElementTree.SubElement(parent, child.tag, child.attrib)
                 copied.text = child.text
-                if child.tag.lower() == "pamrasterband":
-                    copy(child, copied, ("nodatavalue", "colorinterp"))
+                copy(child, copied, _KEPT.get(child.tag.lower(), ()))
 
-    copy(given, plain, ("srs", "geotransform", "pamrasterband"))
+    copy(given, plain, ("srs", "geotransform", "gcplist", "pamrasterband"))
     return ElementTree.tostring(plain)
 
 
@@ -238,6 +241,8 @@ def _check_size(path: str, dataset: DatasetReader, size: int | None, config: Rea
         claim = f"{pixels * pixel_bytes} bytes of pixels in a file of {size} bytes"
         expected = f"at most {MOST_INFLATION} times the file"
         raise BadInput(path, "size", claim, expected, "the file is damaged or hostile")
+    if dataset.colorinterp[0] == ColorInterp.palette:
+        pixel_bytes += 4  # its colours
     block = dataset.block_shapes[0]
     if block[0] * block[1] * pixel_bytes > LARGEST_BLOCK:
         advice = "rewrite it in tiles: gdal_translate -co TILED=YES"

@@ -46,7 +46,8 @@ def decoded(values: np.ndarray, kind: QualityKind, classes: Collection[str]) -> 
     names = {FILL, OUTSIDE, *classes}
     if kind == "udm2":
         return {name: mask for name, mask in _udm2(values).items() if name in names}
-    index = values[0].astype(np.uint16)
+    with np.errstate(invalid="ignore"):  # NaN
+        index = values[0].astype(np.uint16)
     masks = {name: table[index] for name, table in _tables(kind).items() if name in names}
     return masks | {OUTSIDE: masks[OUTSIDE] | (index != values[0])}
 

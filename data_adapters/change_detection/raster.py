@@ -35,9 +35,9 @@ class Raster:
     def __init__(self, paths: Sequence[str], config: ReadConfig, product: Product | None = None) -> None:
         self.paths = tuple(paths)
         self._product, self._classes = product, tuple(config.mask)
-        self._any = config.nodata_in == "any"
         chosen, self._order = _chosen(self.paths, config, product)
         fill = product.fill if product else None
+        self._any = config.nodata_in == "any" or fill is not None
         with ExitStack() as stack:
             files = [stack.enter_context(band_file(path, bands, config, fill)) for path, bands in chosen]
             stored = common_type([file.dtype for file in files])
@@ -70,8 +70,8 @@ class Raster:
 
         A pixel is valid unless
 
-        - all selected bands have the nodata value (`config.nodata` where the raster declares none), or any has, if
-          `config.nodata_in` says so or the raster is of a product, whose fill is never a measured value;
+        - all selected bands have the nodata value (`config.nodata` where the raster declares none), or any has it, if
+          `config.nodata_in` says so or the product has a fill value, which is never measured;
         - any selected band is NaN or infinite, which no model can be given;
         - the raster's mask (internal or as a .msk side file) or alpha band is zero, or the colour of a palette image
           is transparent;

@@ -19,9 +19,11 @@ _SOURCES = ("SimpleSource", "ComplexSource", "AveragedSource")
 _VALUES = "NODATA UseMaskBand ScaleOffset ScaleRatio Exponent SrcMin SrcMax DstMin DstMax Clamp LUT ColorTableComponent"
 
 CHILDREN = {
-    "VRTDataset": "SRS GeoTransform VRTRasterBand MaskBand",
+    "VRTDataset": "SRS GeoTransform GCPList VRTRasterBand MaskBand",
+    "GCPList": "GCP",
     "MaskBand": "VRTRasterBand",
-    "VRTRasterBand": f"NoDataValue HideNoDataValue ColorInterp {' '.join(_SOURCES)}",
+    "VRTRasterBand": f"NoDataValue HideNoDataValue ColorInterp ColorTable {' '.join(_SOURCES)}",
+    "ColorTable": "Entry",
     **dict.fromkeys(_SOURCES, f"SourceFilename SourceBand SrcRect DstRect {_VALUES}"),
 }
 """The elements that are written again, by the element that holds them."""
@@ -30,6 +32,9 @@ ATTRIBUTES = {
     "VRTDataset": "rasterXSize rasterYSize",
     "VRTRasterBand": "dataType band subClass blockXSize blockYSize",
     "SRS": "dataAxisToSRSAxisMapping coordinateEpoch",
+    "GCPList": "Projection dataAxisToSRSAxisMapping",
+    "GCP": "Id Info Pixel Line X Y Z GCPZ",
+    "Entry": "c1 c2 c3 c4",
     "SourceFilename": "relativeToVRT shared",
     **dict.fromkeys(("SrcRect", "DstRect"), "xOff yOff xSize ySize"),
     **dict.fromkeys(_SOURCES, "name resampling"),
@@ -37,8 +42,8 @@ ATTRIBUTES = {
 """The attributes that these elements may have."""
 
 DROPPED = {
-    "metadata", "description", "unittype", "offset", "scale", "categorynames", "colortable", "histograms",
-    "gdalrasterattributetable", "gcplist", "blockxsize", "blockysize", "overview", "overviewlist", "sourceproperties",
+    "metadata", "description", "unittype", "offset", "scale", "categorynames", "histograms",
+    "gdalrasterattributetable", "blockxsize", "blockysize", "overview", "overviewlist", "sourceproperties",
 }  # fmt: skip
 """Elements that are left out with all that is in them: pixels at full resolution do not depend on them."""
 

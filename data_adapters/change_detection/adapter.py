@@ -1,5 +1,6 @@
 """The adapter of change detection: reads image pairs, writes GeoTIFF and GeoPackage."""
 
+import logging
 from pathlib import Path
 
 from transect.data_adapters.change_detection.config import PhantomConfig, ReadConfig
@@ -8,8 +9,12 @@ from transect.data_adapters.change_detection.layouts import find_pairs
 from transect.data_adapters.change_detection.maps import ChangeMap
 from transect.data_adapters.change_detection.pairs import Pair
 from transect.data_adapters.change_detection.phantom import write_phantom
+from transect.data_adapters.change_detection.products.comparable import comparable
+from transect.data_adapters.change_detection.products.described import described
 from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.change_detection.write import write_change_map
+
+log = logging.getLogger("transect")
 
 
 class ChangeAdapter:
@@ -22,23 +27,32 @@ class ChangeAdapter:
         self.config, self.phantom_config = config, phantom or PhantomConfig()
 
     def cases(self, *inputs: str) -> list[Pair]:
-        """The pairs of a folder, a CSV of pairs, or two rasters; see `find_pairs`."""
-        return find_pairs(*inputs)
+        """The pairs of a folder, a CSV of pairs, or two rasters or products; see `find_pairs`."""
+        return find_pairs(*inputs, config=self.config)
 
     def read(self, case: Pair) -> Scene:
         """The pair on the grid of its second date; pixels are read lazily."""
-        return Scene.open(
-            case.before, case.after, self.config, case.label, case.dates, case.coding, case.products, case.label_set
-        )
+        if case.fault:
+            raise case.fault
+        sides = list(zip((case.before, case.after), case.products, strict=True))
+        if self.config.names:
+            sides = [side if side[1] or not side[0] else described(side[0], self.config) for side in sides]
+        (before, first), (after, second) = sides
+        products, _ = comparable((first, second))
+        return Scene.open(before, after, self.config, case.label, case.dates, case.coding, products, case.label_set)
 
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
         """Write `mask.tif`, `changes.gpkg` and, if `write_score` is set, `score.tif`."""
         prediction.tags["TIFFTAG_SOFTWARE"] = source
-        return write_change_map(prediction, folder)
+        facts = write_change_map(prediction, folder)
+        if warnings := comparable(case.products)[1]:
+            facts["warnings"] = "; ".join(warnings)
+            log.warning("%s: %s", case.id, facts["warnings"])
+        return facts
 
     def check(self, case: Pair, sample: Scene, folder: Path | None) -> dict[str, float | str]:
         """Facts about the pair; see `facts_of`. Writes no files."""
-        return facts_of(sample)
+        return facts_of(sample, comparable(case.products)[1])
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` synthetic pairs in the layout of LEVIR-CD."""

@@ -1,6 +1,7 @@
 """Facts about an image pair as it was read: geometry, values, nodata and labels."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -29,8 +30,12 @@ def pixel_size(grid: Grid) -> float:
     return math.sqrt(area * math.cos(math.radians(latitude))) * METRES_PER_DEGREE
 
 
-def facts_of(scene: Scene) -> Facts:
+def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
     """Read all pixels of a pair, and describe it.
+
+    Args:
+        scene: The pair.
+        noted: Warnings that its products gave.
 
     Returns:
         `size`, `crs`, `pixel_size_m`, `bands`, `before` and `after` (dtype and range), the dates where known,
@@ -56,7 +61,7 @@ def facts_of(scene: Scene) -> Facts:
         known = totals.labels[0] + totals.labels[1]
         unknown = 100 * totals.labels[NODATA] / totals.labels.sum()
         facts["label"] = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
-    warnings = totals.warnings()
+    warnings = [*noted, *totals.warnings()]
     if scene.label and scene.label_rule.warning:
         warnings.append(f"label: {scene.label_rule.warning}")
     return facts | ({"warnings": "; ".join(warnings)} if warnings else {})

@@ -1,5 +1,7 @@
 """Rasters and text files in the folders of a data set."""
 
+import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -50,3 +52,19 @@ def read_text(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise BadInput(path, "text", reason(error), "a text in UTF-8") from error
+
+
+def start_of(path: Path, count: int, expected: str) -> tuple[bytes, int]:
+    """The first `count` bytes and the size of a regular file; a pipe, which could block, is not read.
+
+    Raises:
+        BadInput: it cannot be read; `expected` is what the message asks for.
+    """
+    try:
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as content:
+            status = os.fstat(content.fileno())
+            if stat.S_ISREG(status.st_mode):
+                return content.read(count), status.st_size
+    except (OSError, ValueError) as error:
+        raise BadInput(path, "file", reason(error).lower(), expected) from error
+    raise BadInput(path, "file", "a pipe or a device", expected)

@@ -11,17 +11,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.bands import complete, scenes_in
+from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.folders import by_name, rasters_by_stem, read_text, subfolders
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.pairs import Pair, named
+from transect.data_adapters.change_detection.products.find import products_in
+from transect.data_adapters.change_detection.products.found import chosen
 from transect.data_adapters.change_detection.special_layouts import (
     is_oscd_region,
     is_whu,
     oscd_region,
     whu_whole_images,
 )
-from transect.data_adapters.change_detection.tables import pair_of, pairs_in_table
+from transect.data_adapters.change_detection.tables import pair_of, pair_of_sides, pairs_in_table
 from transect.data_adapters.listing import SPLIT_FOLDERS, SPLITS, contents, split_of, walk
 
 DEEPEST = 3
@@ -79,44 +81,46 @@ LISTS = {
 EXPECTED = (
     ", ".join(f"{sides.before}/ and {sides.after}/" for sides in LAYOUTS)
     + " in upper or lower case, the regions of OSCD, the whole_image folders of WHU-CD, or the band files of two"
-    + " Landsat or Sentinel-2 scenes"
+    + " Landsat or Sentinel-2 scenes, two PlanetScope images, or two .SAFE folders or zips"
 )
 
 
-def find_pairs(*inputs: str) -> list[Pair]:
+def find_pairs(*inputs: str, config: ReadConfig | None = None) -> list[Pair]:
     """List the image pairs of a data set.
 
     Args:
         inputs: A folder in any known layout, a CSV of pairs, or two inputs, before and after. Each of two inputs is a
-            raster, a URL that GDAL reads, band files joined by commas, or a folder with one scene's band files.
+            raster, a URL that GDAL reads, band files joined by commas, or a product: a folder, a zip or a STAC item.
+        config: Settings of raster reading, which choose the bands of products; by default natural colour.
 
     Returns:
         The pairs sorted by split and name. A pair without its partner is listed with an empty side.
 
     Raises:
-        BadInput: nothing was found (the known layouts are listed), or names are ambiguous.
+        BadInput: nothing was found (the known layouts are listed), names are ambiguous, or a product lacks a band.
     """
+    config = config or ReadConfig()
     if len(inputs) == 2:
-        return named([pair_of(*inputs)])
+        return named([pair_of(*inputs, config)])
     if len(inputs) != 1:
         raise BadInput("inputs", "number", len(inputs), "a folder, a CSV of pairs, or two rasters: before and after")
     path = Path(inputs[0])
     if path.suffix.lower() == ".csv":
-        return named(pairs_in_table(path))
+        return named(pairs_in_table(path, config))
     if path.suffix.lower() in (".h5", ".hdf5"):
         raise _hdf5(path)
     if path.is_file():
         raise BadInput(path, "input", "one file", "a folder, a CSV of pairs, or two rasters: before and after")
-    return named(_in_folder(path))
+    return named(_in_folder(path, config))
 
 
-def _in_folder(root: Path) -> list[Pair]:
+def _in_folder(root: Path, config: ReadConfig) -> list[Pair]:
     special: list[Pair] = []
     by_base: dict[Path, list[Pair]] = {}
     for folder, below, _ in walk(root):
         folders, parts = by_name(below), folder.relative_to(root).parts
         if is_oscd_region(folders):
-            special.append(oscd_region(folder, folders))
+            special.append(oscd_region(folder, folders, config))
         elif is_whu(folders):
             special.extend(whu_whole_images(folders))
         elif sides := _sides_among(folders):
@@ -134,7 +138,7 @@ def _in_folder(root: Path) -> list[Pair]:
         return pairs
     if by_base:
         raise BadInput(root, "pairs", "no rasters in its folders", "rasters of the same names before and after")
-    return [_two_scenes(root)]
+    return [_two_scenes(root, config)]
 
 
 def _in_one_set(pairs: list[Pair], place: Callable[[str], str]) -> list[Pair]:
@@ -217,8 +221,8 @@ def _listed(base: Path) -> dict[str, str]:
     return listed
 
 
-def _two_scenes(folder: Path) -> Pair:
-    scenes = scenes_in(folder)
+def _two_scenes(folder: Path, config: ReadConfig) -> Pair:
+    scenes = products_in(folder)
     if not scenes:
         folders, files = contents(folder)
         hdf5 = next((path for path in files if path.suffix.lower() in (".h5", ".hdf5")), None)
@@ -230,14 +234,7 @@ def _two_scenes(folder: Path) -> Pair:
     if len(scenes) != 2 or None in dates or dates[0] == dates[1]:
         found = ", ".join(f"{scene.name} ({scene.date or 'no date'})" for scene in scenes)
         raise BadInput(folder, "scenes", found, "two scenes of different dates", "or give two inputs, before and after")
-    before, after = (complete(scene, folder) for scene in scenes)
-    return Pair(
-        id=f"{before.name}__{after.name}",
-        group="",
-        before=before.colour,
-        after=after.colour,
-        dates=(before.date, after.date),
-    )
+    return pair_of_sides(*(chosen(scene, config, folder) for scene in scenes))
 
 
 def _hdf5(path: Path) -> BadInput:

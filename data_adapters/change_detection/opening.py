@@ -7,7 +7,6 @@ that are needed, after they were checked.
 
 import os
 import re
-import stat
 import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
@@ -23,9 +22,10 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
-from transect.data_adapters.base import BadInput, reason
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection import vrt
 from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.folders import start_of
 
 DRIVERS = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "HFA", "BMP", "GIF")
 """Formats that are opened: none interprets arbitrary bytes as pixels or follows a file to the network. VRT is added
@@ -115,7 +115,7 @@ class _Shown:
         else:
             shown.symlink_to(file.resolve())
         for side, name in _side_files(file):
-            _require_here(side, file)
+            require_here(side, file)
             self._add_side_file(side, shown.with_name(name))
         return shown
 
@@ -153,15 +153,8 @@ def _drivers(head: bytes) -> tuple[str, ...]:
 
 
 def _head(file: Path) -> tuple[bytes, int]:
-    """The first bytes and the size of a regular file; a pipe, which could block, is not read."""
-    try:
-        with open(file, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as content:
-            status = os.fstat(content.fileno())
-            if stat.S_ISREG(status.st_mode):
-                return content.read(4096), status.st_size
-    except (OSError, ValueError) as error:
-        raise BadInput(file, "file", reason(error).lower(), "a readable raster") from error
-    raise BadInput(file, "file", "a pipe or a device", "a readable raster")
+    """The first bytes and the size of a regular file."""
+    return start_of(file, 4096, "a readable raster")
 
 
 def _side_files(file: Path) -> Iterator[tuple[Path, str]]:
@@ -180,7 +173,7 @@ def _side_files(file: Path) -> Iterator[tuple[Path, str]]:
                 yield file.with_name(candidate), shown
 
 
-def _require_here(side: Path, raster: Path) -> None:
+def require_here(side: Path, raster: Path) -> None:
     """Refuse a side file that is not a regular file in the folder of `raster` or of the file that it links to."""
     try:
         target = side.resolve(strict=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.product import Product
+from transect.data_adapters.change_detection.products.tree import on_disk
 from transect.data_adapters.listing import identifiers
 
 _TILE = re.compile(r"(?<=[^_-])[_-](?:r|row|y)?\d+[_-](?:c|col|x)?\d+$", re.IGNORECASE)
@@ -18,7 +19,7 @@ class Pair(Case):
     """Rasters of one place at two dates, and their change label.
 
     Args:
-        files: All files of the pair; set from the others.
+        files: All files of the pair on disk, such as the zip of a member; set from the others.
         before: One raster, or several whose bands are stacked in the given order; empty if missing.
         after: The same for the second date.
         label: Path of the label raster, or empty.
@@ -28,6 +29,7 @@ class Pair(Case):
         dates: ISO 8601, or None if the layout does not give them.
         products: What a satellite product says of each date's files, or None.
         split_source: What names the split: "names", of files or folders, "list files" or "the table".
+        fault: Why the pair cannot be read, if this is known already.
     """
 
     files: tuple[str, ...] = field(init=False)
@@ -39,9 +41,13 @@ class Pair(Case):
     dates: tuple[str | None, str | None] = (None, None)
     products: tuple[Product | None, Product | None] = (None, None)
     split_source: str = "names"
+    fault: BadInput | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "files", (*self.before, *self.after, *filter(None, [self.label])))
+        files = [*self.before, *self.after, *filter(None, [self.label])]
+        for product in filter(None, self.products):
+            files += [*product.metadata, *([product.quality.file] if product.quality else ())]
+        object.__setattr__(self, "files", tuple(dict.fromkeys(map(on_disk, files))))
 
 
 def scene_of(name: str) -> str:

@@ -10,6 +10,10 @@ QualityKind = Literal["qa_pixel", "bqa", "scl", "udm2"]
 """Landsat Collection 2 and 1, Sentinel-2 Level-2A, and Planet."""
 
 
+Level = Literal["", "surface", "top of atmosphere"]
+"""What reflectance is that of; empty if unknown."""
+
+
 @dataclass(frozen=True)
 class Quality:
     """The quality band of a product.
@@ -28,7 +32,8 @@ class Product:
     """What a product says of the bands of one date, which are read from the files of that date.
 
     Args:
-        sensor: Such as "Sentinel-2" or "Landsat 8-9"; dates of one sensor share the limits of their stretch.
+        sensor: Such as "Sentinel-2" or "Landsat 8-9 OLI", empty if unknown; dates of one sensor share the limits of
+            their stretch.
         names: Names of the channels, such as ("red", "green", "blue").
         numbers: Band of its file, from 1, that each channel is: the files are single-band files in the order of the
             channels, or one file with all of them.
@@ -36,6 +41,9 @@ class Product:
         offset: As long as `scale`.
         fill: Stored value of pixels without data, which need not be declared in the files.
         quality: The quality band, or None.
+        level: What the reflectance is that of.
+        note: A warning about the values, or empty.
+        metadata: Files that this was read from.
     """
 
     sensor: str
@@ -45,3 +53,6 @@ class Product:
     offset: tuple[float, ...] = ()
     fill: float | None = None
     quality: Quality | None = None
+    level: Level = ""
+    note: str = ""
+    metadata: tuple[str, ...] = ()

@@ -1,13 +1,17 @@
 """Layouts other than before, after and label folders: OSCD regions and the full rasters of WHU-CD."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
-from transect.data_adapters.change_detection.bands import scenes_in
+from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.dates import oscd_dates
 from transect.data_adapters.change_detection.folders import rasters_by_stem, read_text, subfolders
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.pairs import Pair
+from transect.data_adapters.change_detection.products.find import products_in
+from transect.data_adapters.change_detection.products.found import Side, chosen
 from transect.data_adapters.listing import SPLITS
 
 
@@ -21,12 +25,9 @@ def is_whu(folders: dict[str, Path]) -> bool:
     return {"2012", "2016"} <= folders.keys() and (folders["2012"] / "whole_image").is_dir()
 
 
-def oscd_region(region: Path, folders: dict[str, Path]) -> Pair:
-    """One region of OSCD in natural colour; its split is that of the label folder that contains the region."""
-    sides = []
-    for side in ("imgs_1_rect", "imgs_2_rect"):
-        scene = next(iter(scenes_in(folders[side])), None) if side in folders else None
-        sides.append(scene.colour if scene and scene.complete else ())
+def oscd_region(region: Path, folders: dict[str, Path], config: ReadConfig) -> Pair:
+    """One region of OSCD; its split is that of the label folder that contains the region. It has Sentinel-2's bands."""
+    sides = [_oscd_side(folders.get(side), config) for side in ("imgs_1_rect", "imgs_2_rect")]
     split, label = "", ""
     for name, folder in subfolders(region.absolute().parent.parent).items():
         if (match := re.search(r"(train|test) labels$", name)) and (folder / region.name).is_dir():
@@ -40,12 +41,22 @@ def oscd_region(region: Path, folders: dict[str, Path]) -> Pair:
         id=region.name,
         group="",
         split=split,
-        before=sides[0],
-        after=sides[1],
+        before=sides[0].files,
+        after=sides[1].files,
         label=label,
         coding=coding,
         dates=dates,
+        products=(sides[0].product, sides[1].product),
     )
+
+
+def _oscd_side(folder: Path | None, config: ReadConfig) -> Side:
+    """One date; empty if the folder or a band is missing. All dates are older than the baselines with an offset."""
+    scene = next(iter(products_in(folder)), None) if folder else None
+    try:
+        return chosen(replace(scene, note=""), config, folder) if scene else Side()
+    except BadInput:
+        return Side()
 
 
 def whu_whole_images(folders: dict[str, Path]) -> list[Pair]:

@@ -7,43 +7,56 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.bands import one_scene, scene_name
+from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.dates import acquisition_date, file_name, iso_day
 from transect.data_adapters.change_detection.pairs import Pair
+from transect.data_adapters.change_detection.products.find import side_of_files, side_of_folder, side_of_zip
+from transect.data_adapters.change_detection.products.found import Side
 from transect.data_adapters.listing import table_rows
 
 SIDES = ("before", "after")
 OPTIONAL = ("label", "before_date", "after_date", "split", "id")
 
 
-def pair_of(before: str, after: str, base: Path | None = None) -> Pair:
-    """The pair of two inputs, each a raster, band files joined by commas, or a folder with one scene's band files.
+def pair_of(before: str, after: str, config: ReadConfig, base: Path | None = None) -> Pair:
+    """The pair of two inputs, each a raster, band files joined by commas, or a product.
 
     Args:
         before: Input of the first date.
         after: Input of the second date.
+        config: Settings of raster reading, which choose the bands of products.
         base: Folder that relative paths refer to; URLs and GDAL's virtual paths (`/vsi...`) are unchanged.
 
     Raises:
-        BadInput: a folder does not hold exactly one Landsat or Sentinel-2 scene in natural colour.
+        BadInput: a folder does not hold exactly one product, or a product lacks a band.
     """
-    sides = (_files(before, base), _files(after, base))
-    names = [_name(files) for files in sides]
-    name = names[0] if names[0] == names[1] else "__".join(filter(None, names))
-    dates = [acquisition_date(files[0]) if files else None for files in sides]
-    return Pair(id=name, group="", before=sides[0], after=sides[1], dates=(dates[0], dates[1]))
+    return pair_of_sides(_side(before, config, base), _side(after, config, base))
 
 
-def pairs_in_table(path: Path) -> list[Pair]:
+def pair_of_sides(before: Side, after: Side) -> Pair:
+    """The pair of two dates."""
+    name = before.name if before.name == after.name else "__".join(filter(None, [before.name, after.name]))
+    return Pair(
+        id=name,
+        group="",
+        before=before.files,
+        after=after.files,
+        dates=(before.date, after.date),
+        products=(before.product, after.product),
+    )
+
+
+def pairs_in_table(path: Path, config: ReadConfig) -> list[Pair]:
     """The pairs of a CSV with the columns before, after and optionally label, before_date, after_date, split, id.
 
-    Paths are relative to the CSV. An empty `before` or `after` is a missing partner.
+    Paths are relative to the CSV. An empty `before` or `after` is a missing partner. A product that cannot be used is
+    the fault of its pair.
 
     Raises:
         BadInput: a column is missing or unknown, or a row has a wrong number of fields, date or split; the message
             names the line. The whole table is refused before any case is read.
     """
-    pairs = [_row_pair(path, line, cells) for line, cells in table_rows(path, SIDES, OPTIONAL, "a pair")]
+    pairs = [_row_pair(path, line, cells, config) for line, cells in table_rows(path, SIDES, OPTIONAL, "a pair")]
     repeated = Counter((pair.split, pair.id) for pair, _ in pairs)
     return [pair if repeated[pair.split, pair.id] == 1 else replace(pair, id=long_name) for pair, long_name in pairs]
 
@@ -54,16 +67,21 @@ def labels_in_table(path: Path) -> list[str]:
     return [_resolved(label, path.parent) for label in cells if label]
 
 
-def _row_pair(path: Path, line: str, cells: dict[str, str]) -> tuple[Pair, str]:
+def _row_pair(path: Path, line: str, cells: dict[str, str], config: ReadConfig) -> tuple[Pair, str]:
     """The pair of a row, and the longer name to use if its short name is not unique."""
-    pair = pair_of(cells["before"], cells["after"], path.parent)
+    long_name = f"{cells['before']}__{cells['after']}"
+    try:
+        pair = pair_of(cells["before"], cells["after"], config, path.parent)
+    except BadInput as error:
+        files = [_resolved(cells[side], path.parent) for side in SIDES]
+        pair = Pair(id=long_name, group="", before=(files[0],), after=(files[1],), fault=error)
     label = cells.get("label", "")
     dates = (_day(path, line, "before", cells) or pair.dates[0], _day(path, line, "after", cells) or pair.dates[1])
     name = cells.get("id", "")
     label = _resolved(label, path.parent) if label else ""
     pair = replace(pair, id=name or pair.id, split=cells.get("split", ""), dates=dates, label=label)
     pair = replace(pair, label_set=(str(path),), split_source="the table")
-    return pair, name or f"{cells['before']}__{cells['after']}"
+    return pair, name or long_name
 
 
 def _day(path: Path, line: str, side: str, cells: dict[str, str]) -> str | None:
@@ -74,17 +92,21 @@ def _day(path: Path, line: str, side: str, cells: dict[str, str]) -> str | None:
     return day
 
 
-def _files(text: str, base: Path | None) -> tuple[str, ...]:
+def _side(text: str, config: ReadConfig, base: Path | None) -> Side:
     path = _resolved(text, base)
     if not text:
-        return ()
+        return Side()
     if os.path.isdir(path):
-        return one_scene(Path(path)).colour
+        return side_of_folder(Path(path), config)
+    if path.lower().endswith(".zip") and os.path.isfile(path):
+        return side_of_zip(Path(path), config)
     if os.path.isfile(path) or "," not in text:
-        return (path,)
-    # A comma inside a URL belongs to it unless another URL follows.
-    separator = r",(?=\s*(?:\w+://|/vsi))" if _is_remote(text) else ","
-    return tuple(_resolved(part.strip(), base) for part in re.split(separator, text))
+        files: tuple[str, ...] = (path,)
+    else:
+        # A comma inside a URL belongs to it unless another URL follows.
+        separator = r",(?=\s*(?:\w+://|/vsi))" if _is_remote(text) else ","
+        files = tuple(_resolved(part.strip(), base) for part in re.split(separator, text))
+    return side_of_files(files, config) or Side(files, _name(files), acquisition_date(files[0]))
 
 
 def _resolved(text: str, base: Path | None) -> str:
@@ -96,7 +118,5 @@ def _is_remote(text: str) -> bool:
 
 
 def _name(files: tuple[str, ...]) -> str:
-    """A raster's file stem, or the common scene name of several band files."""
-    if len(files) < 2:
-        return "".join(PurePosixPath(file_name(path)).stem for path in files)
-    return "_".join(dict.fromkeys(map(scene_name, files)))
+    """The file stems."""
+    return "_".join(dict.fromkeys(PurePosixPath(file_name(path)).stem for path in files))

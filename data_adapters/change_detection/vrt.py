@@ -96,15 +96,27 @@ def parse(path: Path, largest: int) -> ElementTree.Element:
     try:
         with path.open("rb") as file:
             content = file.read(largest + 1)
-        if len(content) > largest:
-            raise BadInput(path, "XML", "a larger file", f"at most {largest >> 20} MB")
+    except OSError as error:
+        raise BadInput(path, "XML", reason(error), "well-formed XML") from error
+    if len(content) > largest:
+        raise BadInput(path, "XML", "a larger file", f"at most {largest >> 20} MB")
+    return parse_bytes(path, content)
+
+
+def parse_bytes(path: object, content: bytes) -> ElementTree.Element:
+    """Parse untrusted XML, without entities; `path` is for messages.
+
+    Raises:
+        BadInput: it is something else.
+    """
+    try:
         text = content.decode("utf-8-sig")
         if "<!DOCTYPE" in text or "<!ENTITY" in text:
             raise BadInput(path, "XML", "a document type or entities", "plain XML")
         return ElementTree.fromstring(text)
     except UnicodeDecodeError as error:
         raise BadInput(path, "XML", "another encoding", "UTF-8") from error
-    except (OSError, ElementTree.ParseError) as error:
+    except ElementTree.ParseError as error:
         raise BadInput(path, "XML", reason(error), "well-formed XML") from error
 
 

@@ -1,0 +1,1 @@
+"""Satellite products as inputs: folders, archives and STAC items, with what they say of their bands."""

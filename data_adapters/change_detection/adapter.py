@@ -7,7 +7,7 @@ from transect.data_adapters.change_detection.config import PhantomConfig, ReadCo
 from transect.data_adapters.change_detection.facts import facts_of
 from transect.data_adapters.change_detection.layouts import find_pairs
 from transect.data_adapters.change_detection.maps import ChangeMap
-from transect.data_adapters.change_detection.pairs import Pair
+from transect.data_adapters.change_detection.pairs import Pair, doubts
 from transect.data_adapters.change_detection.phantom import write_phantom
 from transect.data_adapters.change_detection.products.comparable import comparable
 from transect.data_adapters.change_detection.products.described import described
@@ -42,18 +42,23 @@ class ChangeAdapter:
         return Scene.open(before, after, self.config, case.label, case.dates, case.coding, products, case.label_set)
 
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
-        """Write `mask.tif`, `changes.gpkg` and, if `write_score` is set, `score.tif`."""
+        """Write `mask.tif`, `changes.gpkg` and, if `write_score` is set, `score.tif`; warn of doubtful inputs."""
         prediction.tags["TIFFTAG_SOFTWARE"] = source
         facts = write_change_map(prediction, folder)
-        if warnings := comparable(case.products)[1]:
+        if warnings := _noted(case):
             facts["warnings"] = "; ".join(warnings)
             log.warning("%s: %s", case.id, facts["warnings"])
         return facts
 
     def check(self, case: Pair, sample: Scene, folder: Path | None) -> dict[str, float | str]:
         """Facts about the pair; see `facts_of`. Writes no files."""
-        return facts_of(sample, comparable(case.products)[1])
+        return facts_of(sample, _noted(case))
 
     def phantom(self, root: Path, count: int, seed: int) -> None:
         """Write `count` synthetic pairs in the layout of LEVIR-CD."""
         write_phantom(root, count, seed, self.phantom_config.hard)
+
+
+def _noted(case: Pair) -> list[str]:
+    """What the dates and the products of a pair make doubtful."""
+    return [*doubts(case), *comparable(case.products)[1]]

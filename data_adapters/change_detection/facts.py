@@ -35,7 +35,7 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
 
     Args:
         scene: The pair.
-        noted: Warnings that its products gave.
+        noted: Warnings that its dates and products gave.
 
     Returns:
         `size`, `crs`, `pixel_size_m`, `bands`, `before` and `after` (dtype and range), the dates where known,

@@ -1,5 +1,6 @@
 """The case of change detection: an image pair, with its identifier and group."""
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -86,6 +87,18 @@ def missing_partners(pairs: Sequence[Pair]) -> list[str]:
         if missing := [side for side, present in sides.items() if not present]:
             lines.append(f"{pair.id}: no {' and no '.join(missing)}")
     return lines
+
+
+def doubts(pair: Pair) -> list[str]:
+    """What is doubtful about the inputs of a pair: reversed or equal dates, or the same files on both sides."""
+    before, after = pair.dates
+    if pair.before and list(map(os.path.realpath, pair.before)) == list(map(os.path.realpath, pair.after)):
+        return [f"before and after are the same: {', '.join(pair.before)}"]
+    if before and after and before > after:
+        return [f"before is of {before}, after {after}: if they are reversed, exchange the two"]
+    if before and before == after:
+        return [f"both dates are {before}"]
+    return []
 
 
 def _with_split(pair: Pair) -> str:

@@ -9,7 +9,7 @@ SENSORS: dict[str, dict[str, str]] = {
     },
     "Landsat 7 ETM+": {
         "blue": "B1", "green": "B2", "red": "B3", "nir": "B4", "swir1": "B5", "thermal": "B6_VCID_1",
-        "thermal_high": "B6_VCID_2", "swir2": "B7", "pan": "B8",
+        "thermal2": "B6_VCID_2", "swir2": "B7", "pan": "B8",
     },
     "Landsat 8-9 OLI": {
         "coastal": "B1", "blue": "B2", "green": "B3", "red": "B4", "nir": "B5", "swir1": "B6", "swir2": "B7",
@@ -31,19 +31,18 @@ SENSORS: dict[str, dict[str, str]] = {
 NATURAL_COLOUR = ("red", "green", "blue")
 """The bands that the numbers 1, 2 and 3 mean in the folder of a product."""
 
-THERMAL = ("thermal", "thermal_high", "thermal2")
+THERMAL = ("thermal", "thermal2")
 
 _ALIASES = {
     "swir16": "swir1", "swir22": "swir2", "rededge071": "rededge1", "rededge075": "rededge2", "rededge078": "rededge3",
-    "lwir": "thermal", "lwir11": "thermal", "lwir12": "thermal2", "coastal_blue": "coastal", "green_i": "green1",
-    "green05": "green1", "nir_narrow": "nir08", "water_vapor": "nir09", "panchromatic": "pan", "red_edge": "rededge",
-    "near_infrared": "nir",
+    "lwir": "thermal", "lwir11": "thermal", "lwir12": "thermal2", "coastalblue": "coastal", "greeni": "green1",
+    "green05": "green1", "nirnarrow": "nir08", "watervapor": "nir09", "panchromatic": "pan", "nearinfrared": "nir",
 }  # fmt: skip
 
 
 def band_name(text: str) -> str:
-    """A band's name as the table has it: in lower case, and without aliases such as swir16."""
-    name = "_".join(text.lower().replace("-", " ").split())
+    """A band's name as the table has it: letters and digits in lower case, without aliases such as swir16."""
+    name = "".join(filter(str.isalnum, text.lower()))
     return _ALIASES.get(name, name)
 
 

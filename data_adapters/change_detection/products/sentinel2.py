@@ -5,6 +5,7 @@ and also in older scenes that were processed again; the metadata (`MTD_MSIL2A.xm
 product's name has the baseline (ESA, Sentinel-2 Products Specification Document).
 """
 
+import math
 import re
 from pathlib import Path, PurePosixPath
 
@@ -156,7 +157,10 @@ def _from_metadata(tree: Tree, metadata: str, name: str) -> tuple[Scales, Level]
 
 def _number(shown: str, band: str, text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
         field = f"number of band {band}" if band else "number"
-        raise BadInput(shown, field, text.strip()[:40] or "nothing", "a number", "download the product again") from None
+        raise BadInput(shown, field, text.strip()[:40] or "nothing", "a number", "download the product again")
+    return value

@@ -45,7 +45,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
         self.config: Config
         self.state: State
         self.threshold = self.state.threshold if config.threshold is None else config.threshold
-        self.adapter: ChangeAdapter = ChangeAdapter(config.read, config.phantom)
+        self.adapter: ChangeAdapter = ChangeAdapter(config.read, config.phantom, config.polygons)
         self.metric: ChangeMetric = ChangeMetric(self.threshold, self.state)
 
     @classmethod

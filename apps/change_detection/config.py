@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transect.apps.change_detection.models.config import ModelConfig
-from transect.data_adapters.change_detection.config import PhantomConfig, ReadConfig
+from transect.data_adapters.change_detection.config import PhantomConfig, PolygonsConfig, ReadConfig
 from transect.data_adapters.settings import require, require_at_most
 
 
@@ -37,6 +37,7 @@ class Config:
         model: Which model maps a pair of images to a change score.
         read: How rasters are read.
         phantom: What `transect phantom` writes.
+        polygons: How the polygons of changes are generalized.
         augment: Random augmentation of training tiles.
         stretch: How pixel values become 0..1. percentile takes the 2nd and 98th percentile of each band and date,
             which also evens out illumination and season; none takes the range of the data type, as for
@@ -54,6 +55,7 @@ class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
     read: ReadConfig = field(default_factory=ReadConfig)
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
+    polygons: PolygonsConfig = field(default_factory=PolygonsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     stretch: Literal["percentile", "none"] = "percentile"
     tile: int = 256

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from transect.data_adapters.change_detection.config import PhantomConfig, ReadConfig
+from transect.data_adapters.change_detection.config import PhantomConfig, PolygonsConfig, ReadConfig
 from transect.data_adapters.change_detection.facts import facts_of
 from transect.data_adapters.change_detection.layouts import find_pairs
 from transect.data_adapters.change_detection.maps import ChangeMap
@@ -18,13 +18,22 @@ log = logging.getLogger("transect")
 
 
 class ChangeAdapter:
-    """Reads pairs of rasters as aligned scenes, with the settings of `config`, and writes change maps."""
+    """Reads pairs of rasters as aligned scenes, with the settings of `config`, and writes change maps.
+
+    Args:
+        config: Settings of raster reading.
+        phantom: Settings of synthetic pairs.
+        polygons: Settings of the polygons of a change map.
+    """
 
     columns: tuple[str, ...] = ("before", "after")
     unit = "pairs"
 
-    def __init__(self, config: ReadConfig, phantom: PhantomConfig | None = None) -> None:
+    def __init__(
+        self, config: ReadConfig, phantom: PhantomConfig | None = None, polygons: PolygonsConfig | None = None
+    ) -> None:
         self.config, self.phantom_config = config, phantom or PhantomConfig()
+        self.polygons_config = polygons or PolygonsConfig()
 
     def cases(self, *inputs: str) -> list[Pair]:
         """The pairs of a folder, a CSV of pairs, or two rasters or products; see `find_pairs`."""
@@ -44,7 +53,7 @@ class ChangeAdapter:
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
         """Write `mask.tif`, `changes.gpkg` and, if `write_score` is set, `score.tif`; warn of doubtful inputs."""
         prediction.tags["TIFFTAG_SOFTWARE"] = source
-        facts = write_change_map(prediction, folder)
+        facts = write_change_map(prediction, folder, self.polygons_config)
         if warnings := _noted(case):
             facts["warnings"] = "; ".join(warnings)
             log.warning("%s: %s", case.id, facts["warnings"])

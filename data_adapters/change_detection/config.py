@@ -1,5 +1,6 @@
 """Settings of raster reading."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
@@ -49,6 +50,25 @@ class ReadConfig:
         """The bands, if they are names, else an empty list."""
         names = [band for band in self.bands if isinstance(band, str) and band[:1].isalpha()]
         return names if len(names) == len(self.bands) else []
+
+
+@dataclass(frozen=True)
+class PolygonsConfig:
+    """How the polygons of changes are generalized; the mask is not. Without a CRS the units are pixels.
+
+    Args:
+        min_area_m2: Changes of a smaller area, with their filled holes, have no polygon.
+        fill_holes_m2: Holes of a smaller area are filled.
+        simplify_m: Largest distance between an outline along the pixels and its simplified form.
+    """
+
+    min_area_m2: float = 0
+    fill_holes_m2: float = 0
+    simplify_m: float = 0
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            require(0 <= value < math.inf, f"polygons.{name}", value, "0 or a positive number")
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,11 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from transect.data_adapters.blocks import regroup
+from transect.data_adapters.change_detection.config import PolygonsConfig
 from transect.data_adapters.change_detection.geopackage import write_geopackage
 from transect.data_adapters.change_detection.geotiff import BLOCK, ERRORS, cog
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, ScoredStrip
+from transect.data_adapters.change_detection.outlines import generalized
 from transect.data_adapters.change_detection.polygons import is_changed, patches
 from transect.data_adapters.files import writing
 from transect.data_adapters.overlap import consume_in_thread
@@ -32,7 +34,9 @@ class _Counts:
     valid: int = 0
 
 
-def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | str]:
+def write_change_map(
+    change_map: ChangeMap, folder: Path, polygons: PolygonsConfig | None = None
+) -> dict[str, float | str]:
     """Write `mask.tif`, `changes.gpkg` and, where the map has them to be written, `score.tif` and `spread.tif`.
 
     `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 nodata; `score.tif` and `spread.tif`, the standard deviation
@@ -44,10 +48,11 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
     Args:
         change_map: Its blocks are consumed here, once.
         folder: An empty folder.
+        polygons: How the polygons are generalized; not at all by default. The mask never is.
 
     Returns:
-        `changed_area_m2` if the CRS has an ellipsoid, `changed_percent` (of the valid pixels), `polygons`,
-        `changed_pixels`, `valid_pixels`, and the dates `before` and `after` where known.
+        `changed_area_m2`, the sum of the polygons, if the CRS has an ellipsoid, `changed_percent` (of the valid
+        pixels), `polygons`, `changed_pixels`, `valid_pixels`, and the dates `before` and `after` where known.
 
     Raises:
         OSError: a file could not be written completely; discard the contents of `folder`.
@@ -64,15 +69,16 @@ def write_change_map(change_map: ChangeMap, folder: Path) -> dict[str, float | s
             rows = regroup(_layers(blocks), shape, BLOCK, np.uint8, STRIPS)
             rows = _written(rows, rasters, change_map.threshold_level, counts)
             patch_stream = patches(rows, change_map.threshold_level)
+            patch_stream = generalized(patch_stream, grid, polygons or PolygonsConfig())
             return write_geopackage(folder / "changes.gpkg", patch_stream, change_map)
 
-    polygons, area = consume_in_thread(change_map.blocks, write)
+    count, area = consume_in_thread(change_map.blocks, write)
     facts: dict[str, float | str] = {}
     if grid.crs and math.isfinite(area):
         facts["changed_area_m2"] = area
     facts |= {
         "changed_percent": 100 * counts.changed / max(counts.valid, 1),
-        "polygons": polygons,
+        "polygons": count,
         "changed_pixels": counts.changed,
         "valid_pixels": counts.valid,
     }

@@ -15,7 +15,7 @@ from transect.pipelines import config as configs
 from transect.pipelines.errors import UsageError
 from transect.pipelines.find import split_state, state_class
 
-VERSION = 2
+VERSION = 3
 LARGEST = 8 << 20
 """Maximum size of a file in bytes."""
 

@@ -1,5 +1,6 @@
 """The change detection app: tiled prediction blended into a change map, one confusion matrix per split."""
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,23 +19,27 @@ from transect.apps.change_detection.inference import Tiling, average, score_rows
 from transect.apps.change_detection.losses import change_loss
 from transect.apps.change_detection.map_view import map_view
 from transect.apps.change_detection.metrics import ChangeMetric
-from transect.apps.change_detection.models.build import build
+from transect.apps.change_detection.models.build import build, statistical
 from transect.apps.change_detection.models.config import ModelConfig
 from transect.apps.change_detection.models.detector import ChangeDetector
+from transect.apps.change_detection.models.statistical import StatisticalDetector
 from transect.apps.change_detection.prepare import normalise, to_unit, value_limits
+from transect.apps.change_detection.training_data import described, differences
 from transect.core.precision import autocast
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.adapter import ChangeAdapter
-from transect.data_adapters.change_detection.facts import pixel_size
 from transect.data_adapters.change_detection.maps import ChangeMap, ScoredStrip
 from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.overlap import prefetch
 from transect.data_adapters.settings import require
 
+NAMED = ("dtypes", "sensors", "bands", "units")
+"""Fields of the state that list what occurs in the training data."""
+
+log = logging.getLogger("transect")
+
 OPENED = 256
 """Number of training pairs whose geometry is read."""
-SIMILAR = 1.25
-"""Factor by which a pixel size may lie outside the range of the training data without a warning."""
 
 
 class ChangeDetection(App[Scene, ChangeMap]):
@@ -61,31 +66,20 @@ class ChangeDetection(App[Scene, ChangeMap]):
         return cls(config), from_reference(state)
 
     def fit(self, cases: Sequence[Case]) -> State:
-        """The pixel sizes and data types of the training pairs; at most OPENED of them are opened."""
+        """What the training pairs are like; at most OPENED of them are opened."""
         pairs = trainable(cases)
         chosen = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, OPENED).astype(int))]
-        scenes = [self.adapter.read(pair) for pair in chosen]
-        sizes = [size for scene in scenes if np.isfinite(size := pixel_size(scene.grid))]
-        dtypes = sorted({str(dtype) for scene in scenes for dtype in scene.dtype})
-        return replace(self.state, pixel_sizes=(min(sizes), max(sizes)) if sizes else (), dtypes=tuple(dtypes))
+        return described(self.state, [self.adapter.read(pair) for pair in chosen])
 
     def compare(self, sample: Scene) -> list[str]:
-        """Pixel sizes and data types that the training pairs did not have."""
-        lines, size = [], pixel_size(sample.grid)
-        if self.state.pixel_sizes and np.isfinite(size):
-            low, high = self.state.pixel_sizes
-            if not low / SIMILAR <= size <= high * SIMILAR:
-                lines.append(f"pixels of {size:.4g} m, in the training data {low:.4g} to {high:.4g} m")
-        known = self.state.dtypes
-        if known and (others := sorted({str(dtype) for dtype in sample.dtype} - set(known))):
-            lines.append(f"values of type {', '.join(others)}, in the training data {', '.join(known)}")
-        return lines
+        """How a pair differs from the training pairs, and whether its values suit the stretch."""
+        return differences(self.state, sample, self.config.stretch)
 
     def model(self) -> nn.Module:
-        return build(self.config.model, channels=len(self.config.read.bands))
+        return statistical(self.config.model) or build(self.config.model, channels=len(self.config.read.bands))
 
     def dataset(self, cases: Sequence[Case]) -> TrainingTiles:
-        return TrainingTiles(trainable(cases), self.config.tile, self.config.stretch, self.adapter.read)
+        return TrainingTiles(trainable(cases), self.config.tile, self._limits, self.adapter.read)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         before, after, label = batch["before"], batch["after"], batch["label"]
@@ -110,7 +104,9 @@ class ChangeDetection(App[Scene, ChangeMap]):
         ]
 
     def predict(self, model: nn.Module, sample: Scene) -> ChangeMap:
-        limits = value_limits(sample, self.config.stretch)
+        if isinstance(model, StatisticalDetector):
+            return self._detect(model, sample)
+        limits = self._limits(sample)
         tiling = Tiling(self.config.tile, self.config.overlap)
 
         def score(before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> np.ndarray:
@@ -127,15 +123,35 @@ class ChangeDetection(App[Scene, ChangeMap]):
                 prediction.progress = (strip.row + len(levels)) / grid.height
                 yield ScoredStrip(strip.row, levels, pixels=strip)
 
-        prediction = ChangeMap(
+        prediction = self._map(sample, blocks())
+        return prediction
+
+    def _detect(self, model: StatisticalDetector, sample: Scene) -> ChangeMap:
+        """The map of a model that needs no training; the scene is read here, and once more with the blocks."""
+        fitted = model.fit(sample)
+        log.info("%s: %s: %s", sample.after[0], self.config.model.name, fitted.note)
+
+        def blocks() -> Iterator[ScoredStrip]:
+            for strip, levels in model.levels(sample, fitted):
+                prediction.progress = (strip.row + len(levels)) / sample.grid.height
+                yield ScoredStrip(strip.row, levels, pixels=strip)
+
+        prediction = self._map(sample, blocks())
+        prediction.tags[self.config.model.name] = fitted.note
+        return prediction
+
+    def _map(self, sample: Scene, blocks: Iterator[ScoredStrip]) -> ChangeMap:
+        return ChangeMap(
             grid=sample.grid,
-            blocks=blocks(),
+            blocks=blocks,
             threshold=self.threshold,
             dates=sample.dates,
             write_score=self.config.write_score,
             tags={"subpixel_offset": "{:.3f} {:.3f}".format(*sample.offset)},
         )
-        return prediction
+
+    def _limits(self, sample: Scene) -> np.ndarray:
+        return value_limits(sample, self.config.stretch, self.state.limits)
 
     def _score(
         self, model: nn.Module, before: np.ndarray, after: np.ndarray, valid: np.ndarray, limits: np.ndarray
@@ -152,13 +168,13 @@ class ChangeDetection(App[Scene, ChangeMap]):
 
     @classmethod
     def ensemble(cls, members: Sequence[Self]) -> Self:
-        """An ensemble: the mean of the members' thresholds, and the pixel sizes and data types of all training data."""
+        """An ensemble: the mean of the members' thresholds, and what the training data of all of them are like."""
         states = [member.state for member in members]
         sizes = [size for state in states for size in state.pixel_sizes]
         state = State(
             threshold=float(np.mean([member.threshold for member in members])),
             pixel_sizes=(min(sizes), max(sizes)) if sizes else (),
-            dtypes=tuple(sorted({dtype for state in states for dtype in state.dtypes})),
+            **{name: tuple(sorted({each for state in states for each in getattr(state, name)})) for name in NAMED},
         )
         return cls(replace(members[0].config, threshold=None), state)
 

@@ -8,6 +8,10 @@ from transect.apps.change_detection.models.config import ModelConfig
 from transect.data_adapters.change_detection.config import PhantomConfig, PolygonsConfig, ReadConfig
 from transect.data_adapters.settings import require, require_at_most
 
+Stretch = Literal["robust", "percentile", "training", "none"]
+Limits = tuple[tuple[tuple[float, float], ...], ...]
+"""By date and band: the values that map to 0 and 1."""
+
 
 @dataclass(frozen=True)
 class AugmentConfig:
@@ -39,9 +43,11 @@ class Config:
         phantom: What `transect phantom` writes.
         polygons: How the polygons of changes are generalized.
         augment: Random augmentation of training tiles.
-        stretch: How pixel values become 0..1. percentile takes the 2nd and 98th percentile of each band and date,
-            which also evens out illumination and season; none takes the range of the data type, as for
-            8-bit benchmark images.
+        stretch: How pixel values become 0..1. robust maps the median +- 3.5 robust standard deviations of each band
+            and date, which also evens out illumination and season; dates of one sensor share their limits, so that
+            clouds or clearings in one of them do not change the rest. training takes the limits of the training data,
+            percentile the 2nd and 98th percentile of each band and date, none the range of the data type, as for 8-bit
+            benchmark images.
         tile: Side of the square tiles of training and prediction in pixels; attention spans a whole tile, so
             predict at the training size.
         overlap: Pixels that neighbouring tiles share and blend in prediction.
@@ -57,7 +63,7 @@ class Config:
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
     polygons: PolygonsConfig = field(default_factory=PolygonsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
-    stretch: Literal["percentile", "none"] = "percentile"
+    stretch: Stretch = "robust"
     tile: int = 256
     overlap: int = 32
     tiles_per_batch: int = 4
@@ -84,16 +90,27 @@ class State:
         threshold: Score from which a pixel counts as changed, chosen on validation.
         pixel_sizes: Smallest and largest pixel size of the training pairs, in metres; empty if unknown.
         dtypes: Data types of the training pairs.
+        limits: Robust limits of the stretch over the training pairs, by date and band; empty if unknown.
+        sensors: Sensors of the training pairs, of those that are satellite products.
+        bands: Names of the channels of each sensor, joined by commas, in the same way.
+        units: Whether values were reflectance, raw, or both; empty if unknown.
     """
 
     threshold: float = 0.5
     pixel_sizes: tuple[float, ...] = field(default=(), metadata={"since": 2})
     dtypes: tuple[str, ...] = field(default=(), metadata={"since": 2})
+    limits: Limits = field(default=(), metadata={"since": 3})
+    sensors: tuple[str, ...] = field(default=(), metadata={"since": 3})
+    bands: tuple[str, ...] = field(default=(), metadata={"since": 3})
+    units: tuple[str, ...] = field(default=(), metadata={"since": 3})
 
     def __post_init__(self) -> None:
         _require_threshold(self.threshold)
         is_range = len(self.pixel_sizes) in (0, 2) and all(0 < size < math.inf for size in self.pixel_sizes)
         require(is_range, "pixel_sizes", self.pixel_sizes, "none, or the smallest and the largest")
+        bands = [limits for date in self.limits for limits in date]
+        ordered = len(self.limits) in (0, 2) and all(-math.inf < low < high < math.inf for low, high in bands)
+        require(ordered, "limits", self.limits, "none, or a low and a high value of each date and band")
 
 
 def split_state(settings: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from transect.apps.change_detection.prepare import to_unit, value_limits
+from transect.apps.change_detection.prepare import to_unit
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.maps import NODATA
 from transect.data_adapters.change_detection.pairs import Pair, missing_partners
@@ -47,9 +46,9 @@ class TrainingTiles(Dataset[dict[str, np.ndarray]]):
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], size: int, stretch: Literal["percentile", "none"], read: Callable[[Pair], Scene]
+        self, pairs: Sequence[Pair], size: int, limits: Callable[[Scene], np.ndarray], read: Callable[[Pair], Scene]
     ) -> None:
-        self.size, self.stretch = size, stretch
+        self.size, self._limits_of = size, limits
         self.scenes: dict[str, Scene] = {}
         self.limits: dict[str, np.ndarray] = {}
         self.tiles: list[_Tile] = []
@@ -72,7 +71,7 @@ class TrainingTiles(Dataset[dict[str, np.ndarray]]):
         tile = self.tiles[index]
         scene = self.scenes[tile.pair]
         if tile.pair not in self.limits:
-            self.limits[tile.pair] = value_limits(scene, self.stretch)
+            self.limits[tile.pair] = self._limits_of(scene)
         strip = scene.window(tile.row, tile.column, tile.height, tile.width)
         label = scene.labels(tile.row, tile.height, tile.column, tile.width)
         before, after = (

@@ -1,25 +1,35 @@
 """Normalization of stored pixel values to model input, the same in training and in prediction."""
 
-from typing import Literal
-
 import numpy as np
 import torch
 from torch import Tensor
 
+from transect.apps.change_detection.config import Limits, Stretch
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.scene import Scene
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
-def value_limits(scene: Scene, stretch: Literal["percentile", "none"]) -> np.ndarray:
+def value_limits(scene: Scene, stretch: Stretch, learned: Limits = ()) -> np.ndarray:
     """The values of each date and band that map to 0 and 1, float32 (2, bands, 2).
 
-    They are the scene's own percentiles, or the range of its data types.
+    They are found in the scene itself (robust, percentile), are the range of its data types (none), or those that the
+    training data have `learned` (training).
+
+    Raises:
+        BadInput: the training data have limits of other bands, or none.
     """
-    if stretch == "percentile":
-        return scene.stretch()
-    limits = np.zeros((2, len(scene.config.bands), 2), np.float32)
+    bands = len(scene.config.bands)
+    if stretch == "training":
+        if any(len(date) != bands for date in learned or ((),)):
+            found = f"training, with limits of {len(learned[0]) if learned else 0} bands in the model's state"
+            raise BadInput(scene.after[0], "stretch", found, f"limits of {bands}", "set stretch robust, or train again")
+        return np.array(learned, np.float32)
+    if stretch != "none":
+        return scene.stretch(stretch)
+    limits = np.zeros((2, bands, 2), np.float32)
     for date, dtype in enumerate(scene.dtype):
         limits[date, :, 1] = np.iinfo(dtype).max if np.issubdtype(dtype, np.integer) else 1
     return limits

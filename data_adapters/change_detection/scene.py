@@ -23,12 +23,13 @@ from transect.data_adapters.change_detection.maps import NODATA, Grid, Strip
 from transect.data_adapters.change_detection.product import Product
 from transect.data_adapters.change_detection.raster import Raster
 from transect.data_adapters.change_detection.rows import RowReader
+from transect.data_adapters.change_detection.stretch import Method, stretch_limits
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
 """Maximum size of a strip of both dates: memory does not depend on the scene's width, unless a row exceeds it."""
 
 SAMPLES, SAMPLE_SIDE = 8, 256
-"""`stretch` samples SAMPLES x SAMPLES windows of at most SAMPLE_SIDE pixels a side, at every other pixel."""
+"""`sample_windows` takes SAMPLES x SAMPLES windows of at most SAMPLE_SIDE pixels a side."""
 
 
 @dataclass(frozen=True)
@@ -186,27 +187,35 @@ class Scene:
             aligned = Alignment(grid, Grid(width, rows, corner, self.grid.crs))
             return aligned.nearest(lambda *window: rule.apply(*raster.read(*window)), NODATA)
 
-    def stretch(self) -> np.ndarray:
-        """Contrast stretch limits: the 2nd and 98th percentile of each date and band.
+    def stretch(self, method: Method = "percentile") -> np.ndarray:
+        """The limits of each date and band, `(2, bands, 2)` float32, that `stretch_limits` finds in `samples`."""
+        return stretch_limits(self.samples(), method, self.same_sensor)
 
-        Estimated from the valid pixels of at most 64 windows spread evenly over the scene, so that a large scene is not
-        decoded twice.
+    @property
+    def same_sensor(self) -> bool | None:
+        """Whether the values of both dates mean the same, as their products say; None if one is of no product."""
+        before, after = self.products
+        if before is None or after is None:
+            return None
+        return (before.sensor, bool(before.scale)) == (after.sensor, bool(after.scale))
 
-        Returns:
-            `(2, bands, 2)` float32: (low, high) to be mapped to 0 and 1, with high > low.
+    def samples(self) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels of both dates that are valid in both, `(bands, pixels)` each.
+
+        They are every other pixel of the rows and columns of `sample_windows`.
         """
+        windows = self.sample_windows()
+        first, second = (
+            np.concatenate([getattr(part, name)[:, ::2, ::2][:, part.valid[::2, ::2]] for part in windows], axis=1)
+            for name in ("before", "after")
+        )
+        return first, second
+
+    def sample_windows(self) -> list[Strip]:
+        """At most 64 windows spread evenly over the scene, so that a large scene is not read whole."""
         with self._rasters() as (before, after):
             readers: list[Read] = [before.read, after.read]
-            strips = [self._strip(readers, *window) for window in self._samples(after)]
-        limits = np.empty((2, len(self.config.bands), 2), np.float32)
-        valid = np.concatenate([strip.valid[::2, ::2].ravel() for strip in strips])
-        for date, name in enumerate(("before", "after")):
-            for band in range(limits.shape[1]):
-                pixels = np.concatenate([getattr(strip, name)[band, ::2, ::2].ravel() for strip in strips])[valid]
-                limits[date, band] = np.percentile(pixels, (2, 98)) if pixels.size else (0, 1)
-        low, high = limits[..., 0], limits[..., 1]
-        limits[..., 1] = np.where(high > low, high, np.maximum(low + 1, np.nextafter(low, np.float32(np.inf))))
-        return limits
+            return [self._strip(readers, *window) for window in self._samples(after)]
 
     def nothing_valid(self) -> BadInput:
         """The error for a pair without a pixel that is valid at both dates."""

@@ -77,8 +77,8 @@ def test_results_name_the_value_that_was_used(untrained, pairs, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ('{"version": 3, "threshold": 0.5}', "version: found 3, expected 1 to 2; use a newer transect"),
-        ('{"version": "1", "threshold": 0.5}', "version: found '1', expected 1 to 2"),
+        ('{"version": 4, "threshold": 0.5}', "version: found 4, expected 1 to 3; use a newer transect"),
+        ('{"version": "1", "threshold": 0.5}', "version: found '1', expected 1 to 3"),
         ('{"threshold": 0.5}', "version: found None, expected 1"),
         ('{"version": 1}', "threshold: found none, expected a value"),
         ('{"version": 1, "threshold": "high"}', "threshold: found high, expected float"),

@@ -1,12 +1,13 @@
 """Sizes of the change detectors, free of torch so that the command line's help is quick."""
 
 import difflib
+import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from transect.data_adapters.settings import require, require_at_most
 
-ModelName = Literal["unet", "siamese_concat", "siamese_difference", "cdmaskformer"]
+ModelName = Literal["unet", "siamese_concat", "siamese_difference", "cdmaskformer", "irmad", "cva"]
 Normalize = Literal["absolute", "image"]
 ENCODERS = {
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x4d",
@@ -137,22 +138,46 @@ class CDMaskFormerConfig:
 
 
 @dataclass(frozen=True)
+class StatisticalConfig:
+    """Settings of irmad and cva.
+
+    Args:
+        iterations: Largest number of times that the scene is read to find the distribution without change.
+        tolerance: Change of the correlations between the dates below which it is found.
+        noise: Standard deviation of the noise of the difference in each band, in the units of the second date's values;
+            null estimates it. Differences that the noise explains are not significant.
+    """
+
+    iterations: int = 30
+    tolerance: float = 1e-3
+    noise: float | None = None
+
+    def __post_init__(self) -> None:
+        require(1 <= self.iterations <= 1000, "statistical.iterations", self.iterations, "1 to 1000")
+        require(0 < self.tolerance < 1, "statistical.tolerance", self.tolerance, "between 0 and 1")
+        positive = self.noise is None or 0 <= self.noise < math.inf
+        require(positive, "statistical.noise", self.noise, "0 or more, or null")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Which model maps a pair of images to a change score.
 
     Args:
         name: unet sees both dates stacked as channels. siamese_concat and siamese_difference encode each date with
             the same weights and decode the concatenated features or their absolute difference. cdmaskformer is the
-            mask transformer.
+            mask transformer. irmad and cva compare the dates statistically and need no training.
         encoder: Encoder of the U-Nets, by its name in segmentation-models-pytorch.
         pretrained: Start the U-Nets' encoder from ImageNet weights; needs network access.
         cdmaskformer: Sizes of CDMaskFormer.
+        statistical: Settings of irmad and cva.
     """
 
     name: ModelName = "siamese_difference"
     encoder: str = "resnet18"
     pretrained: bool = False
     cdmaskformer: CDMaskFormerConfig = field(default_factory=CDMaskFormerConfig)
+    statistical: StatisticalConfig = field(default_factory=StatisticalConfig)
 
     def __post_init__(self) -> None:
         require(self.name in get_args(ModelName), "model.name", self.name, f"one of {get_args(ModelName)}")

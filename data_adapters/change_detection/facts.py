@@ -60,10 +60,11 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
     if scene.label:
         known = totals.labels[0] + totals.labels[1]
         unknown = 100 * totals.labels[NODATA] / totals.labels.sum()
-        facts["label"] = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
+        shares = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
+        facts["label"] = ", ".join(filter(None, [shares, scene.reference.note]))
     warnings = [*noted, *totals.warnings()]
-    if scene.label and scene.label_rule.warning:
-        warnings.append(f"label: {scene.label_rule.warning}")
+    if scene.label:
+        warnings += scene.reference.warnings(grid)
     return facts | ({"warnings": "; ".join(warnings)} if warnings else {})
 
 

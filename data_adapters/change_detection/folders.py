@@ -25,15 +25,15 @@ def by_name(folders: Iterable[Path]) -> dict[str, Path]:
     return {path.name.casefold(): path for path in folders}
 
 
-def rasters_by_stem(folder: Path) -> dict[str, str]:
-    """The rasters of `folder` by file stem; dangling links count as missing.
+def rasters_by_stem(folder: Path, suffixes: frozenset[str] = RASTERS) -> dict[str, str]:
+    """The rasters of `folder`, or other files of these suffixes, by file stem; dangling links count as missing.
 
     Raises:
         BadInput: two files of the folder differ only in their extension, so neither can be chosen.
     """
     rasters: dict[str, str] = {}
     for path in contents(folder)[1]:
-        if path.suffix.lower() not in RASTERS or not path.is_file():
+        if path.suffix.lower() not in suffixes or not path.is_file():
             continue
         if path.stem in rasters:
             both = f"{Path(rasters[path.stem]).name} and {path.name}"

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.config import ReadConfig
-from transect.data_adapters.change_detection.folders import by_name, rasters_by_stem, read_text, subfolders
+from transect.data_adapters.change_detection.folders import RASTERS, by_name, rasters_by_stem, read_text, subfolders
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.pairs import Pair, named
 from transect.data_adapters.change_detection.products.find import products_in
@@ -24,6 +24,7 @@ from transect.data_adapters.change_detection.special_layouts import (
     whu_whole_images,
 )
 from transect.data_adapters.change_detection.tables import pair_of, pair_of_sides, pairs_in_table
+from transect.data_adapters.change_detection.vectors import VECTORS
 from transect.data_adapters.listing import SPLIT_FOLDERS, SPLITS, contents, split_of, walk
 
 DEEPEST = 3
@@ -155,7 +156,7 @@ def _sides_among(folders: dict[str, Path]) -> Sides | None:
 def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
     label = next((name for name in sides.labels if name in folders), None)
     before, after = (_by_name(folders[side], sides, split) for side in (sides.before, sides.after))
-    labels = _by_name(folders[label], sides, split) if label else {}
+    labels = _by_name(folders[label], sides, split, RASTERS | VECTORS) if label else {}
     return [
         Pair(
             id=name,
@@ -170,15 +171,15 @@ def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
     ]
 
 
-def _by_name(folder: Path, sides: Sides, split: str) -> dict[tuple[str, str], str]:
-    """The rasters of one side by split and name; the folder may itself contain split folders."""
+def _by_name(folder: Path, sides: Sides, split: str, suffixes: frozenset[str] = RASTERS) -> dict[tuple[str, str], str]:
+    """The files of one side by split and name; the folder may itself contain split folders."""
     split_folders = [
         (SPLIT_FOLDERS[name], below) for name, below in subfolders(folder).items() if name in SPLIT_FOLDERS
     ]
     return {
         (folder_split, _without(stem, sides.endings)): path
         for folder_split, split_folder in [(split, folder), *split_folders]
-        for stem, path in rasters_by_stem(split_folder).items()
+        for stem, path in rasters_by_stem(split_folder, suffixes).items()
     }
 
 

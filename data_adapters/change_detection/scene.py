@@ -16,13 +16,12 @@ from affine import Affine
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.align import Alignment, Read, georeferenced, with_georeference_of
 from transect.data_adapters.change_detection.config import ReadConfig
-from transect.data_adapters.change_detection.label_raster import open_label
-from transect.data_adapters.change_detection.label_sets import label_with_one
-from transect.data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
-from transect.data_adapters.change_detection.maps import NODATA, Grid, Strip
+from transect.data_adapters.change_detection.labels import LabelCoding
+from transect.data_adapters.change_detection.maps import Grid, Strip
 from transect.data_adapters.change_detection.product import Product
 from transect.data_adapters.change_detection.raster import Raster
 from transect.data_adapters.change_detection.rows import RowReader
+from transect.data_adapters.change_detection.scene_label import SceneLabel
 from transect.data_adapters.change_detection.stretch import Method, stretch_limits
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
@@ -158,8 +157,7 @@ class Scene:
     def labels(self, row: int, rows: int, col: int = 0, width: int | None = None) -> np.ndarray:
         """Read the label of a window of the grid.
 
-        A label without georeference must have the second date's size and takes its grid. A label on another grid is
-        resampled by nearest neighbour, and is unknown outside its extent.
+        A raster without georeference must have the second date's size and takes its grid; see `SceneLabel`.
 
         Args:
             row: First row.
@@ -174,18 +172,8 @@ class Scene:
             BadInput: the label cannot be read, has other values, or its size does not match the scene's.
         """
         width = self.grid.width - col if width is None else width
-        rule = self.label_rule
-        with open_label(self.label) as raster:
-            after = self.alignments[1].source
-            grid = raster.grid
-            if grid.crs is None or after.crs is None:
-                if (grid.width, grid.height) != (after.width, after.height):
-                    found, expected = f"{grid.width} x {grid.height} pixels", f"{after.width} x {after.height}"
-                    raise BadInput(self.label, "size", found, expected, f"as in {self.after[0]}")
-                grid = with_georeference_of(grid, after)
-            corner = self.grid.transform * Affine.translation(col, row)
-            aligned = Alignment(grid, Grid(width, rows, corner, self.grid.crs))
-            return aligned.nearest(lambda *window: rule.apply(*raster.read(*window)), NODATA)
+        corner = self.grid.transform * Affine.translation(col, row)
+        return self.reference.read(Grid(width, rows, corner, self.grid.crs))
 
     def stretch(self, method: Method = "percentile") -> np.ndarray:
         """The limits of each date and band, `(2, bands, 2)` float32, that `stretch_limits` finds in `samples`."""
@@ -223,15 +211,16 @@ class Scene:
         return BadInput(self.after[0], "pixels", found, "some with data at both dates", "check nodata and masks")
 
     @cached_property
-    def label_rule(self) -> LabelRule:
-        """The decoding of the label's values.
+    def reference(self) -> SceneLabel:
+        """The change label.
 
         Raises:
-            BadInput: there is no label, it cannot be read, or it has other values.
+            BadInput: there is none.
         """
         if not self.label:
-            raise BadInput(self.after[0], "label", "none", "a change label raster")
-        return label_rule(self.label, self.coding, lambda: label_with_one(self.label_set))
+            raise BadInput(self.after[0], "label", "none", "a change label, a raster or polygons")
+        after = self.alignments[1].source
+        return SceneLabel(self.label, self.coding, self.label_set, self.after[0], after)
 
     @contextmanager
     def _rasters(self) -> Iterator[tuple[Raster, Raster]]:

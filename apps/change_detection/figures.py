@@ -3,13 +3,12 @@
 import numpy as np
 
 from transect.apps.canvas import Picture
+from transect.data_adapters.change_detection.colours import SCORE_COLOURS
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, Grid, ScoredStrip
 from transect.data_adapters.change_detection.scene import Scene
 
 LONGEST_SIDE = 1024
 
-# Anchors of the magma colour map: monotone in lightness, so it stays readable in greyscale.
-SCORE_COLOURS = np.array([[0, 0, 4], [81, 18, 124], [183, 55, 121], [252, 137, 97], [252, 253, 191]], np.float32)
 CHANGED, _MISSED, _FALSE, _UNKNOWN = ((230, 57, 70), (67, 148, 240), (255, 183, 3), (128, 128, 128))
 
 
@@ -92,7 +91,7 @@ def _display(values: np.ndarray, valid: np.ndarray) -> Picture:
 def _score_colours(levels: np.ndarray) -> Picture:
     position = np.minimum(levels, LEVELS) / LEVELS * (len(SCORE_COLOURS) - 1)
     anchors = np.arange(len(SCORE_COLOURS))
-    channels = [np.interp(position, anchors, colours) for colours in SCORE_COLOURS.T]
+    channels = [np.interp(position, anchors, colours) for colours in zip(*SCORE_COLOURS, strict=True)]
     return np.stack(channels, axis=-1).astype(np.uint8)
 
 

@@ -9,7 +9,8 @@ import numpy as np
 import shapely
 
 from transect.apps.base import View
-from transect.apps.change_detection.figures import CHANGED, SCORE_COLOURS, decimation
+from transect.apps.change_detection.figures import CHANGED, decimation
+from transect.data_adapters.change_detection.colours import SCORE_COLOURS, hexadecimal
 from transect.data_adapters.change_detection.geodesy import metres_per_pixel
 from transect.data_adapters.change_detection.geopackage import read_largest
 from transect.data_adapters.change_detection.maps import ChangeMap
@@ -35,11 +36,11 @@ def map_view(prediction: ChangeMap, folder: Path) -> View:
         "size": [grid.width, grid.height],
         "extent": [-(-grid.width // step) * step, -(-grid.height // step) * step],
         "metres_per_pixel": float(centre) if math.isfinite(centre) else None,
-        "colour": _hex(CHANGED),
+        "colour": hexadecimal(CHANGED),
         "layers": {name: dict(zip(("shown", "opacity"), LAYERS[name], strict=True)) for name in pictures},
         "ramp": {
             "name": "Score",
-            "colours": [_hex(colour) for colour in SCORE_COLOURS],
+            "colours": [hexadecimal(colour) for colour in SCORE_COLOURS],
             "mark": prediction.threshold,
             "mark_name": "threshold",
         },
@@ -59,10 +60,6 @@ def map_view(prediction: ChangeMap, folder: Path) -> View:
     return View(
         "map", files, "Both dates, the score of change and the polygons of changes, on the pixels of the raster"
     )
-
-
-def _hex(colour: Any) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*map(int, colour))
 
 
 def _value(value: Any) -> float | int | str | None:

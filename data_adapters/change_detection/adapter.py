@@ -11,7 +11,9 @@ from transect.data_adapters.change_detection.pairs import Pair, doubts
 from transect.data_adapters.change_detection.phantom import write_phantom
 from transect.data_adapters.change_detection.products.comparable import comparable
 from transect.data_adapters.change_detection.products.described import described
+from transect.data_adapters.change_detection.qgis_styles import write_styles
 from transect.data_adapters.change_detection.scene import Scene
+from transect.data_adapters.change_detection.stac_item import write_item
 from transect.data_adapters.change_detection.write import write_change_map
 
 log = logging.getLogger("transect")
@@ -51,9 +53,11 @@ class ChangeAdapter:
         return Scene.open(before, after, self.config, case.label, case.dates, case.coding, products, case.label_set)
 
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
-        """Write `mask.tif`, `changes.gpkg` and, if `write_score` is set, `score.tif`; warn of doubtful inputs."""
+        """Write the rasters and polygons, their QGIS styles and a STAC item; warn of doubtful inputs."""
         prediction.tags["TIFFTAG_SOFTWARE"] = source
         facts = write_change_map(prediction, folder, self.polygons_config)
+        write_styles(folder)
+        write_item(folder, case.id, prediction)
         if warnings := _noted(case):
             facts["warnings"] = "; ".join(warnings)
             log.warning("%s: %s", case.id, facts["warnings"])

@@ -13,6 +13,7 @@ from rasterio.io import DatasetWriter
 from rasterio.windows import Window
 
 from transect.data_adapters.blocks import regroup
+from transect.data_adapters.change_detection.colours import CLASS_COLOURS
 from transect.data_adapters.change_detection.config import PolygonsConfig
 from transect.data_adapters.change_detection.geopackage import write_geopackage
 from transect.data_adapters.change_detection.geotiff import BLOCK, ERRORS, cog
@@ -23,9 +24,6 @@ from transect.data_adapters.files import writing
 from transect.data_adapters.overlap import consume_in_thread
 
 STRIPS = "strips of a change map"
-
-COLOURS = {0: (224, 224, 224, 255), 1: (215, 48, 39, 255), NODATA: (0, 0, 0, 0)}
-"""RGBA of the classes: unchanged grey, changed red, no data transparent."""
 
 
 @dataclass
@@ -116,7 +114,7 @@ def _written(
 
 
 def _raster(stack: ExitStack, path: Path, change_map: ChangeMap) -> DatasetWriter:
-    special: dict[str, Any] = {"colours": COLOURS} if path.stem == "mask" else {"scale": 1 / LEVELS}
+    special: dict[str, Any] = {"colours": CLASS_COLOURS} if path.stem == "mask" else {"scale": 1 / LEVELS}
     description = "change" if path.stem == "mask" else path.stem
     return stack.enter_context(cog(path, change_map.grid, description, _tags(change_map), **special))
 

@@ -38,12 +38,17 @@ def confined(text: str, roots: Roots) -> str:
     Raises:
         BadInput: it is outside the roots once symbolic links are followed, or has a scheme or a null byte.
     """
-    path = str(Path.cwd() / text)
-    is_scheme = any(map(_SCHEME.match, (text, path))) and not os.path.exists(path)
-    if is_scheme or not is_inside(path, roots):
+    if not is_confined(text, roots):
         expected = "a file or folder below one of them, without a scheme"
         raise BadInput(text, "path", "a path outside the served folders", expected)
-    return path
+    return str(Path.cwd() / text)
+
+
+def is_confined(text: str, roots: Roots) -> bool:
+    """Whether a path, relative to the working folder, is below one of the roots and no address in disguise."""
+    path = str(Path.cwd() / text)
+    is_scheme = any(map(_SCHEME.match, (text, path))) and not os.path.exists(path)
+    return not is_scheme and is_inside(path, roots)
 
 
 def confined_files(text: str, roots: Roots) -> str:

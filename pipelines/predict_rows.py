@@ -5,7 +5,7 @@ from pathlib import Path
 
 from transect.data_adapters.base import BadInput, Case
 from transect.pipelines.claim import require_apart
-from transect.pipelines.confine import Roots, confined_files, is_inside, without_roots
+from transect.pipelines.confine import Roots, confined_files, is_confined, without_roots
 from transect.pipelines.errors import one_line
 from transect.pipelines.model_folder import Model
 from transect.pipelines.predict_case import predict_case
@@ -52,6 +52,6 @@ def _case(model: Model, row: Sequence[str], roots: Roots | None) -> Case:
     if len(cases) != 1:
         raise BadInput(" ".join(filter(None, row)), "cases", len(cases), "one", "send a row for each case")
     for file in cases[0].files:
-        if roots is not None and not is_inside(file, roots):
+        if roots is not None and not is_confined(file, roots):
             raise BadInput(" ".join(filter(None, row)), "files", "one outside the served folders", "files below them")
     return cases[0]

@@ -20,6 +20,7 @@ class ReadConfig:
         nodata_in: A pixel is missing where all bands have no data, as in GDAL's dataset mask, or where any has none.
         mask: Classes of the product's quality band that are treated as nodata: clouds, shadows, cirrus, snow, water.
         max_pixels: Rasters that declare more pixels than this are refused.
+        remote: Where the links of a STAC item may lead: only to the item's folder or host, or anywhere.
     """
 
     bands: list[int | str] = field(default_factory=lambda: [1, 2, 3])
@@ -27,12 +28,14 @@ class ReadConfig:
     nodata_in: Literal["all", "any"] = "all"
     mask: list[Masked] = field(default_factory=list)
     max_pixels: int = 4_000_000_000
+    remote: Literal["item", "any"] = "item"
 
     def __post_init__(self) -> None:
         usable = len(self.bands) > 0 and (all(number >= 1 for number in self.numbers) if self.numbers else self.names)
         require(bool(usable), "read.bands", self.bands, "band numbers counted from 1, or names of bands")
         require(len(self.bands) <= 1024, "read.bands", len(self.bands), "at most 1024 bands")
         require(self.nodata_in in ("all", "any"), "read.nodata_in", self.nodata_in, "all or any")
+        require(self.remote in ("item", "any"), "read.remote", self.remote, "item or any")
         require(
             set(self.mask) <= set(get_args(Masked)), "read.mask", self.mask, f"some of {', '.join(get_args(Masked))}"
         )

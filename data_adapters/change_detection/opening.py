@@ -34,7 +34,20 @@ only for local files, which are rewritten."""
 ALONE = ("GTiff", "PNG", "JPEG", "JP2OpenJPEG", "GIF")
 """Formats for which GDAL can be kept from looking for side files; for HFA and BMP it always looks."""
 
-STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_PNG_WHOLE_IMAGE_OPTIM": False}
+_HTTP = {
+    "GDAL_HTTP_CONNECTTIMEOUT": 10,
+    "GDAL_HTTP_LOW_SPEED_TIME": 20,
+    "GDAL_HTTP_LOW_SPEED_LIMIT": 1000,
+    "GDAL_HTTP_MAX_RETRY": 2,
+    "GDAL_HTTP_RETRY_DELAY": 1,
+}
+"""By default GDAL waits for a server without end. Seconds, and bytes per second; the user's environment wins."""
+
+STRICT = {
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,
+    **{name: value for name, value in _HTTP.items() if name not in os.environ},
+}
 """By default GDAL silently fills the rest of a truncated JPEG with grey, and of a truncated PNG with noise."""
 
 LARGEST_BLOCK = 512 << 20

@@ -12,6 +12,7 @@ from transect.data_adapters.change_detection.dates import acquisition_date, file
 from transect.data_adapters.change_detection.pairs import Pair
 from transect.data_adapters.change_detection.products.find import side_of_files, side_of_folder, side_of_zip
 from transect.data_adapters.change_detection.products.found import Side
+from transect.data_adapters.change_detection.products.links import is_item
 from transect.data_adapters.listing import table_rows
 
 SIDES = ("before", "after")
@@ -100,6 +101,10 @@ def _side(text: str, config: ReadConfig, base: Path | None) -> Side:
         return side_of_folder(Path(path), config)
     if path.lower().endswith(".zip") and os.path.isfile(path):
         return side_of_zip(Path(path), config)
+    if is_item(path):
+        from transect.data_adapters.change_detection.products.stac import side_of_item  # pystac is slow to import
+
+        return side_of_item(path, config)
     if os.path.isfile(path) or "," not in text:
         files: tuple[str, ...] = (path,)
     else:

@@ -1,5 +1,6 @@
 """What a server may read: no file outside its folders is opened, by any app."""
 
+import json
 import os
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ from transect.pipelines.confine import confined, confined_files, without_roots
 from transect.pipelines.find import app_class, app_names
 from transect.pipelines.model_folder import Model
 from transect.pipelines.predict_rows import predict_rows
+
+RED = ("--read.bands", "red")
 
 recorded: list[str] | None = None
 
@@ -63,7 +66,11 @@ def app_of(name: str) -> Any:
 
 def served(app: str, row: list[str], root: Path) -> str:
     """The message for one row of a request to a server of a model; only its files matter here."""
-    model = Model("model", root, "", app_of(app), torch.nn.Identity())
+    return served_by(app_of(app), row, root)
+
+
+def served_by(app: Any, row: list[str], root: Path) -> str:
+    model = Model("model", root, "", app, torch.nn.Identity())
     (answer,) = predict_rows(model, [row], root / "out", [root])
     assert (answer["status"], answer["folder"]) == ("failed", "")
     assert not (root / "out").exists()
@@ -88,6 +95,39 @@ def test_files_that_a_table_names_are_confined(root, opened):
     (root / "table.csv").write_text("spectra,candidates\n../private/run.mgf,private/run.csv\n")
     message = served("peptide", ["table.csv", ""], root)
     assert message == "table.csv: files: found one outside the served folders, expected files below them"
+    assert not [path for path in opened if path.startswith(str(root.parent / "private"))]
+
+
+@pytest.mark.parametrize("href", ["../private/run.tif", "folder/run.csv", "http://127.0.0.1:9/a.tif", "s3://b/a.tif"])
+@pytest.mark.parametrize("remote", ["item", "any"])
+def test_links_of_a_stac_item_are_confined(root, opened, href, remote):
+    (root.parent / "private" / "run.tif").write_text("secret")
+    content = {"type": "Feature", "stac_version": "1.0.0", "id": "a", "geometry": None, "links": []}
+    content |= {"properties": {"datetime": "2021-05-13T10:10:31Z"}, "assets": {"red": {"href": href}}}
+    (root / "a.json").write_text(json.dumps(content))
+    app = app_class("change_detection")(config.load("change_detection", None, ["--read.remote", remote, *RED]))
+    opened.clear()
+    message = served_by(app, ["a.json", "a.json"], root)
+    if remote == "any" or href == "folder/run.csv":
+        assert message.endswith("found one outside the served folders, expected files below them") or "asset" in message
+    else:
+        assert "asset red: found" in message
+    assert not [path for path in opened if path.startswith(str(root.parent / "private"))]
+
+
+def test_products_are_confined(root, opened):
+    name = "S2A_MSIL2A_20210513T101031_N0500_R022_T32TQM_20210513T134500.SAFE"
+    images = root.parent / "private" / name / "GRANULE" / "L2A_T32TQM_A0_20210513T101559" / "IMG_DATA"
+    images.mkdir(parents=True)
+    for band in ("B02", "B03", "B04"):
+        (images / f"T32TQM_20210513T101031_{band}_10m.jp2").write_text("secret")
+    (root.parent / "private" / "a.zip").write_text("secret")
+    (root / "linked").mkdir()
+    (root / "linked" / name).symlink_to(root.parent / "private" / name)
+    (root / "a.zip").symlink_to(root.parent / "private" / "a.zip")
+    opened.clear()
+    for text in (f"../private/{name}", "linked", f"linked/{name}", "a.zip", f"/vsizip/{{{root}/a.zip}}/x.jp2"):
+        assert "outside the served folders" in served("change_detection", [text, text], root)
     assert not [path for path in opened if path.startswith(str(root.parent / "private"))]
 
 

@@ -93,6 +93,7 @@ def _found_files(files: Sequence[str]) -> Found | None:
         return planetscope.found_image(files[0])
     for family in (landsat, sentinel2):
         scenes = {family.scene_of(file) for file in files}
-        if len(scenes) == 1 and (scene := scenes.pop()) is not None and scene:
+        scene = scenes.pop() if len(scenes) == 1 else None
+        if scene or (scene is not None and len(files) > 1):  # a single B04.tif may be of anything
             return family.found_scene(list(files))
     return None

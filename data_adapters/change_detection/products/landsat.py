@@ -21,7 +21,6 @@ LARGEST_MTL = 1 << 20
 COLLECTION_1_SURFACE, COLLECTION_2_SURFACE = (1e-4, 0.0), (2.75e-5, -0.2)
 COLLECTION_2_KELVIN = (0.00341802, 149.0)
 
-_SENSORS = {"45": "Landsat 4-5 TM", "7": "Landsat 7 ETM+", "89": "Landsat 8-9 OLI"}
 _NAME = re.compile(
     r"(?P<scene>L[A-Z]0?(?P<number>[45789]).*?)_(?:(?P<level2>S[RT]|sr|toa|bt)_)?"
     r"(?:B|band)(?P<band>\d{1,2}(?:_VCID_[12])?)$"
@@ -30,10 +29,15 @@ _COLLECTION = re.compile(r"_L(?P<level>[12])\w\w_\d{6}_\d{8}_\d{8}_0(?P<collecti
 _NUMBER = re.compile(r"^\s*(?P<key>SUN_ELEVATION|REFLECTANCE_(?:MULT|ADD)_BAND_\w+)\s*=\s*(?P<value>\S+)", re.MULTILINE)
 
 
-def scene_of(path: str) -> str:
-    """The scene that a band file belongs to, or an empty string if it is none of a Landsat scene."""
+def scene_of(path: str) -> str | None:
+    """The scene that a band file belongs to; None if it is none of a Landsat scene."""
     match = _NAME.match(PurePosixPath(file_name(path)).stem)
-    return match["scene"] if match else ""
+    return match["scene"] if match else None
+
+
+def sensor_of(satellite: str) -> str:
+    """The sensor of Landsat 4, 5, 7, 8 or 9."""
+    return {"7": "Landsat 7 ETM+", "8": "Landsat 8-9 OLI", "9": "Landsat 8-9 OLI"}.get(satellite, "Landsat 4-5 TM")
 
 
 def found_scene(files: list[str]) -> Found:
@@ -46,7 +50,7 @@ def found_scene(files: list[str]) -> Found:
     parts = {path: match for path, match in matches.items() if match}
     first, match = next(iter(parts.items()))
     scene = match["scene"]
-    sensor = next(name for numbers, name in _SENSORS.items() if match["number"] in numbers)
+    sensor = sensor_of(match["number"])
     is_level_2 = any(match["level2"] for match in parts.values())
     version = _COLLECTION.search(scene)
     collection = int(version["collection"]) if version else 0

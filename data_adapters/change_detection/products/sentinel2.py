@@ -93,7 +93,7 @@ def found_scene(files: list[str]) -> Found:
     suffix = Path(first).suffix
     scl = beside(first, [f"{scene}_SCL{metres}{suffix}" for metres in ("_20m", "_10m", "_60m", "")]) if scene else ""
     return Found(
-        name=scene,
+        name=scene or Path(first).parent.name,
         sensor=SENSOR,
         bands={names[own]: Band(file, 1, scales.get(own)) for own, file in finest.items() if own in names},
         date=acquisition_date(first),

@@ -4,7 +4,7 @@ import difflib
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -250,7 +250,23 @@ class _PlainLoader(yaml.SafeLoader):
 def to_yaml(app: str, config: Any, members: Sequence[str] = ()) -> str:
     """The text of a model's `config.yaml`: the name of its app, the members of an ensemble, and its settings."""
     listed = {"members": list(members)} if members else {}
-    return yaml.safe_dump({"app": app, **listed, **asdict(config)}, sort_keys=False)
+    return yaml.safe_dump({"app": app, **listed, **without_local(config_class(app), asdict(config))}, sort_keys=False)
+
+
+def without_local(section: type, settings: dict[str, Any]) -> dict[str, Any]:
+    """`settings` of a dataclass without those that a model does not keep, such as paths on the machine of training.
+
+    They are the fields with `metadata={"local": True}`.
+    """
+    kept = dict(settings)
+    for each in fields(section):
+        if each.metadata.get("local"):
+            kept.pop(each.name, None)
+        elif isinstance(each.default_factory, type) and is_dataclass(each.default_factory):
+            inner = kept.get(each.name)
+            if isinstance(inner, dict):
+                kept[each.name] = without_local(each.default_factory, inner)
+    return kept
 
 
 def load_state(app: str, values: dict[str, Any]) -> Any:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from transect.data_adapters.files import sha256, whole_folder
 from transect.pipelines import config as configs
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import app_class, app_names
+from transect.pipelines.find import app_class, app_names, config_class
 from transect.pipelines.model_card import imported_card
 from transect.pipelines.state import read_state, write_state
 from transect.pipelines.weights import load_module, read_weights
@@ -275,7 +275,7 @@ def settings_of(folder: Path) -> dict[str, Any]:
     if content["app"] not in app_names():
         expected = ", ".join(app_names())
         raise UsageError(f"{folder / 'config.yaml'}: app: found {content['app']!r}, expected one of {expected}")
-    return content
+    return configs.without_local(config_class(content["app"]), content)
 
 
 def import_weights(app_name: str, file: Path, out: Path) -> None:

@@ -27,10 +27,19 @@ def burned(layer: Layer, target: Grid) -> np.ndarray:
     Raises:
         BadInput: the polygons cannot be read.
     """
-    inside = np.zeros((target.height, target.width), bool)
-    window = window_in(layer.crs, target)
+    shape, polygons = (target.height, target.width), polygons_on(layer, target)
+    return rasterize(list(polygons), out_shape=shape, dtype="uint8") > 0 if len(polygons) else np.zeros(shape, bool)
+
+
+def polygons_on(layer: Layer, target: Grid) -> np.ndarray:
+    """The polygons of `layer` that are on or near `target`, in (column, row) of its pixels.
+
+    Raises:
+        BadInput: the polygons cannot be read.
+    """
+    window, found = window_in(layer.crs, target), [np.empty(0, object)]
     if window is None:
-        return inside
+        return found[0]
     for distance in _distances(window, layer):
         polygons = layer.polygons(_moved(window, distance))
         if layer.crs != target.crs:
@@ -38,10 +47,8 @@ def burned(layer: Layer, target: Grid) -> np.ndarray:
             polygons = shapely.segmentize(polygons, SEGMENT * max(window[2] - window[0], window[3] - window[1]))
         polygons = shapely.transform(polygons, _to_pixels(layer.crs, target, distance))
         points, owners = shapely.get_coordinates(polygons, return_index=True)
-        polygons = np.delete(polygons, np.unique(owners[~np.isfinite(points).all(axis=1)]))
-        if len(polygons):
-            inside |= rasterize(list(polygons), out_shape=inside.shape, dtype="uint8") > 0
-    return inside
+        found.append(np.delete(polygons, np.unique(owners[~np.isfinite(points).all(axis=1)])))
+    return np.concatenate(found)
 
 
 def window_in(crs: CRS, target: Grid) -> Bounds | None:

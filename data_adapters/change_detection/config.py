@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
+from transect.data_adapters.change_detection.folders import VECTORS, is_vector
 from transect.data_adapters.change_detection.product import Masked
 from transect.data_adapters.settings import require, require_at_most
 
@@ -19,6 +20,8 @@ class ReadConfig:
         nodata: Nodata value for rasters that do not declare one.
         nodata_in: A pixel is missing where all bands have no data, as in GDAL's dataset mask, or where any has none.
         mask: Classes of the product's quality band that are treated as nodata: clouds, shadows, cirrus, snow, water.
+        aoi: Area of interest, a GeoPackage, GeoJSON file or shapefile: pixels outside its polygons are nodata, and
+            scenes are cropped to their bounding box. A model does not keep it.
         max_pixels: Rasters that declare more pixels than this are refused.
         remote: Where the links of a STAC item may lead: only to the item's folder or host, or anywhere.
     """
@@ -27,6 +30,7 @@ class ReadConfig:
     nodata: float | None = None
     nodata_in: Literal["all", "any"] = "all"
     mask: list[Masked] = field(default_factory=list)
+    aoi: str = field(default="", metadata={"local": True})
     max_pixels: int = 4_000_000_000
     remote: Literal["item", "any"] = "item"
 
@@ -39,6 +43,7 @@ class ReadConfig:
         require(
             set(self.mask) <= set(get_args(Masked)), "read.mask", self.mask, f"some of {', '.join(get_args(Masked))}"
         )
+        require(not self.aoi or is_vector(self.aoi), "read.aoi", self.aoi, f"a file named {', '.join(sorted(VECTORS))}")
         require(max(self.numbers, default=0) <= 65536, "read.bands", self.bands, "at most 65536")
         require_at_most(self, "read.", max_pixels=1 << 40)
 

@@ -9,6 +9,13 @@ from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.listing import contents
 
 RASTERS = frozenset({".tif", ".tiff", ".png", ".jpg", ".jpeg", ".jp2", ".bmp", ".gif", ".img", ".vrt"})
+VECTORS = frozenset({".gpkg", ".geojson", ".shp"})
+"""Suffixes of the files that are read, in lower case."""
+
+
+def is_vector(path: str) -> bool:
+    """Whether the name is that of a file of polygons."""
+    return Path(path).suffix.lower() in VECTORS
 
 
 def subfolders(folder: Path) -> dict[str, Path]:

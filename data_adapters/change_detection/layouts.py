@@ -12,7 +12,14 @@ from pathlib import Path, PurePosixPath
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.config import ReadConfig
-from transect.data_adapters.change_detection.folders import RASTERS, by_name, rasters_by_stem, read_text, subfolders
+from transect.data_adapters.change_detection.folders import (
+    RASTERS,
+    VECTORS,
+    by_name,
+    rasters_by_stem,
+    read_text,
+    subfolders,
+)
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.pairs import Pair, named
 from transect.data_adapters.change_detection.products.find import products_in
@@ -24,7 +31,6 @@ from transect.data_adapters.change_detection.special_layouts import (
     whu_whole_images,
 )
 from transect.data_adapters.change_detection.tables import pair_of, pair_of_sides, pairs_in_table
-from transect.data_adapters.change_detection.vectors import VECTORS
 from transect.data_adapters.listing import SPLIT_FOLDERS, SPLITS, contents, split_of, walk
 
 DEEPEST = 3

@@ -87,7 +87,7 @@ def opened(path: str, config: ReadConfig) -> Iterator[DatasetReader]:
             yield dataset
         return
     file = Path(path)
-    head, size = first_bytes(file)
+    head, size = _head(file)
     if not (vrt.is_vrt(head) or head.startswith((b"BM", b"EHFA")) or any(_side_files(file))):
         with _dataset(path, str(file.absolute()), ALONE, size, config, side_files=False) as dataset:
             yield dataset
@@ -122,7 +122,7 @@ class _Shown:
         shown = self._folder / str(self._count) / file.name
         self._count += 1
         shown.parent.mkdir()
-        if vrt.is_vrt(first_bytes(file)[0]):
+        if vrt.is_vrt(_head(file)[0]):
             content, self._files = vrt.rewrite(file, lambda source: self._source(source, depth + 1))
             shown.write_bytes(content)
         else:
@@ -134,7 +134,7 @@ class _Shown:
 
     def _source(self, file: Path, depth: int) -> vrt.Source:
         if file not in self._sources:
-            head, size = first_bytes(file)
+            head, size = _head(file)
             # GDAL offers a source to all of its drivers. Those that recognise text read up to a null byte.
             if not vrt.is_vrt(head) and b"\0" not in head[:16]:
                 raise BadInput(file, "file", "no signature of a raster", f"a raster ({', '.join(DRIVERS)})")
@@ -157,7 +157,7 @@ class _Shown:
             return
         shown.symlink_to(side.resolve())
         if shown.suffix == ".msk":
-            with _dataset(str(side), str(shown), ("GTiff",), first_bytes(side)[1], self._config, side_files=False):
+            with _dataset(str(side), str(shown), ("GTiff",), _head(side)[1], self._config, side_files=False):
                 pass  # checks it
 
 
@@ -165,7 +165,7 @@ def _drivers(head: bytes) -> tuple[str, ...]:
     return ("VRT",) if vrt.is_vrt(head) else DRIVERS
 
 
-def first_bytes(file: Path) -> tuple[bytes, int]:
+def _head(file: Path) -> tuple[bytes, int]:
     """The first bytes and the size of a regular file."""
     return start_of(file, 4096, "a readable raster")
 

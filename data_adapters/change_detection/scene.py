@@ -15,6 +15,8 @@ from affine import Affine
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.align import Alignment, Read, georeferenced, with_georeference_of
+from transect.data_adapters.change_detection.aoi import area_of_interest
+from transect.data_adapters.change_detection.burn import burned
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.maps import Grid, Strip
@@ -23,6 +25,7 @@ from transect.data_adapters.change_detection.raster import Raster
 from transect.data_adapters.change_detection.rows import RowReader
 from transect.data_adapters.change_detection.scene_label import SceneLabel
 from transect.data_adapters.change_detection.stretch import Method, stretch_limits
+from transect.data_adapters.change_detection.vectors import Layer
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
 """Maximum size of a strip of both dates: memory does not depend on the scene's width, unless a row exceeds it."""
@@ -51,6 +54,7 @@ class Scene:
         coding: Meaning of the label's values.
         products: What a satellite product says of each date's files, or None.
         label_set: Where the labels of the same data set are; see `Pair`.
+        area: The area of interest, outside of which pixels are not valid.
     """
 
     before: tuple[str, ...]
@@ -64,6 +68,7 @@ class Scene:
     coding: LabelCoding = LabelCoding.BINARY
     products: tuple[Product | None, Product | None] = (None, None)
     label_set: tuple[str, ...] = ()
+    area: Layer | None = None
 
     @classmethod
     def open(
@@ -79,18 +84,10 @@ class Scene:
     ) -> Self:
         """Open the raster, or single-band files, of each date and compute their common grid; reads no pixels.
 
-        Args:
-            before: One raster of the first date, or several single-band files.
-            after: The same for the second date.
-            config: Settings of raster reading.
-            label: Path of the label raster, or empty.
-            dates: ISO 8601 or None.
-            coding: Meaning of the label's values.
-            products: What a satellite product says of each date's files, or None.
-            label_set: Where the labels of the same data set are; see `Pair`.
+        Takes the arguments of the class.
 
         Raises:
-            BadInput: a raster cannot be used, one is not georeferenced, or they do not overlap.
+            BadInput: a raster cannot be used or is not georeferenced, they do not overlap, or `config.aoi` is elsewhere.
         """
         for paths, field in ((before, "before"), (after, "after")):
             if not paths:
@@ -104,10 +101,23 @@ class Scene:
             found = f"no overlap with {after[0]}"
             raise BadInput(before[0], "extent", found, "two rasters of one place", "check both CRSs and extents")
         row, col, height, width = window
-        grid = Grid(width, height, placed.target.transform * Affine.translation(col, row), placed.target.crs)
+        grid, area = Grid(width, height, second.grid.transform * Affine.translation(col, row), second.grid.crs), None
+        if config.aoi:
+            area, grid = area_of_interest(config.aoi, after[0], grid)
         alignments = Alignment(placed.source, grid), Alignment(placed.target, grid)
         return cls(
-            tuple(before), tuple(after), config, grid, dtype, alignments, label, dates, coding, products, label_set
+            tuple(before),
+            tuple(after),
+            config,
+            grid,
+            dtype,
+            alignments,
+            label,
+            dates,
+            coding,
+            products,
+            label_set,
+            area,
         )
 
     @property
@@ -235,7 +245,11 @@ class Scene:
             for reader, alignment in zip(readers, self.alignments, strict=True)
         ]
         (before, valid_before), (after, valid_after) = dates
-        return Strip(row, _masked(before, valid_before), _masked(after, valid_after), valid_before & valid_after)
+        valid = valid_before & valid_after
+        if self.area:
+            corner = self.grid.transform * Affine.translation(col, row)
+            valid &= burned(self.area, Grid(width, height, corner, self.grid.crs))
+        return Strip(row, _masked(before, valid_before), _masked(after, valid_after), valid)
 
     def _portions(self, before: Raster, after: Raster) -> list[tuple[int, int]]:
         """First row and height of each strip: whole block rows of the second date, or equal parts of one."""

@@ -8,11 +8,12 @@ import numpy as np
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.align import Alignment, with_georeference_of
 from transect.data_adapters.change_detection.burn import burned, overlaps
+from transect.data_adapters.change_detection.folders import is_vector
 from transect.data_adapters.change_detection.label_raster import open_label
 from transect.data_adapters.change_detection.label_sets import label_with_one
 from transect.data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule
 from transect.data_adapters.change_detection.maps import NODATA, Grid
-from transect.data_adapters.change_detection.vectors import Layer, is_vector, polygon_layer
+from transect.data_adapters.change_detection.vectors import Layer, polygon_layer
 
 
 @dataclass(frozen=True)

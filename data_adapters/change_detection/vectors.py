@@ -21,25 +21,18 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.opening import failure, first_bytes, require_here
+from transect.data_adapters.change_detection.folders import start_of
+from transect.data_adapters.change_detection.opening import failure, require_here
 
 LARGEST_JSON = 256 << 20
 """Maximum size of a GeoJSON file in bytes: GDAL holds it in memory."""
 
 FORMATS = {".gpkg": "a GeoPackage", ".geojson": "GeoJSON", ".shp": "a shapefile"}
-VECTORS = frozenset(FORMATS)
-"""Suffixes of the files that are read."""
-
 _PARTS = (".shx", ".dbf", ".prj", ".cpg")
 """The other files of a shapefile that are read; indexes are not."""
 
 Bounds = tuple[float, float, float, float]
 """Least x and y, greatest x and y."""
-
-
-def is_vector(path: str) -> bool:
-    """Whether the name is that of a vector file."""
-    return Path(path).suffix.lower() in VECTORS
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ def _shown(path: str) -> Iterator[tuple[str, dict[str, str]]]:
         raise BadInput(path, "polygons", "a remote file", "a local one", "download it")
     file = Path(path)
     suffix = file.suffix.lower()
-    head, size = first_bytes(file)
+    head, size = start_of(file, 4096, f"{FORMATS[suffix]} that can be read")
     if not _is_of_format(head, suffix):
         raise BadInput(path, "file", "another format", FORMATS[suffix])
     if suffix == ".geojson" and size > LARGEST_JSON:

@@ -12,6 +12,7 @@ from transect.pipelines import config
 from transect.pipelines.config import TrainConfig
 from transect.pipelines.errors import UsageError
 from transect.pipelines.find import ROOT, app_names, config_class
+from transect.pipelines.model_folder import settings_of
 
 APP = "change_detection"
 
@@ -165,6 +166,20 @@ def test_a_models_settings_file_gives_them_back(small_config):
     content = yaml.safe_load(config.to_yaml(APP, small_config))
     assert content.pop("app") == APP
     assert config.load(APP, None, [], base=content) == small_config
+
+
+def test_a_model_does_not_keep_the_area_of_interest_nor_follow_one(tmp_path):
+    clipped = config.load(APP, None, ["--read.aoi", "here.gpkg"])
+    text = config.to_yaml(APP, clipped)
+    assert "aoi" not in text
+    assert config.load(APP, None, [], base=without_app(text)) == config.load(APP, None, [])
+    (tmp_path / "config.yaml").write_text(text.replace("read:\n", "read:\n  aoi: /elsewhere/there.gpkg\n"))
+    settings = settings_of(tmp_path)
+    assert settings == yaml.safe_load(text)
+
+
+def without_app(text):
+    return {key: value for key, value in yaml.safe_load(text).items() if key != "app"}
 
 
 @pytest.mark.parametrize("app", app_names())

@@ -19,6 +19,7 @@ from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection import vectors
 from transect.data_adapters.change_detection.adapter import ChangeAdapter
 from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.folders import VECTORS
 from transect.data_adapters.change_detection.pairs import missing_partners
 from transect.data_adapters.change_detection.vectors import polygon_layer
 
@@ -177,7 +178,7 @@ def refused(path: Path) -> str:
 
 
 def test_files_that_are_not_what_their_suffix_says(tmp_path: Path) -> None:
-    for suffix in vectors.VECTORS:
+    for suffix in VECTORS:
         path = tmp_path / f"a{suffix}"
         for content in (b"", b"hello", b"<OGRVRTDataSource><OGRVRTLayer name='x'/></OGRVRTDataSource>", b"PK\x03\x04"):
             path.write_bytes(content)

@@ -87,7 +87,7 @@ class Scene:
         Takes the arguments of the class.
 
         Raises:
-            BadInput: a raster cannot be used or is not georeferenced, they do not overlap, or `config.aoi` is elsewhere.
+            BadInput: a raster cannot be used, they do not overlap, or the area of interest is elsewhere.
         """
         for paths, field in ((before, "before"), (after, "after")):
             if not paths:

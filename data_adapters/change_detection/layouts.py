@@ -5,10 +5,9 @@ name, never by order. Layouts with another structure are in `special_layouts`. t
 of these data sets; a table covers all of them, and a user's own folders.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.config import ReadConfig
@@ -17,7 +16,6 @@ from transect.data_adapters.change_detection.folders import (
     VECTORS,
     by_name,
     rasters_by_stem,
-    read_text,
     subfolders,
 )
 from transect.data_adapters.change_detection.labels import LabelCoding
@@ -30,8 +28,9 @@ from transect.data_adapters.change_detection.special_layouts import (
     oscd_region,
     whu_whole_images,
 )
+from transect.data_adapters.change_detection.split_lists import with_splits
 from transect.data_adapters.change_detection.tables import pair_of, pair_of_sides, pairs_in_table
-from transect.data_adapters.listing import SPLIT_FOLDERS, SPLITS, contents, split_of, walk
+from transect.data_adapters.listing import SPLIT_FOLDERS, contents, split_of, walk
 
 DEEPEST = 3
 """Maximum depth, below the root of a data set, of the folder that holds the image folders."""
@@ -76,14 +75,7 @@ LAYOUTS = (
     Sides("before", "after", {"label": LabelCoding.BINARY}),
 )
 
-LISTS = {
-    **{f"list/{split}.txt": split for split in SPLITS},
-    # BRIGHT: the hold-out is the labelled validation set; its `val` is the unlabelled test set.
-    "train_setlevel.txt": "train",
-    "holdout_setlevel.txt": "val",
-    "val_setlevel.txt": "test",
-}
-"""Text files that list the names of each split, next to the image folders or above the split folders."""
+_IMAGES = {name for sides in LAYOUTS for name in (sides.before, sides.after, *sides.labels, "label2")}
 
 EXPECTED = (
     ", ".join(f"{sides.before}/ and {sides.after}/" for sides in LAYOUTS)
@@ -139,7 +131,7 @@ def _in_folder(root: Path, config: ReadConfig) -> list[Pair]:
     pairs = _in_one_set(special, lambda label: label)
     for base, base_pairs in by_base.items():
         prefix = "_".join(base.relative_to(root).parts) + "_" if len(by_base) > 1 and base != root else ""
-        of_base = _in_one_set(_with_splits(base, base_pairs), lambda label: str(Path(label).parent))
+        of_base = _in_one_set(with_splits(base, base_pairs, _IMAGES), lambda label: str(Path(label).parent))
         pairs.extend(replace(pair, id=prefix + pair.id) for pair in of_base)
     if pairs:
         return pairs
@@ -195,37 +187,6 @@ def _without(stem: str, endings: tuple[str, ...]) -> str:
 
 def _one(path: str | None) -> tuple[str, ...]:
     return (path,) if path else ()
-
-
-def _with_splits(base: Path, pairs: list[Pair]) -> list[Pair]:
-    """`pairs` with the splits from list files, or from a prefix that all names have, as in `train_1`."""
-    listed = _listed(base)
-    if listed:
-        known = {pair.id for pair in pairs}
-        absent = [Pair(id=name, group="", split=split) for name, split in listed.items() if name not in known]
-        present = [replace(pair, split=listed.get(pair.id, pair.split)) for pair in pairs]
-        return [replace(pair, split_source="list files") for pair in present + absent]
-    prefixes = [re.match(r"(train|val|test)_", pair.id) for pair in pairs]
-    if all(prefixes) and not any(pair.split for pair in pairs):
-        return [replace(pair, split=match[1]) for pair, match in zip(pairs, prefixes, strict=True) if match]
-    return pairs
-
-
-def _listed(base: Path) -> dict[str, str]:
-    """The split of each name in the list files at `base`; names may have an extension."""
-    listed: dict[str, str] = {}
-    for place, split in LISTS.items():
-        path = base / place
-        if not path.is_file():
-            continue
-        for line in filter(None, map(str.strip, read_text(path).splitlines())):
-            entry = PurePosixPath(line.replace("\\", "/"))
-            if entry.is_absolute() or ".." in entry.parts:
-                raise BadInput(path, "name", line, "a name inside the data set's folder")
-            name = re.sub(r"\.(tiff?|png|jpe?g|jp2|bmp)$", "", entry.name, flags=re.IGNORECASE)
-            if listed.setdefault(name, split) != split:
-                raise BadInput(path, "split", f"{name} in {listed[name]} and {split}", "each name in one split")
-    return listed
 
 
 def _two_scenes(folder: Path, config: ReadConfig) -> Pair:

@@ -348,3 +348,35 @@ def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
             find_pairs(str(tmp_path))
     finally:
         folder.chmod(0o755)
+
+
+@pytest.mark.parametrize("place", ["list/train.txt", "List/Train.TXT"])
+def test_a_list_is_honoured_in_any_case(tmp_path: Path, place: str, caplog) -> None:
+    build(tmp_path, [*sides("A", "B", "label"), f"{place}=1.png\n"])
+    pairs = find_pairs(str(tmp_path))
+    assert [(pair.id, pair.split, pair.split_source) for pair in pairs] == [
+        ("2", "", "list files"),
+        ("train_1", "train", "list files"),
+    ]
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    "place", ["train.txt", "splits/val.txt", "list/trainval_train.txt", "list/test_list.txt", "lists/Validation.txt"]
+)
+def test_a_list_at_another_place_is_named_as_ignored(tmp_path: Path, place: str, caplog) -> None:
+    build(tmp_path, [*sides("A", "B", "label"), f"{place}=1.png\n"])
+    assert [pair.split for pair in find_pairs(str(tmp_path))] == ["", ""]
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"{tmp_path}/{place}: ignored: lists are read from list/train.txt, list/val.txt, list/test.txt, "
+        "train_setlevel.txt, holdout_setlevel.txt, val_setlevel.txt"
+    )
+
+
+def test_a_list_of_other_names_is_named_as_ignored(tmp_path: Path, caplog) -> None:
+    build(tmp_path, [*sides("A", "B", "label"), "list/train.txt=x.png\ny.png\n", "list/test.txt=2.png\n", "notes.txt"])
+    pairs = find_pairs(str(tmp_path))
+    assert [(pair.id, pair.split) for pair in pairs] == [("1", ""), ("test_2", "test")]
+    (record,) = caplog.records
+    assert record.getMessage() == f"{tmp_path}/list/train.txt: ignored, since no pair has any of its names, such as x"

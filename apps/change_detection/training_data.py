@@ -87,7 +87,7 @@ def _dtypes(scene: Scene) -> list[str]:
 
 
 def _sensors(scene: Scene) -> list[str]:
-    return [product.sensor for product in scene.products if product]
+    return [product.sensor for product in scene.products if product and product.sensor]
 
 
 def _bands(scene: Scene) -> list[str]:

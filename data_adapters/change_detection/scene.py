@@ -191,9 +191,9 @@ class Scene:
 
     @property
     def same_sensor(self) -> bool | None:
-        """Whether the values of both dates mean the same, as their products say; None if one is of no product."""
+        """Whether the values of both dates mean the same, as their products say; None if a sensor is unknown."""
         before, after = self.products
-        if before is None or after is None:
+        if before is None or after is None or not (before.sensor and after.sensor):
             return None
         return (before.sensor, bool(before.scale)) == (after.sensor, bool(after.scale))
 

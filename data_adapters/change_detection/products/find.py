@@ -24,7 +24,8 @@ def products_in(folder: Path) -> list[Found]:
         return [sentinel2.found_safe(folder_tree(folder))]
     folders, files = contents(folder)
     products = [sentinel2.found_safe(folder_tree(path)) for path in folders if sentinel2.is_safe(path)]
-    products += [sentinel2.found_safe(zip_tree(path)) for path in files if path.suffix.lower() == ".zip"]
+    trees = [zip_tree(path) for path in files if path.suffix.lower() == ".zip"]
+    products += [sentinel2.found_safe(tree) for tree in trees if sentinel2.holds_safe(tree)]
     landsat_scenes: dict[str, list[str]] = {}
     sentinel_scenes: dict[str, list[str]] = {}
     for path in rasters_by_stem(folder).values():

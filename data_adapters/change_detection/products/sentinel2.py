@@ -38,6 +38,11 @@ def is_safe(folder: Path) -> bool:
     return folder.name.upper().endswith(".SAFE") or (folder / "GRANULE").is_dir()
 
 
+def holds_safe(tree: Tree) -> bool:
+    """Whether a tree has images of a `.SAFE` product."""
+    return any(map(_IMAGE.match, tree.names))
+
+
 def found_safe(tree: Tree) -> Found:
     """The product of a `.SAFE` folder or its zip, with the finest file of each band.
 
@@ -65,7 +70,7 @@ def found_safe(tree: Tree) -> Found:
         name=name,
         sensor=SENSOR,
         bands={names[own]: Band(tree.path(file), 1, scales.get(own)) for own, file in finest.items() if own in names},
-        date=acquisition_date(name) or acquisition_date(next(iter(finest.values()), "")),
+        date=acquisition_date(tree.path(images[0][0])),
         level=level,
         quality=Quality(tree.path(scl), "scl") if scl else None,
         note=unscaled(name),

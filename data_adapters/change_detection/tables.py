@@ -74,8 +74,8 @@ def _row_pair(path: Path, line: str, cells: dict[str, str], config: ReadConfig) 
     try:
         pair = pair_of(cells["before"], cells["after"], config, path.parent)
     except BadInput as error:
-        files = [_resolved(cells[side], path.parent) for side in SIDES]
-        pair = Pair(id=long_name, group="", before=(files[0],), after=(files[1],), fault=error)
+        before, after = ((_resolved(cells[side], path.parent),) if cells[side] else () for side in SIDES)
+        pair = Pair(id=long_name, group="", before=before, after=after, fault=error)
     label = cells.get("label", "")
     dates = (_day(path, line, "before", cells) or pair.dates[0], _day(path, line, "after", cells) or pair.dates[1])
     name = cells.get("id", "")

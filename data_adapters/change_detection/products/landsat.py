@@ -22,7 +22,7 @@ COLLECTION_1_SURFACE, COLLECTION_2_SURFACE = (1e-4, 0.0), (2.75e-5, -0.2)
 COLLECTION_2_KELVIN = (0.00341802, 149.0)
 
 _NAME = re.compile(
-    r"(?P<scene>L[A-Z]0?(?P<number>[45789]).*?)_(?:(?P<level2>S[RT]|sr|toa|bt)_)?"
+    r"(?P<scene>L[A-Z]0?(?P<number>[45789]).*?)(?<!_toa)(?<!_bt)_(?:(?P<level2>S[RT]|sr)_)?"
     r"(?:B|band)(?P<band>\d{1,2}(?:_VCID_[12])?)$"
 )
 _COLLECTION = re.compile(r"_L(?P<level>[12])\w\w_\d{6}_\d{8}_\d{8}_0(?P<collection>[12])_(?:T1|T2|RT)$")

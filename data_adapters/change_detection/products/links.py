@@ -24,7 +24,7 @@ _SCHEME = re.compile(r"(?P<scheme>[a-z][\w+.-]*):|/vsi", re.IGNORECASE)
 def is_item(path: str) -> bool:
     """Whether an input is the path or the address of a STAC item."""
     name = urlsplit(path).path if "://" in path else path
-    return name.lower().endswith((".json", ".geojson")) or ("://" in path and bool(_API_ITEM.search(name)))
+    return name.lower().endswith(".json") or ("://" in path and bool(_API_ITEM.search(name)))
 
 
 def read_item(item: str) -> dict[str, Any]:

@@ -55,3 +55,12 @@ def test_single_band_files(raster: Write, tmp_path: Path) -> None:
             dataset.descriptions = [name]
         files.append(str(path))
     assert first_pixel(",".join(files), ["red", "nir"]) == [2, 1]
+
+
+def test_oscd_has_the_bands_of_sentinel_2(shared_file: Callable[[str], Path]) -> None:
+    adapter = ChangeAdapter(ReadConfig(bands=["nir08", "red"]))
+    pairs = adapter.cases(str(shared_file("data/change_detection/torchgeo_formats/oscd")))
+    assert {tuple(Path(path).name for path in side) for pair in pairs for side in (pair.before, pair.after)} == {
+        ("B8A.tif", "B04.tif")
+    }
+    assert not any(product.note for pair in pairs for product in pair.products if product)

@@ -50,6 +50,14 @@ def test_level_2_of_two_sensors_by_the_same_names(landsat: Landsat) -> None:
     assert not warnings
 
 
+def test_level_2_of_collection_1(landsat: Landsat) -> None:
+    values = {"sr_band3": 3000, "sr_band4": 4000, "toa_band3": 1, "bt_band6": 1}
+    pair, first, _, _ = pair_and_values(*[landsat(COLLECTION_1, values, dtype="int16")] * 2, bands=["nir", "red"])
+    np.testing.assert_allclose(first, [0.4, 0.3], rtol=1e-6)
+    assert pair.products[0]
+    assert (pair.products[0].fill, pair.products[0].level) == (-9999, "surface")
+
+
 def test_level_1_is_divided_by_the_sine_of_the_suns_elevation(landsat: Landsat) -> None:
     scene = landsat(L1, {"B4": 10_000, "B5": 20_000}, MTL)
     pair, first, second, warnings = pair_and_values(scene, scene, bands=["red", "nir"])

@@ -60,7 +60,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="COMMAND")
     apps: dict[str, Any] = {"choices": app_names(), "metavar": "APP", "help": f"one of: {', '.join(app_names())}"}
-    model: dict[str, Any] = {"metavar": "MODEL", "help": "a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"}
+    named = "a model folder, models:/NAME@ALIAS or runs:/RUN_ID/model"
+    model: dict[str, Any] = {"metavar": "MODEL", "help": named}
+    untrained = {**model, "help": f"{named}; or an app, for a model of it that needs no training"}
 
     def verb(name: str, text: str, settings: str = "") -> argparse.ArgumentParser:
         sub = verbs.add_parser(
@@ -118,7 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     device(sub)
 
     sub = verb("evaluate", "evaluate a model on labelled data, with intervals and a report", overriding)
-    sub.add_argument("model", **model)
+    sub.add_argument("model", **untrained)
     sub.add_argument("--data", required=True, nargs="+", metavar="DATA", help="the data set, as for train")
     sub.add_argument("--split", default="test", help="split of the data set (default test)")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="metrics, tables and report")
@@ -137,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="the new model folder")
 
     sub = verb("predict", "predict new cases; a repeated run predicts only the missing ones", overriding)
-    sub.add_argument("model", **model)
+    sub.add_argument("model", **untrained)
     sub.add_argument("inputs", nargs="+", metavar="INPUT", help="a folder, a table, or the files of one case")
     sub.add_argument("--out", type=Path, required=True, metavar="DIR", help="results, one folder per case")
     sub.add_argument("--workers", type=_positive, default=1, help="number of processes (default 1)")

@@ -19,6 +19,7 @@ from transect.pipelines.errors import UsageError
 from transect.pipelines.find import app_class, app_names, config_class
 from transect.pipelines.model_card import imported_card
 from transect.pipelines.state import read_state, write_state
+from transect.pipelines.untrained import untrained
 from transect.pipelines.weights import load_module, read_weights
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class Model:
 
     Args:
         name: the model as the user named it.
-        folder: the model folder.
+        folder: the model folder; `Path()` if there is none, for an app whose model has no parameters.
         sha256: hash of the files in the folder.
         app: the app with the state of the folder, and with its settings and `overrides`.
         module: the network in evaluation mode, on its device; those of all members of an ensemble.
@@ -69,8 +70,10 @@ class Model:
 
     @property
     def device(self) -> "torch.device":
-        """The device of the parameters."""
-        return next(self.module.parameters()).device
+        """The device of the parameters; the CPU where there are none."""
+        import torch
+
+        return next((parameter.device for parameter in self.module.parameters()), torch.device("cpu"))
 
     @property
     def source(self) -> str:
@@ -141,7 +144,7 @@ def load(name: str, overrides: Sequence[str] = (), device: str = "auto") -> Mode
     """Load a model for prediction.
 
     Args:
-        name: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`.
+        name: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`; or an app, for a model without parameters.
         overrides: settings that differ from the model's, as command line arguments.
         device: "auto", "cpu", "cuda", "cuda:1" or "mps".
 
@@ -153,6 +156,9 @@ def load(name: str, overrides: Sequence[str] = (), device: str = "auto") -> Mode
     from transect.pipelines.device import choose
 
     target = choose(device)
+    if name in app_names() and not (Path(name) / FILES[0]).exists():
+        app, module, digest = untrained(name, overrides)
+        return Model(name, Path(), digest, app, module.eval(), tuple(overrides))
     folder = find(name)
     app = app_for(folder, overrides)
     if paths := members_of(folder):

@@ -25,7 +25,8 @@ def describe(tracker: Tracker, model: Model, cases: Sequence[Case], data: str, s
     Tags of the run: `transect.model`, as it was named; `transect.model_sha256`; `transect.model_version`, such as
     `tiny/3`, of a registered model; `transect.training_run`, where its card names one.
     """
-    training_run, version = training_run_of(model.folder), _version(model.name)
+    training_run = training_run_of(model.folder) if model.folder != Path() else ""
+    version = _version(model.name)
     tags = {"transect.model": model.name, MODEL_SHA256: model.sha256, "transect.training_run": training_run}
     tags["transect.model_version"] = version
     for name, value in tags.items():

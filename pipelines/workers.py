@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
 from typing import TypeVar
 
 from transect.data_adapters.base import Case
@@ -67,7 +68,8 @@ def _run_pool(
     queue = list(cases)
     running: dict[Future[Result], Case] = {}
     # The folder and not the name, since an alias may move to another version in the meantime.
-    model_arguments = (str(model.folder), model.overrides, str(model.device))
+    name = model.name if model.folder == Path() else str(model.folder)
+    model_arguments = (name, model.overrides, str(model.device))
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(*model_arguments, threads)) as pool:
         while queue or running:

@@ -33,7 +33,8 @@ def load(model: str, settings: "Settings | None" = None, device: str = "auto") -
     """Open a trained model.
 
     Args:
-        model: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`.
+        model: a model folder, `models:/NAME@ALIAS` or `runs:/RUN_ID/model`; or an app, for a model of it that needs no
+            training.
         settings: settings that differ from the model's, by their dotted names, such as `{"threshold": 0.6}`.
         device: `auto`, `cpu`, `cuda`, `cuda:1` or `mps`.
 

@@ -67,6 +67,10 @@ class ChangeDetection(App[Scene, ChangeMap]):
 
     def fit(self, cases: Sequence[Case]) -> State:
         """What the training pairs are like; at most OPENED of them are opened."""
+        if statistical(self.config.model):
+            advice = "it needs no training: transect predict change_detection BEFORE AFTER --out DIR --model.name "
+            name = self.config.model.name
+            raise BadInput("settings", "model.name", name, "a model that learns", advice + name)
         pairs = trainable(cases)
         chosen = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, OPENED).astype(int))]
         return described(self.state, [self.adapter.read(pair) for pair in chosen])
@@ -137,7 +141,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
                 yield ScoredStrip(strip.row, levels, pixels=strip)
 
         prediction = self._map(sample, blocks())
-        prediction.tags[self.config.model.name] = fitted.note
+        prediction.facts["no_change"] = prediction.tags["no_change"] = fitted.note
         return prediction
 
     def _map(self, sample: Scene, blocks: Iterator[ScoredStrip]) -> ChangeMap:

@@ -55,7 +55,7 @@ class ChangeAdapter:
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
         """Write the rasters and polygons, their QGIS styles and a STAC item; warn of doubtful inputs."""
         prediction.tags["TIFFTAG_SOFTWARE"] = source
-        facts = write_change_map(prediction, folder, self.polygons_config)
+        facts = write_change_map(prediction, folder, self.polygons_config) | prediction.facts
         write_styles(folder)
         write_item(folder, case.id, prediction)
         if warnings := _noted(case):

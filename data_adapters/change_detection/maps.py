@@ -57,7 +57,7 @@ class ChangeMap:
     """Change scores on `grid`, as a lazy stream of row `blocks` from top to bottom.
 
     A pixel is changed where its level is at least `threshold_level`. `dates` are ISO 8601 or None; `progress` is the
-    completed fraction.
+    completed fraction; `facts` say how the map was made, for the record of the case.
     """
 
     grid: Grid
@@ -67,6 +67,7 @@ class ChangeMap:
     write_score: bool = False
     write_spread: bool = False
     tags: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, str] = field(default_factory=dict)
     progress: float = 0.0
 
     @property

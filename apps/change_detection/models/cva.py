@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from transect.apps.change_detection.models.statistical import StatisticalDetector, Variates, whitening
+from transect.apps.change_detection.models.statistical import RANK, StatisticalDetector, Variates, whitening
 
 
 class CVA(StatisticalDetector):
@@ -20,8 +20,10 @@ class CVA(StatisticalDetector):
         before, after = np.sqrt(np.diag(covariance)[:bands]), np.sqrt(np.diag(covariance)[bands:])
         gain = np.divide(after, before, out=np.zeros(bands), where=before > 0)
         difference = np.concatenate([-np.diag(gain), np.eye(bands)], axis=1)
-        white = whitening(noise)
+        white = whitening(noise, np.zeros(bands))
         spread, axes = np.linalg.eigh(white.T @ difference @ covariance @ difference.T @ white)
+        if spread.max() > 0:  # else no pixel differs, and all axes are as good
+            spread, axes = spread[spread > RANK * spread.max()], axes[:, spread > RANK * spread.max()]
         scale = before * after
         together = np.diag(covariance[:bands, bands:])
         correlations = np.divide(together, scale, out=np.zeros(bands), where=scale > 0)

@@ -18,7 +18,9 @@ class IRMAD(StatisticalDetector):
 
     def variates(self, mean: np.ndarray, covariance: np.ndarray, noise: np.ndarray) -> Variates:
         bands = len(noise)
-        whiten, other_whiten = whitening(covariance[:bands, :bands]), whitening(covariance[bands:, bands:])
+        whiten, other_whiten = (
+            whitening(covariance[part, part], mean[part]) for part in (slice(bands), slice(bands, None))
+        )
         left, correlations, right = np.linalg.svd(whiten.T @ covariance[:bands, bands:] @ other_whiten)
         correlations = np.minimum(correlations, 1)
         count = len(correlations)

@@ -18,7 +18,8 @@ def noise_covariance(windows: Sequence[Strip], given: float | None = None) -> np
     of two Laplacians, which cancels the ground, gradients and straight edges: real changes hardly enter. The noise of a
     band is the value that 99.9 % of the filtered pixels do not exceed, over the same quantile of a normal distribution:
     where the tails are heavy, as between dates of different resolution, it is wider than that of a typical pixel. It
-    is at least that of quantization.
+    is at least a step of quantization, which is independent between the bands; the rest is correlated as the filtered
+    pixels are.
 
     Source of the filter: Immerkaer, "Fast noise variance estimation" (1996).
 
@@ -37,12 +38,12 @@ def noise_covariance(windows: Sequence[Strip], given: float | None = None) -> np
         axis=1,
     )
     steps = np.array([[_step(band) for band in date] for date in (before, after)])
-    noise = np.sqrt(((gain * steps[0]) ** 2 + steps[1] ** 2) / 12)
-    if given is not None:
-        noise = np.maximum(noise, given)
-    elif difference.size:
-        noise = np.maximum(noise, np.quantile(abs(difference), 1 - SIGNIFICANCE, axis=1) / -ndtri(SIGNIFICANCE / 2))
-    return np.outer(noise, noise) * _correlation(difference)
+    quantized = np.maximum(gain * steps[0], steps[1])
+    noise = np.full(len(gain), 0.0 if given is None else given)
+    if given is None and difference.size:
+        noise = np.quantile(abs(difference), 1 - SIGNIFICANCE, axis=1) / -ndtri(SIGNIFICANCE / 2)
+    correlated = np.sqrt(np.maximum(noise**2 - quantized**2, 0))
+    return np.asarray(np.outer(correlated, correlated) * _correlation(difference) + np.diag(quantized**2))
 
 
 def _masked(images: Sequence[np.ndarray], windows: Sequence[Strip]) -> np.ndarray:

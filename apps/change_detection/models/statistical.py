@@ -19,8 +19,9 @@ from transect.data_adapters.change_detection.scene import Scene
 PIXELS_PER_CHANNEL = 10
 """Valid pixels for each channel of both dates, without which a covariance says nothing."""
 
-RANK = 1e-9
-"""Variance of a principal component, as a share of the largest, below which it is left out."""
+RANK, CONSTANT = 1e-9, 1e-6
+"""Variance of a principal component, as a share of the largest, below which it is left out; and standard deviation of
+a constant channel, as a share of its mean."""
 
 
 class Variates(NamedTuple):
@@ -136,10 +137,14 @@ def level_edges(variates: int) -> np.ndarray:
     return np.asarray(chdtri(variates, SIGNIFICANCE ** (np.arange(1, LEVELS + 1) / half)))
 
 
-def whitening(covariance: np.ndarray) -> np.ndarray:
-    """`(channels, rank)`: combinations of the channels that are uncorrelated and of unit variance."""
-    scale = np.sqrt(np.diag(covariance))
-    scale = np.divide(1, scale, out=np.zeros_like(scale), where=scale > 0)
+def whitening(covariance: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """`(channels, rank)`: combinations of the channels that are uncorrelated and of unit variance.
+
+    A channel that varies by less than a millionth of its mean is constant, as far as sums of its values can say.
+    """
+    variance = np.diag(covariance)
+    varies = variance > CONSTANT**2 * (mean**2 + variance.max(initial=0.0))
+    scale = np.divide(1, np.sqrt(variance, where=varies), out=np.zeros_like(variance), where=varies)
     values, vectors = np.linalg.eigh(covariance * np.outer(scale, scale))
     kept = values > RANK * max(values.max(initial=0.0), np.finfo(float).tiny)
     return np.asarray(scale[:, None] * vectors[:, kept] / np.sqrt(values[kept]))

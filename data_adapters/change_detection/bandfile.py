@@ -64,7 +64,8 @@ class BandFile:
         _check_bands(path, self.count, bands)
         self._stored = [1] if self._colours is not None else self.bands
         self.dtype = _sample_type(path, {dataset.dtypes[band - 1] for band in self._stored})
-        self._nodata = [_nodata_values(dataset.nodatavals[band - 1], config.nodata, fill) for band in self._stored]
+        declared = [dataset.nodatavals[band - 1] for band in self._stored]
+        self._nodata = [_nodata_values(value, config.default_nodata, fill) for value in declared]
         self._any = config.nodata_in == "any" or fill is not None
         self._masked = _masked_bands(dataset, self._stored)
         transparent = self._colours is not None and self.count == 4
@@ -126,7 +127,7 @@ class BandFile:
 @contextmanager
 def band_file(path: str, bands: Sequence[int], config: ReadConfig, fill: float | None = None) -> Iterator[BandFile]:
     """Open the raster at `path`; see `BandFile`, `opened` and `placed`."""
-    with opened(path, config) as dataset, placed(path, dataset, config.nodata) as (located, grid):
+    with opened(path, config) as dataset, placed(path, dataset, config.default_nodata) as (located, grid):
         yield BandFile(path, located, grid, bands, config, fill)
 
 

@@ -17,7 +17,8 @@ class ReadConfig:
         bands: Bands of both dates in the order of the model's input channels: either numbers, counted from 1, where
             [1, 1, 1] repeats the band of a single-band raster, or names such as red,nir,swir1. Numbers count the bands
             of the given files; those of a product's folder are 1 red, 2 green and 3 blue.
-        nodata: Nodata value for rasters that do not declare one.
+        nodata: Nodata value for rasters that do not declare one; none if all their values are data, also where one
+            fills their border.
         nodata_in: A pixel is missing where all bands have no data, as in GDAL's dataset mask, or where any has none.
         mask: Classes of the product's quality band that are treated as nodata: clouds, shadows, cirrus, snow, water.
         aoi: Area of interest, a GeoPackage, GeoJSON file or shapefile: pixels outside its polygons are nodata, and
@@ -27,7 +28,7 @@ class ReadConfig:
     """
 
     bands: list[int | str] = field(default_factory=lambda: [1, 2, 3])
-    nodata: float | None = None
+    nodata: float | Literal["none"] | None = None
     nodata_in: Literal["all", "any"] = "all"
     mask: list[Masked] = field(default_factory=list)
     aoi: str = field(default="", metadata={"local": True})
@@ -40,12 +41,19 @@ class ReadConfig:
         require(len(self.bands) <= 1024, "read.bands", len(self.bands), "at most 1024 bands")
         require(self.nodata_in in ("all", "any"), "read.nodata_in", self.nodata_in, "all or any")
         require(self.remote in ("item", "any"), "read.remote", self.remote, "item or any")
+        numeric = self.nodata is None or isinstance(self.nodata, float | int) or self.nodata == "none"
+        require(numeric, "read.nodata", self.nodata, "a number or none")
         require(
             set(self.mask) <= set(get_args(Masked)), "read.mask", self.mask, f"some of {', '.join(get_args(Masked))}"
         )
         require(not self.aoi or is_vector(self.aoi), "read.aoi", self.aoi, f"a file named {', '.join(sorted(VECTORS))}")
         require(max(self.numbers, default=0) <= 65536, "read.bands", self.bands, "at most 65536")
         require_at_most(self, "read.", max_pixels=1 << 40)
+
+    @property
+    def default_nodata(self) -> float | None:
+        """The nodata value for rasters that do not declare one, as a number."""
+        return None if isinstance(self.nodata, str) else self.nodata
 
     @property
     def numbers(self) -> list[int]:

@@ -6,11 +6,16 @@ from collections.abc import Sequence
 import numpy as np
 
 from transect.data_adapters.change_detection.maps import NODATA, Grid
+from transect.data_adapters.change_detection.product_facts import DATES, product_facts
+from transect.data_adapters.change_detection.sampling import Fills
 from transect.data_adapters.change_detection.scene import Scene
 
 METRES_PER_DEGREE = 111_320.0
 SUSPECT_ZEROS = 0.05
 """Share of valid pixels that are zero in all bands of one date from which undeclared nodata is suspected."""
+
+DARK = 0.25
+"""Share of the range of an integer type below which the share that an image fills is reported."""
 
 Facts = dict[str, float | str]
 
@@ -38,8 +43,8 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         noted: Warnings that its dates and products gave.
 
     Returns:
-        `size`, `crs`, `pixel_size_m`, `bands`, `before` and `after` (dtype and range), the dates where known,
-        `alignment`, `valid_percent`, `label` where there is one, and `warnings`.
+        `size`, `crs`, `pixel_size_m`, `bands`, `before` and `after` (dtype, range and date), what their products and
+        quality bands say, `alignment`, `valid_percent`, `label` where there is one, and `warnings`.
 
     Raises:
         BadInput: pixels or labels cannot be read.
@@ -53,8 +58,10 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
     if math.isfinite(size := pixel_size(grid)):
         facts["pixel_size_m"] = round(size, 6)
     facts["bands"] = totals.bands
-    for name, dtype, day, (low, high) in zip(("before", "after"), scene.dtype, scene.dates, totals.limits, strict=True):
-        facts[name] = f"{dtype}, {low:g} to {high:g}" + (f", {day}" if day else "")
+    for name, dtype, day, limits in zip(DATES, scene.dtype, scene.dates, totals.limits, strict=True):
+        facts[name] = ", ".join(filter(None, [str(dtype), _range(dtype, *limits), day]))
+    of_products, product_warnings = product_facts(scene)
+    facts |= of_products
     facts["alignment"] = _alignment(scene)
     facts["valid_percent"] = round(100 * totals.valid / (grid.width * grid.height), 4)
     if scene.label:
@@ -62,10 +69,17 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         unknown = 100 * totals.labels[NODATA] / totals.labels.sum()
         shares = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
         facts["label"] = ", ".join(filter(None, [shares, scene.reference.note]))
-    warnings = [*noted, *totals.warnings()]
+    filled = [fill.line(name) for name, fill in zip(DATES, scene.fills, strict=True) if fill]
+    warnings = [*noted, *product_warnings, *filled, *totals.warnings(scene.fills)]
     if scene.label:
         warnings += scene.reference.warnings(grid)
     return facts | ({"warnings": "; ".join(warnings)} if warnings else {})
+
+
+def _range(dtype: np.dtype, low: float, high: float) -> str:
+    """The range of the values, and the share of that of their integer type if it is small."""
+    share = high / np.iinfo(dtype).max if dtype.kind in "iu" else 1
+    return f"{low:g} to {high:g}" + (f" ({100 * share:.2g} % of the range of {dtype})" if share < DARK else "")
 
 
 def _alignment(scene: Scene) -> str:
@@ -97,10 +111,10 @@ class _Totals:
     def add_labels(self, labels: np.ndarray) -> None:
         self.labels += np.bincount(labels.ravel(), minlength=256)
 
-    def warnings(self) -> list[str]:
+    def warnings(self, fills: Fills) -> list[str]:
         return [
             f"{100 * zeros / self.valid:.2g} % of the pixels of {name} are 0 in all bands: "
             "if 0 means no data, set read.nodata 0"
-            for name, zeros in zip(("before", "after"), self.zeros, strict=True)
-            if zeros > SUSPECT_ZEROS * self.valid
+            for name, zeros, fill in zip(DATES, self.zeros, fills, strict=True)
+            if zeros > SUSPECT_ZEROS * self.valid and not (fill and fill.value == 0)
         ]

@@ -21,35 +21,35 @@ BANDS: dict[QualityKind, int] = {"qa_pixel": 1, "bqa": 1, "scl": 1, "udm2": 8}
 
 
 def unusable(values: np.ndarray, kind: QualityKind, classes: Collection[str]) -> np.ndarray:
-    """The pixels of `classes`, and those without data.
+    """The pixels of FILL or of any of `classes`, bool (height, width); see `decoded`."""
+    return np.logical_or.reduce(list(decoded(values, kind, classes).values()))
+
+
+def decoded(values: np.ndarray, kind: QualityKind, classes: Collection[str]) -> Masks:
+    """The pixels of FILL and of each of `classes`.
 
     Args:
-        values: Quality values (bands, height, width), integers.
+        values: Quality values (bands, height, width).
         kind: Their coding.
-        classes: Some of clouds, shadows, cirrus, snow and water. A class that the coding lacks marks no pixel.
+        classes: Some of clouds, shadows, cirrus, snow and water; those that `kind` lacks are left out.
 
     Returns:
-        Bool (height, width), True where the pixel is left out.
+        Bool (height, width) by class.
 
     Raises:
         ValueError: values are outside the coding; the message names one.
     """
-    marked = decoded(values, kind, classes)
-    outside = marked.pop(OUTSIDE)
+    if kind == "udm2":
+        masks = _udm2(values)
+        outside = masks[OUTSIDE]
+    else:
+        with np.errstate(invalid="ignore"):  # NaN
+            index = values[0].astype(np.uint16)
+        masks = {name: table[index] for name, table in _tables(kind).items() if name in (FILL, OUTSIDE, *classes)}
+        outside = masks[OUTSIDE] | (index != values[0])
     if outside.any():
         raise ValueError("value " + " ".join(f"{value:g}" for value in values[:, outside][:, 0]))
-    return np.logical_or.reduce(list(marked.values()))
-
-
-def decoded(values: np.ndarray, kind: QualityKind, classes: Collection[str]) -> Masks:
-    """The pixels of FILL, of OUTSIDE and of each of `classes` that `kind` has, as bool (height, width)."""
-    names = {FILL, OUTSIDE, *classes}
-    if kind == "udm2":
-        return {name: mask for name, mask in _udm2(values).items() if name in names}
-    with np.errstate(invalid="ignore"):  # NaN
-        index = values[0].astype(np.uint16)
-    masks = {name: table[index] for name, table in _tables(kind).items() if name in names}
-    return masks | {OUTSIDE: masks[OUTSIDE] | (index != values[0])}
+    return {name: masks[name] for name in (FILL, *classes) if name in masks}
 
 
 @lru_cache

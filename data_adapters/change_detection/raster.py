@@ -17,8 +17,9 @@ class Raster:
     """The selected bands of a raster, or of several single-band files stacked in the given order.
 
     `grid` is the georeference, `dtype` is float32 or the files' integer type, and `block_rows` the height of a
-    compressed block. `declares` is whether the files say which of their pixels have no data. A context manager; use it
-    in the thread that opened it.
+    compressed block. `declares` is whether the files, the product or `config` say which of the pixels have no data, and
+    `scaled` whether the values are reflectance; `quality` is the quality band, or None if none can be used. A context
+    manager; use it in the thread that opened it.
 
     Args:
         paths: Anything that `opened` opens: files, URLs, COGs, and VRTs with sources below their folder.
@@ -48,9 +49,10 @@ class Raster:
             finest = min(files, key=lambda file: abs(file.grid.transform.determinant))
             self.grid = finest.grid
             self._parts = [file if file.grid == self.grid else Resampled(file, finest) for file in files]
-            self._quality = self._quality_band(stack, finest, config)
+            self.quality = self._quality_band(stack, finest, config)
             self._close = stack.pop_all().close
-        self.dtype = np.dtype(np.float32) if product and product.scale else stored
+        self.scaled = bool(product and product.scale)
+        self.dtype = np.dtype(np.float32) if self.scaled else stored
         self.declares = any(file.declares for file in files)
         self.block_rows = max(file.block_rows for file in files if file.grid == self.grid)
 
@@ -98,7 +100,7 @@ class Raster:
         missing = _combined([part for _, _, part in layers], self._any)
         if missing is not None:
             valid = valid & ~missing
-        if self._quality and (unusable := self._unusable(self._quality, *window)) is not None:
+        if self.quality and (unusable := self._unusable(self.quality, *window)) is not None:
             valid = valid & ~unusable
         values = values if self._order == list(range(len(values))) else values[self._order]
         return self._reflectance(values), valid
@@ -128,7 +130,7 @@ class Raster:
         except BadInput:
             if self._classes:
                 raise
-            self._quality = None
+            self.quality = None
             return None
 
 

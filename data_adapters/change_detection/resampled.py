@@ -12,7 +12,7 @@ from transect.data_adapters.change_detection.bandfile import BandFile, band_file
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.maps import Grid
 from transect.data_adapters.change_detection.product import Quality
-from transect.data_adapters.change_detection.quality import BANDS, FILL, OUTSIDE, classes_of, decoded, unusable
+from transect.data_adapters.change_detection.quality import BANDS, FILL, classes_of, decoded, unusable
 from transect.data_adapters.change_detection.rows import RowReader
 
 
@@ -49,25 +49,38 @@ class QualityBand:
 
         def mask(*window: int) -> np.ndarray:
             values, _ = self._source.read(*window)
-            try:
+            with self._coding():
                 return unusable(values, self._kind, classes).astype(np.uint8)
-            except ValueError as error:
-                raise BadInput(self._file.path, "quality band", str(error), f"the coding of {self._kind}") from error
 
         corner = self._grid.transform * Affine.translation(col, row)
         window = Grid(width, height, corner, self._grid.crs)
         return Alignment(self._file.grid, window).nearest(mask, fill=1) > 0
 
-    def shares(self) -> dict[str, float]:
-        """The share of each class, of `quality.FILL` and of values that are none, among all pixels of the band."""
-        height, width = self._file.grid.height, self._file.grid.width
-        names = (FILL, OUTSIDE, *classes_of(self._kind))
-        totals = dict.fromkeys(names, 0)
-        for row in range(0, height, self._file.block_rows):
-            values, _ = self._file.read(row, 0, min(self._file.block_rows, height - row), width)
-            for name, mask in decoded(values, self._kind, names).items():
-                totals[name] += int(mask.sum())
-        return {name: total / (height * width) for name, total in totals.items()}
+    def shares(self, row: int, col: int, height: int, width: int) -> dict[str, float]:
+        """The share of each class among the pixels of a window that are not fill, and the share of `quality.FILL`.
+
+        Raises:
+            BadInput: rows cannot be decoded, or have values outside the coding.
+        """
+        classes = classes_of(self._kind)
+        pixels, totals = 0, dict.fromkeys((FILL, *classes), 0)
+        top, left, rows, columns = Alignment(self._file.grid, self._grid).source_window(row, col, height, width)
+        for start in range(top, top + rows, self._file.block_rows):
+            values, _ = self._file.read(start, left, min(self._file.block_rows, top + rows - start), columns)
+            with self._coding():
+                marked = decoded(values, self._kind, classes)
+            pixels += marked[FILL].size
+            for name in totals:
+                totals[name] += int((marked[name] & ~marked[FILL] if name != FILL else marked[FILL]).sum())
+        measured = max(pixels - totals[FILL], 1)
+        return {name: total / (pixels if name == FILL else measured) for name, total in totals.items()}
+
+    @contextmanager
+    def _coding(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            raise BadInput(self._file.path, "quality band", str(error), f"the coding of {self._kind}") from error
 
 
 @contextmanager

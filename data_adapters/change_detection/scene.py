@@ -5,8 +5,8 @@ Strips are cut here rather than by a general tiler so that every compressed bloc
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from itertools import pairwise
 from typing import Self
 
@@ -14,24 +14,29 @@ import numpy as np
 from affine import Affine
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.align import Alignment, Read, georeferenced, with_georeference_of
+from transect.data_adapters.change_detection.align import (
+    Alignment,
+    Read,
+    Window,
+    georeferenced,
+    with_georeference_of,
+)
 from transect.data_adapters.change_detection.aoi import area_of_interest
 from transect.data_adapters.change_detection.burn import burned
 from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.fill import measured
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.maps import Grid, Strip
 from transect.data_adapters.change_detection.product import Product
 from transect.data_adapters.change_detection.raster import Raster
 from transect.data_adapters.change_detection.rows import RowReader
+from transect.data_adapters.change_detection.sampling import Fills, Pixels, Samples, fills_of, samples_of
 from transect.data_adapters.change_detection.scene_label import SceneLabel
 from transect.data_adapters.change_detection.stretch import Method, stretch_limits
 from transect.data_adapters.change_detection.vectors import Layer
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
 """Maximum size of a strip of both dates: memory does not depend on the scene's width, unless a row exceeds it."""
-
-SAMPLES, SAMPLE_SIDE = 8, 256
-"""`sample_windows` takes SAMPLES x SAMPLES windows of at most SAMPLE_SIDE pixels a side."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +60,7 @@ class Scene:
         products: What a satellite product says of each date's files, or None.
         label_set: Where the labels of the same data set are; see `Pair`.
         area: The area of interest, outside of which pixels are not valid.
+        undeclared: Whether each date is georeferenced and nothing says which of its pixels have no data.
     """
 
     before: tuple[str, ...]
@@ -69,6 +75,7 @@ class Scene:
     products: tuple[Product | None, Product | None] = (None, None)
     label_set: tuple[str, ...] = ()
     area: Layer | None = None
+    undeclared: tuple[bool, bool] = (False, False)
 
     @classmethod
     def open(
@@ -95,6 +102,7 @@ class Scene:
                 raise BadInput(other, field, "no raster", "both dates", "give its partner or leave the pair out")
         with Raster(before, config, products[0]) as first, Raster(after, config, products[1]) as second:
             dtype = first.dtype, second.dtype
+            undeclared = _undeclared(first, config), _undeclared(second, config)
             placed = Alignment(_comparable(before[0], first.grid, after[0], second.grid), second.grid)
         window = placed.common_window()
         if window is None:
@@ -106,18 +114,9 @@ class Scene:
             area, grid = area_of_interest(config.aoi, after[0], grid)
         alignments = Alignment(placed.source, grid), Alignment(placed.target, grid)
         return cls(
-            tuple(before),
-            tuple(after),
-            config,
-            grid,
-            dtype,
-            alignments,
-            label,
-            dates,
-            coding,
-            products,
-            label_set,
-            area,
+            *(tuple(before), tuple(after), config, grid, dtype, alignments, label, dates, coding, products, label_set),
+            area=area,
+            undeclared=undeclared,
         )
 
     @property
@@ -145,7 +144,8 @@ class Scene:
                 for raster, alignment in zip((before, after), self.alignments, strict=True)
             ]
             for row, rows in portions:
-                strip = self._strip(readers, row, 0, rows, self.grid.width)
+                window = row, 0, rows, self.grid.width
+                strip = self._strip(window, self._read(readers, *window))
                 any_valid = any_valid or bool(strip.valid.any())
                 # Raised before the last strip is yielded, since consumers may not ask for more.
                 if not any_valid and row + rows == self.grid.height:
@@ -161,8 +161,9 @@ class Scene:
         """
         if min(row, col) < 0 or row + height > self.grid.height or col + width > self.grid.width:
             raise ValueError(f"window {row, col, height, width} is not inside {self.grid.height} x {self.grid.width}")
+        window = row, col, height, width
         with self._rasters() as (before, after):
-            return self._strip([before.read, after.read], row, col, height, width)
+            return self._strip(window, self._read([before.read, after.read], *window))
 
     def labels(self, row: int, rows: int, col: int = 0, width: int | None = None) -> np.ndarray:
         """Read the label of a window of the grid.
@@ -211,9 +212,17 @@ class Scene:
 
     def sample_windows(self) -> list[Strip]:
         """At most 64 windows spread evenly over the scene, so that a large scene is not read whole."""
-        with self._rasters() as (before, after):
-            readers: list[Read] = [before.read, after.read]
-            return [self._strip(readers, *window) for window in self._samples(after)]
+        samples = self._samples()
+        vars(self).setdefault("fills", fills_of(samples, self.undeclared))  # so that these windows are not read again
+        return [
+            self._strip(window, [each.without(fill) for each, fill in zip(dates, self.fills, strict=True)])
+            for window, dates in samples
+        ]
+
+    @cached_property
+    def fills(self) -> Fills:
+        """The value that fills the border of each date although nothing declares it, found in `sample_windows`."""
+        return fills_of(self._samples(), self.undeclared) if any(self.undeclared) else (None, None)
 
     def nothing_valid(self) -> BadInput:
         """The error for a pair without a pixel that is valid at both dates."""
@@ -233,23 +242,38 @@ class Scene:
         return SceneLabel(self.label, self.coding, self.label_set, self.after[0], after)
 
     @contextmanager
-    def _rasters(self) -> Iterator[tuple[Raster, Raster]]:
-        """Both dates, open."""
+    def _rasters(self, fills: bool = True) -> Iterator[tuple[Raster, Raster]]:
+        """Both dates, open; with their `fills` as nodata, unless these are to be found."""
+        matter = any(
+            undeclared and measured(dtype) for undeclared, dtype in zip(self.undeclared, self.dtype, strict=True)
+        )
+        configs = [
+            replace(self.config, nodata=fill.value) if fill and fill.nodata else self.config
+            for fill in (self.fills if fills and matter else (None, None))
+        ]
         first, second = self.products
-        with Raster(self.before, self.config, first) as before, Raster(self.after, self.config, second) as after:
+        with Raster(self.before, configs[0], first) as before, Raster(self.after, configs[1], second) as after:
             yield before, after
 
-    def _strip(self, readers: Sequence[Read], row: int, col: int, height: int, width: int) -> Strip:
-        dates = [
+    def _read(self, readers: Sequence[Read], row: int, col: int, height: int, width: int) -> list[Pixels]:
+        return [
             alignment.read(reader, row, col, height, width)
             for reader, alignment in zip(readers, self.alignments, strict=True)
         ]
+
+    def _strip(self, window: Window, dates: Sequence[Pixels]) -> Strip:
+        row, col, height, width = window
         (before, valid_before), (after, valid_after) = dates
         valid = valid_before & valid_after
         if self.area:
             corner = self.grid.transform * Affine.translation(col, row)
             valid &= burned(self.area, Grid(width, height, corner, self.grid.crs))
         return Strip(row, _masked(before, valid_before), _masked(after, valid_after), valid)
+
+    def _samples(self) -> Samples:
+        """`sample_windows` with both dates as they are stored."""
+        with self._rasters(fills=False) as (before, after):
+            return samples_of(self.grid, partial(self._read, (before.read, after.read)))
 
     def _portions(self, before: Raster, after: Raster) -> list[tuple[int, int]]:
         """First row and height of each strip: whole block rows of the second date, or equal parts of one."""
@@ -264,11 +288,6 @@ class Scene:
         top = self.alignments[1].shift[0]  # type: ignore[index]
         edges = [0, *range(rows - top % rows, height, rows), height]
         return [(row, end - row) for row, end in pairwise(edges)]
-
-    def _samples(self, after: Raster) -> list[tuple[int, int, int, int]]:
-        height, width = min(SAMPLE_SIDE, self.grid.height), min(SAMPLE_SIDE, self.grid.width)
-        tops, lefts = _spread(self.grid.height, height), _spread(self.grid.width, width)
-        return [(top, left, height, width) for top in tops for left in lefts]
 
 
 def _comparable(before: str, first: Grid, after: str, second: Grid) -> Grid:
@@ -298,12 +317,10 @@ def _reader(raster: Raster, alignment: Alignment, portions: list[tuple[int, int]
     return RowReader(raster, left, right - left, end).read
 
 
+def _undeclared(raster: Raster, config: ReadConfig) -> bool:
+    return raster.grid.crs is not None and not raster.declares and config.nodata is None and not raster.scaled
+
+
 def _masked(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
     """Replace invalid pixels by zero, so that no NaN or nodata value reaches the model."""
     return values if valid.all() else np.where(valid, values, values.dtype.type(0))
-
-
-def _spread(size: int, side: int) -> list[int]:
-    """Start positions of at most SAMPLES evenly spaced windows of `side`, adjacent where they cover `size`."""
-    count = min(SAMPLES, -(-size // side))
-    return sorted({round(start) for start in np.linspace(0, size - side, count)})

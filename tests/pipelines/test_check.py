@@ -170,11 +170,18 @@ def model(tmp_path: Path, small_config: Any) -> Path:
     return tmp_path / "model"
 
 
-def test_undeclared_nodata_is_suspected(mapped, command):
-    status, printed, _ = command("check", "change_detection", mapped / "before.tif", mapped / "after.tif")
+def test_undeclared_nodata_is_found_or_suspected(mapped, command):
+    words = "check", "change_detection", mapped / "before.tif", mapped / "after.tif"
+    status, printed, _ = command(*words)
+    assert status == 0
+    found = "10 % of after, at its border, are filled with 0"
+    assert f"{found}, which is taken as nodata: if it is data, set read.nodata none" in printed
+    assert "valid_percent    90" in printed
+    assert "pixel_size_m     60" in printed
+    status, printed, _ = command(*words, "--read.nodata", "none")
     assert status == 0
     assert "10 % of the pixels of after are 0 in all bands: if 0 means no data, set read.nodata 0" in printed
-    assert "pixel_size_m     60" in printed
+    assert "valid_percent    100" in printed
 
 
 def test_data_unlike_those_of_training_are_named_by_check_and_by_predict(mapped, model, command, tmp_path):

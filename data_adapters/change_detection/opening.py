@@ -241,7 +241,7 @@ def _check_size(path: str, dataset: DatasetReader, size: int | None, config: Rea
         shape = f"{dataset.width} x {dataset.height} pixels"
         raise BadInput(path, "size", shape, f"at most {config.max_pixels} pixels", "raise read.max_pixels")
     if dataset.count == 0:
-        raise BadInput(path, "bands", 0, "at least 1", "name one of its subdatasets")
+        raise BadInput(path, "bands", 0, "at least 1")
     pixel_bytes = sum(np.dtype(name).itemsize for name in dataset.dtypes if name != "complex_int16")
     if size is not None and pixels * pixel_bytes > max(SMALL, MOST_INFLATION * size):
         claim = f"{pixels * pixel_bytes} bytes of pixels in a file of {size} bytes"

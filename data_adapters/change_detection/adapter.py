@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from transect.data_adapters.change_detection.config import PhantomConfig, PolygonsConfig, ReadConfig
+from transect.data_adapters.change_detection.coregistration import Coregistration
 from transect.data_adapters.change_detection.facts import facts_of
 from transect.data_adapters.change_detection.layouts import find_pairs
 from transect.data_adapters.change_detection.maps import ChangeMap
@@ -55,10 +56,14 @@ class ChangeAdapter:
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
         """Write the rasters and polygons, their QGIS styles and a STAC item; warn of doubtful inputs."""
         prediction.tags["TIFFTAG_SOFTWARE"] = source
+        coregistration = Coregistration(prediction.grid)
+        prediction.blocks = coregistration.observed(prediction.blocks)
         facts = write_change_map(prediction, folder, self.polygons_config) | prediction.facts
         write_styles(folder)
         write_item(folder, case.id, prediction)
-        if warnings := _noted(case):
+        shift_facts, shift_warnings = coregistration.findings()
+        facts |= shift_facts
+        if warnings := [*_noted(case), *shift_warnings]:
             facts["warnings"] = "; ".join(warnings)
             log.warning("%s: %s", case.id, facts["warnings"])
         return facts

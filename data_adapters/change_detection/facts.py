@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from transect.data_adapters.change_detection.coregistration import Coregistration
 from transect.data_adapters.change_detection.maps import NODATA, Grid
 from transect.data_adapters.change_detection.product_facts import DATES, product_facts
 from transect.data_adapters.change_detection.sampling import Fills
@@ -44,14 +45,16 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
 
     Returns:
         `size`, `crs`, `pixel_size_m`, `bands`, `before` and `after` (dtype, range and date), what their products and
-        quality bands say, `alignment`, `valid_percent`, `label` where there is one, and `warnings`.
+        quality bands say, `alignment`, `shift` and `shift_pixels` where found, `valid_percent`, `label` where there is
+        one, and `warnings`.
 
     Raises:
         BadInput: pixels or labels cannot be read.
     """
-    grid, totals = scene.grid, _Totals()
+    grid, totals, coregistration = scene.grid, _Totals(), Coregistration(scene.grid)
     for strip in scene.strips():
         totals.add(strip.before, strip.after, strip.valid)
+        coregistration.add(strip)
         if scene.label:
             totals.add_labels(scene.labels(strip.row, len(strip.valid)))
     facts: Facts = {"size": f"{grid.width} x {grid.height} pixels", "crs": str(grid.crs) if grid.crs else "none"}
@@ -63,6 +66,8 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
     of_products, product_warnings = product_facts(scene)
     facts |= of_products
     facts["alignment"] = _alignment(scene)
+    shift_facts, shift_warnings = coregistration.findings()
+    facts |= shift_facts
     facts["valid_percent"] = round(100 * totals.valid / (grid.width * grid.height), 4)
     if scene.label:
         known = totals.labels[0] + totals.labels[1]
@@ -70,7 +75,7 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         shares = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
         facts["label"] = ", ".join(filter(None, [shares, scene.reference.note]))
     filled = [fill.line(name) for name, fill in zip(DATES, scene.fills, strict=True) if fill]
-    warnings = [*noted, *product_warnings, *filled, *totals.warnings(scene.fills)]
+    warnings = [*noted, *product_warnings, *shift_warnings, *filled, *totals.warnings(scene.fills)]
     if scene.label:
         warnings += scene.reference.warnings(grid)
     return facts | ({"warnings": "; ".join(warnings)} if warnings else {})

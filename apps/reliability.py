@@ -55,7 +55,12 @@ def expected_calibration_error(probabilities: ArrayLike, right: ArrayLike, weigh
 
 
 def draw_reliability(
-    probabilities: NDArray[np.float64], right: NDArray[np.bool_], unit: str, event: str, figure: "Figure"
+    probabilities: NDArray[np.float64],
+    right: NDArray[np.bool_],
+    unit: str,
+    event: str,
+    figure: "Figure",
+    weights: NDArray[np.float64] | None = None,
 ) -> None:
     """Draw a reliability curve with a histogram of the probabilities below it.
 
@@ -65,14 +70,16 @@ def draw_reliability(
         unit: What has a probability, in the plural, such as "slices".
         event: What it is the probability of, such as "that a slice shows tumour".
         figure: Empty.
+        weights: `(n,)`, how often each counts; once by default. The histogram of many is logarithmic.
     """
     from matplotlib.ticker import MaxNLocator
 
-    error = expected_calibration_error(probabilities, right)
-    title = f"Reliability of {len(right)} {unit}: expected calibration error {error:.3f}"
+    error = expected_calibration_error(probabilities, right, weights)
+    total = f"{len(right)}" if weights is None else f"{weights.sum():,.0f}"
+    title = f"Reliability of {total} {unit}: expected calibration error {error:.3f}"
     axes = chart(figure, title, "", "observed fraction", bottom=248)
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--", label="perfectly calibrated")
-    bins = reliability(probabilities, right)
+    bins = reliability(probabilities, right, weights=weights)
     predicted, observed, counts = (
         np.array([getattr(part, name) for part in bins]) for name in ("probability", "right", "count")
     )
@@ -84,9 +91,11 @@ def draw_reliability(
     axes.legend(frameon=False, loc="upper left")
     histogram = panel(figure, 84, 64, 32, figure.get_figheight() * DPI - 228)
     open_frame(histogram)
-    histogram.hist(probabilities, BARS, range=(0, 1), color=MODEL_COLOUR, alpha=0.8)
+    many = weights is not None
+    histogram.hist(probabilities, BARS, range=(0, 1), weights=weights, color=MODEL_COLOUR, alpha=0.8, log=many)
     histogram.set(xlim=(0, 1), xlabel=f"probability {event}", ylabel=unit)
-    histogram.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    if not many:
+        histogram.yaxis.set_major_locator(MaxNLocator(4, integer=True))
 
 
 def standard_error(observed: NDArray[np.float64], counts: NDArray[np.float64]) -> NDArray[np.float64]:

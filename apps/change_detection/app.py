@@ -10,15 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from transect.apps.base import App, View
+from transect.apps.base import App, Contribution, Picture, View
 from transect.apps.change_detection.augment import augment
+from transect.apps.change_detection.calibration import by_level, mean_probabilities
+from transect.apps.change_detection.charts import reliability_chart
 from transect.apps.change_detection.config import Config, State
 from transect.apps.change_detection.dataset import TrainingTiles, trainable
 from transect.apps.change_detection.figures import MapPreview
 from transect.apps.change_detection.inference import Tiling, average, score_rows
 from transect.apps.change_detection.losses import change_loss
 from transect.apps.change_detection.map_view import map_view
-from transect.apps.change_detection.metrics import ChangeMetric
+from transect.apps.change_detection.metrics import ChangeMetric, totals
 from transect.apps.change_detection.models.build import build, statistical
 from transect.apps.change_detection.models.config import ModelConfig
 from transect.apps.change_detection.models.detector import ChangeDetector
@@ -151,6 +153,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
             threshold=self.threshold,
             dates=sample.dates,
             write_score=self.config.write_score,
+            probabilities=by_level(self.state.probabilities),
             tags={"subpixel_offset": "{:.3f} {:.3f}".format(*sample.offset)},
         )
 
@@ -179,6 +182,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
             threshold=float(np.mean([member.threshold for member in members])),
             pixel_sizes=(min(sizes), max(sizes)) if sizes else (),
             **{name: tuple(sorted({each for state in states for each in getattr(state, name)})) for name in NAMED},
+            probabilities=mean_probabilities([state.probabilities for state in states]),
         )
         return cls(replace(members[0].config, threshold=None), state)
 
@@ -193,7 +197,12 @@ class ChangeDetection(App[Scene, ChangeMap]):
                 yield strip
 
         mean = replace(first, blocks=blocks(), threshold=self.threshold, write_spread=True)
+        mean.probabilities = by_level(self.state.probabilities)
         return mean
+
+    def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:
+        """The reliability of the probabilities, over all labelled pixels."""
+        return reliability_chart(*totals(contributions), self.metric.probabilities)
 
     def preview(self, prediction: ChangeMap, sample: Scene, labels: bool) -> MapPreview:
         return MapPreview(sample, prediction.threshold_level, labels)

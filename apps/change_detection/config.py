@@ -94,6 +94,7 @@ class State:
         sensors: Sensors of the training pairs, of those that are satellite products.
         bands: Names of the channels of each sensor, joined by commas, in the same way.
         units: Whether values were reflectance, raw, or both; empty if unknown.
+        probabilities: Probability of change at each score in steps of 0.005, fitted on validation; empty if unknown.
     """
 
     threshold: float = 0.5
@@ -103,6 +104,7 @@ class State:
     sensors: tuple[str, ...] = field(default=(), metadata={"since": 3})
     bands: tuple[str, ...] = field(default=(), metadata={"since": 3})
     units: tuple[str, ...] = field(default=(), metadata={"since": 3})
+    probabilities: tuple[float, ...] = field(default=(), metadata={"since": 3})
 
     def __post_init__(self) -> None:
         _require_threshold(self.threshold)
@@ -111,6 +113,8 @@ class State:
         bands = [limits for date in self.limits for limits in date]
         ordered = len(self.limits) in (0, 2) and all(-math.inf < low < high < math.inf for low, high in bands)
         require(ordered, "limits", self.limits, "none, or a low and a high value of each date and band")
+        known = len(self.probabilities) in (0, 201) and all(0 <= each <= 1 for each in self.probabilities)
+        require(known, "probabilities", f"{len(self.probabilities)} values", "none, or 201 of 0 to 1")
 
 
 def split_state(settings: dict[str, Any]) -> dict[str, Any]:

@@ -11,26 +11,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transect.apps.base import Contribution, Metric
+from transect.apps.change_detection.calibration import Histogram, calibration_error, fit_probabilities
 from transect.apps.change_detection.config import State
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
 from transect.data_adapters.change_detection.scene import Scene
 
-Histogram = NDArray[np.float64]
-"""Number of pixels at each level, float64 `(LEVELS + 1,)`; weighted cases make it fractional."""
-
 
 class ChangeMetric(Metric[Scene, ChangeMap]):
-    """Precision, recall, F1 and IoU of change, and overall accuracy.
+    """Precision, recall, F1 and IoU of change, overall accuracy, and the expected calibration error of probabilities.
 
     Args:
         threshold: score from which a pixel counts as changed.
-        state: the app's, in which `calibrate` replaces the threshold.
+        state: the app's, in which `calibrate` replaces the threshold and the probabilities. Without any, the score is
+            taken as the probability.
     """
 
     monitor = "f1"
 
     def __init__(self, threshold: float, state: State | None = None) -> None:
         self.threshold, self.state = threshold, state or State()
+        self.probabilities = np.array(self.state.probabilities or np.arange(LEVELS + 1) / LEVELS)
 
     def contribution(self, prediction: ChangeMap, sample: Scene) -> Contribution:
         """Histograms of the levels of `changed` and `unchanged` pixels, int64 `(LEVELS + 1,)` each.
@@ -52,7 +52,7 @@ class ChangeMetric(Metric[Scene, ChangeMap]):
 
         A ratio 0 / 0 is NaN: a case without change and without false positives has no F1.
         """
-        changed, unchanged = (_total(contributions, name, weights) for name in ("changed", "unchanged"))
+        changed, unchanged = totals(contributions, weights)
         level = round(self.threshold * LEVELS)
         tp, fp = changed[level:].sum(), unchanged[level:].sum()
         fn, tn = changed[:level].sum(), unchanged[:level].sum()
@@ -62,20 +62,31 @@ class ChangeMetric(Metric[Scene, ChangeMap]):
             "f1": _ratio(2 * tp, 2 * tp + fp + fn),
             "iou": _ratio(tp, tp + fp + fn),
             "overall_accuracy": _ratio(tp + tn, tp + tn + fp + fn),
+            "ece": calibration_error(changed, unchanged, self.probabilities),
         }
 
     def calibrate(self, contributions: Sequence[Contribution]) -> State | None:
-        """The threshold of the highest F1, ties broken towards 0.5; None if no labelled pixel has changed."""
-        changed, unchanged = (_total(contributions, name) for name in ("changed", "unchanged"))
+        """The threshold of the highest F1, ties broken towards 0.5, and the probability of change at each level.
+
+        None if no labelled pixel has changed.
+        """
+        changed, unchanged = totals(contributions)
         tp, fp = (histogram[::-1].cumsum()[::-1] for histogram in (changed, unchanged))
         if not changed.any():
             return None
         f1 = 2 * tp / np.maximum(tp + fp + changed.sum(), 1)
         best = max(range(1, LEVELS + 1), key=lambda level: (f1[level], -abs(level - LEVELS // 2)))
-        return replace(self.state, threshold=best / LEVELS)
+        return replace(self.state, threshold=best / LEVELS, probabilities=fit_probabilities(changed, unchanged))
 
 
-def _total(contributions: Sequence[Contribution], name: str, weights: NDArray[np.float64] | None = None) -> Histogram:
+def totals(
+    contributions: Sequence[Contribution], weights: NDArray[np.float64] | None = None
+) -> tuple[Histogram, Histogram]:
+    """The histograms of the changed and of the unchanged pixels of all cases."""
+    return _total(contributions, "changed", weights), _total(contributions, "unchanged", weights)
+
+
+def _total(contributions: Sequence[Contribution], name: str, weights: NDArray[np.float64] | None) -> Histogram:
     """The weighted sum of a histogram over all cases; counts below 2^53 stay exact."""
     if not contributions:
         return np.zeros(LEVELS + 1)

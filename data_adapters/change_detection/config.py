@@ -92,8 +92,8 @@ class PhantomConfig:
     """Synthetic pairs.
 
     Args:
-        hard: Many small changes under a strong seasonal colour, long cast shadows and a shift of one pixel between the
-            dates, for training and test only: a stand-in for small data sets of real crops.
+        hard: Small buildings are the change, and changed ground, seasonal colour, cast shadows and a shift of one pixel
+            between the dates are not; for training and test only. A stand-in for a small data set of real crops.
     """
 
     hard: bool = False

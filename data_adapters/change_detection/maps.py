@@ -57,7 +57,8 @@ class ChangeMap:
     """Change scores on `grid`, as a lazy stream of row `blocks` from top to bottom.
 
     A pixel is changed where its level is at least `threshold_level`. `dates` are ISO 8601 or None; `progress` is the
-    completed fraction; `facts` say how the map was made, for the record of the case.
+    completed fraction; `facts` say how the map was made, for the record of the case; `probabilities` are the calibrated
+    probabilities of change by level, `(256,)` with NaN where there is no such level, or None if unknown.
     """
 
     grid: Grid
@@ -69,6 +70,7 @@ class ChangeMap:
     tags: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
     progress: float = 0.0
+    probabilities: np.ndarray | None = None
 
     @property
     def threshold_level(self) -> int:

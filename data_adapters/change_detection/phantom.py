@@ -32,6 +32,7 @@ class Difficulty:
 
     Args:
         changing: Range of the number of objects that are at one date only, without the upper end.
+        passing: The same of ground patches at one date only that do not count as change, where only buildings count.
         standing: The same of those at both dates.
         built: Share of pairs that have any of these.
         largest: Length of the largest object, in pixels.
@@ -42,6 +43,7 @@ class Difficulty:
     """
 
     changing: tuple[int, int] = (2, 25)
+    passing: tuple[int, int] | None = None
     standing: tuple[int, int] = (0, 45)
     built: float = 0.7
     largest: float = 60
@@ -52,7 +54,7 @@ class Difficulty:
 
 
 EASY = Difficulty()
-HARD = Difficulty((40, 90), (30, 60), 1.0, 28, 8.0, 0.6, (1.0, 3.0), 1.0)
+HARD = Difficulty((30, 80), (20, 50), (30, 60), 1.0, 28, 8.0, 0.6, (1.0, 3.0), 1.0)
 
 
 @dataclass(frozen=True)
@@ -60,17 +62,19 @@ class SyntheticScene:
     """A scene at two dates without noise.
 
     `before` and `after` are (SIZE, SIZE, 3) float32, `heights` those of the buildings at each date, (SIZE, SIZE) in
-    pixels. `label` is (SIZE, SIZE) bool, True exactly where `before` and `after` differ.
+    pixels. `passing` is (SIZE, SIZE) bool, where a difference does not count. `label` is (SIZE, SIZE) bool, True
+    exactly where `before` and `after` differ otherwise.
     """
 
     ground: Ground
     before: np.ndarray
     after: np.ndarray
     heights: tuple[np.ndarray, np.ndarray]
+    passing: np.ndarray
 
     @property
     def label(self) -> np.ndarray:
-        return (self.before != self.after).any(axis=-1)
+        return (self.before != self.after).any(axis=-1) & ~self.passing
 
 
 def write_phantom(root: Path, count: int, seed: int, hard: bool = False) -> None:
@@ -79,8 +83,9 @@ def write_phantom(root: Path, count: int, seed: int, hard: bool = False) -> None
     70 % are for training; with three or more pairs no split is empty. Every fourth pair shows no change, every
     sixteenth is the same image twice. The same `seed` gives the same pixels.
 
-    With `hard`, all pairs show many small changes under a strong seasonal colour, long cast shadows, and a shift of one
-    pixel between the dates; two thirds are for training, the others for the test, and none for validation.
+    With `hard`, new and demolished buildings are the change, many and small; patches of ground that changed as well,
+    a strong seasonal colour, long cast shadows and a shift of one pixel between the dates are not. Two thirds of the
+    pairs are for training, the others for the test, and none for validation.
     """
     splits = ["train"] * -(-2 * count // 3) + ["test"] * (count // 3) if hard else phantom_splits(count)
     for index, split in enumerate(splits):
@@ -121,11 +126,16 @@ def draw_scene(rng: np.random.Generator, changes: bool, difficulty: Difficulty =
     heights = (np.zeros((SIZE, SIZE), np.int8), np.zeros((SIZE, SIZE), np.int8))
     standing = rng.integers(*difficulty.standing) if rng.random() < difficulty.built else 0
     changing = rng.integers(*difficulty.changing) if changes else 0
-    for changed in rng.permutation([True] * changing + [False] * standing):
-        dates = ((0,), (1,))[rng.integers(2)] if changed else (0, 1)
+    passing = rng.integers(*difficulty.passing) if difficulty.passing else 0
+    uncounted = np.zeros((SIZE, SIZE), bool)
+    for kind in rng.permutation(["changing"] * changing + ["standing"] * standing + ["passing"] * passing):
+        dates = (0, 1) if kind == "standing" else ((0,), (1,))[rng.integers(2)]
         building = rng.random() < (0.3 if ground.coarse else 0.8)
-        _place(rng, ground, images, heights, dates, building, difficulty.largest)
-    return SyntheticScene(ground, *images, heights)
+        if difficulty.passing:
+            building = kind == "changing" or (kind == "standing" and building)
+        inside = _place(rng, ground, images, heights, dates, building, difficulty.largest)
+        uncounted[inside] = kind == "passing"
+    return SyntheticScene(ground, *images, heights, uncounted)
 
 
 def _place(
@@ -136,8 +146,8 @@ def _place(
     dates: tuple[int, ...],
     building: bool,
     largest: float,
-) -> None:
-    """Paint one building or patch on the images of `dates`."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Paint one building or patch on the images of `dates`; returns the rows and columns of its pixels."""
     length = SMALLEST * (largest / SMALLEST) ** rng.beta(1.5, 1.5)
     width = max(length * rng.uniform(0.35, 1), SMALLEST)
     angle = ground.angle + rng.integers(2) * np.pi / 2 + (rng.normal(0, 0.1) if building else rng.uniform(0, np.pi))
@@ -152,8 +162,10 @@ def _place(
     along = ((x - column) * np.cos(angle) + (y - row) * np.sin(angle)) / (length / 2)
     across = ((y - row) * np.cos(angle) - (x - column) * np.sin(angle)) / (width / 2)
     inside = _block(rng, along, across) if building else _patch(rng, along, across)
+    painted_rows, painted_columns = np.nonzero(inside)
+    at = (painted_rows + rows.start, painted_columns + columns.start)
     if not inside.any():
-        return
+        return at
     under = images[dates[0]][rows, columns][inside]
     colour = _distinct(rng, (ROOFS if building else PATCHES)[rng.integers(5)], under.mean(axis=0))
     # A pitched roof is brighter on one side; ground patches have the texture of their surroundings.
@@ -162,6 +174,7 @@ def _place(
     for date in dates:
         images[date][rows, columns][inside] = painted
         heights[date][rows, columns][inside] = rng.integers(1, 6) if building else 0
+    return at
 
 
 def _block(rng: np.random.Generator, along: np.ndarray, across: np.ndarray) -> np.ndarray:

@@ -208,4 +208,5 @@ class ChangeDetection(App[Scene, ChangeMap]):
         return MapPreview(sample, prediction.threshold_level, labels)
 
     def views(self, prediction: ChangeMap, sample: Scene, folder: Path) -> list[View]:
-        return [map_view(prediction, folder)]
+        # An evaluation pictures predictions that it does not write.
+        return [map_view(prediction, folder)] if (folder / "changes.gpkg").is_file() else []

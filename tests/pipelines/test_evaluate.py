@@ -75,6 +75,7 @@ def test_the_scores_are_those_of_the_written_masks(evaluated, masks, pairs):
     predicted = [mask_of(masks / name) for name in names]
     labels = [np.array(Image.open(pairs / "train" / "label" / f"{name}.png")) // 255 for name in names]
     summary = json.loads((evaluated / "metrics.json").read_text())["summary"]
+    assert 0 < summary.pop("ece") < 1
     assert summary == pytest.approx(torchmetrics_of(predicted, labels), abs=1e-6)
     assert 0.05 < summary["f1"] < 0.95
     for name, mask, label in zip(names, predicted, labels, strict=True):
@@ -88,7 +89,7 @@ def test_the_scores_are_those_of_the_written_masks(evaluated, masks, pairs):
 def test_an_evaluation_leaves_numbers_tables_pictures_and_a_page(evaluated):
     content = json.loads((evaluated / "metrics.json").read_text())
     assert (content["cases"], content["split"]) == (8, "train")
-    assert set(content["intervals"]) == set(content["summary"]) == set(METRICS)
+    assert set(content["intervals"]) == set(content["summary"]) == {*METRICS, "ece"}
     for name, (low, high) in content["intervals"].items():
         assert low < content["summary"][name] < high
     assert {row["status"] for row in table_of(evaluated / "manifest.csv").values()} == {"done"}
@@ -148,7 +149,9 @@ def test_unknown_and_invalid_pixels_count_for_nothing(untrained, tmp_path):
     counted = np.where(mask == 255, 255, label).astype(np.uint8)
     assert 0 < (mask == 1).sum() < (mask == 0).sum() * 10
     summary, intervals, _ = evaluate(str(untrained), [str(tmp_path / "data")], "test", tmp_path / "out")
-    assert summary == pytest.approx(torchmetrics_of([mask % 255], [counted]), abs=1e-6)
+    assert {name: summary[name] for name in METRICS} == pytest.approx(
+        torchmetrics_of([mask % 255], [counted]), abs=1e-6
+    )
     assert intervals == {}, "there is no interval for a single scene"
 
 

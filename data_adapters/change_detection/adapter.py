@@ -10,6 +10,7 @@ from transect.data_adapters.change_detection.layouts import find_pairs
 from transect.data_adapters.change_detection.maps import ChangeMap
 from transect.data_adapters.change_detection.pairs import Pair, doubts
 from transect.data_adapters.change_detection.phantom import write_phantom
+from transect.data_adapters.change_detection.product_facts import unmasked
 from transect.data_adapters.change_detection.products.comparable import comparable
 from transect.data_adapters.change_detection.products.described import described
 from transect.data_adapters.change_detection.qgis_styles import write_styles
@@ -63,7 +64,7 @@ class ChangeAdapter:
         write_item(folder, case.id, prediction)
         shift_facts, shift_warnings = coregistration.findings()
         facts |= shift_facts
-        if warnings := [*_noted(case), *shift_warnings]:
+        if warnings := [*_noted(case), *unmasked(case.products, self.config), *shift_warnings]:
             facts["warnings"] = "; ".join(warnings)
             log.warning("%s: %s", case.id, facts["warnings"])
         return facts

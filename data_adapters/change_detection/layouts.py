@@ -136,7 +136,8 @@ def _in_folder(root: Path, config: ReadConfig) -> list[Pair]:
     if pairs:
         return pairs
     if by_base:
-        raise BadInput(root, "pairs", "no rasters in its folders", "rasters of the same names before and after")
+        advice = "give folders of satellite products as two inputs, before and after"
+        raise BadInput(root, "pairs", "no rasters in its folders", "rasters of the same names before and after", advice)
     return [_two_scenes(root, config)]
 
 

@@ -1,8 +1,10 @@
 """Facts about the satellite product of a date: sensor, bands, units, fill, and the classes of its quality band."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.product import Product
 from transect.data_adapters.change_detection.quality import FILL
 from transect.data_adapters.change_detection.raster import Raster
@@ -28,9 +30,16 @@ def product_facts(scene: Scene) -> tuple[dict[str, float | str], list[str]]:
                 warnings += _advice(scene, date, shares)
             except BadInput as error:
                 warnings.append(f"the quality band of {date} is not used: {error}")
-        elif scene.config.mask:
-            warnings.append(f"read.mask leaves out nothing of {date}, which has no quality band")
-    return facts, warnings
+    return facts, warnings + unmasked(scene.products, scene.config)
+
+
+def unmasked(products: Sequence[Product | None], config: ReadConfig) -> list[str]:
+    """A warning for each date that has no quality band for `config.mask`."""
+    return [
+        f"read.mask leaves out nothing of {date}, which has no quality band"
+        for date, product in zip(DATES, products, strict=True)
+        if config.mask and not (product and product.quality)
+    ]
 
 
 def _described(product: Product) -> str:

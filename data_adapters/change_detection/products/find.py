@@ -1,13 +1,14 @@
 """Find the products in a folder, a zip or a list of files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.folders import rasters_by_stem
 from transect.data_adapters.change_detection.products import landsat, planetscope, sentinel2
-from transect.data_adapters.change_detection.products.found import Band, Found, Side, chosen, side_of
+from transect.data_adapters.change_detection.products.found import Found, Side, chosen, side_of
 from transect.data_adapters.change_detection.products.tree import folder_tree, zip_tree
 from transect.data_adapters.listing import contents
 
@@ -70,23 +71,20 @@ def side_of_files(files: Sequence[str], config: ReadConfig) -> Side | None:
         return None
     if config.names:
         return chosen(found, config, files[0])
-    by_file = {(band.file, band.number): (name, band) for name, band in found.bands.items()}
-    if len(files) == 1:
-        # The number of bands in a file is checked when it is opened.
-        single = next(iter(by_file.values())) if len(by_file) == 1 else None
-        channels = [single or by_file.get((files[0], number)) for number in config.numbers]
-        if None in channels:
-            return None
-        pairs = [
-            (channel[0], Band(files[0], number, channel[1].scale))
-            for channel, number in zip(channels, config.numbers, strict=True)
-            if channel
-        ]
+    named = {(band.file, band.number): (name, band) for name, band in found.bands.items()}
+    if len(files) == len(named) == 1:  # of one band, which numbers may repeat; their limit is checked at opening
+        ((name, band),) = named.values()
+        channels = [(name, replace(band, number=number)) for number in config.numbers]
     else:
-        if max(config.numbers) > len(files) or any((file, 1) not in by_file for file in files):
-            return None
-        pairs = [by_file[files[number - 1], 1] for number in config.numbers]
-    return side_of(found, [name for name, _ in pairs], [band for _, band in pairs])
+        places = [(files[0], number) if len(files) == 1 else (_nth(files, number), 1) for number in config.numbers]
+        channels = [named[place] for place in places if place in named]
+    if len(channels) < len(config.numbers):
+        return None
+    return side_of(found, [name for name, _ in channels], [band for _, band in channels])
+
+
+def _nth(files: Sequence[str], number: int) -> str:
+    return files[number - 1] if number <= len(files) else ""
 
 
 def _found_files(files: Sequence[str]) -> Found | None:

@@ -46,10 +46,14 @@ def side_of_item(path: str, config: ReadConfig) -> Side:
     side = chosen(found, config, path)
     keys = {asset.href: key for key, asset in item.assets.items()}
     files = tuple(followed(file, keys[file], path, config) for file in side.files)
-    quality = None
-    if config.mask and found.quality:
-        file = found.quality.file
-        quality = replace(found.quality, file=followed(file, keys[file], path, config))
+    quality = found.quality
+    if quality:
+        try:
+            quality = replace(quality, file=followed(quality.file, keys[quality.file], path, config))
+        except BadInput:
+            if config.mask:
+                raise
+            quality = None
     assert side.product is not None
     return replace(side, files=files, product=replace(side.product, quality=quality))
 

@@ -69,6 +69,12 @@ def test_level_1_is_divided_by_the_sine_of_the_suns_elevation(landsat: Landsat) 
     assert "reflectance" not in warnings
 
 
+def test_a_mask_without_a_quality_band_is_warned_of(landsat: Landsat) -> None:
+    masked, plain = landsat(L2_TM, {"SR_B3": 10_000}, quality="QA_PIXEL"), landsat(L2, {"SR_B4": 10_000})
+    warnings = pair_and_values(masked, plain, bands=["red"], mask=["clouds"])[3]
+    assert warnings == "read.mask leaves out nothing of after, which has no quality band"
+
+
 def test_thermal_bands_of_level_1_keep_their_values_next_to_reflectance(landsat: Landsat) -> None:
     scene = landsat(L1, {"B4": 10_000, "B10": 25_000}, MTL)
     _, first, _, warnings = pair_and_values(scene, scene, bands=["red", "thermal"])

@@ -73,11 +73,17 @@ def test_bands_scale_and_date_come_from_the_item(raster: Write, tmp_path: Path) 
     assert (before, after) == (pytest.approx([0.2, 0.25]), pytest.approx([0.2, 0.25]))
     assert (pair.id, pair.dates) == ("scene_2021-05-13__scene_2023-05-18", ("2021-05-13", "2023-05-18"))
     assert pair.products[0]
-    assert (pair.products[0].sensor, pair.products[0].fill, pair.products[0].quality) == ("Sentinel-2", 0, None)
+    assert (pair.products[0].sensor, pair.products[0].fill) == ("Sentinel-2", 0)
     assert str(first) in pair.files
-    pair, *_ = values(first, first, bands=["red"], mask=["clouds"])
     assert pair.products[0].quality
     assert (Path(pair.products[0].quality.file).name, pair.products[0].quality.kind) == ("SCL.tif", "scl")
+    # A quality band elsewhere is left alone, and refused where it is needed.
+    far = item(tmp_path / "a", assets | {"scl": asset("../SCL.tif")}, **SENTINEL)
+    pair, *_ = values(far, far, bands=["red"])
+    assert pair.products[0]
+    assert pair.products[0].quality is None
+    with pytest.raises(BadInput, match=r"asset scl: found ../SCL.tif"):
+        values(far, far, bands=["red"], mask=["clouds"])
 
 
 def test_landsat_bands_and_the_bands_of_stac_1_1(raster: Write, tmp_path: Path) -> None:

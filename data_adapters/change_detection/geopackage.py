@@ -15,7 +15,7 @@ import shapely
 
 from transect.data_adapters.change_detection.geodesy import geodesic_areas, mapped
 from transect.data_adapters.change_detection.maps import LEVELS, ChangeMap, Grid
-from transect.data_adapters.change_detection.polygons import Patches
+from transect.data_adapters.change_detection.polygons import PROBABILITY_STEPS, Patches
 from transect.data_adapters.files import writing
 
 LAYER = "changes"
@@ -30,7 +30,8 @@ def write_geopackage(path: Path, patches: Iterable[Patches], change_map: ChangeM
     """Write `patches` as the layer "changes" in the CRS of the map's grid.
 
     Fields: `id` from 1 in the order of the patches, `area_m2` (square metres on the ellipsoid of the CRS, null
-    without one), `pixels`, `mean_score` in [0, 1], `date_before` and `date_after`. A map without changes gives an empty
+    without one), `pixels`, `mean_score` in [0, 1], `mean_probability` if the map has probabilities, `date_before` and
+    `date_after`. A map without changes gives an empty
     layer with the same fields. Without a CRS the coordinates are those of the grid's transform.
 
     Args:
@@ -48,7 +49,9 @@ def write_geopackage(path: Path, patches: Iterable[Patches], change_map: ChangeM
     dates = [np.datetime64(date.fromisoformat(day[:10]) if day else "NaT", "D") for day in change_map.dates]
     count, area = 0, 0.0
     with writing(path):
-        _append(path, _features(Patches(*np.zeros((3, 0), object)), change_map.grid, dates, 1), change_map.grid)
+        sums = None if change_map.probabilities is None else np.zeros(0)
+        empty = Patches(np.zeros(0, object), np.zeros(0), np.zeros(0), sums)
+        _append(path, _features(empty, change_map.grid, dates, 1), change_map.grid)
     for chunk in _chunks(patches):
         features = _features(chunk, change_map.grid, dates, count + 1)
         with writing(path):
@@ -79,11 +82,15 @@ class _Features:
 def _features(patches: Patches, grid: Grid, dates: Sequence[np.datetime64], first: int) -> _Features:
     count = len(patches.pixels)
     pixels = patches.pixels.astype(np.int64)
+    calibrated = {}
+    if patches.probability_sums is not None:
+        calibrated["mean_probability"] = patches.probability_sums / np.maximum(pixels, 1) / PROBABILITY_STEPS
     columns = {
         "id": np.arange(first, first + count),
         "area_m2": geodesic_areas(patches.polygons, grid),
         "pixels": pixels,
         "mean_score": patches.level_sums.astype(float) / np.maximum(pixels, 1) / LEVELS,
+        **calibrated,
         "date_before": np.full(count, dates[0]),
         "date_after": np.full(count, dates[1]),
     }
@@ -120,5 +127,8 @@ def _chunks(patches: Iterable[Patches]) -> Iterator[Patches]:
 
 
 def _concatenated(parts: list[Patches]) -> Patches:
-    columns = (np.concatenate([getattr(part, name) for part in parts]) for name in ("polygons", "pixels", "level_sums"))
-    return Patches(*columns)
+    def joined(name: str) -> np.ndarray:
+        return np.concatenate([getattr(part, name) for part in parts])
+
+    sums = None if parts[0].probability_sums is None else joined("probability_sums")
+    return Patches(joined("polygons"), joined("pixels"), joined("level_sums"), sums)

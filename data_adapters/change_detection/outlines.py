@@ -31,7 +31,8 @@ def generalized(stream: Iterable[Patches], grid: Grid, config: PolygonsConfig) -
             polygons = polygons[kept]
         if config.simplify_m:
             polygons = _simplified(polygons, grid, config.simplify_m)
-        yield Patches(polygons, patches.pixels[kept], patches.level_sums[kept])
+        sums = None if patches.probability_sums is None else patches.probability_sums[kept]
+        yield Patches(polygons, patches.pixels[kept], patches.level_sums[kept], sums)
 
 
 def _areas(polygons: np.ndarray, grid: Grid) -> np.ndarray:

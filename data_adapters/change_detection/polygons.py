@@ -17,6 +17,9 @@ from scipy.sparse.csgraph import connected_components
 
 from transect.data_adapters.change_detection.maps import NODATA
 
+PROBABILITY_STEPS = 1_000_000
+"""Probabilities are summed as integers."""
+
 
 @dataclass(frozen=True)
 class Patches:
@@ -26,11 +29,14 @@ class Patches:
         polygons: Shapely Polygons in (column, row) coordinates.
         pixels: Sizes in pixels, int64.
         level_sums: Sums of the levels of their pixels, int64.
+        probability_sums: Sums of the probabilities of change of their pixels in steps of 1 / PROBABILITY_STEPS, int64,
+            so that they do not depend on the order of the pixels; None without a calibration.
     """
 
     polygons: np.ndarray
     pixels: np.ndarray
     level_sums: np.ndarray
+    probability_sums: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class _Components:
     pieces: list[list[shapely.Polygon]]
     pixels: np.ndarray
     level_sums: np.ndarray
+    probability_sums: np.ndarray
     last: np.ndarray
 
 
@@ -48,7 +55,9 @@ def is_changed(levels: np.ndarray, threshold_level: int) -> np.ndarray:
     return (levels >= threshold_level) & (levels != NODATA)
 
 
-def patches(strips: Iterable[tuple[int, np.ndarray]], threshold_level: int) -> Iterator[Patches]:
+def patches(
+    strips: Iterable[tuple[int, np.ndarray]], threshold_level: int, probabilities: np.ndarray | None = None
+) -> Iterator[Patches]:
     """Polygonize the changed patches of a stream of strips, merged across strip boundaries.
 
     Pixels are 4-connected: regions that touch only at a corner would give self-touching polygons, which GIS tools
@@ -58,24 +67,26 @@ def patches(strips: Iterable[tuple[int, np.ndarray]], threshold_level: int) -> I
     Args:
         strips: First row and levels `(rows, width)` uint8 of consecutive strips.
         threshold_level: Lowest level that counts as changed.
+        probabilities: Of change by level, `(256,)`, or None.
 
     Yields:
         After each strip, the patches that ended in it, in the order of their last pixels.
     """
-    pending = _Components([], *np.zeros((3, 0), np.int64))
+    steps = np.zeros(256) if probabilities is None else np.rint(np.nan_to_num(probabilities) * PROBABILITY_STEPS)
+    pending = _Components([], *np.zeros((4, 0), np.int64))
     above: np.ndarray | None = None  # index + 1 of the open component at each column of the row above, 0 for none
     for row, levels in strips:
         labels, count = ndimage.label(is_changed(levels, threshold_level))
         groups = _groups(pending, above, labels, count)
-        merged = _merge(pending, _components(labels, count, levels, row), groups)
+        merged = _merge(pending, _components(labels, count, levels, steps, row), groups)
         bottom = labels[-1].astype(np.int64)
         open_groups, number = np.unique(groups[len(pending.pieces) + bottom[bottom > 0] - 1], return_inverse=True)
         above = np.zeros_like(bottom)
         above[bottom > 0] = number + 1
         finished = np.setdiff1d(np.arange(len(merged.pieces)), open_groups)
-        yield _finished(_select(merged, finished))
+        yield _finished(_select(merged, finished), probabilities is not None)
         pending = _select(merged, open_groups)
-    yield _finished(pending)
+    yield _finished(pending, probabilities is not None)
 
 
 def _groups(pending: _Components, above: np.ndarray | None, labels: np.ndarray, count: int) -> np.ndarray:
@@ -89,16 +100,21 @@ def _groups(pending: _Components, above: np.ndarray | None, labels: np.ndarray, 
     return connected_components(graph, directed=False)[1]
 
 
-def _components(labels: np.ndarray, count: int, levels: np.ndarray, row: int) -> _Components:
+def _components(labels: np.ndarray, count: int, levels: np.ndarray, steps: np.ndarray, row: int) -> _Components:
     """The labelled regions of the strip that starts at `row`, indexed by label - 1."""
+
+    def sums(weights: np.ndarray) -> np.ndarray:
+        return np.bincount(owners, weights=weights, minlength=count + 1)[1:].astype(np.int64)
+
     positions = np.flatnonzero(labels)
-    owners = labels.ravel()[positions]
+    owners, values = labels.ravel()[positions], levels.ravel()[positions]
     last = np.zeros(count + 1, np.int64)
     last[owners] = row * labels.shape[1] + positions  # positions ascend, and the last assignment to a label wins
     return _Components(
         pieces=[[polygon] for polygon in _polygonize(labels, count, row)],
         pixels=np.bincount(owners, minlength=count + 1)[1:],
-        level_sums=np.bincount(owners, weights=levels.ravel()[positions], minlength=count + 1)[1:].astype(np.int64),
+        level_sums=sums(values),
+        probability_sums=sums(steps[values]),
         last=last[1:],
     )
 
@@ -122,23 +138,25 @@ def _merge(pending: _Components, new: _Components, groups: np.ndarray) -> _Compo
     pieces: list[list[shapely.Polygon]] = [[] for _ in range(count)]
     for group, added in zip(groups.tolist(), pending.pieces + new.pieces, strict=True):
         pieces[group] += added
-    totals = np.zeros((3, count), np.int64)
-    np.add.at(totals[0], groups, np.concatenate([pending.pixels, new.pixels]))
-    np.add.at(totals[1], groups, np.concatenate([pending.level_sums, new.level_sums]))
-    np.maximum.at(totals[2], groups, np.concatenate([pending.last, new.last]))
+    totals = np.zeros((4, count), np.int64)
+    for total, name in zip(totals, ("pixels", "level_sums", "probability_sums"), strict=False):
+        np.add.at(total, groups, np.concatenate([getattr(pending, name), getattr(new, name)]))
+    np.maximum.at(totals[3], groups, np.concatenate([pending.last, new.last]))
     return _Components(pieces, *totals)
 
 
 def _select(components: _Components, which: np.ndarray) -> _Components:
     pieces = [components.pieces[index] for index in which.tolist()]
-    return _Components(pieces, components.pixels[which], components.level_sums[which], components.last[which])
+    names = ("pixels", "level_sums", "probability_sums", "last")
+    return _Components(pieces, *(getattr(components, name)[which] for name in names))
 
 
-def _finished(components: _Components) -> Patches:
+def _finished(components: _Components, calibrated: bool) -> Patches:
     chosen = _select(components, np.argsort(components.last))
     polygons = np.empty(len(chosen.pieces), object)
     polygons[:] = [pieces[0] if len(pieces) == 1 else _union(pieces) for pieces in chosen.pieces]
-    return Patches(shapely.normalize(polygons), chosen.pixels, chosen.level_sums)
+    probability_sums = chosen.probability_sums if calibrated else None
+    return Patches(shapely.normalize(polygons), chosen.pixels, chosen.level_sums, probability_sums)
 
 
 def _union(pieces: list[shapely.Polygon]) -> shapely.Polygon:

@@ -13,8 +13,8 @@ def write_styles(folder: Path) -> None:
     Raises:
         OSError: a file could not be written whole.
     """
-    styles = {"mask.tif": _classes, "score.tif": _ramp, "spread.tif": _ramp, "changes.gpkg": _outlines}
-    for name, style in styles.items():
+    ramps = dict.fromkeys(("score.tif", "probability.tif", "spread.tif"), _ramp)
+    for name, style in {"mask.tif": _classes, **ramps, "changes.gpkg": _outlines}.items():
         if (folder / name).exists():
             path = (folder / name).with_suffix(".qml")
             root = Element("qgis", version="3.20", styleCategories="Symbology")

@@ -28,6 +28,7 @@ COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 TITLES = {
     "mask": "Changed, unchanged and unknown pixels",
     "score": "Score of change",
+    "probability": "Calibrated probability of change",
     "spread": "Standard deviation of the scores of an ensemble",
 }
 

@@ -17,7 +17,7 @@ from transect.data_adapters.change_detection.colours import CLASS_COLOURS
 from transect.data_adapters.change_detection.config import PolygonsConfig
 from transect.data_adapters.change_detection.geopackage import write_geopackage
 from transect.data_adapters.change_detection.geotiff import BLOCK, ERRORS, cog
-from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, ScoredStrip
+from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap, ScoredStrip, to_levels
 from transect.data_adapters.change_detection.outlines import generalized
 from transect.data_adapters.change_detection.polygons import is_changed, patches
 from transect.data_adapters.files import writing
@@ -35,13 +35,13 @@ class _Counts:
 def write_change_map(
     change_map: ChangeMap, folder: Path, polygons: PolygonsConfig | None = None
 ) -> dict[str, float | str]:
-    """Write `mask.tif`, `changes.gpkg` and, where the map has them to be written, `score.tif` and `spread.tif`.
+    """Write `mask.tif`, `changes.gpkg` and, if the map has them to be written, `score.tif` and others of its kind.
 
-    `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 nodata; `score.tif` and `spread.tif`, the standard deviation
-    of an ensemble's scores, are uint8 levels of 1/200 (as their scale declares) with the same nodata. All are Cloud
-    Optimized GeoTIFFs; the bytes do not depend on how the map is cut into blocks. The blocks are computed in
-    this thread and written in another; memory holds a row of tiles and the incomplete polygons. `write_geopackage`
-    describes `changes.gpkg`.
+    `mask.tif` is uint8 with 0 unchanged, 1 changed and 255 nodata; `score.tif`, `probability.tif`, the calibrated
+    probability of change, and `spread.tif`, the standard deviation of an ensemble's scores, are uint8 levels of 1/200
+    (as their scale declares) with the same nodata. All are Cloud Optimized GeoTIFFs; the bytes do not depend on how the
+    map is cut into blocks. The blocks are computed in this thread and written in another; memory holds a row of tiles
+    and the incomplete polygons. `write_geopackage` describes `changes.gpkg`.
 
     Args:
         change_map: Its blocks are consumed here, once.
@@ -57,7 +57,8 @@ def write_change_map(
         ValueError: the blocks are not the rows of the grid from top to bottom.
     """
     grid, counts = change_map.grid, _Counts()
-    optional = {"score": change_map.write_score, "spread": change_map.write_spread}
+    calibrated = change_map.write_score and change_map.probabilities is not None
+    optional = {"score": change_map.write_score, "probability": calibrated, "spread": change_map.write_spread}
     names = ["mask", *(name for name, is_written in optional.items() if is_written)]
 
     def write(blocks: Iterator[ScoredStrip]) -> tuple[int, float]:
@@ -65,8 +66,8 @@ def write_change_map(
             rasters = {folder / f"{name}.tif": _raster(stack, folder / f"{name}.tif", change_map) for name in names}
             shape = (grid.height, 1 + change_map.write_spread, grid.width)
             rows = regroup(_layers(blocks), shape, BLOCK, np.uint8, STRIPS)
-            rows = _written(rows, rasters, change_map.threshold_level, counts)
-            patch_stream = patches(rows, change_map.threshold_level)
+            rows = _written(rows, rasters, change_map, counts)
+            patch_stream = patches(rows, change_map.threshold_level, change_map.probabilities)
             patch_stream = generalized(patch_stream, grid, polygons or PolygonsConfig())
             return write_geopackage(folder / "changes.gpkg", patch_stream, change_map)
 
@@ -94,17 +95,22 @@ def _layers(blocks: Iterable[ScoredStrip]) -> Iterator[np.ndarray]:
 
 
 def _written(
-    rows: Iterable[tuple[int, np.ndarray]], rasters: dict[Path, DatasetWriter], threshold_level: int, counts: _Counts
+    rows: Iterable[tuple[int, np.ndarray]], rasters: dict[Path, DatasetWriter], change_map: ChangeMap, counts: _Counts
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Write `rows` of `_layers` to `rasters`, count them, and yield their levels."""
+    probabilities = np.full(256, NODATA, np.uint8)
+    if change_map.probabilities is not None:
+        known = np.isfinite(change_map.probabilities)
+        probabilities[known] = to_levels(change_map.probabilities[known])
     for row, layers in rows:
         levels, spread = layers[:, 0], layers[:, -1]
-        changed, valid = is_changed(levels, threshold_level), levels != NODATA
+        changed, valid = is_changed(levels, change_map.threshold_level), levels != NODATA
         counts.changed += int(changed.sum())
         counts.valid += int(valid.sum())
         images = {
             "mask": np.where(valid, changed, np.uint8(NODATA)).astype(np.uint8),
             "score": levels,
+            "probability": probabilities[levels],
             "spread": spread,
         }
         for path, raster in rasters.items():

@@ -164,6 +164,33 @@ def test_polygons_carry_ground_area_score_and_dates(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_probabilities_are_written_as_a_raster_and_as_the_mean_of_each_polygon(tmp_path: Path) -> None:
+    levels = np.full((700, 300), 20, np.uint8)
+    levels[500:520, 100:110] = 150  # across the boundary of two rows of tiles
+    levels[500:505, 100:110] = 200
+    levels[5:9, 3:6] = NODATA
+    levels[50, 60] = 120
+    table = np.full(256, np.nan)
+    table[: LEVELS + 1] = (np.arange(LEVELS + 1) / LEVELS) ** 2
+    facts = write_change_map(change_map(levels, (7, 509), write_score=True, probabilities=table), tmp_path)
+    with rasterio.open(tmp_path / "probability.tif") as file:
+        values = file.read(1, masked=True) * file.scales[0]
+        assert (file.nodata, file.descriptions) == (NODATA, ("probability",))
+    np.testing.assert_array_equal(values.mask, levels == NODATA)
+    np.testing.assert_allclose(values.compressed(), table[levels[levels != NODATA]], atol=0.0025)
+    layer = geopandas.read_file(tmp_path / "changes.gpkg")
+    assert list(layer.columns)[3:5] == ["mean_score", "mean_probability"]
+    assert layer["mean_probability"].tolist() == pytest.approx([0.36, 0.25 * 1 + 0.75 * 0.75**2], abs=1e-6)
+    assert facts["polygons"] == 2
+    assert cog_validate(tmp_path / "probability.tif", strict=True) == (True, [], [])
+
+
+def test_a_map_without_change_has_the_field_of_probabilities(tmp_path: Path) -> None:
+    write_change_map(change_map(np.zeros((20, 30), np.uint8), probabilities=np.linspace(0, 1, 256)), tmp_path)
+    assert "mean_probability" in pyogrio.read_info(tmp_path / "changes.gpkg", layer="changes")["fields"]
+    assert not (tmp_path / "probability.tif").exists()
+
+
 def band_of_latitude(south: float, north: float, degrees: float) -> float:
     """Square metres between two parallels over `degrees` of longitude on WGS 84 (Snyder 1987, equation 3-12)."""
     ellipsoid = pyproj.Geod(ellps="WGS84")

@@ -64,7 +64,10 @@ def test_a_server_without_the_file_and_one_that_hangs_are_named(large: Path, mon
         for name in ("GDAL_HTTP_MAX_RETRY", "GDAL_HTTP_RETRY_DELAY"):
             monkeypatch.setitem(STRICT, name, 0)
         start = time.monotonic()
-        with rasterio.Env(GDAL_HTTP_TIMEOUT=1), pytest.raises(BadInput, match=r"http://127.+/slow.tif: file: found"):
+        with (
+            rasterio.Env(GDAL_HTTP_TIMEOUT="0.3"),
+            pytest.raises(BadInput, match=r"http://127.+/slow.tif: file: found"),
+        ):
             scene_of(f"{host}/slow.tif", f"{host}/large.tif")
         assert time.monotonic() - start < 20
 
@@ -99,3 +102,13 @@ def test_an_s3_bucket_by_the_settings_of_the_environment(large: Path, bucket: ob
     assert "AWS_S3_ENDPOINT" in os.environ
     with pytest.raises(BadInput, match=r"s3://scenes/none.tif: file: found"):
         scene_of("s3://scenes/none.tif", "s3://scenes/2021/large.tif")
+
+
+def test_a_server_that_stops_answering_is_named(large: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("GDAL_HTTP_MAX_RETRY", "GDAL_HTTP_RETRY_DELAY"):
+        monkeypatch.setitem(STRICT, name, 0)
+    with serving(large.parent) as (host, handler):
+        scene = scene_of(f"{host}/large.tif?stops", f"{host}/large.tif?stops")
+        handler.slow = ("large.tif",)
+        with rasterio.Env(GDAL_HTTP_TIMEOUT="0.3"), pytest.raises(BadInput, match=rf"{host}/large.tif\?stops: "):
+            scene.window(2000, 1000, 200, 200)

@@ -52,7 +52,8 @@ class ChangeAdapter:
             sides = [side if side[1] or not side[0] else described(side[0], self.config) for side in sides]
         (before, first), (after, second) = sides
         products, _ = comparable((first, second))
-        return Scene.open(before, after, self.config, case.label, case.dates, case.coding, products, case.label_set)
+        labels = case.label_set, case.cover
+        return Scene.open(before, after, self.config, case.label, case.dates, case.coding, products, *labels)
 
     def write(self, case: Pair, prediction: ChangeMap, folder: Path, source: str) -> dict[str, float | str]:
         """Write the rasters and polygons, their QGIS styles and a STAC item; warn of doubtful inputs."""

@@ -16,6 +16,7 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject, transform
 
+from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.maps import Grid
 from transect.data_adapters.change_detection.wrap import centre_of, grid_moved_near, moved_near, recentred, turn_of
 
@@ -44,6 +45,23 @@ def georeferenced(grid: Grid) -> bool:
 def with_georeference_of(grid: Grid, other: Grid) -> Grid:
     """`grid` with the transform and CRS of `other`."""
     return replace(grid, transform=other.transform, crs=other.crs)
+
+
+def comparable_grid(before: str, first: Grid, after: str, second: Grid) -> Grid:
+    """The first date's grid, or the second's transform on it where the pair is not georeferenced.
+
+    Raises:
+        BadInput: one of the rasters `before` and `after` lacks a CRS, or both do and their sizes differ.
+    """
+    if (first.crs is None) != (second.crs is None):
+        lacking, other = (before, after) if first.crs is None else (after, before)
+        raise BadInput(lacking, "CRS", "none", f"one, as {other} has", "assign it with gdal_edit.py -a_srs")
+    if first.crs is not None or (georeferenced(first) and georeferenced(second)):
+        return first
+    if (first.width, first.height) != (second.width, second.height):
+        found, expected = f"{first.width} x {first.height} pixels", f"{second.width} x {second.height} as {after}"
+        raise BadInput(before, "size", found, expected, "rasters of different sizes have to be georeferenced")
+    return with_georeference_of(first, second)
 
 
 @dataclass(frozen=True)

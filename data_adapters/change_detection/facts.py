@@ -18,6 +18,9 @@ SUSPECT_ZEROS = 0.05
 DARK = 0.25
 """Share of the range of an integer type below which the share that an image fills is reported."""
 
+MOST_TRANSITIONS = 12
+"""Number of transitions between classes of land cover that are listed."""
+
 Facts = dict[str, float | str]
 
 
@@ -46,7 +49,7 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
     Returns:
         `size`, `crs`, `pixel_size_m`, `bands`, `before` and `after` (dtype, range and date), what their products and
         quality bands say, `alignment`, `shift` and `shift_pixels` where found, `valid_percent`, `label` where there is
-        one, and `warnings`.
+        one, `from_to` where the land cover before and after is known, and `warnings`.
 
     Raises:
         BadInput: pixels or labels cannot be read.
@@ -57,6 +60,8 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         coregistration.add(strip)
         if scene.label:
             totals.add_labels(scene.labels(strip.row, len(strip.valid)))
+        if scene.cover[0]:
+            totals.transitions = totals.transitions + scene.transitions(strip.row, len(strip.valid))
     facts: Facts = {"size": f"{grid.width} x {grid.height} pixels", "crs": str(grid.crs) if grid.crs else "none"}
     if math.isfinite(size := pixel_size(grid)):
         facts["pixel_size_m"] = round(size, 6)
@@ -74,6 +79,8 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         unknown = 100 * totals.labels[NODATA] / totals.labels.sum()
         shares = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
         facts["label"] = ", ".join(filter(None, [shares, scene.reference.note]))
+    if scene.cover[0]:
+        facts["from_to"] = _shares(totals.transitions, scene.land_cover.classes)
     filled = [fill.line(name) for name, fill in zip(DATES, scene.fills, strict=True) if fill]
     warnings = [*noted, *product_warnings, *shift_warnings, *filled, *totals.warnings(scene.fills)]
     if scene.label:
@@ -85,6 +92,15 @@ def _range(dtype: np.dtype, low: float, high: float) -> str:
     """The range of the values, and the share of that of their integer type if it is small."""
     share = high / np.iinfo(dtype).max if dtype.kind in "iu" else 1
     return f"{low:g} to {high:g}" + (f" ({100 * share:.2g} % of the range of {dtype})" if share < DARK else "")
+
+
+def _shares(counts: np.ndarray, classes: Sequence[str]) -> str:
+    """The shares of the most frequent transitions among the pixels that changed."""
+    order = np.argsort(-counts, axis=None, kind="stable")
+    pairs = [(int(counts.flat[index]), *divmod(int(index), len(classes))) for index in order[:MOST_TRANSITIONS]]
+    shown = [f"{classes[a]} to {classes[b]} {100 * count / counts.sum():.3g} %" for count, a, b in pairs if count]
+    left = np.count_nonzero(counts) - len(shown)
+    return "; ".join(shown + ([f"{left} others"] if left else [])) or "nothing"
 
 
 def _alignment(scene: Scene) -> str:
@@ -102,6 +118,7 @@ class _Totals:
         self.zeros = [0, 0]
         self.limits = [(math.inf, -math.inf)] * 2
         self.labels = np.zeros(256, np.int64)
+        self.transitions = np.zeros((), np.int64)
 
     def add(self, before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> None:
         self.bands = len(before)

@@ -45,12 +45,14 @@ class Sides:
         after: Folder of the second date.
         labels: Label folders in order of preference, with the coding of their values.
         endings: Suffixes that are removed from file stems before they are paired.
+        cover: Folders of the land cover before and after, where they exist.
     """
 
     before: str
     after: str
     labels: dict[str, LabelCoding]
     endings: tuple[str, ...] = ()
+    cover: tuple[str, ...] = ()
 
 
 LAYOUTS = (
@@ -63,7 +65,7 @@ LAYOUTS = (
     # DSIFN.
     Sides("t1", "t2", {"mask": LabelCoding.BINARY}),
     # SECOND and Landsat-SCD: label1 and label2 hold the land cover where it changed, so either one locates change.
-    Sides("im1", "im2", {"label": LabelCoding.BINARY, "label1": LabelCoding.SEMANTIC}),
+    Sides("im1", "im2", {"label": LabelCoding.BINARY, "label1": LabelCoding.SEMANTIC}, cover=("label1", "label2")),
     # BRIGHT (DFC 2025, track 2).
     Sides(
         "pre-event",
@@ -156,6 +158,7 @@ def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
     label = next((name for name in sides.labels if name in folders), None)
     before, after = (_by_name(folders[side], sides, split) for side in (sides.before, sides.after))
     labels = _by_name(folders[label], sides, split, RASTERS | VECTORS) if label else {}
+    cover = [_by_name(folders[name], sides, split) for name in sides.cover if name in folders]
     return [
         Pair(
             id=name,
@@ -165,6 +168,7 @@ def _pair_up(folders: dict[str, Path], sides: Sides, split: str) -> list[Pair]:
             after=_one(after.get((name_split, name))),
             label=labels.get((name_split, name), ""),
             coding=sides.labels[label] if label else LabelCoding.BINARY,
+            cover=_two([side.get((name_split, name)) for side in cover]),
         )
         for name_split, name in sorted(before.keys() | after.keys() | labels.keys())
     ]
@@ -184,6 +188,11 @@ def _by_name(folder: Path, sides: Sides, split: str, suffixes: frozenset[str] = 
 
 def _without(stem: str, endings: tuple[str, ...]) -> str:
     return next((stem.removesuffix(ending) for ending in endings if stem.endswith(ending)), stem)
+
+
+def _two(paths: list[str | None]) -> tuple[str, str]:
+    first, second = (*paths, None, None)[:2]
+    return (first, second) if first and second else ("", "")
 
 
 def _one(path: str | None) -> tuple[str, ...]:

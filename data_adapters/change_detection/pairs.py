@@ -27,6 +27,7 @@ class Pair(Case):
         coding: Meaning of the label's values.
         label_set: Where the labels of the same data set are, with which this one shares its coding: folders, a CSV of
             pairs, or files.
+        cover: Paths of the land cover before and after where it changed, or empty.
         dates: ISO 8601, or None if the layout does not give them.
         products: What a satellite product says of each date's files, or None.
         split_source: What names the split: "names", of files or folders, "list files" or "the table".
@@ -39,6 +40,7 @@ class Pair(Case):
     label: str = ""
     coding: LabelCoding = LabelCoding.BINARY
     label_set: tuple[str, ...] = field(default=(), compare=False)
+    cover: tuple[str, str] = ("", "")
     dates: tuple[str | None, str | None] = (None, None)
     products: tuple[Product | None, Product | None] = (None, None)
     split_source: str = "names"

@@ -7,32 +7,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import pairwise
 from typing import Self
 
 import numpy as np
 from affine import Affine
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.align import (
-    Alignment,
-    Read,
-    Window,
-    georeferenced,
-    with_georeference_of,
-)
+from transect.data_adapters.change_detection.align import Alignment, Read, Window, comparable_grid
 from transect.data_adapters.change_detection.aoi import area_of_interest
 from transect.data_adapters.change_detection.burn import burned
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.fill import measured
 from transect.data_adapters.change_detection.labels import LabelCoding
+from transect.data_adapters.change_detection.land_cover import LandCover, transitions
 from transect.data_adapters.change_detection.maps import Grid, Strip
 from transect.data_adapters.change_detection.product import Product
 from transect.data_adapters.change_detection.raster import Raster
-from transect.data_adapters.change_detection.rows import RowReader
 from transect.data_adapters.change_detection.sampling import Fills, Pixels, Samples, fills_of, samples_of
 from transect.data_adapters.change_detection.scene_label import SceneLabel
 from transect.data_adapters.change_detection.stretch import Method, stretch_limits
+from transect.data_adapters.change_detection.strips import reader_of, strip_rows
 from transect.data_adapters.change_detection.vectors import Layer
 
 STRIP_BYTES, MOST_ROWS = 64 << 20, 1024
@@ -75,6 +69,7 @@ class Scene:
     products: tuple[Product | None, Product | None] = (None, None)
     label_set: tuple[str, ...] = ()
     area: Layer | None = None
+    cover: tuple[str, str] = ("", "")
     undeclared: tuple[bool, bool] = (False, False)
 
     @classmethod
@@ -88,6 +83,7 @@ class Scene:
         coding: LabelCoding = LabelCoding.BINARY,
         products: tuple[Product | None, Product | None] = (None, None),
         label_set: tuple[str, ...] = (),
+        cover: tuple[str, str] = ("", ""),
     ) -> Self:
         """Open the raster, or single-band files, of each date and compute their common grid; reads no pixels.
 
@@ -103,7 +99,7 @@ class Scene:
         with Raster(before, config, products[0]) as first, Raster(after, config, products[1]) as second:
             dtype = first.dtype, second.dtype
             undeclared = _undeclared(first, config), _undeclared(second, config)
-            placed = Alignment(_comparable(before[0], first.grid, after[0], second.grid), second.grid)
+            placed = Alignment(comparable_grid(before[0], first.grid, after[0], second.grid), second.grid)
         window = placed.common_window()
         if window is None:
             found = f"no overlap with {after[0]}"
@@ -116,6 +112,7 @@ class Scene:
         return cls(
             *(tuple(before), tuple(after), config, grid, dtype, alignments, label, dates, coding, products, label_set),
             area=area,
+            cover=cover,
             undeclared=undeclared,
         )
 
@@ -138,9 +135,9 @@ class Scene:
         """
         any_valid = False
         with self._rasters() as (before, after):
-            portions = self._portions(before, after)
+            portions = strip_rows(before, after, self.alignments, STRIP_BYTES, MOST_ROWS)
             readers = [
-                _reader(raster, alignment, portions)
+                reader_of(raster, alignment, portions, 4 * STRIP_BYTES)
                 for raster, alignment in zip((before, after), self.alignments, strict=True)
             ]
             for row, rows in portions:
@@ -182,9 +179,19 @@ class Scene:
         Raises:
             BadInput: the label cannot be read, has other values, or its size does not match the scene's.
         """
-        width = self.grid.width - col if width is None else width
-        corner = self.grid.transform * Affine.translation(col, row)
-        return self.reference.read(Grid(width, rows, corner, self.grid.crs))
+        return self.reference.read(self._part(row, col, rows, width))
+
+    def transitions(self, row: int, rows: int) -> np.ndarray:
+        """Count the pixels of full rows by land cover before and after; see `land_cover`.
+
+        Returns:
+            int64 `(classes, classes)`: the class before by row, after by column; unchanged pixels are left out.
+
+        Raises:
+            BadInput: a label cannot be read.
+        """
+        before, after = self.land_cover.read(self._part(row, 0, rows))
+        return transitions(before, after, len(self.land_cover.classes))
 
     def stretch(self, method: Method = "percentile") -> np.ndarray:
         """The limits of each date and band, `(2, bands, 2)` float32, that `stretch_limits` finds in `samples`."""
@@ -241,6 +248,16 @@ class Scene:
         after = self.alignments[1].source
         return SceneLabel(self.label, self.coding, self.label_set, self.after[0], after)
 
+    @cached_property
+    def land_cover(self) -> LandCover:
+        """The land cover before and after, where `cover` names it."""
+        return LandCover(self.cover, self.after[0], self.alignments[1].source)
+
+    def _part(self, row: int, col: int, height: int, width: int | None = None) -> Grid:
+        """The grid of a window, by default to the right edge."""
+        width = self.grid.width - col if width is None else width
+        return Grid(width, height, self.grid.transform * Affine.translation(col, row), self.grid.crs)
+
     @contextmanager
     def _rasters(self, fills: bool = True) -> Iterator[tuple[Raster, Raster]]:
         """Both dates, open; with their `fills` as nodata, unless these are to be found."""
@@ -266,55 +283,13 @@ class Scene:
         (before, valid_before), (after, valid_after) = dates
         valid = valid_before & valid_after
         if self.area:
-            corner = self.grid.transform * Affine.translation(col, row)
-            valid &= burned(self.area, Grid(width, height, corner, self.grid.crs))
+            valid &= burned(self.area, self._part(row, col, height, width))
         return Strip(row, _masked(before, valid_before), _masked(after, valid_after), valid)
 
     def _samples(self) -> Samples:
         """`sample_windows` with both dates as they are stored."""
         with self._rasters(fills=False) as (before, after):
             return samples_of(self.grid, partial(self._read, (before.read, after.read)))
-
-    def _portions(self, before: Raster, after: Raster) -> list[tuple[int, int]]:
-        """First row and height of each strip: whole block rows of the second date, or equal parts of one."""
-        height, width = self.grid.height, self.grid.width
-        source = self.alignments[0].source_window(0, 0, height, width)
-        first = source[2] / height * source[3] / before.grid.width * before.row_bytes
-        second = width / after.grid.width * after.row_bytes
-        rows = min(MOST_ROWS, max(1, int(STRIP_BYTES / (first + second))))
-        block = min(after.block_rows, after.grid.height)
-        # If less than two block rows fit into a strip, a block row is split, so that less data is in flight.
-        rows = rows - rows % block if rows >= 2 * block else -(-block // -(-2 * block // rows))
-        top = self.alignments[1].shift[0]  # type: ignore[index]
-        edges = [0, *range(rows - top % rows, height, rows), height]
-        return [(row, end - row) for row, end in pairwise(edges)]
-
-
-def _comparable(before: str, first: Grid, after: str, second: Grid) -> Grid:
-    """The first date's grid, or the second's transform on it where the pair is not georeferenced."""
-    if (first.crs is None) != (second.crs is None):
-        lacking, other = (before, after) if first.crs is None else (after, before)
-        raise BadInput(lacking, "CRS", "none", f"one, as {other} has", "assign it with gdal_edit.py -a_srs")
-    if first.crs is not None or (georeferenced(first) and georeferenced(second)):
-        return first
-    if (first.width, first.height) != (second.width, second.height):
-        found, expected = f"{first.width} x {first.height} pixels", f"{second.width} x {second.height} as {after}"
-        raise BadInput(before, "size", found, expected, "rasters of different sizes have to be georeferenced")
-    return with_georeference_of(first, second)
-
-
-def _reader(raster: Raster, alignment: Alignment, portions: list[tuple[int, int]]) -> Read:
-    """The reader for the source windows of `portions`: a `RowReader` if they come in row order, else random access."""
-    width = alignment.target.width
-    windows = [alignment.source_window(row, 0, rows, width) for row, rows in portions]
-    tops = [top for top, _, height, _ in windows if height]
-    tallest = max(height for _, _, height, _ in windows)
-    if tops != sorted(tops) or tallest * raster.row_bytes > 4 * STRIP_BYTES:
-        return raster.read
-    left = min(left for _, left, _, _ in windows)
-    right = max(left + columns for _, left, _, columns in windows)
-    end = max(top + height for top, _, height, _ in windows)
-    return RowReader(raster, left, right - left, end).read
 
 
 def _undeclared(raster: Raster, config: ReadConfig) -> bool:

@@ -47,7 +47,7 @@ class SceneLabel:
             return burned(self._layer, target).astype(np.uint8)
         rule = self._rule
         with open_label(self.path) as raster:
-            aligned = Alignment(self._placed(raster.grid), target)
+            aligned = Alignment(placed(self.path, raster.grid, self.after, self.grid), target)
             return aligned.nearest(lambda *window: rule.apply(*raster.read(*window)), NODATA)
 
     def warnings(self, scene: Grid) -> list[str]:
@@ -77,10 +77,22 @@ class SceneLabel:
             raise BadInput(self.path, "label", "polygons", f"a raster, since {self.after} has no CRS")
         return polygon_layer(self.path)
 
-    def _placed(self, grid: Grid) -> Grid:
-        if grid.crs is not None and self.grid.crs is not None:
-            return grid
-        if (grid.width, grid.height) != (self.grid.width, self.grid.height):
-            found, expected = f"{grid.width} x {grid.height} pixels", f"{self.grid.width} x {self.grid.height}"
-            raise BadInput(self.path, "size", found, expected, f"as in {self.after}")
-        return with_georeference_of(grid, self.grid)
+
+def placed(path: str, grid: Grid, after: str, grid_after: Grid) -> Grid:
+    """The grid of a label raster, or that of the second date if either of them has no CRS.
+
+    Args:
+        path: The label.
+        grid: Its grid as the file has it.
+        after: Path of the second date's raster.
+        grid_after: Its grid.
+
+    Raises:
+        BadInput: either has no CRS, and their sizes differ.
+    """
+    if grid.crs is not None and grid_after.crs is not None:
+        return grid
+    if (grid.width, grid.height) != (grid_after.width, grid_after.height):
+        found, expected = f"{grid.width} x {grid.height} pixels", f"{grid_after.width} x {grid_after.height}"
+        raise BadInput(path, "size", found, expected, f"as in {after}")
+    return with_georeference_of(grid, grid_after)

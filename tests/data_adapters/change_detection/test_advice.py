@@ -173,6 +173,15 @@ def _(tmp: Path) -> tuple[Attempt, Attempt]:
     return read(tmp / "scenes"), read(tmp / names[0], tmp / names[2])
 
 
+@advises("give folders of satellite products as two inputs, before and after")
+def _(tmp: Path) -> tuple[Attempt, Attempt]:
+    for number, side in enumerate(("before", "after"), 1):
+        name = f"LC08_L1TP_195025_2013070{number}_20170503_01_T1"
+        for band in (2, 3, 4):
+            write(tmp / side / name / f"{name}_B{band}.TIF")
+    return read(tmp), read(*sorted(tmp.glob("*/*"), reverse=True))
+
+
 @advises("ChaBuD keeps its bands last, which GDAL cannot read: write the images as GeoTIFFs and list them in a CSV")
 def _(tmp: Path) -> tuple[Attempt, Attempt]:
     (tmp / "chabud.h5").write_bytes(b"\x89HDF\r\n\x1a\n")
@@ -454,7 +463,7 @@ def advice_in(module: ast.Module) -> set[str]:
             and isinstance(node.targets[0], ast.Tuple)
             and isinstance(node.value, ast.Tuple)
         ):
-            for target, value in zip(node.targets[0].elts, node.value.elts, strict=True):
+            for target, value in zip(node.targets[0].elts, node.value.elts, strict=False):
                 if isinstance(target, ast.Name):
                     named.setdefault(target.id, []).append(value)
     for node in ast.walk(module):

@@ -24,6 +24,9 @@ EXTENSIONS = tuple(
 SIDE_POINTS = 65
 """Points on each side of the outline, which is curved in longitude and latitude."""
 
+STRAIGHT = 1e-6
+"""Degrees by which points may lie off the line between their neighbours and be left out."""
+
 COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 TITLES = {
     "mask": "Changed, unchanged and unknown pixels",
@@ -115,7 +118,7 @@ def _place(grid: Grid) -> tuple[dict[str, Any], list[float]]:
     outline = shapely.make_valid(shapely.Polygon(ring))
     west, south, east, north = outline.bounds
     turns = range(int(np.floor((west + 180) / 360)), int(np.floor((east + 180) / 360)) + 1)
-    pieces = shapely.union_all([_piece(outline, 360 * turn) for turn in turns])
+    pieces = shapely.simplify(shapely.union_all([_piece(outline, 360 * turn) for turn in turns]), STRAIGHT)
     polygons = [orient(part) for part in shapely.get_parts(pieces) if part.area > 0]
     box = [(west + 180) % 360 - 180, south, (east + 180) % 360 - 180, north]
     if east - west >= 360:

@@ -9,7 +9,6 @@ Masked = Literal["clouds", "shadows", "cirrus", "snow", "water"]
 QualityKind = Literal["qa_pixel", "bqa", "scl", "udm2"]
 """Landsat Collection 2 and 1, Sentinel-2 Level-2A, and Planet."""
 
-
 Level = Literal["", "surface", "top of atmosphere"]
 """What reflectance is that of; empty if unknown."""
 

@@ -15,14 +15,14 @@ import pystac
 
 from transect.data_adapters.base import BadInput, reason
 from transect.data_adapters.change_detection.config import ReadConfig
-from transect.data_adapters.change_detection.product import Level, Quality
+from transect.data_adapters.change_detection.product import Level, Quality, QualityKind
 from transect.data_adapters.change_detection.products import landsat, sentinel2
 from transect.data_adapters.change_detection.products.found import Band, Found, Side, chosen
 from transect.data_adapters.change_detection.products.links import followed, read_item
 from transect.data_adapters.change_detection.products.sensors import SENSORS, band_name, names_of
 
 _NO_DATA = {"thumbnail", "overview", "visual", "metadata"}
-_QUALITY = {"scl": "scl", "qa_pixel": "qa_pixel", "udm2": "udm2", "ortho_udm2": "udm2"}
+_QUALITY: dict[str, QualityKind] = {"scl": "scl", "qa_pixel": "qa_pixel", "udm2": "udm2", "ortho_udm2": "udm2"}
 
 
 def side_of_item(path: str, config: ReadConfig) -> Side:
@@ -75,10 +75,11 @@ def _found(item: pystac.Item, path: str) -> Found:
             if name not in choices or choice.rank < choices[name].rank:
                 choices[name] = choice
     nodata = {choice.nodata for choice in choices.values() if choice.nodata is not None}
-    quality = next(
-        (Quality(asset.href, kind) for key, asset in item.assets.items() if (kind := _QUALITY.get(key.lower()))),  # type: ignore[arg-type]
-        None,
-    )
+    fill = nodata.pop() if len(nodata) == 1 else 0.0 if sensor else None
+    if not sensor and not any(choice.band.scale for choice in choices.values()):
+        fill = None  # the nodata value of a picture, unlike that of a product, may be measured in one of its bands
+    kinds = {key: _QUALITY[key.lower()] for key in item.assets if key.lower() in _QUALITY}
+    quality = next((Quality(item.assets[key].href, kind) for key, kind in kinds.items()), None)
     start = item.datetime or item.common_metadata.start_datetime
     return Found(
         name=item.id,
@@ -86,7 +87,7 @@ def _found(item: pystac.Item, path: str) -> Found:
         bands={name: choice.band for name, choice in choices.items()},
         date=start.date().isoformat() if start else None,
         level=_level(properties),
-        fill=nodata.pop() if len(nodata) == 1 else 0.0 if sensor else None,
+        fill=fill,
         quality=quality,
         note=f"{item.id}: stored values, since the item gives no scale of the bands",
         metadata=(path,),

@@ -105,8 +105,11 @@ def zip_tree(path: Path) -> Tree:
     """The members of a zip.
 
     Raises:
-        BadInput: it is no zip, is empty, has more than MOST_MEMBERS members, or one of them lies outside of it.
+        BadInput: it is no zip, is empty, has more than MOST_MEMBERS members, or one of them lies outside of it; or its
+            path has braces, which mark the path of a zip for GDAL.
     """
+    if {"{", "}"} & set(str(path.absolute())):
+        raise BadInput(path, "path", "braces", "a zip in a folder without braces", "rename it or the folder")
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
@@ -117,7 +120,7 @@ def zip_tree(path: Path) -> Tree:
     for member in members:
         name = PurePosixPath(member.filename)
         if name.is_absolute() or ".." in name.parts or set("\\:\0") & set(member.filename):
-            raise BadInput(path, "member", member.filename, "a path inside the zip", "unpack it with care")
+            raise BadInput(path, "member", member.filename, "a path inside the zip", "make the zip again")
     names = tuple(member.filename for member in members if not member.is_dir())
     if not names:
         raise BadInput(path, "zip", "no files", "the files of one product", "download it again")

@@ -164,6 +164,13 @@ def test_zips_that_are_no_product(tmp_path: Path, names: tuple[str, ...], messag
         pair_and_values(path, path)
 
 
+def test_a_zip_that_gdal_could_not_name(tmp_path: Path) -> None:
+    (tmp_path / "a}").mkdir()
+    path = zip_of(tmp_path / "a}" / "x.zip", "A.SAFE/GRANULE/T/IMG_DATA/T_B04.jp2")
+    with pytest.raises(BadInput, match="path: found braces"):
+        pair_and_values(path, path)
+
+
 def test_a_damaged_zip_and_a_damaged_member(safe: Safe, tmp_path: Path) -> None:
     (tmp_path / "x.zip").write_bytes(b"PK\3\4 no zip")
     with pytest.raises(BadInput, match=r"x\.zip: zip: found File is not a zip file"):

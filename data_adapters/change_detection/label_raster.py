@@ -40,6 +40,11 @@ class LabelRaster:
         return bool(self.dataset.driver == "JPEG" or self.dataset.compression == Compression.jpeg)
 
     @property
+    def is_bilevel(self) -> bool:
+        """Whether a pixel has one bit, so that 1 is white."""
+        return bool(self.dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS") == "1")
+
+    @property
     def colour_table(self) -> np.ndarray | None:
         """The RGBA colour of each index, uint8 `(256, 4)`, transparent where it has none; None without indices."""
         given = colour_table(self.dataset) if self.dataset.dtypes[0] == "uint8" else None

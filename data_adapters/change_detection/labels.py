@@ -117,13 +117,13 @@ def label_rule(
 
 
 def with_one(path: str) -> LabelWithOne | None:
-    """The binary label at `path` if it has grey values and 1 among them.
+    """The binary label at `path` if it has grey values, could have 255, and has 1.
 
     Raises:
         BadInput: the file cannot be read.
     """
     with open_label(path) as raster:
-        if raster.is_jpeg:
+        if raster.is_jpeg or raster.is_bilevel:
             return None
         colours, table = _scanned(raster), raster.colour_table
         if (colours != colours[:, :1]).any() or (table is not None and not _adds_nothing(table, colours)):

@@ -77,7 +77,7 @@ def _files(base: Path, images: Collection[str]) -> list[tuple[Path, str]]:
         place = path.relative_to(base).as_posix().casefold()
         if place in LISTS and path.is_file():
             found[place] = path
-        elif path.suffix.casefold() == ".txt" and _NAME.search(path.stem.casefold()):
+        elif path.suffix.casefold() == ".txt" and (place.startswith("list") or _NAME.search(path.stem.casefold())):
             log.warning("%s: ignored: %s", path, _EXPECTED)
     return [(found[place], split) for place, split in LISTS.items() if place in found]
 

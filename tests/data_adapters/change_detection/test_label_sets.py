@@ -215,6 +215,17 @@ def test_one_bit_images_are_read_as_they_look(tmp_path: Path) -> None:
     assert counts(str(tmp_path)) == {"a": (7, 1, 0), "b": (7, 1, 0), "png": (7, 1, 0)}
 
 
+def test_images_of_one_bit_say_nothing_about_255_in_others(tmp_path: Path) -> None:
+    data_set(tmp_path, a=tile(1), b=tile(255))
+    Image.fromarray(tile(255)).convert("1").save(tmp_path / "test/label/a.png")
+    assert counts(str(tmp_path)) == {"a": (7, 1, 0), "b": (7, 1, 0)}
+    data_set(tmp_path, a=tile(), extension="tif")
+    (tmp_path / "test/label/a.png").unlink()
+    image(tmp_path / "test/label/a.tif", tile(1), nbits=1)
+    label_with_one.cache_clear()
+    assert counts(str(tmp_path)) == {"a": (7, 1, 0), "b": (7, 1, 0)}
+
+
 def test_a_jpeg_decides_nothing_about_the_others(tmp_path: Path) -> None:
     data_set(tmp_path, b=tile(255), a=tile())
     (tmp_path / "test/label/a.png").unlink()

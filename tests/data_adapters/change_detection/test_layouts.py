@@ -362,7 +362,7 @@ def test_a_list_is_honoured_in_any_case(tmp_path: Path, place: str, caplog) -> N
 
 
 @pytest.mark.parametrize(
-    "place", ["train.txt", "splits/val.txt", "list/trainval_train.txt", "list/test_list.txt", "lists/Validation.txt"]
+    "place", ["train.txt", "splits/val.txt", "list/trainval_train.txt", "list/demo.txt", "lists/Validation.txt"]
 )
 def test_a_list_at_another_place_is_named_as_ignored(tmp_path: Path, place: str, caplog) -> None:
     build(tmp_path, [*sides("A", "B", "label"), f"{place}=1.png\n"])

@@ -29,6 +29,7 @@ def around_fiji(crs: str, pixel: float, turns: float = 0) -> tuple[str, Affine]:
 
 FIJI = {
     "UTM": around_fiji("EPSG:32701", 53),
+    "UTM of the zone to the west": around_fiji("EPSG:32760", 53),
     "degrees to the east": around_fiji("EPSG:4326", 0.0005),
     "degrees to the west": around_fiji("EPSG:4326", 0.0005, -360),
     "degrees of another datum": around_fiji("EPSG:4269", 0.0005, -360),
@@ -127,7 +128,7 @@ def test_areas_across_the_date_line_are_those_elsewhere_on_the_parallel(name: st
     if turn := turn_of(crs):
         elsewhere = crs, Affine.translation(np.copysign(turn.length / 18, -transform.c), 0) * transform
     else:
-        elsewhere = CRS.from_epsg(32702), transform  # the next zone
+        elsewhere = CRS.from_epsg(32710), transform  # another zone
     square = np.array([shapely.box(100, 100, 200, 200)])
     areas = [geodesic_areas(square, Grid(300, 300, place, of))[0] for of, place in ((crs, transform), elsewhere)]
     assert areas[0] == pytest.approx(areas[1], rel=1e-9)

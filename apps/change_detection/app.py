@@ -155,6 +155,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
             write_score=self.config.write_score,
             probabilities=by_level(self.state.probabilities),
             tags={"subpixel_offset": "{:.3f} {:.3f}".format(*sample.offset)},
+            warnings=sample.notes,
         )
 
     def _limits(self, sample: Scene) -> np.ndarray:

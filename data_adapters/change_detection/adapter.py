@@ -65,7 +65,12 @@ class ChangeAdapter:
         write_item(folder, case.id, prediction)
         shift_facts, shift_warnings = coregistration.findings()
         facts |= shift_facts
-        if warnings := [*_noted(case), *unmasked(case.products, self.config), *shift_warnings]:
+        if warnings := [
+            *_noted(case),
+            *unmasked(case.products, self.config),
+            *prediction.warnings,
+            *shift_warnings,
+        ]:
             facts["warnings"] = "; ".join(warnings)
             log.warning("%s: %s", case.id, facts["warnings"])
         return facts

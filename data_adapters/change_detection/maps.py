@@ -57,8 +57,9 @@ class ChangeMap:
     """Change scores on `grid`, as a lazy stream of row `blocks` from top to bottom.
 
     A pixel is changed where its level is at least `threshold_level`. `dates` are ISO 8601 or None; `progress` is the
-    completed fraction; `facts` say how the map was made, for the record of the case; `probabilities` are the calibrated
-    probabilities of change by level, `(256,)` with NaN where there is no such level, or None if unknown.
+    completed fraction; `facts` say how the map was made, for the record of the case, and `warnings` what is in doubt;
+    `probabilities` are the calibrated probabilities of change by level, `(256,)` with NaN where there is no such level,
+    or None if unknown.
     """
 
     grid: Grid
@@ -69,6 +70,7 @@ class ChangeMap:
     write_spread: bool = False
     tags: dict[str, str] = field(default_factory=dict)
     facts: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
     progress: float = 0.0
     probabilities: np.ndarray | None = None
 

@@ -17,9 +17,9 @@ class Raster:
     """The selected bands of a raster, or of several single-band files stacked in the given order.
 
     `grid` is the georeference, `dtype` is float32 or the files' integer type, and `block_rows` the height of a
-    compressed block. `declares` is whether the files, the product or `config` say which of the pixels have no data, and
-    `scaled` whether the values are reflectance; `quality` is the quality band, or None if none can be used. A context
-    manager; use it in the thread that opened it.
+    compressed block. `undeclared` is whether the raster is georeferenced and nothing says which of its stored values
+    mean no data, and `quality` the quality band, or None if none can be used. A context manager; use it in the thread
+    that opened it.
 
     Args:
         paths: Anything that `opened` opens: files, URLs, COGs, and VRTs with sources below their folder.
@@ -51,9 +51,10 @@ class Raster:
             self._parts = [file if file.grid == self.grid else Resampled(file, finest) for file in files]
             self.quality = self._quality_band(stack, finest, config)
             self._close = stack.pop_all().close
-        self.scaled = bool(product and product.scale)
-        self.dtype = np.dtype(np.float32) if self.scaled else stored
-        self.declares = any(file.declares for file in files)
+        scaled = bool(product and product.scale)
+        self.dtype = np.dtype(np.float32) if scaled else stored
+        declared = any(file.declares for file in files) or config.nodata is not None
+        self.undeclared = not declared and not scaled and self.grid.crs is not None
         self.block_rows = max(file.block_rows for file in files if file.grid == self.grid)
 
     def __enter__(self) -> Self:

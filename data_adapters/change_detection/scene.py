@@ -98,7 +98,7 @@ class Scene:
                 raise BadInput(other, field, "no raster", "both dates", "give its partner or leave the pair out")
         with Raster(before, config, products[0]) as first, Raster(after, config, products[1]) as second:
             dtype = first.dtype, second.dtype
-            undeclared = _undeclared(first, config), _undeclared(second, config)
+            undeclared = first.undeclared, second.undeclared
             placed = Alignment(comparable_grid(before[0], first.grid, after[0], second.grid), second.grid)
         window = placed.common_window()
         if window is None:
@@ -231,6 +231,18 @@ class Scene:
         """The value that fills the border of each date although nothing declares it, found in `sample_windows`."""
         return fills_of(self._samples(), self.undeclared) if any(self.undeclared) else (None, None)
 
+    @property
+    def notes(self) -> list[str]:
+        """A line for each of `fills` that is treated as nodata, and for those that were found by the way."""
+        return [fill.line(date) for date, fill in zip(("before", "after"), self._known_fills, strict=True) if fill]
+
+    @property
+    def _known_fills(self) -> Fills:
+        """`fills`, but pictures, whose fill is never nodata, are not read to find it."""
+        needed = any(found and measured(dtype) for found, dtype in zip(self.undeclared, self.dtype, strict=True))
+        fills: Fills = self.fills if needed else vars(self).get("fills", (None, None))
+        return fills
+
     def nothing_valid(self) -> BadInput:
         """The error for a pair without a pixel that is valid at both dates."""
         found = f"no valid pixel in both this and {self.before[0]}"
@@ -261,12 +273,9 @@ class Scene:
     @contextmanager
     def _rasters(self, fills: bool = True) -> Iterator[tuple[Raster, Raster]]:
         """Both dates, open; with their `fills` as nodata, unless these are to be found."""
-        matter = any(
-            undeclared and measured(dtype) for undeclared, dtype in zip(self.undeclared, self.dtype, strict=True)
-        )
         configs = [
             replace(self.config, nodata=fill.value) if fill and fill.nodata else self.config
-            for fill in (self.fills if fills and matter else (None, None))
+            for fill in (self._known_fills if fills else (None, None))
         ]
         first, second = self.products
         with Raster(self.before, configs[0], first) as before, Raster(self.after, configs[1], second) as after:
@@ -290,10 +299,6 @@ class Scene:
         """`sample_windows` with both dates as they are stored."""
         with self._rasters(fills=False) as (before, after):
             return samples_of(self.grid, partial(self._read, (before.read, after.read)))
-
-
-def _undeclared(raster: Raster, config: ReadConfig) -> bool:
-    return raster.grid.crs is not None and not raster.declares and config.nodata is None and not raster.scaled
 
 
 def _masked(values: np.ndarray, valid: np.ndarray) -> np.ndarray:

@@ -198,7 +198,9 @@ def test_data_unlike_those_of_training_are_named_by_check_and_by_predict(mapped,
         assert line in printed
     predict(str(model), [str(word) for word in words], tmp_path / "out")
     (done,) = (tmp_path / "out").glob("*/done.json")
-    assert json.loads(done.read_text())["facts"]["unlike_training_data"] == "; ".join(expected)
+    facts = json.loads(done.read_text())["facts"]
+    assert facts["unlike_training_data"] == "; ".join(expected)
+    assert "10 % of after, at its border, are filled with 0, which is taken as nodata" in facts["warnings"]
 
 
 def test_training_keeps_the_geometry_of_its_data(mapped, small_config):

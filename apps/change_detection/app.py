@@ -16,6 +16,7 @@ from transect.apps.change_detection.calibration import by_level, mean_probabilit
 from transect.apps.change_detection.charts import reliability_chart
 from transect.apps.change_detection.config import Config, State
 from transect.apps.change_detection.dataset import TrainingTiles, trainable
+from transect.apps.change_detection.faults import misregistered
 from transect.apps.change_detection.figures import MapPreview
 from transect.apps.change_detection.inference import Tiling, average, score_rows
 from transect.apps.change_detection.losses import change_loss
@@ -85,7 +86,8 @@ class ChangeDetection(App[Scene, ChangeMap]):
         return statistical(self.config.model) or build(self.config.model, channels=len(self.config.read.bands))
 
     def dataset(self, cases: Sequence[Case]) -> TrainingTiles:
-        return TrainingTiles(trainable(cases), self.config.tile, self._limits, self.adapter.read)
+        config = self.config
+        return TrainingTiles(trainable(cases), config.tile, self._limits, self.adapter.read, config.tiles_per_epoch)
 
     def loss(self, model: nn.Module, batch: dict[str, Tensor]) -> Tensor:
         before, after, label = batch["before"], batch["after"], batch["label"]
@@ -110,6 +112,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
         ]
 
     def predict(self, model: nn.Module, sample: Scene) -> ChangeMap:
+        sample = misregistered(sample, self.config.faults.shift)
         if isinstance(model, StatisticalDetector):
             return self._detect(model, sample)
         limits = self._limits(sample)

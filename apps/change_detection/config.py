@@ -22,15 +22,35 @@ class AugmentConfig:
         swap_dates: Exchange the two dates in half of the examples: what appeared becomes what vanished.
         blur: Blur both dates alike, as the CDMaskFormer recipe does.
         light: Largest relative change of gain, drawn per date and band; offsets change by up to half of it.
+        scale: Largest relative change of the pixel size of both dates and the label.
+        shift: Largest shift of one date along each axis, in pixels, as dates that are not registered exactly have.
     """
 
     flip: bool = True
     swap_dates: bool = True
     blur: bool = True
     light: float = 0.1
+    scale: float = 0.0
+    shift: float = 1.0
 
     def __post_init__(self) -> None:
-        require(0 <= self.light < 1, "augment.light", self.light, "a share in [0, 1)")
+        for name in ("light", "scale"):
+            require(0 <= getattr(self, name) < 1, f"augment.{name}", getattr(self, name), "a share in [0, 1)")
+        require(0 <= self.shift <= 16, "augment.shift", self.shift, "0 to 16 pixels")
+
+
+@dataclass(frozen=True)
+class FaultConfig:
+    """Faults that are put into each pair before it is predicted, to measure what they cost.
+
+    Args:
+        shift: Number of pixels by which the first date is moved to the right.
+    """
+
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(0 <= self.shift <= 64, "faults.shift", self.shift, "0 to 64 pixels")
 
 
 @dataclass(frozen=True)
@@ -43,6 +63,7 @@ class Config:
         phantom: What `transect phantom` writes.
         polygons: How the polygons of changes are generalized.
         augment: Random augmentation of training tiles.
+        faults: Faults that are put into pairs before they are predicted.
         stretch: How pixel values become 0..1. robust maps the median +- 3.5 robust standard deviations of each band
             and date, which also evens out illumination and season; dates of one sensor share their limits, so that
             clouds or clearings in one of them do not change the rest. training takes the limits of the training data,
@@ -50,6 +71,7 @@ class Config:
             benchmark images.
         tile: Side of the square tiles of training and prediction in pixels; attention spans a whole tile, so
             predict at the training size.
+        tiles_per_epoch: Smallest number of training tiles of an epoch; those of a small data set are repeated.
         overlap: Pixels that neighbouring tiles share and blend in prediction.
         tiles_per_batch: Batch size of prediction, in tiles.
         threshold: Score from which a pixel counts as changed, in steps of 0.005; null takes the one that training
@@ -63,8 +85,10 @@ class Config:
     phantom: PhantomConfig = field(default_factory=PhantomConfig)
     polygons: PolygonsConfig = field(default_factory=PolygonsConfig)
     augment: AugmentConfig = field(default_factory=AugmentConfig)
+    faults: FaultConfig = field(default_factory=FaultConfig)
     stretch: Stretch = "robust"
     tile: int = 256
+    tiles_per_epoch: int = 1
     overlap: int = 32
     tiles_per_batch: int = 4
     threshold: float | None = None
@@ -75,7 +99,8 @@ class Config:
         require(self.tile >= 32 and self.tile % 32 == 0, "tile", self.tile, "a multiple of 32")
         require(0 <= self.overlap <= min(self.tile // 2, 128), "overlap", self.overlap, "0 to half a tile, at most 128")
         require(self.tiles_per_batch > 0, "tiles_per_batch", self.tiles_per_batch, "a positive number")
-        require_at_most(self, tile=8192, tiles_per_batch=4096)
+        require(self.tiles_per_epoch > 0, "tiles_per_epoch", self.tiles_per_epoch, "a positive number")
+        require_at_most(self, tile=8192, tiles_per_batch=4096, tiles_per_epoch=1 << 24)
         pixels = self.tile**2 * self.tiles_per_batch
         require(pixels <= 1 << 28, "tiles_per_batch", self.tiles_per_batch, f"at most {(1 << 28) // self.tile**2}")
         if self.threshold is not None:

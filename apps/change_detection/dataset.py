@@ -35,7 +35,7 @@ def trainable(cases: Sequence[Case]) -> list[Pair]:
 
 
 class TrainingTiles(Dataset[dict[str, np.ndarray]]):
-    """Tiles of `size` pixels that cover labelled pairs without overlap, read lazily.
+    """Tiles of `size` pixels that cover labelled pairs without overlap, read lazily, and again if fewer than `least`.
 
     An item is `before` and `after`, float32 (bands, size, size) in [0, 1], and `label`, uint8 (size, size): 0, 1, or
     NODATA where nothing is known. Pairs smaller than a tile are padded with NODATA; remainders at the right and
@@ -46,9 +46,14 @@ class TrainingTiles(Dataset[dict[str, np.ndarray]]):
     """
 
     def __init__(
-        self, pairs: Sequence[Pair], size: int, limits: Callable[[Scene], np.ndarray], read: Callable[[Pair], Scene]
+        self,
+        pairs: Sequence[Pair],
+        size: int,
+        limits: Callable[[Scene], np.ndarray],
+        read: Callable[[Pair], Scene],
+        least: int = 1,
     ) -> None:
-        self.size, self._limits_of = size, limits
+        self.size, self._limits_of, self.least = size, limits, least
         self.scenes: dict[str, Scene] = {}
         self.limits: dict[str, np.ndarray] = {}
         self.tiles: list[_Tile] = []
@@ -65,10 +70,10 @@ class TrainingTiles(Dataset[dict[str, np.ndarray]]):
             ]
 
     def __len__(self) -> int:
-        return len(self.tiles)
+        return max(len(self.tiles), self.least)
 
     def __getitem__(self, index: int) -> dict[str, np.ndarray]:
-        tile = self.tiles[index]
+        tile = self.tiles[index % len(self.tiles)]
         scene = self.scenes[tile.pair]
         if tile.pair not in self.limits:
             self.limits[tile.pair] = self._limits_of(scene)

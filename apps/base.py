@@ -75,8 +75,8 @@ class View:
         kind: `film` plays the frames of an animated picture, or several pictures of one size. `volume` shows an image
             and a mask on the same grid in three planes (NIfTI, the first two files), and where there are any the mask's
             surface (PLY, in RAS mm) and statistics of it (JSON). `map` lays pictures of one size over each other, with
-            polygons on top: the first file is a GeoJSON in pixel coordinates whose further members are documented in
-            `pipelines/views/page.py`, the others are the pictures.
+            polygons on top: the first file has these (JSON, documented in `pipelines/views/page.py`), the others are
+            the pictures.
         files: names of the files that it shows, below the folder of the case.
         legend: one line that says what is seen.
         milliseconds: of a frame of a film.

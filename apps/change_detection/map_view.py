@@ -26,12 +26,12 @@ def map_view(prediction: ChangeMap, folder: Path) -> View:
     """Write `views/map.json` into `folder`, where the prediction was written and pictured."""
     grid, step = prediction.grid, decimation(prediction.grid)
     polygons, fields, total = read_largest(folder / "changes.gpkg", grid, MOST_POLYGONS)
+    polygons = shapely.transform(polygons, lambda points: points.round(2))
     if shapely.get_num_coordinates(polygons).sum() > MOST_VERTICES:
         polygons = shapely.simplify(polygons, step / 2)
     centre = metres_per_pixel(np.array([[grid.width / 2, grid.height / 2]]), grid)[0, 0]
     pictures = [name for name in LAYERS if (folder / "preview" / f"{name}.png").is_file()]
     content = {
-        "type": "FeatureCollection",
         "name": "Changes",
         "size": [grid.width, grid.height],
         "extent": [-(-grid.width // step) * step, -(-grid.height // step) * step],
@@ -46,12 +46,8 @@ def map_view(prediction: ChangeMap, folder: Path) -> View:
         },
         "total": total,
         "features": [
-            {
-                "type": "Feature",
-                "geometry": json.loads(shapely.to_geojson(polygon)),
-                "properties": {name: _value(column[index]) for name, column in fields.items()},
-            }
-            for index, polygon in enumerate(shapely.set_precision(polygons, 0.01, mode="pointwise"))
+            {"geometry": geometry, "properties": {name: _value(column[index]) for name, column in fields.items()}}
+            for index, geometry in enumerate(shapely.to_geojson(polygons))
         ],
     }
     (folder / "views").mkdir(exist_ok=True)

@@ -317,11 +317,11 @@ def scene(tmp_path: Path) -> Path:
     features = []
     for x, y, side, properties in squares:
         ring = [(x, y), (x + side, y), (x + side, y + side), (x, y + side), (x, y)]
-        geometry = {"type": "Polygon", "coordinates": [ring]}
-        features.append({"type": "Feature", "geometry": geometry, "properties": properties})
+        geometry = json.dumps({"type": "Polygon", "coordinates": [ring]})
+        features.append({"geometry": geometry, "properties": properties})
     shown = {"before": (True, 100), "after": (True, 100), "score": (False, 80)}
     content = {
-        "type": "FeatureCollection", "name": "Changes", "size": [399, 300], "extent": [400, 300],
+        "name": "Changes", "size": [399, 300], "extent": [400, 300],
         "metres_per_pixel": 30.0, "colour": "#e63946",
         "layers": {name: {"shown": on, "opacity": value} for name, (on, value) in shown.items()},
         "ramp": {"name": "Score", "colours": ["#000004", "#fcfdbf"], "mark": 0.4, "mark_name": "threshold"},
@@ -370,7 +370,7 @@ def test_a_map_page_needs_no_other_file_and_names_what_it_leaves_out(scene):
 
 
 def test_a_map_that_would_be_too_large_leaves_out_the_smallest_polygons(scene, monkeypatch):
-    size = sum(map(len, re.findall(r"data:image/webp[^\"]*", map_page(scene))))
+    size = sum(map(len, re.findall(r"data:image/jpeg[^\"]*", map_page(scene))))
     monkeypatch.setattr(pages, "LARGEST_PAGE", size + 400)
     assert "1 of 3 are shown" in map_page(scene)
     monkeypatch.setattr(pages, "LARGEST_PAGE", size - 1)

@@ -30,6 +30,10 @@ def content(folder: Path, levels: np.ndarray, crs: int | None = 32633, transform
     return json.loads((folder / "views" / "map.json").read_text())
 
 
+def outline(feature: dict) -> list[list[float]]:
+    return json.loads(feature["geometry"])["coordinates"][0]
+
+
 def squares() -> np.ndarray:
     levels = np.zeros((1100, 2100), np.uint8)
     levels[3:5, 7:10] = 120
@@ -40,13 +44,13 @@ def squares() -> np.ndarray:
 def test_polygons_are_in_pixels_the_largest_first(tmp_path: Path) -> None:
     found = content(tmp_path, squares())
     large, small = found["features"]
-    assert sorted(map(tuple, large["geometry"]["coordinates"][0][:4])) == [
+    assert sorted(map(tuple, outline(large)[:4])) == [
         (1000, 800),
         (1000, 900),
         (1200, 800),
         (1200, 900),
     ]
-    assert sorted(map(tuple, small["geometry"]["coordinates"][0][:4])) == [(7, 3), (7, 5), (10, 3), (10, 5)]
+    assert sorted(map(tuple, outline(small)[:4])) == [(7, 3), (7, 5), (10, 3), (10, 5)]
     expected = {"id": 1, "pixels": 6, "mean_score": 0.6, "date_before": "2000-03-09", "date_after": None}
     assert {name: value for name, value in small["properties"].items() if name != "area_m2"} == expected
     assert small["properties"]["area_m2"] == pytest.approx(600 / 0.9996**2, rel=1e-4)
@@ -76,4 +80,4 @@ def test_the_smallest_polygons_are_left_out_and_details_simplified(
         levels[row, 1200 : 1200 + row % 2] = 160  # a jagged side of half a pixel on either side
     found = content(tmp_path, levels)
     assert (found["total"], len(found["features"])) == (2, 1)
-    assert len(found["features"][0]["geometry"]["coordinates"][0]) < 12
+    assert len(outline(found["features"][0])) < 12

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from transect.apps.base import App, Contribution, Picture, View
 from transect.apps.change_detection.augment import augment
 from transect.apps.change_detection.calibration import by_level, mean_probabilities
-from transect.apps.change_detection.charts import reliability_chart
+from transect.apps.change_detection.charts import reliability_chart, transition_chart
 from transect.apps.change_detection.config import Config, State
 from transect.apps.change_detection.dataset import TrainingTiles, trainable
 from transect.apps.change_detection.faults import misregistered
@@ -205,8 +205,9 @@ class ChangeDetection(App[Scene, ChangeMap]):
         return mean
 
     def charts(self, contributions: Sequence[Contribution]) -> dict[str, Picture]:
-        """The reliability of the probabilities, over all labelled pixels."""
-        return reliability_chart(*totals(contributions), self.metric.probabilities)
+        """The reliability of the probabilities over all labelled pixels, and the recall by transition of land cover."""
+        by_transition = transition_chart(self.metric.recall_by_transition(contributions))
+        return reliability_chart(*totals(contributions), self.metric.probabilities) | by_transition
 
     def preview(self, prediction: ChangeMap, sample: Scene, labels: bool) -> MapPreview:
         return MapPreview(sample, prediction.threshold_level, labels)

@@ -13,8 +13,12 @@ from numpy.typing import NDArray
 from transect.apps.base import Contribution, Metric
 from transect.apps.change_detection.calibration import Histogram, calibration_error, fit_probabilities
 from transect.apps.change_detection.config import State
+from transect.data_adapters.change_detection.land_cover import transitions
 from transect.data_adapters.change_detection.maps import LEVELS, NODATA, ChangeMap
 from transect.data_adapters.change_detection.scene import Scene
+
+TRANSITION = "from "
+"""Start of the names of the histograms of transitions between classes of land cover."""
 
 
 class ChangeMetric(Metric[Scene, ChangeMap]):
@@ -35,7 +39,8 @@ class ChangeMetric(Metric[Scene, ChangeMap]):
     def contribution(self, prediction: ChangeMap, sample: Scene) -> Contribution:
         """Histograms of the levels of `changed` and `unchanged` pixels, int64 `(LEVELS + 1,)` each.
 
-        Unlabelled and invalid pixels are left out.
+        Unlabelled and invalid pixels are left out. Where the land cover before and after is known, there is also one
+        of each transition, by a name such as "from tree to building".
         """
         counts = {"changed": np.zeros(LEVELS + 1, np.int64), "unchanged": np.zeros(LEVELS + 1, np.int64)}
         for block in prediction.blocks:
@@ -43,7 +48,28 @@ class ChangeMetric(Metric[Scene, ChangeMap]):
             for name, value in (("changed", 1), ("unchanged", 0)):
                 counted = block.levels[(label == value) & (block.levels != NODATA)]
                 counts[name] += np.bincount(counted, minlength=LEVELS + 1)
+            for name, where in self._transitions(sample, block.row, len(block.levels)).items():
+                counted = block.levels[where & (label == 1) & (block.levels != NODATA)]
+                histogram = np.bincount(counted, minlength=LEVELS + 1)
+                counts[name] = counts.get(name, np.zeros(LEVELS + 1, np.int64)) + histogram
         return counts
+
+    @staticmethod
+    def _transitions(sample: Scene, row: int, rows: int) -> dict[str, NDArray[np.bool_]]:
+        if not sample.cover[0]:
+            return {}
+        found = transitions(*sample.land_cover_at(row, rows), sample.land_cover.classes)
+        return {f"{TRANSITION}{name}": where for name, where in found.items()}
+
+    def recall_by_transition(self, contributions: Sequence[Contribution]) -> dict[str, tuple[float, int]]:
+        """The recall and the number of changed pixels of each transition of land cover, the most frequent first."""
+        names = {name for contribution in contributions for name in contribution if name.startswith(TRANSITION)}
+        level, found = round(self.threshold * LEVELS), {}
+        for name in sorted(names):
+            histogram = np.sum([each[name] for each in contributions if name in each], axis=0)
+            if pixels := int(histogram.sum()):
+                found[name.removeprefix(TRANSITION)] = float(histogram[level:].sum() / pixels), pixels
+        return dict(sorted(found.items(), key=lambda item: -item[1][1]))
 
     def summary(
         self, contributions: Sequence[Contribution], weights: NDArray[np.float64] | None = None

@@ -1,11 +1,13 @@
 """Facts about an image pair as it was read: geometry, values, nodata and labels."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
 from transect.data_adapters.change_detection.coregistration import Coregistration
+from transect.data_adapters.change_detection.land_cover import transitions
 from transect.data_adapters.change_detection.maps import NODATA, Grid
 from transect.data_adapters.change_detection.product_facts import DATES, product_facts
 from transect.data_adapters.change_detection.sampling import Fills
@@ -61,7 +63,7 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         if scene.label:
             totals.add_labels(scene.labels(strip.row, len(strip.valid)))
         if scene.cover[0]:
-            totals.transitions = totals.transitions + scene.transitions(strip.row, len(strip.valid))
+            totals.add_land_cover(*scene.land_cover_at(strip.row, len(strip.valid)), scene.land_cover.classes)
     facts: Facts = {"size": f"{grid.width} x {grid.height} pixels", "crs": str(grid.crs) if grid.crs else "none"}
     if math.isfinite(size := pixel_size(grid)):
         facts["pixel_size_m"] = round(size, 6)
@@ -80,7 +82,7 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         shares = f"{100 * totals.labels[1] / max(known, 1):.4g} % changed, {unknown:.4g} % unknown"
         facts["label"] = ", ".join(filter(None, [shares, scene.reference.note]))
     if scene.cover[0]:
-        facts["from_to"] = _shares(totals.transitions, scene.land_cover.classes)
+        facts["from_to"] = _shares(totals.transitions)
     filled = [fill.line(name) for name, fill in zip(DATES, scene.fills, strict=True) if fill]
     warnings = [*noted, *product_warnings, *shift_warnings, *filled, *totals.warnings(scene.fills)]
     if scene.label:
@@ -94,12 +96,11 @@ def _range(dtype: np.dtype, low: float, high: float) -> str:
     return f"{low:g} to {high:g}" + (f" ({100 * share:.2g} % of the range of {dtype})" if share < DARK else "")
 
 
-def _shares(counts: np.ndarray, classes: Sequence[str]) -> str:
+def _shares(counts: Counter[str]) -> str:
     """The shares of the most frequent transitions among the pixels that changed."""
-    order = np.argsort(-counts, axis=None, kind="stable")
-    pairs = [(int(counts.flat[index]), *divmod(int(index), len(classes))) for index in order[:MOST_TRANSITIONS]]
-    shown = [f"{classes[a]} to {classes[b]} {100 * count / counts.sum():.3g} %" for count, a, b in pairs if count]
-    left = np.count_nonzero(counts) - len(shown)
+    listed = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    shown = [f"{name} {100 * count / counts.total():.3g} %" for name, count in listed[:MOST_TRANSITIONS]]
+    left = len(counts) - len(shown)
     return "; ".join(shown + ([f"{left} others"] if left else [])) or "nothing"
 
 
@@ -118,7 +119,7 @@ class _Totals:
         self.zeros = [0, 0]
         self.limits = [(math.inf, -math.inf)] * 2
         self.labels = np.zeros(256, np.int64)
-        self.transitions = np.zeros((), np.int64)
+        self.transitions: Counter[str] = Counter()
 
     def add(self, before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> None:
         self.bands = len(before)
@@ -129,6 +130,10 @@ class _Totals:
                 low, high = self.limits[number]
                 self.limits[number] = (min(low, float(values.min())), max(high, float(values.max())))
                 self.zeros[number] += int((values == 0).all(axis=0).sum())
+
+    def add_land_cover(self, before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> None:
+        for name, where in transitions(before, after, classes).items():
+            self.transitions[name] += int(where.sum())
 
     def add_labels(self, labels: np.ndarray) -> None:
         self.labels += np.bincount(labels.ravel(), minlength=256)

@@ -1,5 +1,6 @@
 """Land cover before and after where it changed: the two labels of SECOND and Landsat-SCD."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -88,11 +89,21 @@ class LandCover:
             return Alignment(grid, target).nearest(indices, NODATA)
 
 
-def transitions(before: np.ndarray, after: np.ndarray, classes: int) -> np.ndarray:
-    """The number of pixels by class before (rows) and after (columns), int64 `(classes, classes)`."""
-    changed = (before != NODATA) & (after != NODATA)
-    pairs = before[changed].astype(np.int64) * classes + after[changed]
-    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+def transitions(before: np.ndarray, after: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Where the land cover changed in each way, `(height, width)` bool by a name such as "tree to building".
+
+    Args:
+        before: What `LandCover.read` returns of the first date.
+        after: And of the second.
+        classes: The names of the classes.
+    """
+    codes = np.where((before == NODATA) | (after == NODATA), -1, before.astype(np.int32) * len(classes) + after)
+    found = (int(code) for code in np.unique(codes) if code >= 0)
+    return {
+        f"{classes[first]} to {classes[second]}": codes == code
+        for code in found
+        for first, second in [divmod(code, len(classes))]
+    }
 
 
 def _classes_of(path: str) -> list[Colour]:

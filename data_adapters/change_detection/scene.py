@@ -19,7 +19,7 @@ from transect.data_adapters.change_detection.burn import burned
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.fill import measured
 from transect.data_adapters.change_detection.labels import LabelCoding
-from transect.data_adapters.change_detection.land_cover import LandCover, transitions
+from transect.data_adapters.change_detection.land_cover import LandCover
 from transect.data_adapters.change_detection.maps import Grid, Strip
 from transect.data_adapters.change_detection.product import Product
 from transect.data_adapters.change_detection.raster import Raster
@@ -181,17 +181,9 @@ class Scene:
         """
         return self.reference.read(self._part(row, col, rows, width))
 
-    def transitions(self, row: int, rows: int) -> np.ndarray:
-        """Count the pixels of full rows by land cover before and after; see `land_cover`.
-
-        Returns:
-            int64 `(classes, classes)`: the class before by row, after by column; unchanged pixels are left out.
-
-        Raises:
-            BadInput: a label cannot be read.
-        """
-        before, after = self.land_cover.read(self._part(row, 0, rows))
-        return transitions(before, after, len(self.land_cover.classes))
+    def land_cover_at(self, row: int, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """The land cover before and after of full rows, where it changed; see `LandCover.read`."""
+        return self.land_cover.read(self._part(row, 0, rows))
 
     def stretch(self, method: Method = "percentile") -> np.ndarray:
         """The limits of each date and band, `(2, bands, 2)` float32, that `stretch_limits` finds in `samples`."""

@@ -78,9 +78,9 @@ class PolygonsConfig:
         simplify_m: Largest distance between an outline along the pixels and its simplified form.
     """
 
-    min_area_m2: float = 0
-    fill_holes_m2: float = 0
-    simplify_m: float = 0
+    min_area_m2: float = 0.0
+    fill_holes_m2: float = 0.0
+    simplify_m: float = 0.0
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

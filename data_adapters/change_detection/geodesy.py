@@ -47,7 +47,7 @@ def metres_per_pixel(points: np.ndarray, grid: Grid) -> np.ndarray:
         grid: Gives the transform and the CRS.
 
     Returns:
-        `(n, 2)` float64 in metres, NaN if the CRS has no ellipsoid.
+        `(n, 2)` float64 in metres, NaN if the CRS has no ellipsoid or a point is not on it.
     """
     ellipsoid = _ellipsoid(grid)
     if ellipsoid is None:
@@ -55,8 +55,11 @@ def metres_per_pixel(points: np.ndarray, grid: Grid) -> np.ndarray:
     geod, to_degrees = ellipsoid
     steps = np.array([[0.5, 0], [0, 0.5]])
     sides = [(points[:, None] + sign * steps).reshape(-1, 2) for sign in (-1, 1)]
-    start, end = (to_degrees.transform(*mapped(side, grid.transform).T) for side in sides)
-    return np.array(geod.inv(*start, *end)[2]).reshape(-1, 2)
+    ends = np.concatenate([to_degrees.transform(*mapped(side, grid.transform).T) for side in sides])
+    known = np.isfinite(ends).all(axis=0)
+    lengths = np.full(len(known), np.nan)
+    lengths[known] = geod.inv(*ends[:, known])[2]
+    return lengths.reshape(-1, 2)
 
 
 def mapped(points: np.ndarray, transform: Affine) -> np.ndarray:

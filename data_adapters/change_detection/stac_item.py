@@ -50,7 +50,6 @@ def write_item(folder: Path, name: str, change_map: ChangeMap) -> None:
     grid, times = change_map.grid, sorted(_utc(day) for day in change_map.dates if day)
     if grid.crs is None or not times:
         return
-    geometry, bbox = _place(grid)
     both = {"start_datetime": times[0], "end_datetime": times[-1]} if len(times) > 1 else {}
     rasters = {stem: _raster(stem) for stem in TITLES if (folder / f"{stem}.tif").exists()}
     polygons = {
@@ -64,8 +63,7 @@ def write_item(folder: Path, name: str, change_map: ChangeMap) -> None:
         "stac_version": "1.1.0",
         "stac_extensions": list(EXTENSIONS),
         "id": name,
-        "geometry": geometry,
-        "bbox": bbox,
+        **_place(grid),
         "properties": {"datetime": None if both else times[0], **both, **_projection(grid)},
         "links": [],
         "assets": {**rasters, "changes": polygons},
@@ -100,16 +98,21 @@ def _raster(stem: str) -> dict[str, Any]:
     return asset | band | {"classification:classes": classes}
 
 
-def _place(grid: Grid) -> tuple[dict[str, Any], list[float]]:
-    """Outline of the grid in WGS 84, and its bounding box, both as GeoJSON (RFC 7946) wants them.
+def _place(grid: Grid) -> dict[str, Any]:
+    """Outline of the grid in WGS 84 and its bounding box, as GeoJSON (RFC 7946) wants them; null where unknown.
 
     An outline across the date line is cut there, and its box has a west that is larger than its east.
     """
     crs = pyproj.CRS.from_wkt(grid.crs.to_wkt()) if grid.crs else None
     corners = shapely.Polygon([(0, 0), (0, grid.height), (grid.width, grid.height), (grid.width, 0)])
     points = shapely.get_coordinates(shapely.segmentize(corners, max(grid.width, grid.height) / (SIDE_POINTS - 1)))
-    transformer = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    try:
+        transformer = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    except pyproj.exceptions.ProjError:  # a local CRS
+        return {"geometry": None}
     longitudes, latitudes = transformer.transform(*mapped(points, grid.transform).T)
+    if not np.isfinite([longitudes, latitudes]).all():  # the outline is not on the Earth, as that of a full disk
+        return {"geometry": None}
     unwrapped = np.unwrap(longitudes, period=360)
     ring = np.stack([unwrapped, latitudes], axis=-1)
     if abs(unwrapped[-1] - unwrapped[0]) > 180:  # around a pole, which closes the ring
@@ -124,7 +127,8 @@ def _place(grid: Grid) -> tuple[dict[str, Any], list[float]]:
     if east - west >= 360:
         box = [-180, south, 180, north]
     geometry = polygons[0] if len(polygons) == 1 else shapely.MultiPolygon(polygons)
-    return mapping(shapely.set_precision(geometry, 1e-8, mode="pointwise")), [round(float(value), 8) for value in box]
+    rounded = mapping(shapely.set_precision(geometry, 1e-8, mode="pointwise"))
+    return {"geometry": rounded, "bbox": [round(float(value), 8) for value in box]}
 
 
 def _piece(outline: shapely.Geometry, shift: float) -> shapely.Geometry:

@@ -81,3 +81,8 @@ def test_the_smallest_polygons_are_left_out_and_details_simplified(
     found = content(tmp_path, levels)
     assert (found["total"], len(found["features"])) == (2, 1)
     assert len(outline(found["features"][0])) < 12
+
+
+def test_a_map_without_change_has_no_polygons(tmp_path: Path) -> None:
+    found = content(tmp_path, np.zeros((40, 50), np.uint8))
+    assert (found["features"], found["total"]) == ([], 0)

@@ -12,6 +12,7 @@ from affine import Affine
 from pystac.validation.local_validator import LocalValidator
 from rasterio.crs import CRS
 
+from transect.data_adapters.change_detection.config import PolygonsConfig
 from transect.data_adapters.change_detection.maps import ChangeMap, Grid, ScoredStrip
 from transect.data_adapters.change_detection.stac_item import write_item
 from transect.data_adapters.change_detection.write import write_change_map
@@ -37,6 +38,8 @@ def item(
     assert [error.message for error in validator.iter_errors(content)] == []
     read = pystac.Item.from_dict(content)
     assert read.to_dict(include_self_link=False, transform_hrefs=False)["properties"] == content["properties"]
+    if content["geometry"] is None:
+        return content
     geometry = shapely.geometry.shape(content["geometry"])
     assert geometry.is_valid
     for part in getattr(geometry, "geoms", [geometry]):
@@ -129,3 +132,21 @@ def test_there_is_no_item_without_a_place_or_a_time(tmp_path: Path) -> None:
         grid = Grid(10, 10, UTM, CRS.from_epsg(crs) if crs else None)
         write_item(tmp_path, "a pair", ChangeMap(grid, [], 0.5, dates))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("crs", "transform"),
+    [
+        ('LOCAL_CS["site",UNIT["metre",1]]', UTM),
+        ("+proj=geos +h=35785831 +lon_0=0", Affine(120_000, 0, -6_000_000, 0, -150_000, 6_000_000)),
+    ],
+    ids=["local", "full disk"],
+)
+def test_an_outline_that_is_not_on_the_earth_is_null(tmp_path: Path, crs: str, transform: Affine) -> None:
+    levels = np.zeros((80, 100), np.uint8)
+    levels[:3, :3] = levels[40:50, 40:50] = 150
+    grid = Grid(100, 80, transform, CRS.from_user_input(crs))
+    write_change_map(ChangeMap(grid, [ScoredStrip(0, levels)], 0.5, DATES), tmp_path, PolygonsConfig(simplify_m=1))
+    found = item(tmp_path, crs, transform)
+    assert found["geometry"] is None
+    assert "bbox" not in found

@@ -18,6 +18,8 @@ from transect.data_adapters.listing import table_rows
 SIDES = ("before", "after")
 OPTIONAL = ("label", "before_date", "after_date", "split", "id")
 
+_BAND = re.compile(r"^(?P<scene>.*?)_?B(?:\d{1,2}|8A)(?:_\d\dm)?$")
+
 
 def pair_of(before: str, after: str, config: ReadConfig, base: Path | None = None) -> Pair:
     """The pair of two inputs, each a raster, band files joined by commas, or a product.
@@ -123,5 +125,14 @@ def _is_remote(text: str) -> bool:
 
 
 def _name(files: tuple[str, ...]) -> str:
-    """The file stems."""
-    return "_".join(dict.fromkeys(PurePosixPath(file_name(path)).stem for path in files))
+    """A raster's file stem, or the common scene name of several band files."""
+    if len(files) < 2:
+        return "".join(PurePosixPath(file_name(path)).stem for path in files)
+    return "_".join(dict.fromkeys(map(_scene_name, files)))
+
+
+def _scene_name(path: str) -> str:
+    """The scene of a band file; the folder name if the file is named only by its band."""
+    stem = PurePosixPath(file_name(path)).stem
+    match = _BAND.match(stem)
+    return (match["scene"] or Path(path).parent.name) if match else stem

@@ -67,7 +67,7 @@ def side_of_files(files: Sequence[str], config: ReadConfig) -> Side | None:
     Raises:
         BadInput: a band is missing, or the files next to them cannot be used.
     """
-    if (found := _found_files(files)) is None:
+    if (found := _found_files(files, config)) is None:
         return None
     if config.names:
         return chosen(found, config, files[0])
@@ -87,12 +87,12 @@ def _nth(files: Sequence[str], number: int) -> str:
     return files[number - 1] if number <= len(files) else ""
 
 
-def _found_files(files: Sequence[str]) -> Found | None:
+def _found_files(files: Sequence[str], config: ReadConfig) -> Found | None:
     if len(files) == 1 and planetscope.scene_of(files[0]):
         return planetscope.found_image(files[0])
     for family in (landsat, sentinel2):
         scenes = {family.scene_of(file) for file in files}
         scene = scenes.pop() if len(scenes) == 1 else None
-        if scene or (scene is not None and len(files) > 1):  # a single B04.tif may be of anything
+        if scene or (scene is not None and config.names):  # where numbers are asked for, B04.tif may be of any sensor
             return family.found_scene(list(files))
     return None

@@ -85,5 +85,7 @@ def test_two_inputs(tmp_path: Path) -> None:
     (bands,) = find_pairs("r.tif, g.tif,b.tif", "https://host/r.tif?a=1,2,https://host/g.tif")
     assert bands.before == ("r.tif", "g.tif", "b.tif")
     assert bands.after == ("https://host/r.tif?a=1,2", "https://host/g.tif")
+    (scenes,) = find_pairs("old/foo_B1.tif,old/foo_B2.tif", "new/B3.tif,new/B2.tif")
+    assert (scenes.id, scenes.products) == ("foo__new", (None, None))
     (tmp_path / "a,b.tif").touch()
     assert find_pairs(str(tmp_path / "a,b.tif"), "c.tif")[0].before == (str(tmp_path / "a,b.tif"),)

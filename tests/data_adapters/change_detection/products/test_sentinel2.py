@@ -64,6 +64,18 @@ def test_level_1c_by_its_metadata_and_level_2a_that_was_processed_again(safe: Sa
     np.testing.assert_allclose(second[2], first[2] + 0.1, atol=1e-6)
 
 
+def test_offsets_are_those_of_each_band(safe: Safe) -> None:
+    offsets = (
+        '<RADIO_ADD_OFFSET band_id="3">-1000</RADIO_ADD_OFFSET><RADIO_ADD_OFFSET band_id="1">-1500</RADIO_ADD_OFFSET>'
+    )
+    metadata = OLD.replace("02.09", "05.10").replace("<QUANT", f"{offsets}<QUANT").replace("10000", "20000")
+    product = safe("20220513", "0510", 3000, metadata, "1C")
+    pair, first, _ = pair_and_values(product, product)
+    np.testing.assert_allclose(first[:, 0, 0], [2200 / 2e4, 2100 / 2e4, 1500 / 2e4], atol=1e-6)
+    assert pair.products[0]
+    assert (pair.products[0].level, pair.products[0].quality) == ("top of atmosphere", None)
+
+
 def test_bands_by_name_come_on_the_finest_of_their_grids(safe: Safe) -> None:
     _, first, second = pair_and_values(
         safe("20210513", "0300", 2000), safe("20230518", "0500", 3000), bands=["swir1", "nir"]

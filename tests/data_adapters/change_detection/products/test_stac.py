@@ -133,7 +133,7 @@ def test_links_out_of_the_folder_are_followed_only_if_that_is_set(raster: Write,
 
 def test_a_remote_link_and_a_remote_item(raster: Write, tmp_path: Path) -> None:
     constant(raster, tmp_path / "host" / "B04.tif", 2000)
-    with serving(tmp_path / "host") as (host, _), serving(tmp_path / "host") as (other, requests):
+    with serving(tmp_path / "host") as (host, served), serving(tmp_path / "host") as (other, requests):
         local = item(tmp_path / "local", {"red": asset(f"{host}/B04.tif", "B04", "red")})
         with pytest.raises(BadInput, match=r"asset red: found http://.+B04.tif, expected a file in the item's folder"):
             values(local, local, bands=["red"])
@@ -144,6 +144,7 @@ def test_a_remote_link_and_a_remote_item(raster: Write, tmp_path: Path) -> None:
         item(tmp_path / "host" / "file", {"red": asset(f"file://{tmp_path}/host/B04.tif", "B04", "red")})
         pair, before, _ = values(f"{host}/near/item.json", f"{host}/near/item.json?a=1", bands=["red"])
         assert (before, pair.dates[0]) == (pytest.approx([0.1]), "2021-05-13")
+        assert {name for name, _ in served.sent} == {"B04.tif", "near/item.json"}
         with pytest.raises(BadInput, match=r"asset red: found http://127.+expected 127.0.0.1:\d+; .*read.remote any"):
             values(f"{host}/far/item.json", f"{host}/far/item.json", bands=["red"])
         assert requests.sent == []

@@ -86,7 +86,10 @@ def find_fill(samples: Sequence[Sample]) -> Fill | None:
         return None
     filled = [sample.equal(value) for sample in samples]
     area, pixels = (sum(int(mask.sum()) for mask in masks) for masks in (filled, [each.valid for each in samples]))
-    solid = sum(int((_solid(mask | ~each.valid) & mask).sum()) for mask, each in zip(filled, samples, strict=True))
+    solid = sum(
+        int(((_solid(mask | ~each.valid) | _line(mask & each.edge)) & mask).sum())
+        for mask, each in zip(filled, samples, strict=True)
+    )
     if not (LEAST <= area <= MOST * pixels and solid >= SOLID * area):
         return None
     dtype = samples[0].values.dtype
@@ -114,6 +117,14 @@ def _solid(mask: np.ndarray) -> np.ndarray:
     rows = padded[:-2] & padded[1:-1] & padded[2:]
     solid: np.ndarray = rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
     return solid
+
+
+def _line(edge: np.ndarray) -> np.ndarray:
+    """The pixels of `edge` with two neighbours in it along it: one row of fill, if the other date cuts off the rest."""
+    padded = np.pad(edge, 1, constant_values=True)
+    across, down = padded[1:-1, :-2] & padded[1:-1, 2:], padded[:-2, 1:-1] & padded[2:, 1:-1]
+    line: np.ndarray = edge & (across | down)
+    return line
 
 
 def _special(value: float, dtype: np.dtype) -> bool:

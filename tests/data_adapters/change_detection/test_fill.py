@@ -52,6 +52,14 @@ def corner(values: np.ndarray, value: float) -> np.ndarray:
 
 
 class TestNodata:
+    def test_is_a_single_row_at_the_edge_where_the_other_date_cuts_off_the_rest(self, tmp_path: Path) -> None:
+        cut = ground()
+        cut[:, :1] = 0
+        pair = scene(tmp_path, cut, ground())
+        assert pair.fills == (Fill(0, pytest.approx(1 / SIZE), nodata=True), None)
+        assert not valid_of(pair)[0].any()
+        assert valid_of(pair)[1:].all()
+
     @pytest.mark.parametrize(
         ("dtype", "level", "value"),
         [(np.uint16, 8000, 0), (np.uint16, 8000, 65535), (np.int16, 800, -9999), (np.int16, 800, -32768),

@@ -75,6 +75,7 @@ def train(
     cases = _cases(app, data, settings)
     app = new_app(config, app.fit(_of(cases, "train")))
     dataset = _examples(app, cases)
+    model = _initial_model(app, settings, start, resumed=False)
     checkpoints = writable(Path("checkpoints").absolute())
     with _tracked(app_name, name=run_name(app_name, config)) as tracker:
         folder = checkpoints / tracker.run_id
@@ -90,7 +91,7 @@ def train(
         write_json(folder / "training.yaml", content)
         params = {**content["app"], "state": content["state"], "train": content["train"]}
         tracker.describe(params, cases, " ".join(data), "training", f"`{app_name}` trained")
-        return tracker.run_id, _train(app_name, app, settings, dataset, cases, tracker, folder, start, target)
+        return tracker.run_id, _train(app_name, app, settings, model, dataset, cases, tracker, folder, target)
 
 
 def resume(app_name: str, run_id: str, device: str = "auto", epochs: int | None = None) -> tuple[str, Path]:
@@ -129,11 +130,12 @@ def resume(app_name: str, run_id: str, device: str = "auto", epochs: int | None 
     checkpoint = usable_checkpoint(folder)
     cases = _cases(app, data, settings)
     dataset = _examples(app, cases)
+    model = _initial_model(app, settings, start, resumed=checkpoint is not None)
     with _tracked(app_name, run_id) as tracker:
         if settings.epochs != content["train"]["epochs"]:
             write_json(file, {**content, "train": asdict(settings)})
             tracker.tag("transect.epochs", settings.epochs)  # a parameter of a run cannot be changed
-        return run_id, _train(app_name, app, settings, dataset, cases, tracker, folder, start, target, checkpoint)
+        return run_id, _train(app_name, app, settings, model, dataset, cases, tracker, folder, target, checkpoint)
 
 
 def extended(settings: TrainConfig, epochs: int | None, run: str) -> TrainConfig:
@@ -207,16 +209,14 @@ def _train(
     app_name: str,
     app: App[Any, Any],
     settings: TrainConfig,
+    model: nn.Module,
     dataset: Dataset[Any],
     cases: Sequence[Case],
     tracker: Tracker,
     folder: Path,
-    start: Path | None,
     device: torch.device,
     checkpoint: Path | None = None,
 ) -> Path:
-    torch.manual_seed(settings.seed)
-    model = _initial_model(app, start, resumed=checkpoint is not None)
     task = Task(app, model, settings, _of(cases, "val"), tracker)
     loader = DataLoader(
         dataset,
@@ -266,7 +266,8 @@ def _train(
     return saved
 
 
-def _initial_model(app: App[Any, Any], start: Path | None, resumed: bool) -> nn.Module:
+def _initial_model(app: App[Any, Any], settings: TrainConfig, start: Path | None, resumed: bool) -> nn.Module:
+    torch.manual_seed(settings.seed)
     if resumed:  # the checkpoint fills it
         with torch.device("meta"):
             model = app.model()

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
 
 from transect.data_adapters.change_detection.phantom import write_phantom
@@ -95,3 +96,9 @@ def test_training_says_what_it_has(command, empty_place, crops, tiny):
     lines = error.splitlines()
     assert lines[0].endswith("3 training, 1 validation, 8 test pairs, from list files")
     assert next(number for number, line in enumerate(lines) if "run " in line) > 0
+
+
+def test_weights_that_do_not_fit(command, empty_place, crops):
+    torch.save({"conv1.weight": torch.ones(1)}, empty_place / "w.pth")
+    message = refusal(command, empty_place, crops, "--model.weights", str(empty_place / "w.pth"))
+    assert "w.pth: conv1.weight: found shape [1]" in message

@@ -25,4 +25,4 @@ def build(config: ModelConfig, channels: int = 3) -> ChangeDetector:
     # Here, not above: this import takes seconds, and CDMaskFormer does not need it.
     from transect.apps.change_detection.models.unet import ChangeUNet
 
-    return ChangeUNet(config.name, config.encoder, config.pretrained, channels)
+    return ChangeUNet(config.name, config.encoder, config.pretrained, channels, config.weights)

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from transect.data_adapters.settings import require, require_at_most
 
 ModelName = Literal["unet", "siamese_concat", "siamese_difference", "cdmaskformer", "irmad", "cva"]
+UNETS = ("unet", "siamese_concat", "siamese_difference")
 Normalize = Literal["absolute", "image"]
 ENCODERS = {
     "resnet18", "resnet34", "resnet50", "resnet101", "resnet152", "resnext50_32x4d", "resnext101_32x4d",
@@ -169,6 +170,8 @@ class ModelConfig:
             mask transformer. irmad and cva compare the dates statistically and need no training.
         encoder: Encoder of the U-Nets, by its name in segmentation-models-pytorch.
         pretrained: Start the U-Nets' encoder from ImageNet weights; needs network access.
+        weights: File with weights for the U-Nets' encoder, as torchvision, timm and segmentation-models-pytorch name
+            them: safetensors, or a torch file without pickled code. Training starts from it; later it is not read.
         cdmaskformer: Sizes of CDMaskFormer.
         statistical: Settings of irmad and cva.
     """
@@ -176,12 +179,15 @@ class ModelConfig:
     name: ModelName = "siamese_difference"
     encoder: str = "resnet18"
     pretrained: bool = False
+    weights: str = ""
     cdmaskformer: CDMaskFormerConfig = field(default_factory=CDMaskFormerConfig)
     statistical: StatisticalConfig = field(default_factory=StatisticalConfig)
 
     def __post_init__(self) -> None:
         require(self.name in get_args(ModelName), "model.name", self.name, f"one of {get_args(ModelName)}")
         require(self.encoder in ENCODERS, "model.encoder", self.encoder, _near_encoders(self.encoder))
+        usable = not self.weights or (self.name in UNETS and not self.pretrained)
+        require(usable, "model.weights", self.weights, f"none, or {', '.join(UNETS)} without model.pretrained")
 
 
 def _near_encoders(name: str) -> str:

@@ -9,6 +9,7 @@ from segmentation_models_pytorch.encoders import get_encoder
 from torch import Tensor
 
 from transect.apps.change_detection.models.detector import ChangeDetector, padded
+from transect.apps.change_detection.models.pretrained import load_encoder
 
 Fusion = Literal["unet", "siamese_concat", "siamese_difference"]
 DECODER_CHANNELS = (256, 128, 64, 32, 16)
@@ -24,16 +25,21 @@ class ChangeUNet(ChangeDetector):
     FC-Siam-diff, with a modern encoder.
     """
 
-    def __init__(self, fusion: Fusion, encoder: str, pretrained: bool = False, channels: int = 3) -> None:
+    def __init__(
+        self, fusion: Fusion, encoder: str, pretrained: bool = False, channels: int = 3, weights: str = ""
+    ) -> None:
         super().__init__()
         self.fusion = fusion
+        # On the meta device a model is built to be given weights, so none are fetched or read.
+        starts = torch.get_default_device().type != "meta"
         self.encoder = get_encoder(
             encoder,
             in_channels=2 * channels if fusion == "unet" else channels,
             depth=len(DECODER_CHANNELS),
-            # On the meta device a model is built to be given weights, so none are fetched.
-            weights="imagenet" if pretrained and torch.get_default_device().type != "meta" else None,
+            weights="imagenet" if pretrained and starts else None,
         )
+        if weights and starts:
+            load_encoder(self.encoder, encoder, weights)
         copies = 2 if fusion == "siamese_concat" else 1
         self.decoder = UnetDecoder(
             encoder_channels=[copies * width for width in self.encoder.out_channels],

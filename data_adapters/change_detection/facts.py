@@ -60,10 +60,12 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
     for strip in scene.strips():
         totals.add(strip.before, strip.after, strip.valid)
         coregistration.add(strip)
+        inside = strip.valid if scene.area else slice(None)
         if scene.label:
-            totals.add_labels(scene.labels(strip.row, len(strip.valid)))
+            totals.add_labels(scene.labels(strip.row, len(strip.valid))[inside])
         if scene.cover[0]:
-            totals.add_land_cover(*scene.land_cover_at(strip.row, len(strip.valid)), scene.land_cover.classes)
+            before, after = scene.land_cover_at(strip.row, len(strip.valid))
+            totals.add_land_cover(before[inside], after[inside], scene.land_cover.classes)
     facts: Facts = {"size": f"{grid.width} x {grid.height} pixels", "crs": str(grid.crs) if grid.crs else "none"}
     if math.isfinite(size := pixel_size(grid)):
         facts["pixel_size_m"] = round(size, 6)

@@ -77,12 +77,20 @@ class LabelRaster:
         return values, known
 
     def colours(self) -> Iterator[np.ndarray]:
-        """The distinct known colours of consecutive strips of whole blocks, each `(colours, bands)`."""
+        """The distinct known colours of consecutive strips, each `(colours, bands)`."""
+        return (_distinct(*strip) for strip in self._strips())
+
+    def largest(self) -> float:
+        """The largest value of all pixels."""
+        return max(float(values.max()) for values, _ in self._strips())
+
+    def _strips(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """All pixels, in strips of whole blocks, as `read` returns them."""
         height, width = self.dataset.shape
         block = self.dataset.block_shapes[0][0]
         rows = block * max(1, SCAN_PIXELS // (block * width))
         for row in range(0, height, rows):
-            yield _distinct(*self.read(row, 0, min(rows, height - row), width))
+            yield self.read(row, 0, min(rows, height - row), width)
 
     @property
     def _colour_bands(self) -> list[int]:

@@ -139,7 +139,9 @@ def _rule(raster: LabelRaster, coding: LabelCoding, example: Example | None) -> 
             return _by_index(LabelRule(path, bands=3, background=WHITE), table)
         return LabelRule(path, bands, background=WHITE if bands == 3 else 0)
     if coding is LabelCoding.BINARY and raster.is_jpeg:
-        return LabelRule(path, bands, least=HALF)
+        largest = raster.largest()
+        warning = f"nothing is read as change, since no value of the JPEG is {HALF} or more; the largest is {largest:g}"
+        return LabelRule(path, bands, least=HALF, warning=warning if 0 < largest < HALF else "")
 
     colours = _scanned(raster)
     if coding is LabelCoding.BINARY and table is not None and not _adds_nothing(table, colours):

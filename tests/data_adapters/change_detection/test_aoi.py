@@ -12,6 +12,7 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection.adapter import ChangeAdapter
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.scene import Scene
 
@@ -63,6 +64,17 @@ def test_an_area_of_several_polygons_that_extends_over_the_edge(tmp_path: Path) 
     expected = np.zeros((90, 50), bool)
     expected[:10, :10] = expected[30:, 30:] = True
     assert np.array_equal(valid, expected)
+
+
+def test_labels_outside_do_not_count(tmp_path: Path) -> None:
+    raster(tmp_path / "before.tif"), raster(tmp_path / "after.tif")
+    area(tmp_path / "change.gpkg", shapely.box(0, 0, 100, 15))
+    (tmp_path / "pairs.csv").write_text("before,after,label\nbefore.tif,after.tif,change.gpkg\n")
+    boxes = area(tmp_path / "aoi.gpkg", shapely.box(10, 10, 20, 20), shapely.box(50, 50, 60, 60))
+    for aoi, share in (("", "15 % changed"), (boxes, "25 % changed")):
+        adapter = ChangeAdapter(ReadConfig(bands=[1], aoi=aoi))
+        (case,) = adapter.cases(str(tmp_path / "pairs.csv"))
+        assert adapter.check(case, adapter.read(case), None)["label"] == f"{share}, 0 % unknown"
 
 
 def test_an_area_elsewhere_is_named(tmp_path: Path) -> None:

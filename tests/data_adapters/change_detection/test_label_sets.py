@@ -233,6 +233,15 @@ def test_a_jpeg_decides_nothing_about_the_others(tmp_path: Path) -> None:
     assert counts(str(tmp_path)) == {"a": (4, 4, 0), "b": (7, 1, 0)}
 
 
+def test_a_jpeg_of_0_and_1_is_warned_of(tmp_path: Path) -> None:
+    data_set(tmp_path, a=tile(), b=tile(), c=tile())
+    for name, label in (("a", tile(*[1] * 8)), ("b", tile(*[255] * 4)), ("c", tile())):
+        (tmp_path / f"test/label/{name}.png").unlink()
+        image(tmp_path / f"test/label/{name}.jpg", label, quality=90)
+    said = "label: nothing is read as change, since no value of the JPEG is 128 or more; the largest is 1"
+    assert warnings(tmp_path) == {"a": said, "b": "", "c": ""}
+
+
 def test_a_broken_label_fails_alone_and_decides_nothing(tmp_path: Path) -> None:
     data_set(tmp_path, b=tile(255), c=tile(1, 7), d=tile())
     (tmp_path / "test/label/d.png").write_bytes(b"no image")

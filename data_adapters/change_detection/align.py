@@ -119,8 +119,18 @@ class Alignment:
         """Source pixels per target pixel along a side, at the centre of the target."""
         centre = self.target.width / 2, self.target.height / 2
         columns, rows = self.positions(centre[0] + np.array([0.0, 1, 0]), centre[1] + np.array([0.0, 0, 1]))
-        across, down = (columns[1:] - columns[0]), (rows[1:] - rows[0])
+        across, down = self._from_first(columns, rows)
         return float(np.sqrt(np.abs(across[0] * down[1] - across[1] * down[0])))
+
+    def _from_first(self, columns: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Distances of positions (n,) from the first, (n - 1,), without whole turns of longitude."""
+        columns, rows = columns[1:] - columns[0], rows[1:] - rows[0]
+        if turn := turn_of(self.source.crs):
+            a, b, _, d, e, _ = self.source.transform[:6]
+            steps = Affine(a, b, 0, d, e, 0)
+            x, y = steps * (columns, rows)  # type: ignore[operator]
+            return ~steps * (moved_near(x, 0, turn), y)
+        return columns, rows
 
     @property
     def resampling(self) -> Resampling:
@@ -149,24 +159,29 @@ class Alignment:
 
     def _mapped_window(self, row: int, col: int, height: int, width: int) -> Window:
         columns, rows = self.positions(*_lattice(row, col, height, width, 33))
-        finite = np.isfinite(columns) & np.isfinite(rows)
-        if not finite.any():
+        used = np.isfinite(columns) & np.isfinite(rows)
+        ends = self._ends(columns, rows)
+        if ends.any() and height * width == 1:
+            used &= ~ends  # what is left of the pixel at the other end of the source
+        if not used.any():
             return 0, 0, 0, 0
         margin = 0 if self.shift is not None else int(np.ceil(self.scale)) + 2
-        left, right = _span(columns[finite], margin, self.source.width)
-        if self._is_folded(columns):
-            left, right = 0, self.source.width
-        top, bottom = _span(rows[finite], margin, self.source.height)
+        left, right = _span(columns[used], margin, self.source.width)
+        top, bottom = _span(rows[used], margin, self.source.height)
+        if ends.any() and height * width > 1:  # the source's ends meet inside the window
+            along, across = self.source.transform.a, self.source.transform.b
+            left, right = (0, self.source.width) if along else (left, right)
+            top, bottom = (0, self.source.height) if across else (top, bottom)
         return top, left, bottom - top, right - left
 
-    def _is_folded(self, columns: np.ndarray) -> bool:
-        """Whether neighbouring positions are more than half a turn of longitude apart: the source ends between them."""
+    def _ends(self, columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Positions that are more than half a turn of longitude from the one in the middle."""
         turn = turn_of(self.source.crs)
         if turn is None:
-            return False
-        half = 0.5 * turn.length / abs(self.source.transform.a or np.inf)
+            return np.zeros(columns.shape, bool)
         with np.errstate(invalid="ignore"):
-            return any(bool((np.abs(np.diff(columns, axis=axis)) > half).any()) for axis in (0, 1))
+            x, _ = self.source.transform * (columns, rows)  # type: ignore[operator]
+            return np.asarray(np.abs(x - x[tuple(length // 2 for length in x.shape)]) > turn.length / 2)
 
     def read(self, read: Read, row: int, col: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Read a window of the target.

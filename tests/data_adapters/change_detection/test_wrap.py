@@ -11,6 +11,7 @@ import shapely
 from affine import Affine
 from rasterio.crs import CRS
 
+from transect.data_adapters.change_detection.align import Alignment
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.geopackage import geodesic_areas
 from transect.data_adapters.change_detection.maps import Grid
@@ -83,6 +84,19 @@ def test_the_date_line_cuts_nothing(tmp_path: Path, before: str, after: str) -> 
     assert (changed & patch).sum() == 400
 
 
+@pytest.mark.parametrize("turned", ["before", "after"])
+def test_a_raster_that_is_turned_by_90_degrees(tmp_path: Path, turned: str) -> None:
+    quarter = Affine(0, 0.0005, 179.925, -0.0005, 0, -17.07)
+    grids = {"before": FIJI["degrees to the west"], "after": FIJI["UTM"], turned: ("EPSG:4326", quarter)}
+    pair = scene(tmp_path, grids["before"], grids["after"])
+    read = pair.window(0, 0, pair.grid.height, pair.grid.width)
+    assert read.valid[20:-20, 20:-20].all()
+    assert ((np.abs(read.before[0].astype(int) - read.after[0]) > 5) & read.valid).sum() == 400
+    # A window of the target is read from a window of the source, not from all of it.
+    _, _, height, width = pair.alignments[0].source_window(100, 100, 20, 20)
+    assert max(height, width) < 40
+
+
 def test_rasters_of_the_same_pixels_are_not_resampled(tmp_path: Path) -> None:
     pair = scene(tmp_path, FIJI["degrees to the east"], FIJI["degrees to the west"])
     assert [alignment.shift for alignment in pair.alignments] == [(0, 0), (0, 0)]
@@ -109,6 +123,24 @@ def test_a_raster_of_the_whole_world_has_no_edge(tmp_path: Path, left: float) ->
     # A row of the world has one value, the number of its row from 1, and bilinear interpolation is linear in between.
     rows = (90 - (20 - 0.25 * (np.arange(120) + 0.5))) + 0.5
     assert np.abs(read.before[0] - rows[:, None]).max() <= 0.5
+
+
+def test_the_seam_of_a_fine_raster_of_the_world_is_read_by_small_windows(tmp_path: Path) -> None:
+    world = Grid(720_000, 360_000, Affine(0.0005, 0, -180, 0, -0.0005, 90), CRS.from_epsg(4326))
+    for crs, transform in (FIJI["degrees to the east"], FIJI["UTM"]):
+        alignment, read = Alignment(world, Grid(300, 30, transform, CRS.from_string(crs))), []
+
+        def values(
+            row: int, col: int, height: int, width: int, read: list[int] = read
+        ) -> tuple[np.ndarray, np.ndarray]:
+            read.append(height * width)
+            return np.full((1, height, width), 7, np.uint8), np.ones((height, width), bool)
+
+        resampled, valid = alignment.read(values, 0, 0, 30, 300)
+        assert max(read) < 2 << 20
+        assert sum(read) < 10 << 20
+        assert valid.mean() > 0.98
+        assert (resampled[0][valid] == 7).all()
 
 
 @pytest.mark.parametrize("left", [-180.0, 0.0])

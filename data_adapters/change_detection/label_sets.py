@@ -4,6 +4,7 @@ They are given by where they are, not as a list, so that a pair of a large data 
 another process.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
@@ -15,16 +16,20 @@ from transect.data_adapters.change_detection.labels import LabelWithOne, with_on
 from transect.data_adapters.change_detection.tables import labels_in_table
 
 
-@lru_cache(maxsize=64)
 def label_with_one(places: tuple[str, ...]) -> LabelWithOne | None:
     """The first label of a data set that has the value 1 for change, or None.
 
-    Scans the labels up to that one, once in a process. Labels that cannot be read are passed over: each fails in the
-    case that it belongs to.
+    Scans the labels up to that one, once in a process unless files are added or removed. Labels that cannot be read are
+    passed over: each fails in the case that it belongs to.
 
     Args:
         places: Folders of labels, CSVs of pairs, or label files.
     """
+    return _first(places, tuple(os.stat(place).st_mtime_ns for place in places if os.path.exists(place)))
+
+
+@lru_cache(maxsize=64)
+def _first(places: tuple[str, ...], changed: tuple[int, ...]) -> LabelWithOne | None:
     for path in _labels(places):
         with suppress(BadInput):
             if found := with_one(path):

@@ -132,13 +132,16 @@ def _shown(path: str) -> Iterator[tuple[str, dict[str, str]]]:
         advice = "convert it to a GeoPackage"
         raise BadInput(path, "size", f"{size} bytes", f"at most {LARGEST_JSON >> 20} MB of GeoJSON", advice)
     with TemporaryDirectory(prefix="transect-") as folder:
-        shown = Path(folder) / f"polygons{suffix}"
+        shown = Path(folder) / "0" / f"polygons{suffix}"  # `failure` leaves out a folder of this name
+        shown.parent.mkdir()
         shown.symlink_to(file.resolve())
         for kind in _PARTS if suffix == ".shp" else ():
             for part in (file.with_suffix(kind), file.with_suffix(kind.upper())):
                 if os.path.lexists(part) and not shown.with_suffix(kind).is_symlink():
                     require_here(part, file)
                     shown.with_suffix(kind).symlink_to(part.resolve())
+        if suffix == ".shp" and not shown.with_suffix(".shx").is_symlink():
+            raise BadInput(path, "shapefile", "no .shx file", "its index next to it", "copy all files of the shapefile")
         # SQLite would otherwise open, and replay, a journal next to the file.
         yield str(shown), {"IMMUTABLE": "YES"} if suffix == ".gpkg" else {}
 

@@ -385,6 +385,15 @@ def _(tmp: Path) -> tuple[Attempt, Attempt]:
     return read(table), after(lambda: projection.write_text(text), read(table))
 
 
+@advises("copy all files of the shapefile")
+def _(tmp: Path) -> tuple[Attempt, Attempt]:
+    (tmp / "all").mkdir()
+    polygons(tmp / "all/label.shp")
+    shutil.copy(tmp / "all/label.shp", tmp / "label.shp")
+    table = labelled(tmp, "label.shp")
+    return read(table), after(lambda: shutil.copytree(tmp / "all", tmp, dirs_exist_ok=True), read(table))
+
+
 @advises("convert it to a GeoPackage")
 def _(tmp: Path) -> tuple[Attempt, Attempt]:
     table = labelled(tmp, polygons(tmp / "label.geojson").name)

@@ -11,9 +11,9 @@ import rasterio
 from PIL import Image
 
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection import label_sets
 from transect.data_adapters.change_detection.adapter import ChangeAdapter
 from transect.data_adapters.change_detection.config import ReadConfig
-from transect.data_adapters.change_detection.label_sets import label_with_one
 from transect.data_adapters.change_detection.pairs import Pair
 
 ADAPTER = ChangeAdapter(ReadConfig(bands=[1]))
@@ -98,7 +98,6 @@ def test_a_table_is_a_data_set_too(tmp_path: Path) -> None:
     table.write_text("\n".join(["before,after,label", *rows]))
     assert counts(str(table)) == {"a": (6, 1, 1), "b": (7, 0, 1)}
     table.write_text("\n".join(["before,after,label", rows[1]]))
-    label_with_one.cache_clear()
     assert counts(str(table)) == {"b": (7, 1, 0)}
 
 
@@ -156,7 +155,6 @@ def test_nan_and_transparent_pixels_are_unknown(tmp_path: Path) -> None:
     assert counts(str(tmp_path))["nan"] == (6, 1, 1)
     for file in tmp_path.glob("test/*/nan.*"):
         file.unlink()
-    label_with_one.cache_clear()
     assert counts(str(tmp_path)) == {name: (6, 1, 1) for name in ("nan255", "rgba", "la")}
 
 
@@ -222,7 +220,6 @@ def test_images_of_one_bit_say_nothing_about_255_in_others(tmp_path: Path) -> No
     data_set(tmp_path, a=tile(), extension="tif")
     (tmp_path / "test/label/a.png").unlink()
     image(tmp_path / "test/label/a.tif", tile(1), nbits=1)
-    label_with_one.cache_clear()
     assert counts(str(tmp_path)) == {"a": (7, 1, 0), "b": (7, 1, 0)}
 
 
@@ -257,3 +254,14 @@ def test_a_pair_of_a_large_set_stays_small(tmp_path: Path) -> None:
     pairs = [pair for pair in ADAPTER.cases(str(data_set(tmp_path, **labels))) if isinstance(pair, Pair)]
     assert len(pickle.dumps(pairs[0])) < 2000
     assert pairs[0].label_set == (str(tmp_path / "test/label"),)
+
+
+def test_a_set_is_scanned_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data_set(tmp_path, **{f"t{number}": tile(255) for number in range(5)})
+    scanned = []
+    monkeypatch.setattr(label_sets, "with_one", lambda path: scanned.append(path))
+    assert set(counts(str(tmp_path)).values()) == {(7, 1, 0)}
+    assert len(scanned) == 5
+    data_set(tmp_path, new=tile(255))
+    assert set(counts(str(tmp_path)).values()) == {(7, 1, 0)}
+    assert len(scanned) == 5 + 6

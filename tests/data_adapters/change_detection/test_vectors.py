@@ -238,6 +238,15 @@ def test_parts_of_a_shapefile_are_not_followed_elsewhere(tmp_path: Path) -> None
         polygon_layer(str(path))
 
 
+def test_a_shapefile_needs_no_table_and_no_index_elsewhere(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.shp", in_crs(RING))
+    path.with_suffix(".dbf").unlink()
+    assert len(polygon_layer(str(path)).polygons((5e5, 4.9e6, 6e5, 5e6))) == 1
+    path.with_suffix(".shx").write_bytes(b"damaged")
+    assert refused(path).startswith("features: found")
+    assert "/" not in refused(path)
+
+
 def test_geojson_has_a_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = save(tmp_path / "a.geojson", in_crs(RING))
     monkeypatch.setattr(vectors, "LARGEST_JSON", 100)

@@ -24,6 +24,9 @@ from transect.data_adapters.files import writing
 BLOCK = 512
 """Tile size of the GeoTIFFs, in pixels."""
 
+CACHE_BYTES = 16 << 20
+"""Size of GDAL's cache of blocks, which is a share of all memory by default."""
+
 Colours = Mapping[int, tuple[int, int, int, int]]
 """RGBA of the values of a raster."""
 
@@ -70,7 +73,7 @@ def cog(
         finally:
             with writing(path, *ERRORS):
                 raster.close()
-        with writing(path, *ERRORS), rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK):
+        with writing(path, *ERRORS), rasterio.Env(GDAL_TIFF_OVR_BLOCKSIZE=BLOCK, GDAL_CACHEMAX=CACHE_BYTES):
             if factors:
                 with _opened(draft, "r+") as raster:
                     raster.build_overviews(factors, Resampling.mode if colours else Resampling.average)

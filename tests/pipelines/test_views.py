@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
@@ -14,10 +15,16 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from affine import Affine
 from PIL import Image
+from rasterio.crs import CRS
 
 from transect.apps.base import View
+from transect.apps.change_detection.map_view import map_view
 from transect.apps.liver_mri.mesh import surface, write_ply
+from transect.data_adapters.change_detection.maps import ChangeMap, ScoredStrip
+from transect.data_adapters.change_detection.maps import Grid as RasterGrid
+from transect.data_adapters.change_detection.write import write_change_map
 from transect.data_adapters.volume.nifti import read_nifti, write_nifti
 from transect.data_adapters.volume.volume import Grid
 from transect.pipelines.pictures import save_pictures
@@ -376,3 +383,22 @@ def test_a_map_that_would_be_too_large_leaves_out_the_smallest_polygons(scene, m
     monkeypatch.setattr(pages, "LARGEST_PAGE", size - 1)
     with pytest.raises(ValueError, match="bytes of pictures above"):
         map_page(scene)
+
+
+def test_a_change_map_that_was_written_is_drawn(tmp_path):
+    levels = np.zeros((60, 80), np.uint8)
+    levels[10:20, 30:50] = 160
+    written = ChangeMap(RasterGrid(80, 60, Affine(30, 0, 5e5, 0, -30, 5e6), CRS.from_epsg(32633)), [], 0.5)
+    write_change_map(replace(written, blocks=[ScoredStrip(0, levels)]), tmp_path)
+    save_pictures(
+        {name: np.full((60, 80, 3), 90, np.uint8) for name in ("before", "after", "score")}, tmp_path / "preview"
+    )
+    (saved,) = pages.save_views([map_view(written, tmp_path)], tmp_path, "case")
+    html = (tmp_path / "views" / saved["page"]).read_text(encoding="utf-8")
+    (encoded,) = re.findall(r'id="data">(.*?)</script>', html)
+    data = json.loads(encoded)
+    (feature,) = data["features"]
+    ring = {tuple(point) for point in json.loads(feature["geometry"])["coordinates"][0]}
+    assert ring == {(30, 10), (50, 10), (50, 20), (30, 20)}
+    assert dict(feature["properties"])["Area"] == "180\u202f144\u202fm²"
+    assert [layer["name"] for layer in data["layers"]] == ["Before", "After", "Score"]

@@ -85,8 +85,7 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         facts["label"] = ", ".join(filter(None, [shares, scene.reference.note]))
     if scene.cover[0]:
         facts["from_to"] = _shares(totals.transitions)
-    filled = [fill.line(name) for name, fill in zip(DATES, scene.fills, strict=True) if fill]
-    warnings = [*noted, *product_warnings, *shift_warnings, *filled, *totals.warnings(scene.fills)]
+    warnings = [*noted, *product_warnings, *shift_warnings, *scene.notes, *totals.warnings(scene.fills)]
     if scene.label:
         warnings += scene.reference.warnings(grid)
     return facts | ({"warnings": "; ".join(warnings)} if warnings else {})

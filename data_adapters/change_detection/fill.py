@@ -1,10 +1,13 @@
 """Find the values that fill the border of a raster although no tag declares them as nodata, such as collars of 0.
 
-The rule is made for what can be told from the pixels alone. Fill is one exact value in all bands, touches the border,
-and is solid, unlike noise. Whether it is nodata depends on the type: 8 bits are those of pictures, whose black sea and
-white clouds look the same, so there it is only warned of. Wider types hold measured values, of which hardly two
-neighbours are equal; there a value at the end of the type's range, 0 or a large negative number is nodata, unless other
-pixels come close to it, as those of dark water do.
+The rule is made for what can be seen in the pixels alone. Fill is one exact value in all bands, touches the border, and
+is solid, unlike noise. It is nodata where no other pixels come close to it, as those of dark water do, and
+
+- in types of more than 8 bits, whose values are measured and hardly ever equal in neighbours, if it is 0, an end of the
+  type's range or a large negative number;
+- in 8 bits, which are those of pictures, if it is 0 and mostly in one date alone: sea is black in both.
+
+Any other fill is warned of.
 """
 
 from collections.abc import Sequence
@@ -17,6 +20,9 @@ BORDER, SOLID = 0.02, 0.3
 
 MOST, LEAST = 0.99, 64
 """Largest share and smallest number of the sampled pixels that are fill."""
+
+SHARED = 0.5
+"""Share of the fill of a picture that is black in the other date, too, from which on it may be data."""
 
 CLOSE, FEW = 0.02, 0.1
 """A pixel comes close to the fill if in all bands it differs from it by this share of the distance to the median; few
@@ -79,8 +85,13 @@ class Sample:
         return self.values, self.valid & ~self.equal(fill.value)
 
 
-def find_fill(samples: Sequence[Sample]) -> Fill | None:
-    """The value that covers most of the border of a georeferenced raster that declares no nodata, if it is fill."""
+def find_fill(samples: Sequence[Sample], others: Sequence[Sample]) -> Fill | None:
+    """The value that covers most of the border of a georeferenced raster that declares no nodata, if it is fill.
+
+    Args:
+        samples: Windows of one date.
+        others: The same windows of the other date.
+    """
     value = _most_common(np.concatenate([sample.values[:, sample.border] for sample in samples], axis=1))
     if value is None:
         return None
@@ -93,13 +104,8 @@ def find_fill(samples: Sequence[Sample]) -> Fill | None:
     if not (LEAST <= area <= MOST * pixels and solid >= SOLID * area):
         return None
     dtype = samples[0].values.dtype
-    nodata = measured(dtype) and _special(value, dtype) and _isolated(samples, filled, value)
-    return Fill(value, area / pixels, bool(nodata))
-
-
-def measured(dtype: np.dtype) -> bool:
-    """Whether a type is one of measured values, wider than that of pictures."""
-    return dtype.itemsize > 1
+    usual = _special(value, dtype) if dtype.itemsize > 1 else value == 0 and not _shared(filled, others)
+    return Fill(value, area / pixels, nodata=usual and _isolated(samples, filled, value))
 
 
 def _most_common(border: np.ndarray) -> float | None:
@@ -132,6 +138,13 @@ def _special(value: float, dtype: np.dtype) -> bool:
         return bool(value == 0 or value <= FAR_BELOW or value == np.finfo(dtype).max)
     limits = np.iinfo(dtype)
     return bool(value in (0, limits.min, limits.max) or value <= FAR_BELOW)
+
+
+def _shared(filled: Sequence[np.ndarray], others: Sequence[Sample]) -> bool:
+    """Whether the other date, where it is valid, is black in much of the filled pixels."""
+    known = sum(int((mask & other.valid).sum()) for mask, other in zip(filled, others, strict=True))
+    black = sum(int((mask & other.equal(0)).sum()) for mask, other in zip(filled, others, strict=True))
+    return black >= SHARED * known
 
 
 def _isolated(samples: Sequence[Sample], filled: Sequence[np.ndarray], value: float) -> bool:

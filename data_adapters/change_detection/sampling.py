@@ -32,10 +32,9 @@ def samples_of(grid: Grid, read: Callable[..., list[Pixels]]) -> Samples:
 
 def fills_of(samples: Samples, undeclared: Sequence[bool]) -> Fills:
     """What fills the border of those dates that are `undeclared`."""
-    before, after = (
-        find_fill([dates[date] for _, dates in samples]) if wanted else None for date, wanted in enumerate(undeclared)
-    )
-    return before, after
+    before, after = ([dates[date] for _, dates in samples] for date in (0, 1))
+    first, second = undeclared
+    return find_fill(before, after) if first else None, find_fill(after, before) if second else None
 
 
 def _outermost(grid: Grid, window: Window) -> np.ndarray:

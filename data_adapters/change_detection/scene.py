@@ -17,7 +17,6 @@ from transect.data_adapters.change_detection.align import Alignment, Read, Windo
 from transect.data_adapters.change_detection.aoi import area_of_interest
 from transect.data_adapters.change_detection.burn import burned
 from transect.data_adapters.change_detection.config import ReadConfig
-from transect.data_adapters.change_detection.fill import measured
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.land_cover import LandCover
 from transect.data_adapters.change_detection.maps import Grid, Strip
@@ -225,15 +224,8 @@ class Scene:
 
     @property
     def notes(self) -> list[str]:
-        """A line for each of `fills` that is treated as nodata, and for those that were found by the way."""
-        return [fill.line(date) for date, fill in zip(("before", "after"), self._known_fills, strict=True) if fill]
-
-    @property
-    def _known_fills(self) -> Fills:
-        """`fills`, but pictures, whose fill is never nodata, are not read to find it."""
-        needed = any(found and measured(dtype) for found, dtype in zip(self.undeclared, self.dtype, strict=True))
-        fills: Fills = self.fills if needed else vars(self).get("fills", (None, None))
-        return fills
+        """A line for each of `fills`."""
+        return [fill.line(date) for date, fill in zip(("before", "after"), self.fills, strict=True) if fill]
 
     def nothing_valid(self) -> BadInput:
         """The error for a pair without a pixel that is valid at both dates."""
@@ -267,7 +259,7 @@ class Scene:
         """Both dates, open; with their `fills` as nodata, unless these are to be found."""
         configs = [
             replace(self.config, nodata=fill.value) if fill and fill.nodata else self.config
-            for fill in (self._known_fills if fills else (None, None))
+            for fill in (self.fills if fills else (None, None))
         ]
         first, second = self.products
         with Raster(self.before, configs[0], first) as before, Raster(self.after, configs[1], second) as after:

@@ -79,6 +79,19 @@ class TestNodata:
         assert switched_off.fills == (None, None)
         assert valid_of(switched_off).all()
 
+    def test_of_a_picture_is_the_black_border_of_one_date_alone(self, tmp_path: Path) -> None:
+        picture = np.concatenate([ground(np.uint8, level, 9) for level in (90, 110, 70)])
+        collar = corner(picture, 0)
+        pair = scene(tmp_path, picture, collar, ReadConfig())
+        assert pair.fills[0] is None
+        assert pair.fills[1] is not None
+        assert pair.fills[1].nodata
+        assert np.array_equal(valid_of(pair), collar[0] > 0)
+        other = collar.copy()
+        other[:, :8] = 0  # most of the black is in both dates
+        pair = scene(tmp_path, other, collar, ReadConfig())
+        assert [fill and fill.nodata for fill in pair.fills] == [False, False]
+
     def test_of_narrow_collars_of_both_dates_leaves_the_same_ground(self, tmp_path: Path) -> None:
         before, after = ground(), ground()
         before[:, :, :30], after[:, :5] = 0, 0
@@ -202,6 +215,3 @@ def test_samples_are_read_once_for_fill_and_stretch(tmp_path: Path, monkeypatch:
     list(pickle.loads(pickle.dumps(pair)).strips())  # a copy knows the fill, too
     assert len(calls) == 1
     assert len(pickle.dumps(pair)) < 10_000
-    picture = scene(tmp_path, ground(np.uint8, 100, 9), ground(np.uint8, 100, 9))
-    list(picture.strips())
-    assert len(calls) == 1  # 8 bits are only warned of, so prediction need not know

@@ -158,7 +158,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
             write_score=self.config.write_score,
             probabilities=by_level(self.state.probabilities),
             tags={"subpixel_offset": "{:.3f} {:.3f}".format(*sample.offset)},
-            warnings=sample.notes,
+            warnings=sample.notes,  # before the blocks are read, so that undeclared fill is left out
         )
 
     def _limits(self, sample: Scene) -> np.ndarray:

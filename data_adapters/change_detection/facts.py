@@ -57,6 +57,7 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         BadInput: pixels or labels cannot be read.
     """
     grid, totals, coregistration = scene.grid, _Totals(), Coregistration(scene.grid)
+    filled = scene.notes  # before the strips are read, so that undeclared fill is left out
     for strip in scene.strips():
         totals.add(strip.before, strip.after, strip.valid)
         coregistration.add(strip)
@@ -85,7 +86,7 @@ def facts_of(scene: Scene, noted: Sequence[str] = ()) -> Facts:
         facts["label"] = ", ".join(filter(None, [shares, scene.reference.note]))
     if scene.cover[0]:
         facts["from_to"] = _shares(totals.transitions)
-    warnings = [*noted, *product_warnings, *shift_warnings, *scene.notes, *totals.warnings(scene.fills)]
+    warnings = [*noted, *product_warnings, *shift_warnings, *filled, *totals.warnings(scene.fills)]
     if scene.label:
         warnings += scene.reference.warnings(grid)
     return facts | ({"warnings": "; ".join(warnings)} if warnings else {})

@@ -219,7 +219,11 @@ class Scene:
 
     @cached_property
     def fills(self) -> Fills:
-        """The value that fills the border of each date although nothing declares it, found in `sample_windows`."""
+        """The value that fills the border of each date although nothing declares it.
+
+        It is looked for in `sample_windows`, when they or it are first asked for, so that reading a part of a scene
+        reads nothing else. From then on it is left out as nodata.
+        """
         return fills_of(self._samples(), self.undeclared) if any(self.undeclared) else (None, None)
 
     @property
@@ -256,10 +260,10 @@ class Scene:
 
     @contextmanager
     def _rasters(self, fills: bool = True) -> Iterator[tuple[Raster, Raster]]:
-        """Both dates, open; with their `fills` as nodata, unless these are to be found."""
+        """Both dates, open; with their `fills`, if they are known, as nodata."""
         configs = [
             replace(self.config, nodata=fill.value) if fill and fill.nodata else self.config
-            for fill in (self.fills if fills else (None, None))
+            for fill in (vars(self).get("fills") if fills else None) or (None, None)
         ]
         first, second = self.products
         with Raster(self.before, configs[0], first) as before, Raster(self.after, configs[1], second) as after:

@@ -41,6 +41,7 @@ def scene(tmp_path: Path, before: np.ndarray, after: np.ndarray, config: ReadCon
 
 
 def valid_of(pair: Scene) -> np.ndarray:
+    assert len(pair.notes) <= 2  # finds the fill
     return np.concatenate([strip.valid for strip in pair.strips()])
 
 
@@ -95,7 +96,9 @@ class TestNodata:
     def test_of_narrow_collars_of_both_dates_leaves_the_same_ground(self, tmp_path: Path) -> None:
         before, after = ground(), ground()
         before[:, :, :30], after[:, :5] = 0, 0
-        strips = list(scene(tmp_path, before, after).strips())
+        pair = scene(tmp_path, before, after)
+        assert len(pair.notes) == 2
+        strips = list(pair.strips())
         valid = np.concatenate([strip.valid for strip in strips])
         assert np.array_equal(valid, (before[0] > 0) & (after[0] > 0))
         for strip in strips:
@@ -110,7 +113,9 @@ class TestNodata:
     def test_is_left_out_before_a_date_is_resampled(self, tmp_path: Path) -> None:
         before = write(tmp_path / "a.tif", corner(ground(), 0), metres=30)
         after = write(tmp_path / "b.tif", ground()[:, :130, :130], metres=60)
-        strips = list(Scene.open([before], [after], GREY).strips())
+        pair = Scene.open([before], [after], GREY)
+        assert pair.fills[0] == Fill(0, pytest.approx(0.05, abs=0.03), nodata=True)
+        strips = list(pair.strips())
         values = np.concatenate([strip.before for strip in strips], axis=1)
         valid = np.concatenate([strip.valid for strip in strips])
         assert values[0][valid].min() > 7500
@@ -202,6 +207,13 @@ class TestNothing:
         monkeypatch.delattr(sampling, "SAMPLES")  # reading samples would fail
         assert pair.fills == (None, None)
         assert valid_of(pair).all()
+
+
+def test_is_not_looked_for_while_only_a_part_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pair = scene(tmp_path, corner(ground(), 0), ground())
+    monkeypatch.delattr(sampling, "SAMPLES")  # reading samples would fail
+    assert pair.window(0, 0, 20, 20).valid.all()
+    assert len(list(pair.strips())) > 0
 
 
 def test_samples_are_read_once_for_fill_and_stretch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Pictures of predictions, collected from the stream of blocks and written as PNG, animated PNG or GIF."""
 
+import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ def save_pictures(pictures: Mapping[str, Picture], folder: Path) -> list[str]:
     if pictures:
         folder.mkdir(parents=True, exist_ok=True)
     for name, picture in pictures.items():
-        # Level 1: higher compression would take longer than predicting a small case.
-        _save(picture, folder / f"{safe_name(name)}.png", compress_level=1)
+        # More compression would take longer than predicting a small case, and hardly reduces noise.
+        _save(picture, folder / f"{safe_name(name)}.png", compress_level=1, compress_type=zlib.Z_RLE)
     return [safe_name(name) for name in pictures]
 
 

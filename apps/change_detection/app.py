@@ -26,7 +26,7 @@ from transect.apps.change_detection.models.build import build, statistical
 from transect.apps.change_detection.models.config import ModelConfig
 from transect.apps.change_detection.models.detector import ChangeDetector
 from transect.apps.change_detection.models.statistical import StatisticalDetector
-from transect.apps.change_detection.prepare import normalise, to_unit, value_limits
+from transect.apps.change_detection.prepare import network_input, normalise, value_limits
 from transect.apps.change_detection.training_data import described, differences
 from transect.core.precision import autocast
 from transect.data_adapters.base import BadInput, Case
@@ -120,7 +120,7 @@ class ChangeDetection(App[Scene, ChangeMap]):
 
         def score(before: np.ndarray, after: np.ndarray, valid: np.ndarray) -> np.ndarray:
             scores = self._score(model, before, after, valid, limits)
-            if not np.isfinite(scores[valid]).all():
+            if not np.isfinite(scores).all() and not np.isfinite(scores[valid]).all():
                 advice = "set precision fp32, or train the model again"
                 raise BadInput(sample.before[0], "prediction", "scores that are not finite", "numbers", advice)
             return scores
@@ -169,10 +169,9 @@ class ChangeDetection(App[Scene, ChangeMap]):
     ) -> np.ndarray:
         device = next(model.parameters()).device
         images = [
-            normalise(torch.from_numpy(to_unit(values, valid, of_date)).to(device))
+            network_input(values, valid, of_date).to(device)
             for values, of_date in zip((before, after), limits, strict=True)
         ]
-        images = [image.contiguous(memory_format=torch.channels_last) for image in images]
         with torch.inference_mode(), autocast(self.config.precision, device):
             scores = cast(ChangeDetector, model).score(*images)
         return scores.float().cpu().numpy()

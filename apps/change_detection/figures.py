@@ -17,6 +17,10 @@ def decimation(grid: Grid) -> int:
     return -(-max(grid.width, grid.height) // LONGEST_SIDE)
 
 
+SAMPLED = 4
+"""Every SAMPLED-th row and column of a picture decides its contrast."""
+
+
 class MapPreview:
     """A decimated copy of both dates, the levels and the label, filled row by row.
 
@@ -81,24 +85,29 @@ def _display(values: np.ndarray, valid: np.ndarray) -> Picture:
     picture = np.full((*valid.shape, 3), 128, np.uint8)
     if not valid.any():
         return picture
-    for channel, band in enumerate(bands.astype(np.float32)):
-        low, high = np.percentile(band[valid], (1, 99))
-        unit = np.clip((np.where(valid, band, low) - low) / max(high - low, 1e-6), 0, 1)
-        picture[..., channel] = np.where(valid, unit * 255, 128).astype(np.uint8)
+    sampled = valid[::SAMPLED, ::SAMPLED] if valid[::SAMPLED, ::SAMPLED].any() else valid
+    for channel, band in enumerate(bands):
+        pixels = band[::SAMPLED, ::SAMPLED][sampled] if sampled is not valid else band[valid]
+        low, high = np.percentile(pixels.astype(np.float32), (1, 99))
+        unit = (band.astype(np.float32) - low) * np.float32(255 / max(high - low, 1e-6))
+        np.clip(unit, 0, 255, out=unit)
+        picture[..., channel] = unit.astype(np.uint8) if valid.all() else np.where(valid, unit, 128).astype(np.uint8)
     return picture
 
 
 def _score_colours(levels: np.ndarray) -> Picture:
-    position = np.minimum(levels, LEVELS) / LEVELS * (len(SCORE_COLOURS) - 1)
+    position = np.minimum(np.arange(256), LEVELS) / LEVELS * (len(SCORE_COLOURS) - 1)
     anchors = np.arange(len(SCORE_COLOURS))
     channels = [np.interp(position, anchors, colours) for colours in zip(*SCORE_COLOURS, strict=True)]
-    return np.stack(channels, axis=-1).astype(np.uint8)
+    return np.take(np.stack(channels, axis=-1).astype(np.uint8), levels, axis=0)
 
 
 def _dimmed(picture: Picture) -> Picture:
-    grey = picture.mean(axis=-1, keepdims=True)
-    return np.broadcast_to(60 + grey * 0.6, picture.shape).astype(np.uint8)
+    grey = (60 + np.arange(3 * 255 + 1) / 3 * 0.6).astype(np.uint8)[picture.sum(axis=-1, dtype=np.uint16)]
+    return np.repeat(grey[..., None], 3, axis=-1)
 
 
 def _paint(picture: Picture, where: np.ndarray, colour: tuple[int, int, int]) -> Picture:
-    return np.where(where[..., None], np.array(colour, np.uint8), picture)
+    painted = picture.copy()
+    painted[where] = colour
+    return painted

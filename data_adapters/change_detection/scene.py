@@ -186,7 +186,7 @@ class Scene:
 
     def stretch(self, method: Method = "percentile") -> np.ndarray:
         """The limits of each date and band, `(2, bands, 2)` float32, that `stretch_limits` finds in `samples`."""
-        return stretch_limits(self.samples(), method, self.same_sensor)
+        return stretch_limits(self.samples(2 if method == "percentile" else 4), method, self.same_sensor)
 
     @property
     def same_sensor(self) -> bool | None:
@@ -196,14 +196,21 @@ class Scene:
             return None
         return (before.sensor, bool(before.scale)) == (after.sensor, bool(after.scale))
 
-    def samples(self) -> tuple[np.ndarray, np.ndarray]:
+    def samples(self, every: int = 4) -> tuple[np.ndarray, np.ndarray]:
         """Pixels of both dates that are valid in both, `(bands, pixels)` each.
 
-        They are every other pixel of the rows and columns of `sample_windows`.
+        They are those of every n-th row and column of `sample_windows`.
         """
         windows = self.sample_windows()
+        chosen = [part.valid[::every, ::every] for part in windows]
         first, second = (
-            np.concatenate([getattr(part, name)[:, ::2, ::2][:, part.valid[::2, ::2]] for part in windows], axis=1)
+            np.concatenate(
+                [
+                    getattr(part, name)[:, ::every, ::every][:, valid]
+                    for part, valid in zip(windows, chosen, strict=True)
+                ],
+                axis=1,
+            )
             for name in ("before", "after")
         )
         return first, second

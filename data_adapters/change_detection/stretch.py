@@ -9,6 +9,9 @@ Method = Literal["robust", "percentile"]
 SIGMAS = 3.5
 """Robust standard deviations on either side of the median."""
 
+ENOUGH = 50_000
+"""Number of pixels of each date after which robust limits hardly change."""
+
 MIDDLE = (15, 85)
 """Percentiles that lie within robust limits, so that ground of two kinds, such as sea and land, is not cut off."""
 
@@ -39,12 +42,13 @@ def stretch_limits(
     """
     if method == "percentile":
         return np.stack([_percentiles(values) for values in dates])
+    before, after = (values[:, :: values.shape[1] // ENOUGH + 1] for values in dates)
     if same_sensor is None:
-        same_sensor = dates[0].dtype == dates[1].dtype and _agree(*dates)
+        same_sensor = before.dtype == after.dtype and _agree(before, after)
     if same_sensor:
-        shared = robust_limits(np.concatenate(dates, axis=1))
+        shared = robust_limits(np.concatenate([before, after], axis=1))
         return np.stack([shared, shared])
-    return np.stack([robust_limits(values) for values in dates])
+    return np.stack([robust_limits(before), robust_limits(after)])
 
 
 def robust_limits(values: np.ndarray) -> np.ndarray:

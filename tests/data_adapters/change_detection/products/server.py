@@ -34,7 +34,7 @@ class Files(BaseHTTPRequestHandler):
             self.end_headers()
             return
         file = self.root / name
-        if not file.is_file():
+        if name.endswith("/") or not file.is_file():
             self.sent.append((name, 0))
             self.send_error(404)
             return

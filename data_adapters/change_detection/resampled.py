@@ -64,9 +64,12 @@ class QualityBand:
         """
         classes = classes_of(self._kind)
         pixels, totals = 0, dict.fromkeys((FILL, *classes), 0)
-        top, left, rows, columns = Alignment(self._file.grid, self._grid).source_window(row, col, height, width)
-        for start in range(top, top + rows, self._file.block_rows):
-            values, _ = self._file.read(start, left, min(self._file.block_rows, top + rows - start), columns)
+        edges = np.array([col, col + width, col, col + width]), np.array([row, row, row + height, row + height])
+        columns, rows = Alignment(self._file.grid, self._grid).positions(*edges)
+        left, right = _within(columns, self._file.grid.width)
+        top, bottom = _within(rows, self._file.grid.height)
+        for start in range(top, bottom, self._file.block_rows):
+            values, _ = self._file.read(start, left, min(self._file.block_rows, bottom - start), right - left)
             with self._coding():
                 marked = decoded(values, self._kind, classes)
             pixels += marked[FILL].size
@@ -109,6 +112,12 @@ class _InOrder:
         if self._rows is None or (self._rows.col, self._rows.width) != (col, width):
             self._rows = RowReader(self._file, col, width, self._file.grid.height)
         return self._rows.read(row, col, height, width)
+
+
+def _within(positions: np.ndarray, size: int) -> tuple[int, int]:
+    """The first pixel between the smallest and the largest of `positions`, and the one after the last."""
+    first, end = np.clip(np.rint([positions.min(), positions.max()]), 0, size).astype(int)
+    return int(first), int(max(end, first))
 
 
 def _check_place(file: BandFile, finest: BandFile, alignment: Alignment) -> None:

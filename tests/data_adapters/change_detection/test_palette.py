@@ -118,12 +118,13 @@ class TestRaster:
             tmp_path / "a.tif", "w", driver="GTiff", width=3, height=2, count=1, dtype="uint8"
         ) as raster:
             raster.write(INDEXES, 1)
+        colours = ((1, 2, 3), (9, 8, 7), (0, 5, 0))
+        entries = "".join(f'<Entry c1="{red}" c2="{green}" c3="{blue}" c4="255"/>' for red, green, blue in colours)
         (tmp_path / "a.tif.aux.xml").write_text(
-            '<PAMDataset><PAMRasterBand band="1"><ColorInterp>Palette</ColorInterp><ColorTable>'
-            '<Entry c1="1" c2="2" c3="3" c4="255"/><Entry c1="9" c2="8" c3="7" c4="255"/><Entry c1="0" c2="5" c3="0" c4="255"/></ColorTable>'
-            "</PAMRasterBand></PAMDataset>"
+            '<PAMDataset><PAMRasterBand band="1"><ColorInterp>Palette</ColorInterp>'
+            f"<ColorTable>{entries}</ColorTable></PAMRasterBand></PAMDataset>"
         )
-        assert self.read(tmp_path / "a.tif")[0][:, 0].T.tolist() == [[1, 2, 3], [9, 8, 7], [0, 5, 0]]
+        assert self.read(tmp_path / "a.tif")[0][:, 0].T.tolist() == [list(colour) for colour in colours]
 
     def test_of_several_pictures_is_refused(self, tmp_path: Path) -> None:
         frames = [Image.fromarray(INDEXES + frame, mode="P") for frame in range(2)]

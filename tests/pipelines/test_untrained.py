@@ -3,6 +3,8 @@
 import csv
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -38,6 +40,19 @@ def test_a_model_without_parameters_predicts_from_the_command_line(name, pairs, 
     other = command("predict", "change_detection", *pair(pairs, 1), *words, "--model.statistical.noise", "40")
     assert other[0] == 2
     assert "found results of another run" in other[2]
+
+
+def test_two_sentinel_2_products_are_predicted_at_10_m(shared_file, command, tmp_path):
+    script = shared_file("cases/change_detection/05_safe_folder.py")
+    subprocess.run([sys.executable, script, tmp_path / "products"], check=True)
+    words = ["--out", tmp_path / "out", "--model.name", "cva", "--read.bands", "red,nir,swir1", "--pictures", "none"]
+    products = sorted((tmp_path / "products").glob("*.SAFE"))
+    status, printed, error = command("predict", "change_detection", *products, *words)
+    assert status == 0, error
+    assert "1 done, 0 failed" in printed
+    (mask,) = (tmp_path / "out").glob("*/mask.tif")
+    with rasterio.open(mask) as dataset:
+        assert (dataset.shape, dataset.res) == ((256, 256), (10, 10))
 
 
 def test_it_is_evaluated_as_a_trained_one_is(pairs, command, tmp_path):

@@ -162,9 +162,7 @@ class Scene:
             return self._strip(window, self._read([before.read, after.read], *window))
 
     def labels(self, row: int, rows: int, col: int = 0, width: int | None = None) -> np.ndarray:
-        """Read the label of a window of the grid.
-
-        A raster without georeference must have the second date's size and takes its grid; see `SceneLabel`.
+        """Read the label of a window of the grid; see `SceneLabel`.
 
         Args:
             row: First row.

@@ -37,8 +37,8 @@ class SceneLabel:
     def read(self, target: Grid) -> np.ndarray:
         """The label on `target`, uint8 `(height, width)`: 0 no change, 1 change, 255 unknown.
 
-        A raster on another grid is resampled by nearest neighbour, and is unknown outside its extent. Of polygons all
-        else is no change.
+        A raster on another grid is resampled by nearest neighbour, and is unknown outside its extent; one without
+        georeference must have the second date's size and takes its grid. Of polygons all else is no change.
 
         Raises:
             BadInput: the label cannot be read, has other values, or cannot be placed on the grid.

@@ -1,5 +1,6 @@
 """Files of a satellite product: channels, reflectance, fill, several resolutions and the quality band."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 from transect.data_adapters.base import BadInput
+from transect.data_adapters.change_detection import bandfile
 from transect.data_adapters.change_detection import scene as scene_module
 from transect.data_adapters.change_detection.config import ReadConfig
 from transect.data_adapters.change_detection.product import Product, Quality
@@ -132,6 +134,23 @@ class TestResolutions:
             rows, columns = slice(row, row + height), slice(col, col + width)
             assert np.array_equal(window.valid, valid[rows, columns])
             assert np.array_equal(window.before, np.where(valid, values, 0)[:, rows, columns])
+
+    def test_are_decoded_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        counters = Path("/proc/self/io")
+        if not counters.exists():
+            pytest.skip("needs /proc/self/io, Linux's count of the bytes that a process has read")
+        monkeypatch.setattr(scene_module, "STRIP_BYTES", 800 * 4 * 2 * 100)
+        monkeypatch.setattr(bandfile, "CACHE_BYTES", 110_000)  # less than a row of blocks; GDAL takes fewer for MB
+        tiles = {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"}
+        coarse, fine = (RNG.integers(1, 60_000, (1, side, side), dtype=np.uint16) for side in (400, 800))
+        files = self.files(tmp_path, coarse, fine, **tiles)
+        quality = write(tmp_path / "scl.tif", RNG.integers(4, 8, (1, 400, 400), dtype=np.uint8), 20, **tiles)
+        product = Product("S2", ("a", "b"), (1, 1), fill=0, quality=Quality(quality, "scl"))
+        scene = Scene.open(files, files, ReadConfig(mask=["clouds"]), products=(product, product))
+        start = int(counters.read_text().split("rchar:")[1].split()[0])
+        assert sum(1 for _ in scene.strips()) > 6
+        read = int(counters.read_text().split("rchar:")[1].split()[0]) - start
+        assert read / (2 * sum(os.path.getsize(path) for path in (*files, quality))) < 1.05
 
     def test_of_another_place_are_refused(self, tmp_path: Path) -> None:
         coarse, fine = self.planes()

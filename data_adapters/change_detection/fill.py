@@ -86,15 +86,19 @@ class Sample:
 
 
 def find_fill(samples: Sequence[Sample], others: Sequence[Sample]) -> Fill | None:
-    """The value that covers most of the border of a georeferenced raster that declares no nodata, if it is fill.
+    """The value that fills most of the border of a georeferenced raster that declares no nodata.
 
     Args:
         samples: Windows of one date.
         others: The same windows of the other date.
     """
-    value = _most_common(np.concatenate([sample.values[:, sample.border] for sample in samples], axis=1))
-    if value is None:
-        return None
+    border = np.concatenate([sample.values[:, sample.border] for sample in samples], axis=1)
+    found = (_fill(samples, others, value) for value in _common(border))
+    return next((fill for fill in found if fill), None)
+
+
+def _fill(samples: Sequence[Sample], others: Sequence[Sample], value: float) -> Fill | None:
+    """`value` as fill, if it is solid."""
     filled = [sample.equal(value) for sample in samples]
     area, pixels = (sum(int(mask.sum()) for mask in masks) for masks in (filled, [each.valid for each in samples]))
     solid = sum(
@@ -108,13 +112,11 @@ def find_fill(samples: Sequence[Sample], others: Sequence[Sample]) -> Fill | Non
     return Fill(value, area / pixels, nodata=usual and _isolated(samples, filled, value))
 
 
-def _most_common(border: np.ndarray) -> float | None:
-    """The value that most pixels of the border, (bands, pixels), have in all bands, if enough have it."""
-    equal = border[0][(border == border[0]).all(axis=0)]
-    values, counts = np.unique(equal, return_counts=True)
-    if not counts.size or counts.max() < BORDER * border.shape[1]:
-        return None
-    return float(values[counts.argmax()])
+def _common(border: np.ndarray) -> list[float]:
+    """The values that enough pixels of the border, (bands, pixels), have in all bands: special ones, then the first."""
+    values, counts = np.unique(border[0][(border == border[0]).all(axis=0)], return_counts=True)
+    enough = [float(values[index]) for index in np.argsort(-counts) if counts[index] >= BORDER * border.shape[1]]
+    return [value for value in enough if _special(value, border.dtype)] + enough[:1]
 
 
 def _solid(mask: np.ndarray) -> np.ndarray:

@@ -93,6 +93,13 @@ class TestNodata:
         pair = scene(tmp_path, other, collar, ReadConfig())
         assert [fill and fill.nodata for fill in pair.fills] == [False, False]
 
+    def test_is_found_where_other_values_are_more_frequent(self, tmp_path: Path) -> None:
+        plain = ground(np.uint8, 100, 2)
+        collar = plain.copy()
+        collar[:, :, :4], collar[:, 40:] = 0, plain[:, 40:]  # 6 % of the border, where 100 has 10 %
+        pair = scene(tmp_path, collar, plain)
+        assert np.array_equal(valid_of(pair), collar[0] > 0)
+
     def test_of_narrow_collars_of_both_dates_leaves_the_same_ground(self, tmp_path: Path) -> None:
         before, after = ground(), ground()
         before[:, :, :30], after[:, :5] = 0, 0

@@ -31,8 +31,8 @@ say "4. Evaluate it on the held-out test split"
 say "5. Detect changes in the test pairs"
 "$transect" predict models:/change-demo@champion pairs/test --out predictions
 
-say "6. Detect changes between two Landsat 5 scenes of 2000 and 2010"
-"$transect" predict models:/change-demo@champion "$samples" --out landsat --write_score true
+say "6. Detect changes between two Landsat 5 scenes of 2000 and 2010, without training"
+"$transect" predict change_detection "$samples" --out landsat --model.name irmad --write_score true
 
 say "7. Write exact solutions of an advection-diffusion equation, train a neural operator on them and evaluate it"
 "$transect" phantom pde --out simulations --count 40

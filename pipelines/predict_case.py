@@ -123,8 +123,9 @@ def written_case(
             facts["unlike_training_data"] = "; ".join(differences)
             log.warning("%s: unlike the training data: %s", case.id, facts["unlike_training_data"])
         outputs = {path.name: sha256(path) for path in sorted(attempt.iterdir())}
-        pictures = save_pictures(preview.pictures() if preview else {}, attempt / "preview")
-        views = save_views(app.views(prediction, sample, attempt), attempt, case.id) if pictured else []
+        drawn = preview.pictures() if preview else {}
+        pictures = save_pictures(drawn, attempt / "preview")
+        views = save_views(app.views(prediction, sample, attempt), attempt, case.id, drawn) if pictured else []
         done = {
             "case": case.id,
             "kind": "predict",

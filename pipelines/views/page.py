@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image, ImageSequence
 
-from transect.apps.base import View
+from transect.apps.base import Picture, View
 from transect.pipelines.report import UNITS, file_size, label, number
 
 LARGEST_PAGE = 20_000_000
@@ -24,13 +24,16 @@ LARGEST_WEBP = 16_383
 VENDOR = Path(__file__).parent / "vendor"
 
 
-def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str, Any]]:
+def save_views(
+    views: Sequence[View], folder: Path, title: str, pictures: Mapping[str, Picture] | None = None
+) -> list[dict[str, Any]]:
     """Write one page per view to the subfolder `views`.
 
     Args:
         views: the views; their files are below `folder`.
         folder: folder of the case.
         title: title of the pages.
+        pictures: the pictures of the case by name, where they are at hand, so that their files are not decoded.
 
     Returns:
         Per view its kind, the name of its page, its legend, and the files that it shows.
@@ -42,9 +45,8 @@ def save_views(views: Sequence[View], folder: Path, title: str) -> list[dict[str
     for index, view in enumerate(views, start=1):
         page = f"{view.kind}-{index}.html"
         (folder / "views").mkdir(exist_ok=True)
-        text = _ENVIRONMENT.get_template(f"{view.kind}.html.j2").render(
-            title=title, legend=view.legend, **_DATA[view.kind](folder, view)
-        )
+        data = _map(folder, view, pictures or {}) if view.kind == "map" else _DATA[view.kind](folder, view)
+        text = _ENVIRONMENT.get_template(f"{view.kind}.html.j2").render(title=title, legend=view.legend, **data)
         (folder / "views" / page).write_text(text, encoding="utf-8")
         pages.append({"kind": view.kind, "page": page, "legend": view.legend, "files": list(view.files)})
     return pages
@@ -106,7 +108,7 @@ def _volume(folder: Path, view: View) -> dict[str, Any]:
     }
 
 
-def _map(folder: Path, view: View) -> dict[str, Any]:
+def _map(folder: Path, view: View, pictures: Mapping[str, Picture]) -> dict[str, Any]:
     """Pictures as data URLs, and as many of the first features of the JSON file as LARGEST_PAGE has room for.
 
     Members of the JSON file: `features`, polygons as GeoJSON text in pixels, x to the right and y down, with
@@ -120,7 +122,7 @@ def _map(folder: Path, view: View) -> dict[str, Any]:
     content = json.loads((folder / drawing).read_text(encoding="utf-8"))
     layers, width = [], 1
     for path in map(Path, names):
-        url, (width, _) = _jpeg(folder / path)
+        url, (width, _) = _jpeg(folder / path, pictures.get(path.stem))
         layers.append({"name": label(path.stem), "url": url, **content["layers"][path.stem]})
     features, room = list(map(_feature, content["features"])), LARGEST_PAGE - sum(len(layer["url"]) for layer in layers)
     if room < 0:
@@ -139,10 +141,10 @@ def _map(folder: Path, view: View) -> dict[str, Any]:
     }
 
 
-def _jpeg(file: Path) -> tuple[str, tuple[int, int]]:
+def _jpeg(file: Path, pixels: Picture | None) -> tuple[str, tuple[int, int]]:
     """A picture as the data URL of a JPEG, which takes a fraction of the time of a WebP, and its size."""
     encoded = io.BytesIO()
-    with Image.open(file) as picture:
+    with Image.open(file) if pixels is None else Image.fromarray(pixels) as picture:
         picture.convert("RGB").save(encoded, "JPEG", quality=90)
         return "data:image/jpeg;base64," + base64.b64encode(encoded.getvalue()).decode("ascii"), picture.size
 
@@ -183,7 +185,7 @@ def _text(value: object, name: str = "") -> str:
     return ("yes" if value else "no") if isinstance(value, bool) else number(value, name)
 
 
-_DATA = {"film": _film, "map": _map, "volume": _volume}
+_DATA = {"film": _film, "volume": _volume}
 _ENVIRONMENT = Environment(
     loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
 )

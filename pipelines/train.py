@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, Dataset
 from transect.apps.base import App
 from transect.core.inspect import attention_pictures, record
 from transect.core.precision import computes_in_bf16
-from transect.data_adapters.base import Case, shown
+from transect.data_adapters.base import Case
 from transect.data_adapters.files import write_json
 from transect.pipelines import config as configs
 from transect.pipelines import model_folder
@@ -30,10 +30,10 @@ from transect.pipelines.errors import StoreError, UsageError
 from transect.pipelines.find import app_class, split_state, state_class
 from transect.pipelines.model_card import training_card
 from transect.pipelines.pyfunc_model import log_model
-from transect.pipelines.splits import summary, with_splits
 from transect.pipelines.store import check_store
 from transect.pipelines.task import MONITOR, ConsoleProgress, Task
 from transect.pipelines.track import Tracker, log_pictures, resumable, run_name, tracked
+from transect.pipelines.training_data import examples, of_split, split_cases
 
 log = logging.getLogger("transect")
 
@@ -72,9 +72,9 @@ def train(
     check_store()
     new_app = app_class(app_name)
     app = new_app(config, model_folder.app_for(start).state if start else state_class(app_name)())
-    cases = _cases(app, data, settings)
-    app = new_app(config, app.fit(_of(cases, "train")))
-    dataset = _examples(app, cases)
+    cases = split_cases(app, data, settings)
+    app = new_app(config, app.fit(of_split(cases, "train")))
+    dataset = examples(app, cases)
     model = _initial_model(app, settings, start, resumed=False)
     checkpoints = writable(Path("checkpoints").absolute())
     with _tracked(app_name, name=run_name(app_name, config)) as tracker:
@@ -128,8 +128,8 @@ def resume(app_name: str, run_id: str, device: str = "auto", epochs: int | None 
         raise UsageError(f"{file}: {error}: expected the settings of a run of transect") from error
     start = Path(content["start"]) if content.get("start") else None  # older runs lack it
     checkpoint = usable_checkpoint(folder)
-    cases = _cases(app, data, settings)
-    dataset = _examples(app, cases)
+    cases = split_cases(app, data, settings)
+    dataset = examples(app, cases)
     model = _initial_model(app, settings, start, resumed=checkpoint is not None)
     with _tracked(app_name, run_id) as tracker:
         if settings.epochs != content["train"]["epochs"]:
@@ -180,31 +180,6 @@ def _tracked(app_name: str, run_id: str | None = None, name: str = "") -> Iterat
         raise
 
 
-def _cases(app: App[Any, Any], data: Sequence[str], settings: TrainConfig) -> list[Case]:
-    listed = app.split_units(app.adapter.cases(*data))
-    try:
-        cases = with_splits(listed, settings.validation_share, settings.seed, settings.fold)
-    except ValueError as error:
-        raise UsageError(f"{' '.join(data)}: {error}") from error
-    counts = {split: sum(case.split == split for case in cases) for split in ("train", "val")}
-    if not all(counts.values()):
-        found = f"{counts['train']} training and {counts['val']} validation cases"
-        raise UsageError(f"{shown(' '.join(data), cases)}: found {found}, expected at least one of each")
-    for line in summary(listed, cases, getattr(app.adapter, "unit", "cases")).splitlines():
-        log.info("%s", line)
-    return cases
-
-
-def _of(cases: Sequence[Case], split: str) -> list[Case]:
-    return [case for case in cases if case.split == split]
-
-
-def _examples(app: App[Any, Any], cases: Sequence[Case]) -> Dataset[Any]:
-    """The training examples; those of validation are made to see that they can be."""
-    app.dataset(_of(cases, "val"))
-    return app.dataset(_of(cases, "train"))
-
-
 def _train(
     app_name: str,
     app: App[Any, Any],
@@ -217,7 +192,7 @@ def _train(
     device: torch.device,
     checkpoint: Path | None = None,
 ) -> Path:
-    task = Task(app, model, settings, _of(cases, "val"), tracker)
+    task = Task(app, model, settings, of_split(cases, "val"), tracker)
     loader = DataLoader(
         dataset,
         batch_sampler=app.batch_sampler(dataset, settings.batch_size, settings.seed),

@@ -209,7 +209,9 @@ def test_training_keeps_the_geometry_of_its_data(mapped, small_config):
     assert replace(state, limits=()) == State(pixel_sizes=(60.0, 60.0), dtypes=("uint16",))
     metric = ChangeDetection(small_config, state).metric
     histogram = {"changed": np.eye(201, dtype=int)[80], "unchanged": np.eye(201, dtype=int)[20]}
-    assert metric.calibrate([histogram]) == replace(state, threshold=0.4)
+    calibrated = metric.calibrate([histogram])
+    assert calibrated is not None
+    assert replace(calibrated, probabilities=()) == replace(state, threshold=0.4)
 
 
 def test_a_simulation_unlike_the_training_data_cannot_be_used(fixtures, command, tmp_path):

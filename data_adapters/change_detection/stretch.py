@@ -29,7 +29,7 @@ def stretch_limits(
     standard deviations (1.4826 times the median absolute deviation), which up to 15 % of clouds, fill or water leave
     nearly where they are, widened to the middle 70 % of the values. Robust limits are those of all pixels of both dates
     where their values mean the same: a pixel that did not change then has the same stretched value at both dates,
-    whatever else has changed in the scene.
+    no matter how much else has changed in the scene.
 
     Args:
         dates: values of the pixels that are valid at both dates, `(bands, pixels)` each.

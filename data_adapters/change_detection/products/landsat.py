@@ -14,7 +14,7 @@ from transect.data_adapters.change_detection.dates import acquisition_date, file
 from transect.data_adapters.change_detection.product import Quality
 from transect.data_adapters.change_detection.products.found import Band, Found
 from transect.data_adapters.change_detection.products.sensors import SENSORS, THERMAL, names_of
-from transect.data_adapters.change_detection.products.tree import beside, read_file
+from transect.data_adapters.change_detection.products.tree import read_file, sibling
 
 LARGEST_MTL = 1 << 20
 
@@ -54,7 +54,7 @@ def found_scene(files: list[str]) -> Found:
     is_level_2 = any(match["level2"] for match in parts.values())
     version = _COLLECTION.search(scene)
     collection = int(version["collection"]) if version else 0
-    metadata = beside(first, (f"{scene}_MTL.txt",))
+    metadata = sibling(first, (f"{scene}_MTL.txt",))
     factors = _level_2(sensor, collection) if is_level_2 else _level_1(metadata)
     names = names_of(sensor)
     bands = {}
@@ -78,10 +78,10 @@ def found_scene(files: list[str]) -> Found:
 
 
 def _quality(first: str, scene: str, collection: int) -> Quality | None:
-    if file := beside(first, (f"{scene}_QA_PIXEL.TIF", f"{scene}_QA_PIXEL.tif")):
+    if file := sibling(first, (f"{scene}_QA_PIXEL.TIF", f"{scene}_QA_PIXEL.tif")):
         return Quality(file, "qa_pixel")
     # The bits of older BQA bands differ.
-    if collection == 1 and (file := beside(first, (f"{scene}_BQA.TIF", f"{scene}_BQA.tif"))):
+    if collection == 1 and (file := sibling(first, (f"{scene}_BQA.TIF", f"{scene}_BQA.tif"))):
         return Quality(file, "bqa")
     return None
 

@@ -13,7 +13,7 @@ from transect.data_adapters.change_detection.dates import acquisition_date, file
 from transect.data_adapters.change_detection.product import Quality
 from transect.data_adapters.change_detection.products.found import Band, Found
 from transect.data_adapters.change_detection.products.sensors import SENSORS
-from transect.data_adapters.change_detection.products.tree import beside
+from transect.data_adapters.change_detection.products.tree import sibling
 
 LARGEST_XML = 4 << 20
 SURFACE = (1e-4, 0.0)
@@ -38,13 +38,13 @@ def found_image(path: str) -> Found:
     match = _NAME.match(PurePosixPath(file_name(path)).stem)
     assert match is not None
     scene, clip, eight = match["scene"], match["clip"] or "", match["eight"] or ""
-    udm2 = beside(path, (f"{scene}_udm2{clip}.tif", f"{scene}_udm2.tif"))
+    udm2 = sibling(path, (f"{scene}_udm2{clip}.tif", f"{scene}_udm2.tif"))
     sensor = "PlanetScope 8-band" if eight else "PlanetScope 4-band"
     numbers = {name: int(own) for name, own in SENSORS[sensor].items()}
     metadata, scales = "", dict.fromkeys(numbers.values(), SURFACE)
     if not match["surface"]:
         stem = f"{scene}_AnalyticMS{eight}_metadata"
-        metadata = beside(path, (f"{stem}{clip}.xml", f"{stem}.xml"))
+        metadata = sibling(path, (f"{stem}{clip}.xml", f"{stem}.xml"))
         scales = _coefficients(Path(metadata)) if metadata else {}
     return Found(
         name=scene,

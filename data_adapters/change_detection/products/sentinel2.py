@@ -15,7 +15,7 @@ from transect.data_adapters.change_detection.dates import acquisition_date, file
 from transect.data_adapters.change_detection.product import Level, Quality
 from transect.data_adapters.change_detection.products.found import Band, Found
 from transect.data_adapters.change_detection.products.sensors import SENSORS, names_of
-from transect.data_adapters.change_detection.products.tree import Tree, beside
+from transect.data_adapters.change_detection.products.tree import Tree, sibling
 
 SENSOR = "Sentinel-2"
 LARGEST_XML = 16 << 20
@@ -96,7 +96,7 @@ def found_scene(files: list[str]) -> Found:
     first, scene = files[0], parts[files[0]]["scene"]
     names, scales = names_of(SENSOR), scales_by_name(scene)
     suffix = Path(first).suffix
-    scl = beside(first, [f"{scene}_SCL{metres}{suffix}" for metres in ("_20m", "_10m", "_60m", "")]) if scene else ""
+    scl = sibling(first, [f"{scene}_SCL{metres}{suffix}" for metres in ("_20m", "_10m", "_60m", "")]) if scene else ""
     return Found(
         name=scene or Path(first).parent.name,
         sensor=SENSOR,

@@ -66,7 +66,7 @@ def read_file(path: Path, largest: int) -> bytes:
     return content
 
 
-def beside(raster: str, names: Iterable[str]) -> str:
+def sibling(raster: str, names: Iterable[str]) -> str:
     """The first of these files that is next to `raster`, or an empty string; nothing is looked for next to a URL.
 
     Raises:

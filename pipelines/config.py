@@ -141,7 +141,7 @@ def _refuse_unknown(keys: Sequence[str], values: Any) -> None:
 
 
 def _with_brackets(overrides: Sequence[str], values: Any) -> list[str]:
-    """`overrides` where a list such as `red,nir` or a single name has got the brackets that the parser requires."""
+    """`overrides` where a list such as `red,nir` or a single value has got the brackets that the parser requires."""
     words: list[str] = []
     for word in overrides:
         if word.startswith("--") and "=" in word:
@@ -153,7 +153,7 @@ def _with_brackets(overrides: Sequence[str], values: Any) -> list[str]:
 
 def _bracketed(option: str, value: str, values: Any) -> str:
     is_list = option.startswith("--") and isinstance(values.get(option[2:]), list)
-    plain = not value.startswith(("[", "--")) and ("," in value or (value[:1].isalpha() and value != "null"))
+    plain = value != "null" and not value.startswith(("[", "--"))
     return f"[{value}]" if is_list and plain else value
 
 

@@ -1,6 +1,7 @@
 """Assign cases to the training, validation and test splits, and summarize them."""
 
 import hashlib
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
@@ -49,6 +50,8 @@ def summary(listed: Sequence[Case], cases: Sequence[Case], unit: str = "cases") 
     """
     counts = Counter(case.split for case in cases)
     splits = [f"{counts[split]} {name}" for split, name in SPLIT_NAMES.items() if counts[split]]
+    if splits[-1:] and splits[-1].startswith("1 "):
+        unit = re.sub("s$", "", re.sub("ies$", "ys", unit))
     groups = defaultdict(set)
     for case in cases:
         groups[case.group].add(case.split)

@@ -16,7 +16,6 @@ from rasterio.enums import Resampling
 from rasterio.errors import RasterioError
 from rasterio.warp import reproject, transform
 
-from transect.data_adapters.base import BadInput
 from transect.data_adapters.change_detection.maps import Grid
 from transect.data_adapters.change_detection.wrap import centre_of, grid_moved_near, moved_near, recentred, turn_of
 
@@ -35,33 +34,6 @@ AVERAGE_FROM = 2 - 1e-6
 EDGE = 1e-6
 TOLERANCE = 1e-3
 FULLY_VALID = 1 - 1e-5
-
-
-def georeferenced(grid: Grid) -> bool:
-    """Whether the grid has a CRS or a transform other than the identity."""
-    return grid.crs is not None or grid.transform != Affine.identity()
-
-
-def with_georeference_of(grid: Grid, other: Grid) -> Grid:
-    """`grid` with the transform and CRS of `other`."""
-    return replace(grid, transform=other.transform, crs=other.crs)
-
-
-def comparable_grid(before: str, first: Grid, after: str, second: Grid) -> Grid:
-    """The first date's grid, or the second's transform on it where the pair is not georeferenced.
-
-    Raises:
-        BadInput: one of the rasters `before` and `after` lacks a CRS, or both do and their sizes differ.
-    """
-    if (first.crs is None) != (second.crs is None):
-        lacking, other = (before, after) if first.crs is None else (after, before)
-        raise BadInput(lacking, "CRS", "none", f"one, as {other} has", "assign it with gdal_edit.py -a_srs")
-    if first.crs is not None or (georeferenced(first) and georeferenced(second)):
-        return first
-    if (first.width, first.height) != (second.width, second.height):
-        found, expected = f"{first.width} x {first.height} pixels", f"{second.width} x {second.height} as {after}"
-        raise BadInput(before, "size", found, expected, "rasters of different sizes have to be georeferenced")
-    return with_georeference_of(first, second)
 
 
 @dataclass(frozen=True)
@@ -139,16 +111,18 @@ class Alignment:
 
     def common_window(self) -> Window | None:
         """The window of the `target` pixels whose centres are in the bounding box of `source`; None if empty."""
-        columns, rows = self.positions(*_outline(self.target))
+        lattice = _lattice(0, 0, self.target.height, self.target.width, 65)
+        columns, rows = self.positions(*lattice)
         inside = (columns >= 0) & (columns <= self.source.width) & (rows >= 0) & (rows <= self.source.height)
-        if inside.all():
+        if inside[_EDGE].all():
             return 0, 0, self.target.height, self.target.width
         columns, rows = Alignment(self.target, self.source).positions(*_outline(self.source))
         finite = np.isfinite(columns) & np.isfinite(rows)
         if not finite.any():
             return None
-        left, width = _pixels(columns[finite], self.target.width)
-        top, height = _pixels(rows[finite], self.target.height)
+        # The outline of a source with a pole inside it does not enclose all that it covers of a target in degrees.
+        left, width = _pixels(columns[finite], lattice[0][inside], self.target.width)
+        top, height = _pixels(rows[finite], lattice[1][inside], self.target.height)
         return (top, left, height, width) if height > 0 and width > 0 else None
 
     def source_window(self, row: int, col: int, height: int, width: int) -> Window:
@@ -276,17 +250,26 @@ def _lattice(row: int, col: int, height: int, width: int, count: int) -> tuple[n
     return columns, rows
 
 
+_EDGE = np.pad(np.zeros((63, 63), bool), 1, constant_values=True)
+
+
 def _outline(grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    columns, rows = _lattice(0, 0, grid.height, grid.width, 65)
-    edge = np.ones(columns.shape, dtype=bool)
-    edge[1:-1, 1:-1] = False
-    return columns[edge], rows[edge]
+    columns, rows = _lattice(0, 0, grid.height, grid.width, len(_EDGE))
+    return columns[_EDGE], rows[_EDGE]
 
 
-def _pixels(positions: np.ndarray, size: int) -> tuple[int, int]:
-    """First pixel and number of pixels with centres between the minimum and the maximum of `positions`."""
-    first = max(0, int(np.ceil(np.clip(positions.min(), -1, size + 1) - 0.5 - EDGE)))
-    last = min(size - 1, int(np.floor(np.clip(positions.max(), -1, size + 1) - 0.5 + EDGE)))
+def _pixels(outline: np.ndarray, inside: np.ndarray, size: int) -> tuple[int, int]:
+    """First pixel and number of pixels with centres between the ends of `outline`.
+
+    They are extended to the points of the lattice that are `inside`, or to the neighbours of those far from the ends.
+    """
+    low, high, step = outline.min(), outline.max(), size / (len(_EDGE) - 1)
+    if inside.size:
+        nearest, farthest = inside.min(), inside.max()
+        low = min(low, nearest - step if nearest < low - step else nearest)
+        high = max(high, farthest + step if farthest > high + step else farthest)
+    first = max(0, int(np.ceil(np.clip(low, -1, size + 1) - 0.5 - EDGE)))
+    last = min(size - 1, int(np.floor(np.clip(high, -1, size + 1) - 0.5 + EDGE)))
     return first, last - first + 1
 
 

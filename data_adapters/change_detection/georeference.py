@@ -1,8 +1,9 @@
-"""The grid of a raster that is placed on the ground by ground control points (GCPs)."""
+"""The grid of a raster, also of one that ground control points (GCPs) place, and of a pair without a CRS."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 from affine import Affine
@@ -19,6 +20,33 @@ from transect.data_adapters.change_detection.opening import failure
 
 EXACT = 0.1
 """GCPs that an affine transform meets to this many pixels are replaced by it, and pixels remain as they are."""
+
+
+def georeferenced(grid: Grid) -> bool:
+    """Whether the grid has a CRS or a transform other than the identity."""
+    return grid.crs is not None or grid.transform != Affine.identity()
+
+
+def with_georeference_of(grid: Grid, other: Grid) -> Grid:
+    """`grid` with the transform and CRS of `other`."""
+    return replace(grid, transform=other.transform, crs=other.crs)
+
+
+def comparable_grid(before: str, first: Grid, after: str, second: Grid) -> Grid:
+    """The first date's grid, or the second's transform on it where the pair is not georeferenced.
+
+    Raises:
+        BadInput: one of the rasters `before` and `after` lacks a CRS, or both do and their sizes differ.
+    """
+    if (first.crs is None) != (second.crs is None):
+        lacking, other = (before, after) if first.crs is None else (after, before)
+        raise BadInput(lacking, "CRS", "none", f"one, as {other} has", "assign it with gdal_edit.py -a_srs")
+    if first.crs is not None or (georeferenced(first) and georeferenced(second)):
+        return first
+    if (first.width, first.height) != (second.width, second.height):
+        found, expected = f"{first.width} x {first.height} pixels", f"{second.width} x {second.height} as {after}"
+        raise BadInput(before, "size", found, expected, "rasters of different sizes have to be georeferenced")
+    return with_georeference_of(first, second)
 
 
 @contextmanager

@@ -13,10 +13,11 @@ import numpy as np
 from affine import Affine
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.align import Alignment, Read, Window, comparable_grid
+from transect.data_adapters.change_detection.align import Alignment, Read, Window
 from transect.data_adapters.change_detection.aoi import area_of_interest
 from transect.data_adapters.change_detection.burn import burned
 from transect.data_adapters.change_detection.config import ReadConfig
+from transect.data_adapters.change_detection.georeference import comparable_grid
 from transect.data_adapters.change_detection.labels import LabelCoding
 from transect.data_adapters.change_detection.land_cover import LandCover
 from transect.data_adapters.change_detection.maps import Grid, Strip

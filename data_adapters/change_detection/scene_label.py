@@ -6,9 +6,10 @@ from functools import cached_property
 import numpy as np
 
 from transect.data_adapters.base import BadInput
-from transect.data_adapters.change_detection.align import Alignment, with_georeference_of
+from transect.data_adapters.change_detection.align import Alignment
 from transect.data_adapters.change_detection.burn import burned, overlaps
 from transect.data_adapters.change_detection.folders import is_vector
+from transect.data_adapters.change_detection.georeference import with_georeference_of
 from transect.data_adapters.change_detection.label_raster import open_label
 from transect.data_adapters.change_detection.label_sets import label_with_one
 from transect.data_adapters.change_detection.labels import LabelCoding, LabelRule, label_rule

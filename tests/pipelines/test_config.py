@@ -68,6 +68,7 @@ def test_values_of_every_kind_are_read_from_the_command_line():
         (["--read.bands", "red,nir,swir1"], ["red", "nir", "swir1"]),
         (["--read.bands=4,3, 2"], [4, 3, 2]),
         (["--read.bands", "pan"], ["pan"]),
+        (["--read.bands", "1"], [1]),
         (["--read.bands=[red, nir]"], ["red", "nir"]),
     ],
 )

@@ -187,3 +187,16 @@ def test_a_recentred_grid_is_at_the_same_places() -> None:
         assert np.array(places[0]) == pytest.approx(np.array(places[1]), abs=1e-9)
     utm = Grid(300, 300, FIJI["UTM"][1], CRS.from_string("EPSG:32701"))
     assert recentred(utm) is utm
+
+
+def test_a_scene_around_a_pole_keeps_its_area_on_a_grid_in_degrees(tmp_path: Path) -> None:
+    """The outline of a square around the pole is at 77 to 81 degrees north, and its area reaches to 90."""
+    polar, world = Affine(10_000, 0, -1e6, 0, -10_000, 1e6), Affine(1, 0, -180, 0, -1, 90)
+    before = write(tmp_path / "before.tif", ground("EPSG:3413", polar, 200, 200), "EPSG:3413", polar)
+    after = write(tmp_path / "after.tif", ground("EPSG:4326", world, 180, 360), "EPSG:4326", world)
+    opened = Scene.open((before,), (after,), GREY)
+    assert (opened.grid.width, opened.grid.height) == (360, 13)
+    longitude, latitude = np.meshgrid(np.arange(-179.5, 180), 89.5 - np.arange(13))
+    x, y = pyproj.Transformer.from_crs("EPSG:4326", "EPSG:3413", always_xy=True).transform(longitude, latitude)
+    inside = (abs(x) < 0.95e6) & (abs(y) < 0.95e6)
+    assert opened.window(0, 0, 13, 360).valid[inside].all()

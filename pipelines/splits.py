@@ -50,7 +50,7 @@ def summary(listed: Sequence[Case], cases: Sequence[Case], unit: str = "cases") 
     """
     counts = Counter(case.split for case in cases)
     splits = [f"{counts[split]} {name}" for split, name in SPLIT_NAMES.items() if counts[split]]
-    if splits[-1:] and splits[-1].startswith("1 "):
+    if len(cases) == 1:
         unit = re.sub("s$", "", re.sub("ies$", "ys", unit))
     groups = defaultdict(set)
     for case in cases:

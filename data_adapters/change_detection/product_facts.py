@@ -44,10 +44,15 @@ def unmasked(products: Sequence[Product | None], config: ReadConfig) -> list[str
 
 def _described(product: Product) -> str:
     units = f"reflectance{product.level and f' ({product.level})'}" if product.scale else "stored values"
-    scales = dict.fromkeys(zip(product.scale, product.offset, strict=True))
-    units += " = " + " or ".join(f"{scale:g} x {offset:+g}" for scale, offset in scales) if scales else ""
+    scales = dict.fromkeys(map(_scaled, product.scale, product.offset))
+    units += f" = {' or '.join(scales)}" if scales else ""
     fill = "no fill known" if product.fill is None else f"fill {product.fill:g}"
     return "; ".join(filter(None, [product.sensor, ",".join(product.names), units, fill]))
+
+
+def _scaled(scale: float, offset: float) -> str:
+    """The formula for stored values (DN)."""
+    return f"{scale:g} x DN" + (f" {'-' if offset < 0 else '+'} {abs(offset):g}" if offset else "")
 
 
 def _shares(scene: Scene, number: int) -> dict[str, float]:

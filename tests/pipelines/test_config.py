@@ -129,7 +129,6 @@ def test_a_wrong_file_is_reported_by_field_value_and_what_is_allowed(tmp_path, t
         (["--til", "64"], "til: found no such setting, expected one such as tile"),
         (["--model", "nonsense"], "model: found nonsense, expected nested settings"),
         (["--model.name", "resnet"], "model.name: found resnet, expected one of"),
-        (["--read.bands", "1"], "read.bands: found 1, expected list"),
         (["--train.precision", "fp8"], "train.precision: found fp8"),
         (["stray"], "stray"),
     ],

@@ -195,7 +195,8 @@ def test_a_summary_counts_splits_groups_and_files_and_says_where_splits_come_fro
         "groups: 3, 1 of them in more than one split",
         "files: 2 .png, 1 of them missing",
     ]
-    assert summary([case("a")], [case("a", "train")], "studies").startswith("1 training study, no splits named")
+    one = [case("a", "train")]
+    assert summary([case("a")], one, "studies").startswith("1 training study, no splits named")
     (tmp_path / "v1.0-mini").mkdir()
     folders = [Case(name, name, (str(tmp_path / "v1.0-mini"), str(tmp_path)), "train") for name in "ab"]
     assert summary(folders, folders).splitlines()[2] == "files: 2 folders"

@@ -28,8 +28,8 @@ def noise_covariance(windows: Sequence[Strip], given: float | None = None) -> np
         given: standard deviation of the noise in each band, in units of the second date, in place of the estimate.
     """
     before, after = (_masked([getattr(window, name) for window in windows], windows) for name in ("before", "after"))
-    gain = _spread(after) / np.maximum(_spread(before), np.finfo(float).tiny)
-    gain = np.where((gain > 0) & (gain < 1e6), gain, 1.0)
+    spreads = _spread(before), _spread(after)
+    gain = np.divide(spreads[1], spreads[0], out=np.ones(len(before)), where=np.minimum(*spreads) > 0)
     difference = np.concatenate(
         [
             _filtered(window.after.astype(np.float64) - gain[:, None, None] * window.before, window.valid)

@@ -88,11 +88,11 @@ class StatisticalDetector(nn.Module, ABC):
             BadInput: there are too few valid pixels, or no band varies at both dates.
         """
         windows = scene.sample_windows()
-        noise = noise_covariance(windows, self.config.noise)
         samples = np.concatenate([_pixels(window) for window in windows], axis=1)
         if samples.shape[1] < PIXELS_PER_CHANNEL * len(samples):
             found, expected = f"{samples.shape[1]} valid in both dates", f"{PIXELS_PER_CHANNEL * len(samples)} or more"
             raise BadInput(scene.after[0], "pixels", found, expected, "check nodata and masks")
+        noise = noise_covariance(windows, self.config.noise)
         origin, found_variates, change = samples.mean(axis=1), None, np.inf
         end = f"not converged after {self.config.iterations} iterations"
         for iteration in range(self.config.iterations):

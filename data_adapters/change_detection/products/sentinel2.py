@@ -1,8 +1,9 @@
 """Sentinel-2 products: `.SAFE` folders and their zips (levels 1C and 2A), and plain band files.
 
 Reflectance is (stored + offset) / quantification. The offset is -1000 since processing baseline 04.00 of January 2022,
-and also in older scenes that were processed again; the metadata (`MTD_MSIL2A.xml`, `MTD_MSIL1C.xml`) has it, and the
-product's name has the baseline (ESA, Sentinel-2 Products Specification Document).
+and also in older scenes that were processed again; the metadata (`MTD_MSIL2A.xml`, `MTD_MSIL1C.xml`; until 2016
+`S2A_OPER_MTD_SAFL1C_*.xml`) has it, and the product's name has the baseline (ESA, Sentinel-2 Products Specification
+Document).
 """
 
 import math
@@ -22,7 +23,7 @@ LARGEST_XML = 16 << 20
 QUANTIFICATION, OFFSET, OFFSET_SINCE = 10_000.0, -1000.0, 4.0
 
 _PRODUCT = re.compile(r"S2[A-D]_MSIL(?P<level>1C|2A)_\d{8}T\d{6}_N(?P<baseline>\d{4})_R\d{3}_T\w{5}")
-_METADATA = re.compile(r"(?:^|/)MTD_MSIL(?:1C|2A)\.xml$")
+_METADATA = re.compile(r"(?:^|/)(?:S2[A-D]_\w{4}_)?MTD_(?:MSI|SAF)L(?P<level>1C|2A)(?:_\w+)?\.xml$")
 _IMAGE = re.compile(
     r"(?P<granule>(?:^|.*/)GRANULE/[^/]+)/IMG_DATA/(?:R\d\dm/)?\w*?_?(?P<band>B\d\d|B8A|SCL)(?:_(?P<metres>\d\d)m)?"
     r"\.jp2$"
@@ -62,7 +63,7 @@ def found_safe(tree: Tree) -> Found:
     if product := _PRODUCT.search(name):
         name = product[0]  # without the time of processing
     name = re.sub(r"(\.SAFE)?(\.zip)?$", "", name, flags=re.IGNORECASE)
-    metadata = next((name for name in tree.names if _METADATA.search(name)), "")
+    metadata = next(filter(None, map(_METADATA.search, tree.names)), None)
     scales, level = _from_metadata(tree, metadata, name) if metadata else (scales_by_name(name), level_of(name))
     names = names_of(SENSOR)
     scl = finest.pop("SCL", "")
@@ -74,7 +75,7 @@ def found_safe(tree: Tree) -> Found:
         level=level,
         quality=Quality(tree.path(scl), "scl") if scl else None,
         note=unscaled(name),
-        metadata=() if tree.zipped or not metadata else (tree.path(metadata),),
+        metadata=() if tree.zipped or not metadata else (tree.path(metadata.string),),
     )
 
 
@@ -137,13 +138,13 @@ def _metres(image: re.Match[str]) -> tuple[str, str]:
     return image["metres"] or "", image[0]
 
 
-def _from_metadata(tree: Tree, metadata: str, name: str) -> tuple[Scales, Level]:
+def _from_metadata(tree: Tree, metadata: re.Match[str], name: str) -> tuple[Scales, Level]:
     """Factor and offset of each band by the metadata, completed by the baseline in the name; and the level."""
-    shown = f"{tree.root}/{metadata}"
+    shown = f"{tree.root}/{metadata.string}"
     values: dict[str, list[tuple[str, str]]] = {}
-    for element in vrt.parse_bytes(shown, tree.read(metadata, LARGEST_XML)).iter():
+    for element in vrt.parse_bytes(shown, tree.read(metadata.string, LARGEST_XML)).iter():
         values.setdefault(element.tag.rpartition("}")[2], []).append((element.get("band_id", ""), element.text or ""))
-    level_2 = metadata.endswith("MTD_MSIL2A.xml")
+    level_2 = metadata["level"] == "2A"
     quantification = values.get("BOA_QUANTIFICATION_VALUE" if level_2 else "QUANTIFICATION_VALUE", [])
     offsets = values.get("BOA_ADD_OFFSET" if level_2 else "RADIO_ADD_OFFSET", [])
     baselines = values.get("PROCESSING_BASELINE", [])

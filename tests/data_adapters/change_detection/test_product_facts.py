@@ -50,8 +50,8 @@ def scene(tmp_path: Path, quality: Quality | None, config: ReadConfig | None = N
 
 def test_sensor_bands_units_and_fill_are_told(tmp_path: Path, scl: str) -> None:
     facts = facts_of(scene(tmp_path, Quality(scl, "scl")))
-    assert facts["before_product"] == "Sentinel-2; red; reflectance (surface) = 0.0001 x -0.1; fill 0"
-    assert facts["after_product"] == "Sentinel-2; red; reflectance = 0.0001 x -0.1; fill 0"
+    assert facts["before_product"] == "Sentinel-2; red; reflectance (surface) = 0.0001 x DN - 0.1; fill 0"
+    assert facts["after_product"] == "Sentinel-2; red; reflectance = 0.0001 x DN - 0.1; fill 0"
     assert "after_quality" not in facts
 
 

@@ -64,6 +64,17 @@ def test_level_1c_by_its_metadata_and_level_2a_that_was_processed_again(safe: Sa
     np.testing.assert_allclose(second[2], first[2] + 0.1, atol=1e-6)
 
 
+def test_the_metadata_of_the_names_until_2016(safe: Safe) -> None:
+    old, new = safe("20151227", "0201", 2000, OLD, "1C"), safe("20170613", "0510", 3000, OLD, "1C")
+    (old / "MTD_MSIL1C.xml").rename(old / "S2A_OPER_MTD_SAFL1C_PDMC_20151228T001122_R022_V20151227T101031.xml")
+    renamed = old.rename(old.with_name("S2A_OPER_PRD_MSIL1C_PDMC_20151228T001122_R022_V20151227T101031.SAFE"))
+    (new / "MTD_MSIL1C.xml").write_text(OLD.replace("02.09", "05.10"))
+    pair, first, second = pair_and_values(renamed, new)
+    np.testing.assert_allclose(first, second, atol=1e-6)
+    assert pair.dates[0] == "2015-12-27"
+    assert pair.products[0].level == "top of atmosphere"  # type: ignore[union-attr]
+
+
 def test_offsets_are_those_of_each_band(safe: Safe) -> None:
     offsets = (
         '<RADIO_ADD_OFFSET band_id="3">-1000</RADIO_ADD_OFFSET><RADIO_ADD_OFFSET band_id="1">-1500</RADIO_ADD_OFFSET>'

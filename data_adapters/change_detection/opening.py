@@ -104,7 +104,7 @@ def failure(path: str, error: BaseException) -> str:
     text = re.sub(r"[^\s'\"]*/transect-[^/\s]+/\d+/", "", str(deepest))
     for name in (path, os.path.abspath(path) if "\0" not in path else path, os.path.basename(path)):
         text = text.removeprefix(f"{name}: ").removeprefix(f"'{name}' ")
-    return text or type(deepest).__name__
+    return text.removesuffix(".") or type(deepest).__name__
 
 
 class _Shown:

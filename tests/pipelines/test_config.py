@@ -11,7 +11,7 @@ import yaml
 from transect.pipelines import config
 from transect.pipelines.config import TrainConfig
 from transect.pipelines.errors import UsageError
-from transect.pipelines.find import ROOT, app_names, config_class
+from transect.pipelines.find import ROOT, app_names
 from transect.pipelines.model_folder import settings_of
 
 APP = "change_detection"
@@ -26,7 +26,7 @@ def written(folder: Path, text: str) -> Path:
 def test_overrides_go_over_the_file_and_the_file_over_the_defaults(tmp_path):
     file = written(tmp_path, "tile: 96\nmodel: {name: unet}\ntrain: {epochs: 7, batch_size: 3}\n")
     loaded, training, _ = config.load_training(APP, file, ["--model.name", "siamese_concat", "--train.epochs=9"])
-    expected = asdict(config_class(APP)())
+    expected = asdict(config.load_training(APP, None, [])[0])
     expected["tile"], expected["model"]["name"] = 96, "siamese_concat"
     assert asdict(loaded) == expected
     assert training == TrainConfig(epochs=9, batch_size=3)

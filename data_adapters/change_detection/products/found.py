@@ -120,5 +120,6 @@ def _require(found: Found, wanted: Sequence[str], where: object) -> None:
         there = ", ".join(Path(found.bands[name].file).name for name in wanted if name in found.bands)
         expected = ", ".join(own.get(name) or name for name in wanted)
         known = ", ".join(f"{name} {band}".rstrip() for name, band in own.items())
-        advice = f"missing: {', '.join(dict.fromkeys(missing))}; choose with read.bands from {known}"
+        advice = f"missing: {', '.join(dict.fromkeys(missing))}"
+        advice += f"; choose with read.bands from {known}" if known else "; no band of it is named"
         raise BadInput(where, f"bands of {found.sensor or found.name}", there or "none of them", expected, advice)

@@ -271,6 +271,16 @@ def test_the_noise_is_that_of_the_difference_and_not_of_the_ground_or_of_changes
     assert (np.sqrt(np.diag(noise)) < 1.1 * 400 / 6 / stats.norm.isf(0.0005)).all()
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_a_band_that_is_constant_at_one_date_has_the_noise_of_the_other():
+    before, after = (image.copy() for image in images(changed=False))
+    before[0] = 500
+    valid = np.ones((SIDE, SIDE), bool)
+    noise, usual = (np.diag(noise_covariance([Strip(0, first, after, valid)])) for first in (before, after))
+    assert 0 < noise[0] < np.inf
+    assert (usual < 1).all()
+
+
 def test_the_noise_is_at_least_a_step_of_quantization():
     image = np.rint(images()[0]).astype(np.uint16)
     valid = np.ones((SIDE, SIDE), bool)

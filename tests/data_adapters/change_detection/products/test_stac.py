@@ -181,6 +181,11 @@ def test_a_file_that_is_no_item_is_named(tmp_path: Path, text: str, message: str
         values(tmp_path / "a.json", tmp_path / "a.json")
 
 
+def test_an_item_without_a_named_band_says_so(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"missing: red, green, blue; no band of it is named$"):
+        ChangeAdapter(ReadConfig()).cases(str(item(tmp_path / "a", {})), str(item(tmp_path / "b", {})))
+
+
 def test_a_huge_item_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "a.json").open("wb") as file:
         file.truncate(1 << 30)

@@ -86,7 +86,7 @@ class Sample:
 
 
 def find_fill(samples: Sequence[Sample], others: Sequence[Sample]) -> Fill | None:
-    """The value that fills most of the border of a georeferenced raster that declares no nodata.
+    """The value that fills most of the border of a raster that declares no nodata.
 
     Args:
         samples: Windows of one date.

@@ -17,9 +17,9 @@ class Raster:
     """The selected bands of a raster, or of several single-band files stacked in the given order.
 
     `grid` is the georeference, `dtype` is float32 or the files' integer type, and `block_rows` the height of a
-    compressed block. `undeclared` is whether the raster is georeferenced and nothing says which of its stored values
-    mean no data, and `quality` the quality band, or None if none can be used. A context manager; use it in the thread
-    that opened it.
+    compressed block. `undeclared` is whether nothing says which of its stored values mean no data, unless it is a
+    picture, of 8 bits and without a CRS. `quality` is the quality band, or None if none can be used. A context manager;
+    use it in the thread that opened it.
 
     Args:
         paths: Anything that `opened` opens: files, URLs, COGs, and VRTs with sources below their folder.
@@ -54,7 +54,7 @@ class Raster:
         scaled = bool(product and product.scale)
         self.dtype = np.dtype(np.float32) if scaled else stored
         declared = any(file.declares for file in files) or config.nodata is not None
-        self.undeclared = not declared and not scaled and self.grid.crs is not None
+        self.undeclared = not declared and not scaled and (self.grid.crs is not None or stored.itemsize > 1)
         self.block_rows = max(file.block_rows for file in files if file.grid == self.grid)
 
     def __enter__(self) -> Self:

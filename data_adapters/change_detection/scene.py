@@ -54,7 +54,7 @@ class Scene:
         products: What a satellite product says of each date's files, or None.
         label_set: Where the labels of the same data set are; see `Pair`.
         area: The area of interest, outside of which pixels are not valid.
-        undeclared: Whether each date is georeferenced and nothing says which of its pixels have no data.
+        undeclared: Of each date, whether nothing says which of its pixels have no data; see `Raster`.
     """
 
     before: tuple[str, ...]

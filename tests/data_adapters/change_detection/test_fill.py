@@ -206,14 +206,27 @@ class TestNothing:
         assert pair.fills == (None, None)
         assert valid_of(pair).all()
 
-    @pytest.mark.parametrize("options", [{"nodata": 9}, {"crs": None}], ids=["declared", "no georeference"])
+    @pytest.mark.parametrize(
+        ("image", "options"),
+        [(ground(), {"nodata": 9}), (ground(np.uint8, 100, 10), {"crs": None})],
+        ids=["declared", "a picture"],
+    )
     def test_is_looked_for_where_it_is_declared_or_the_raster_is_a_picture(
-        self, tmp_path: Path, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
+        self, tmp_path: Path, image: np.ndarray, options: dict[str, object], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        pair = scene(tmp_path, corner(ground(), 0), ground(), **options)
+        pair = scene(tmp_path, corner(image, 0), image, **options)
         monkeypatch.delattr(sampling, "SAMPLES")  # reading samples would fail
         assert pair.fills == (None, None)
         assert valid_of(pair).all()
+
+
+@pytest.mark.parametrize(("dtype", "value"), [(np.int16, -9999), (np.uint16, 65535), (np.float32, 0)])
+def test_is_found_in_measured_values_without_a_crs(tmp_path: Path, dtype: type, value: float) -> None:
+    before = corner(ground(dtype), value)
+    filled = before[0] == value
+    pair = scene(tmp_path, before, ground(dtype), crs=None, transform=None)
+    assert (valid_of(pair) == ~filled).all()
+    assert "which is taken as nodata" in pair.notes[0]
 
 
 def test_is_not_looked_for_while_only_a_part_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,7 @@ from transect.pipelines.config import TrainConfig
 from transect.pipelines.device import choose
 from transect.pipelines.errors import StoreError, UsageError
 from transect.pipelines.find import app_class, split_state, state_class
+from transect.pipelines.memory import keep_freed_memory
 from transect.pipelines.model_card import training_card
 from transect.pipelines.pyfunc_model import log_model
 from transect.pipelines.store import check_store
@@ -192,6 +193,8 @@ def _train(
     device: torch.device,
     checkpoint: Path | None = None,
 ) -> Path:
+    if device.type == "cpu":
+        keep_freed_memory()
     task = Task(app, model, settings, of_split(cases, "val"), tracker)
     loader = DataLoader(
         dataset,

@@ -27,7 +27,7 @@ from transect.apps.change_detection.models.config import ModelConfig
 from transect.apps.change_detection.models.detector import ChangeDetector
 from transect.apps.change_detection.models.statistical import StatisticalDetector
 from transect.apps.change_detection.prepare import network_input, normalise, value_limits
-from transect.apps.change_detection.training_data import described, differences
+from transect.apps.change_detection.training_data import dark, described, differences
 from transect.core.precision import autocast
 from transect.data_adapters.base import BadInput, Case
 from transect.data_adapters.change_detection.adapter import ChangeAdapter
@@ -76,7 +76,11 @@ class ChangeDetection(App[Scene, ChangeMap]):
             raise BadInput("settings", "model.name", name, "a model that learns", advice + name)
         pairs = trainable(cases)
         chosen = [pairs[index] for index in np.unique(np.linspace(0, len(pairs) - 1, OPENED).astype(int))]
-        return described(self.state, [self.adapter.read(pair) for pair in chosen])
+        scenes = [self.adapter.read(pair) for pair in chosen]
+        if self.config.stretch == "none":
+            for line in dark(scenes[0]):
+                log.warning("training pair %s: %s", chosen[0].id, line)
+        return described(self.state, scenes)
 
     def compare(self, sample: Scene) -> list[str]:
         """How a pair differs from the training pairs, and whether its values suit the stretch."""

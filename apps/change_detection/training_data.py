@@ -49,10 +49,10 @@ def differences(state: State, scene: Scene, stretch: Stretch) -> list[str]:
     ):
         if known and (others := sorted(set(found) - set(known))):
             lines.append(f"{what} {', '.join(others)}, in the training data {', '.join(known)}")
-    return lines + (_dark(scene) if stretch == "none" else [])
+    return lines + (dark(scene) if stretch == "none" else [])
 
 
-def _dark(scene: Scene) -> list[str]:
+def dark(scene: Scene) -> list[str]:
     """A line for each date whose integer values fill a small part of the range that `stretch: none` maps to 0..1."""
     lines = []
     if any(np.issubdtype(dtype, np.integer) for dtype in scene.dtype):

@@ -92,6 +92,15 @@ def test_without_a_stretch_dark_values_of_a_wide_type_are_named_and_the_advice_w
     assert found(advised, dark) == 1
 
 
+@pytest.mark.parametrize(("stretch", "dates"), [("none", ["before", "after"]), ("robust", [])])
+def test_a_training_without_a_stretch_names_dark_values(pictures, stretch, dates, caplog):
+    scene = pictures(4000 / 255, np.uint16)
+    pair = Pair("one", "one", before=scene.before, after=scene.after, label=scene.after[0])
+    ChangeDetection(Config(stretch=stretch)).fit([pair])
+    assert [record.message.split(": ")[:2] for record in caplog.records] == [["training pair one", date] for date in dates]
+    assert all("which stretch none divides by 65535" in record.message for record in caplog.records)
+
+
 def test_reflectance_maps_0_to_1_without_a_stretch(pictures):
     scene = pictures(1 / 255, np.float32)
     assert (value_limits(scene, "none") == np.tile(np.float32([0, 1]), (2, 3, 1))).all()

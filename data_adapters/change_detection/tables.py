@@ -103,6 +103,8 @@ def _side(text: str, config: ReadConfig, base: Path | None) -> Side:
         return side_of_folder(Path(path), config)
     if path.lower().endswith(".zip") and os.path.isfile(path):
         return side_of_zip(Path(path), config)
+    if path.lower().endswith((".tar", ".tar.gz", ".tgz")) and os.path.isfile(path):
+        raise BadInput(path, "input", "an archive", "a folder of band files", "unpack it into a folder of its own")
     if is_item(path):
         from transect.data_adapters.change_detection.products.stac import side_of_item  # pystac is slow to import
 

@@ -16,15 +16,24 @@ EXPECTED = "the band files of one Landsat or Sentinel-2 scene, a PlanetScope ima
 
 
 def products_in(folder: Path) -> list[Found]:
-    """The products in a folder, or the folder itself if it is a `.SAFE` folder, sorted by date.
+    """The products in a folder, or in the folders in it, or the folder itself if it is a `.SAFE` folder, by date.
 
     Raises:
-        BadInput: the folder cannot be listed, or one of its products is damaged.
+        BadInput: a folder cannot be listed, or one of the products is damaged.
     """
     if sentinel2.is_safe(folder):
         return [sentinel2.found_safe(folder_tree(folder))]
     folders, files = contents(folder)
     products = [sentinel2.found_safe(folder_tree(path)) for path in folders if sentinel2.is_safe(path)]
+    products += _of_files(folder, files)
+    if not products:
+        products = [product for path in folders for product in _of_files(path, contents(path)[1])]
+    return sorted(products, key=lambda product: (product.date or "", product.name))
+
+
+def _of_files(folder: Path, files: Sequence[Path]) -> list[Found]:
+    """The products whose zips or band files are `files`, those of a folder."""
+    products: list[Found] = []
     trees = [zip_tree(path) for path in files if path.suffix.lower() == ".zip"]
     products += [sentinel2.found_safe(tree) for tree in trees if sentinel2.holds_safe(tree)]
     landsat_scenes: dict[str, list[str]] = {}
@@ -38,7 +47,7 @@ def products_in(folder: Path) -> list[Found]:
             sentinel_scenes.setdefault(tile, []).append(path)
     products += map(landsat.found_scene, landsat_scenes.values())
     products += map(sentinel2.found_scene, sentinel_scenes.values())
-    return sorted(products, key=lambda product: (product.date or "", product.name))
+    return products
 
 
 def side_of_folder(folder: Path, config: ReadConfig) -> Side:

@@ -50,6 +50,23 @@ def test_level_2_of_two_sensors_by_the_same_names(landsat: Landsat) -> None:
     assert not warnings
 
 
+def test_a_folder_with_the_folders_of_two_scenes_is_a_pair(landsat: Landsat) -> None:
+    old = landsat(L2_TM, {"SR_B3": 10_000}, quality="QA_PIXEL")
+    new = landsat(L2, {"SR_B4": 12_000}, quality="QA_PIXEL")
+    pair, first, second, _ = pair_and_values(old.parent, bands=["red"])
+    assert pair.dates == ("2005-07-07", "2013-07-07")
+    np.testing.assert_allclose([first[0], second[0]], [0.075, 0.13], rtol=1e-6)
+    new.rename(old.parent / "renamed")
+    assert pair_and_values(old.parent, bands=["red"])[0].dates == pair.dates
+
+
+def test_an_archive_is_to_be_unpacked(tmp_path: Path) -> None:
+    archive = tmp_path / f"{L2}.tar"
+    archive.touch()
+    with pytest.raises(BadInput, match=r"\.tar: input: found an archive, expected a folder of band files; unpack it"):
+        ChangeAdapter(ReadConfig()).cases(str(archive), str(archive))
+
+
 def test_level_2_of_collection_1(landsat: Landsat) -> None:
     values = {"sr_band3": 3000, "sr_band4": 4000, "toa_band3": 1, "bt_band6": 1}
     pair, first, _, _ = pair_and_values(*[landsat(COLLECTION_1, values, dtype="int16")] * 2, bands=["nir", "red"])

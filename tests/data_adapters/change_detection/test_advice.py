@@ -155,6 +155,20 @@ def _(tmp: Path) -> tuple[Attempt, Attempt]:
     return read(*files), after(georeference, read(*files))
 
 
+@advises("unpack it into a folder of its own")
+def _(tmp: Path) -> tuple[Attempt, Attempt]:
+    scene = "LC08_L2SP_195025_20130707_20200912_02_T1"
+    write(tmp / "bands" / f"{scene}_SR_B4.TIF", value=9000, dtype="uint16")
+    archive = Path(shutil.make_archive(str(tmp / scene), "tar", tmp / "bands"))
+    folder = tmp / "unpacked"
+
+    def unpack() -> None:
+        shutil.unpack_archive(archive, folder, filter="data")
+
+    red: dict[str, Any] = {"bands": ["red"]}
+    return read(archive, tmp / "bands", **red), after(unpack, read(folder, tmp / "bands", **red))
+
+
 @advises("give its partner or leave the pair out")
 def _(tmp: Path) -> tuple[Attempt, Attempt]:
     write(tmp / "a.tif"), write(tmp / "b.tif")

@@ -60,8 +60,14 @@ def consume_in_thread(items: Iterable[Item], consume: Callable[[Iterator[Item]],
     """
     with ThreadPoolExecutor(1) as pool:
         handover = _Handover[Item](ahead, lambda: consumed.done())
-        consumed = pool.submit(consume, handover.received())
-        handover.send(items)
+        try:
+            consumed = pool.submit(consume, handover.received())
+            handover.send(items)
+        except BaseException as error:
+            # An interrupt while the thread starts: the pool does not know it yet, and it would wait forever.
+            with suppress(queue.Full):
+                handover.waiting.put_nowait((None, error, False))
+            raise
         return consumed.result()
 
 

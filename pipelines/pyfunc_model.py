@@ -1,5 +1,6 @@
 """Package a model folder as an MLflow model, with its code, an example and pinned requirements."""
 
+import logging
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -48,7 +49,7 @@ def _content(folder: Path) -> Iterator[dict[str, Any]]:
         row = _write_example(app, Path(scratch, "phantom"), example)
         (example / "code.sha256").write_text(code_sha256(), encoding="utf-8")
         # MLflow validates the example by predicting it, which writes into the current folder.
-        with chdir(scratch):
+        with chdir(scratch), _without_warnings():
             yield {
                 "python_model": str(Path(__file__).with_name("pyfunc.py")),
                 "artifacts": {"model": str(folder), "example": str(example)},
@@ -58,6 +59,18 @@ def _content(folder: Path) -> Iterator[dict[str, Any]]:
                 "pip_requirements": pinned_requirements(app_name),
                 "metadata": {"app": app_name, "code_sha256": code_sha256()},
             }
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Without warnings of the example, which a user would take for those of their own data."""
+    log = logging.getLogger("transect")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def _signature(app: App[Any, Any]) -> ModelSignature:

@@ -148,3 +148,22 @@ def test_aside_an_error_of_the_consumer_stops_the_producer_and_comes_out():
         consume_in_thread(produce(), consume)
     assert len(produced) < 10
     assert closed == [True]
+
+
+def test_an_interrupt_while_the_consumer_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    start, ended = threading.Thread.start, threading.Event()
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        raise KeyboardInterrupt
+
+    def consume(items: Iterator[int]) -> list[int]:
+        try:
+            return list(items)
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        consume_in_thread([1, 2], consume)
+    assert ended.wait(10)

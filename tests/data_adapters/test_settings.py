@@ -23,8 +23,12 @@ def test_the_message_names_the_setting_its_value_and_what_is_expected():
 @pytest.mark.parametrize(
     ("config", "values", "message"),
     [
-        (RasterConfig, {"bands": []}, "read.bands: found [], expected band numbers counted from 1"),
-        (RasterConfig, {"bands": [0]}, "read.bands: found [0], expected band numbers counted from 1"),
+        (RasterConfig, {"bands": []}, "read.bands: found [], expected band numbers counted from 1, or names of bands"),
+        (
+            RasterConfig,
+            {"bands": [0]},
+            "read.bands: found [0], expected band numbers counted from 1, or names of bands",
+        ),
         (PhantomConfig, {"points": 15}, "points: found 15, expected 16 or more"),
         (PhantomConfig, {"frames": 1}, "frames: found 1, expected 2 or more"),
         (SpectraConfig, {"top": 0}, "top: found 0, expected 1 or more"),

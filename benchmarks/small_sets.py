@@ -36,7 +36,7 @@ from benchmarks.measure import Clock
 from transect.apps.base import Contribution
 from transect.apps.change_detection.app import ChangeDetection
 from transect.apps.change_detection.config import FaultConfig
-from transect.apps.change_detection.dataset import TrainingTiles
+from transect.apps.change_detection.dataset import TrainingTiles, trainable
 from transect.apps.change_detection.prepare import to_unit, value_limits
 from transect.data_adapters.base import Case
 from transect.data_adapters.change_detection.maps import ChangeMap, ScoredStrip, to_levels
@@ -55,7 +55,7 @@ COLUMNS = "{:<26} {:>6} {:>7} {:>20} {:>7} {:>7} {:>9}"
 
 @dataclass(frozen=True)
 class Budget:
-    """Where a training ends: after so many CPU seconds or steps."""
+    """The length of a training, in CPU seconds or in steps."""
 
     seconds: float = math.inf
     steps: float = math.inf
@@ -149,7 +149,7 @@ def baselines(app: ChangeDetection, cases: dict[str, list[Case]]) -> dict[str, f
     """F1 on the unseen crops without training."""
 
     def scored(predict: Any, split: str) -> list[Contribution]:
-        samples = [app.adapter.read(case) for case in cases[split]]  # type: ignore[arg-type]
+        samples = [app.adapter.read(pair) for pair in trainable(cases[split])]
         return [app.metric.contribution(predict(sample), sample) for sample in samples]
 
     difference = partial(by_difference, app)

@@ -12,26 +12,27 @@ import resource
 import subprocess
 import sys
 
-NAMES = ("siamese_difference", "cdmaskformer")
+from transect.apps.change_detection.models.config import ModelConfig, ModelName
+
+NAMES: tuple[ModelName, ...] = ("siamese_difference", "cdmaskformer")
 STEPS = 3
 COLUMNS = "{:<20} {:<10} {:>8} {:>10} {:>9} {:>7}"
 
 
-def measure(name: str, keep: bool) -> dict[str, float]:
-    """Train a model for STEPS steps after one that does not count, in this process."""
+def measure(name: ModelName, keep: bool) -> dict[str, float]:
+    """Train a model for one step that is not measured and STEPS that are, in this process."""
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     import torch
 
     from transect.apps.change_detection.app import ChangeDetection
     from transect.apps.change_detection.config import Config
-    from transect.apps.change_detection.models.config import ModelConfig
     from transect.pipelines.memory import keep_freed_memory
 
     if keep:
         keep_freed_memory()
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    app = ChangeDetection(Config(model=ModelConfig(name=name)))  # type: ignore[arg-type]
+    app = ChangeDetection(Config(model=ModelConfig(name=name)))
     model = app.model()
     optimizer = torch.optim.AdamW(model.parameters())
     images = {date: torch.rand(8, 3, 256, 256) for date in ("before", "after")}
@@ -53,15 +54,15 @@ def measure(name: str, keep: bool) -> dict[str, float]:
 def main() -> None:
     """Print the table, or with `--one`, one measurement as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--one", nargs=2, metavar=("NAME", "KEEP"), help=argparse.SUPPRESS)
+    parser.add_argument("--one", nargs=2, metavar=("INDEX", "MODE"), help=argparse.SUPPRESS)
     if one := parser.parse_args().one:
-        print(json.dumps(measure(one[0], one[1] == "keep")))
+        print(json.dumps(measure(NAMES[int(one[0])], one[1] == "keep")))
         return
     print(COLUMNS.format("model", "memory", "CPU s", "in kernel", "peak GB", "ratio"))
-    for name in NAMES:
+    for index, name in enumerate(NAMES):
         rows = {}
         for mode in ("return", "keep"):
-            command = [sys.executable, "-m", "benchmarks.training", "--one", name, mode]
+            command = [sys.executable, "-m", "benchmarks.training", "--one", str(index), mode]
             rows[mode] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         assert rows["return"]["loss"] == rows["keep"]["loss"], rows
         for mode, row in rows.items():

@@ -144,10 +144,11 @@ def _with_brackets(overrides: Sequence[str], values: Any) -> list[str]:
     """`overrides` where a list such as `red,nir` or a single value has got the brackets that the parser requires."""
     words: list[str] = []
     for word in overrides:
-        if word.startswith("--") and "=" in word:
-            words += [f"{(pair := word.partition('='))[0]}={_bracketed(pair[0], pair[2], values)}"]
+        option, equals, value = word.partition("=")
+        if word.startswith("--") and equals:
+            words.append(f"{option}={_bracketed(option, value, values)}")
         else:
-            words += [_bracketed(words[-1], word, values) if words else word]
+            words.append(_bracketed(words[-1], word, values) if words else word)
     return words
 
 

@@ -12,7 +12,7 @@ def keep_freed_memory() -> None:
 
     By default glibc returns each block of more than 32 MB to the kernel when it is freed. The activations of a step are
     such blocks, and to map them anew and fill their pages with zeros takes about a third of the CPU time of a step. The
-    process takes up to a third more memory. Without effect where the C library has no `mallopt`.
+    process takes up to a third more memory. Does nothing where the C library has no `mallopt`.
     """
     if sys.platform == "linux" and hasattr(library := ctypes.CDLL(None), "mallopt"):
         library.mallopt(MMAP_THRESHOLD, LARGEST)

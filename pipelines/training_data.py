@@ -41,7 +41,7 @@ def of_split(cases: Sequence[Case], split: str) -> list[Case]:
 
 
 def examples(app: App[Any, Any], cases: Sequence[Case]) -> Dataset[Any]:
-    """The training examples; those of validation are made to see that they can be.
+    """The training examples. The examples of validation are constructed as well, so that a fault in them is found now.
 
     Raises:
         BadInput: a case of either split cannot be used for training.

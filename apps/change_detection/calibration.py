@@ -32,11 +32,11 @@ def fit_probabilities(changed: Histogram, unchanged: Histogram) -> tuple[float, 
     starts = _starts(changed / changed.sum(), unchanged / unchanged.sum())
     tp, fp = (np.add.reduceat(histogram, starts) for histogram in (changed, unchanged))
     counts = changed + unchanged
-    means = np.add.reduceat(counts * np.arange(LEVELS + 1), starts)  # sums of levels, divided by the counts below
+    level_sums = np.add.reduceat(counts * np.arange(LEVELS + 1), starts)
     fitted = isotonic_regression((tp + 1) / (tp + fp + 2), weights=tp + fp)
     first = fitted.blocks[:-1]
-    level = np.add.reduceat(means, first) / np.add.reduceat(tp + fp, first)
-    probabilities = np.interp(np.arange(LEVELS + 1), level, fitted.x[first])
+    mean_levels = np.add.reduceat(level_sums, first) / np.add.reduceat(tp + fp, first)
+    probabilities = np.interp(np.arange(LEVELS + 1), mean_levels, fitted.x[first])
     return tuple(round(float(each), 5) for each in probabilities)
 
 

@@ -85,10 +85,10 @@ def _display(values: np.ndarray, valid: np.ndarray) -> Picture:
     picture = np.full((*valid.shape, 3), 128, np.uint8)
     if not valid.any():
         return picture
-    sampled = valid[::SAMPLED, ::SAMPLED] if valid[::SAMPLED, ::SAMPLED].any() else valid
+    every = SAMPLED if valid[::SAMPLED, ::SAMPLED].any() else 1
+    sampled = valid[::every, ::every]
     for channel, band in enumerate(bands):
-        pixels = band[::SAMPLED, ::SAMPLED][sampled] if sampled is not valid else band[valid]
-        low, high = np.percentile(pixels.astype(np.float32), (1, 99))
+        low, high = np.percentile(band[::every, ::every][sampled].astype(np.float32), (1, 99))
         unit = (band.astype(np.float32) - low) * np.float32(255 / max(high - low, 1e-6))
         np.clip(unit, 0, 255, out=unit)
         picture[..., channel] = unit.astype(np.uint8) if valid.all() else np.where(valid, unit, 128).astype(np.uint8)

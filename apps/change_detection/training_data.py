@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from transect.apps.change_detection.config import Limits, State, Stretch
-from transect.data_adapters.change_detection.facts import pixel_size
+from transect.data_adapters.change_detection.facts import DARK, pixel_size
 from transect.data_adapters.change_detection.scene import Scene
 from transect.data_adapters.change_detection.stretch import stretch_limits
 
@@ -15,9 +15,6 @@ SIMILAR = 1.25
 
 SAMPLED, PIXELS = 64, 4096
 """Number of training pairs whose pixels are read for the limits of the stretch, and of pixels of each of them."""
-
-FILLED = 0.25
-"""Share of the range of an integer type that the values of a date fill in a picture."""
 
 
 def described(state: State, scenes: Sequence[Scene]) -> State:
@@ -59,7 +56,7 @@ def dark(scene: Scene) -> list[str]:
         for name, values in zip(("before", "after"), scene.samples(), strict=True):
             if values.dtype.kind in "iu" and values.size:
                 highest, top = np.percentile(values, 99.9), np.iinfo(values.dtype).max
-                if highest < FILLED * top:
+                if highest < DARK * top:
                     lines.append(
                         f"{name}: 99.9 % of the values are at most {highest:g}, which stretch none divides by {top}, "
                         f"the largest of {values.dtype}, to {highest / top:.2g}; set --stretch robust"

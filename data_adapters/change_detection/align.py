@@ -111,7 +111,7 @@ class Alignment:
 
     def common_window(self) -> Window | None:
         """The window of the `target` pixels whose centres are in the bounding box of `source`; None if empty."""
-        lattice = _lattice(0, 0, self.target.height, self.target.width, 65)
+        lattice = _lattice(0, 0, self.target.height, self.target.width, len(_EDGE))
         columns, rows = self.positions(*lattice)
         inside = (columns >= 0) & (columns <= self.source.width) & (rows >= 0) & (rows <= self.source.height)
         if inside[_EDGE].all():
@@ -251,6 +251,7 @@ def _lattice(row: int, col: int, height: int, width: int, count: int) -> tuple[n
 
 
 _EDGE = np.pad(np.zeros((63, 63), bool), 1, constant_values=True)
+"""The outermost points of a lattice, 65 along each side."""
 
 
 def _outline(grid: Grid) -> tuple[np.ndarray, np.ndarray]:

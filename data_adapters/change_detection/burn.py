@@ -109,5 +109,5 @@ def _projected(x: np.ndarray, y: np.ndarray, source: CRS | None, target: CRS | N
     try:
         projected = transform(source, target, x, y)
     except RasterioError as error:
-        raise BadInput(str(source), "CRS", error, f"one that can be transformed to {target}") from error
+        raise BadInput(str(source), "CRS", error, f"a CRS with a transformation to {target}") from error
     return np.array(projected[0]), np.array(projected[1])

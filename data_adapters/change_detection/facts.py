@@ -18,7 +18,7 @@ SUSPECT_ZEROS = 0.05
 """Share of valid pixels that are zero in all bands of one date from which undeclared nodata is suspected."""
 
 DARK = 0.25
-"""Share of the range of an integer type below which the share that an image fills is reported."""
+"""Share of the range of an integer type that the values of a picture fill; a smaller one is reported."""
 
 MOST_TRANSITIONS = 12
 """Number of transitions between classes of land cover that are listed."""

@@ -29,7 +29,7 @@ CLOSE, FEW = 0.02, 0.1
 do where they are less than this share of the fill."""
 
 FAR_BELOW = -999
-"""A value that is not a measured one, like any below."""
+"""Values from here downwards are not measured ones."""
 
 
 @dataclass(frozen=True)

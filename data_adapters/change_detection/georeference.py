@@ -1,4 +1,4 @@
-"""The grid of a raster, also of one that ground control points (GCPs) place, and of a pair without a CRS."""
+"""The grid of a raster, by its transform or by ground control points (GCPs), and that of a pair without a CRS."""
 
 import os
 from collections.abc import Iterator

@@ -52,7 +52,7 @@ def _filled(polygons: np.ndarray, grid: Grid, smallest: float) -> np.ndarray:
 
 
 def _simplified(polygons: np.ndarray, grid: Grid, tolerance: float) -> np.ndarray:
-    """The polygons with outlines that differ by at most `tolerance`; one that would be invalid stays as it is."""
+    """The polygons with outlines that differ by at most `tolerance`, unless that would make them invalid."""
     centres = shapely.get_coordinates(shapely.centroid(polygons))
     scales = np.nan_to_num(metres_per_pixel(centres, grid), nan=1.0)
     points, owners = shapely.get_coordinates(polygons, return_index=True)

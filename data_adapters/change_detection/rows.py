@@ -18,8 +18,8 @@ class RowReader:
     """Reads windows of a raster from top to bottom and decodes each block once.
 
     Whole block rows are read and rows not yet requested are buffered, so windows need not be aligned with the blocks,
-    and GDAL's process-wide cache, which other threads share, plays no part. Windows may overlap; one that starts above
-    the start of the previous one is read again. At most one window and one block row are buffered.
+    and GDAL's process-wide cache, which other threads share, plays no part. Windows may overlap; a window that starts
+    above the start of the previous one is read again. At most one window and one block row are buffered.
 
     Args:
         raster: The raster to read, or one of its files.

@@ -54,6 +54,7 @@ class Scene:
         products: What a satellite product says of each date's files, or None.
         label_set: Where the labels of the same data set are; see `Pair`.
         area: The area of interest, outside of which pixels are not valid.
+        cover: Paths of the land cover before and after where it changed, or empty.
         undeclared: Of each date, whether nothing says which of its pixels have no data; see `Raster`.
     """
 

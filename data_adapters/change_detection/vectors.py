@@ -80,7 +80,7 @@ def polygon_layer(path: str) -> Layer:
     try:
         crs = CRS.from_user_input(info["crs"]) if info["crs"] else None
     except CRSError as error:
-        raise BadInput(path, "CRS", info["crs"], "one that PROJ knows") from error
+        raise BadInput(path, "CRS", info["crs"], "a CRS that PROJ knows") from error
     if crs is None:
         raise BadInput(path, "CRS", "none", "one", "assign it in a GIS: a shapefile has it in a .prj file")
     west, south, east, north = info["total_bounds"] or (np.nan,) * 4

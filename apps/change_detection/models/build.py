@@ -8,7 +8,7 @@ from transect.apps.change_detection.models.statistical import StatisticalDetecto
 
 
 def statistical(config: ModelConfig) -> StatisticalDetector | None:
-    """The detector without parameters that a configuration names; None if it names one that learns."""
+    """The statistical detector of a configuration; None if its model has to be trained."""
     if config.name == "irmad":
         return IRMAD(config.statistical)
     return CVA(config.statistical) if config.name == "cva" else None

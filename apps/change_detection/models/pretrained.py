@@ -28,9 +28,9 @@ def load_encoder(encoder: nn.Module, name: str, file: str | Path) -> None:
     """
     state = {key.removeprefix(WRAPPED): tensor for key, tensor in encoder.state_dict().items()}
     first = next(iter(state))
-    parts = {key.partition(".")[0] for key in state}
+    modules = {key.partition(".")[0] for key in state}
     found = unwrapped(load_reference(file), first, source=file, model=name)
-    tensors = {key: tensor for key, tensor in found.items() if key.partition(".")[0] in parts}
+    tensors = {key: tensor for key, tensor in found.items() if key.partition(".")[0] in modules}
     for key, tensor in tensors.items():
         if not torch.isfinite(tensor.float()).all():
             raise BadInput(file, key, "values that are not finite", "numbers")

@@ -139,8 +139,8 @@ def _scale(values: dict[str, Any], own: str, properties: dict[str, Any]) -> tupl
 def _finite(value: object) -> float | None:
     """The number that a field gives, which may be text as in "05.00"."""
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        number = float(value) if isinstance(value, str | float | int) else math.nan
+    except (ValueError, OverflowError):
         return None
     return number if math.isfinite(number) else None
 

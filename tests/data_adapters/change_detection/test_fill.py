@@ -143,10 +143,10 @@ class TestNodata:
     def test_is_that_of_real_frames(self, shared_file) -> None:
         name = "data/change_detection/landsat8_adjacent/LC08_L1TP_{}_20200518_20200518_01_RT_B2.TIF"
         first, second = str(shared_file(name.format(224077))), str(shared_file(name.format(224078)))
-        told = Scene.open([first], [second], ReadConfig(bands=[1], nodata=0))
+        declared = Scene.open([first], [second], ReadConfig(bands=[1], nodata=0))
         found = Scene.open([first], [second], GREY)
         assert found.fills == (None, Fill(0, pytest.approx(0.172, abs=1e-3), nodata=True))
-        assert np.array_equal(valid_of(found), valid_of(told))
+        assert np.array_equal(valid_of(found), valid_of(declared))
 
 
 class TestWarning:
